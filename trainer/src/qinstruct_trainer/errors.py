@@ -1,0 +1,72 @@
+"""The ways in which prep and training end, each with its exit code (sysexits.h).
+
+A `RunError` is a message for a person: one sentence that names the thing, its value, the
+reason and the way out. `__main__` prints it without a traceback. Everything else that
+escapes is a bug and keeps its traceback.
+"""
+
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_DATA = 65  # EX_DATAERR: the user's data is wrong
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a server or a file is not there
+EXIT_SOFTWARE = 70  # EX_SOFTWARE: the mathematics broke down, or a bug
+EXIT_STORAGE = 74  # EX_IOERR: disk full, read or write failed
+EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop; checkpointed; run again to go on
+EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
+
+
+class RunError(Exception):
+    """A run that cannot go on. `reason` is one CamelCase word for machines."""
+
+    exit_code: ClassVar[int] = EXIT_SOFTWARE
+    reason: ClassVar[str] = "Failed"
+
+
+class ConfigError(RunError):
+    """The configuration contradicts itself, the data or the machine."""
+
+    exit_code = EXIT_CONFIG
+    reason = "BadConfig"
+
+
+class DataError(RunError):
+    """A record, an archive or a checkpoint is not what it must be."""
+
+    exit_code = EXIT_DATA
+    reason = "BadData"
+
+
+class UnavailableError(RunError):
+    """A source cannot be reached, or answers with something else than the file."""
+
+    exit_code = EXIT_UNAVAILABLE
+    reason = "Unavailable"
+
+
+class StorageError(RunError):
+    """The disk is full or broken."""
+
+    exit_code = EXIT_STORAGE
+    reason = "Storage"
+
+
+class NonFiniteLossError(RunError):
+    """The loss is NaN or infinite; the optimizer has not seen it."""
+
+    exit_code = EXIT_SOFTWARE
+    reason = "NonFiniteLoss"
+
+
+class OutputBusyError(RunError):
+    """Another live process holds the lease on the output folder."""
+
+    exit_code = EXIT_UNAVAILABLE
+    reason = "OutputBusy"
+
+
+class Stopped(RunError):  # noqa: N818 - not an error: the run was asked to stop and did
+    """A checkpoint was saved after SIGTERM; the same command goes on from it."""
+
+    exit_code = EXIT_STOPPED
+    reason = "Stopped"

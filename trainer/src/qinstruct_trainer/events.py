@@ -1,0 +1,216 @@
+"""The one-line JSON events that prep and training print to stdout, and nothing else does.
+
+The operator folds them into status, local mode into progress bars, `qinstruct logs` into
+text. Version 1: fields may be added, never renamed; a reader skips what it does not know.
+Torch-free. Durations are seconds, sizes bytes, rates per second of all processes together.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+EVENTS_VERSION: Literal[1] = 1
+TERMINATION_LOG_ENV = "QINSTRUCT_TERMINATION_LOG"
+_MAX_TERMINATION_BYTES = 4096  # the kubelet's limit on a termination message
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    v: Literal[1] = EVENTS_VERSION
+    time: float = Field(default_factory=time.time, description="Unix time in seconds.")
+
+
+Stage = Literal["fetch", "extract", "gate", "merge", "model", "index"]
+
+
+class PrepProgress(_Event):
+    """A stage of prep moved on; `done` of `total` (None: unknown) in `unit`."""
+
+    event: Literal["prep"] = "prep"
+    stage: Stage
+    item: str = Field(description="Source or model the stage works on.")
+    done: int
+    total: int | None
+    unit: Literal["bytes", "files", "records"]
+    cached: bool = Field(default=False, description="The finished unit was already there.")
+
+
+class PrepWaiting(_Event):
+    """Another run builds the same unit; this one waits for it."""
+
+    event: Literal["waiting"] = "waiting"
+    stage: Stage
+    item: str
+    owner: str = Field(description="Name of the run that holds the lease.")
+
+
+class PrepDone(_Event):
+    """prepared.json is written."""
+
+    event: Literal["prepared"] = "prepared"
+    num_records: int
+    num_dropped: int
+    path: str
+
+
+class Start(_Event):
+    """Training is about to take its first step (or the next one, after a resume)."""
+
+    event: Literal["start"] = "start"
+    step: int = Field(description="Steps already done: 0, or the checkpoint's.")
+    steps: int
+    world_size: int
+    num_records: int
+    parameters: int
+    trainable: int
+    device: str
+
+
+class Step(_Event):
+    """One optimizer step."""
+
+    event: Literal["step"] = "step"
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens: int = Field(description="Tokens of this step, padding left out, all processes.")
+    seconds: float
+    samples_per_second: float
+    tokens_per_second: float
+    eta_seconds: float
+    mfu: float | None = Field(default=None, description="Model FLOPs utilisation; None on CPU.")
+    memory_bytes: int = Field(description="Peak device memory, or the process's RSS on CPU.")
+
+
+class Checkpoint(_Event):
+    """A checkpoint is complete, verified and published."""
+
+    event: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+    num_bytes: int
+    seconds: float
+
+
+class Exported(_Event):
+    """The model is written in the hub layout and was loaded back."""
+
+    event: Literal["exported"] = "exported"
+    path: str
+    num_bytes: int
+
+
+class Answer(BaseModel):
+    """One held-out question and what the model says."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    image: str
+    kind: str
+    question: str
+    expected: str
+    answered: str
+
+
+class Evaluated(_Event):
+    """Accuracy on the held-out questions; fractions between 0 and 1."""
+
+    event: Literal["evaluated"] = "evaluated"
+    model: Literal["untrained", "trained"]
+    questions: int
+    accuracy: float
+    majority: float = Field(description="Always giving each kind's most frequent answer.")
+    by_kind: dict[str, float]
+    examples: tuple[Answer, ...] = ()
+
+
+class StoppedEvent(_Event):
+    """Asked to stop: the checkpoint is saved, the exit code is 75."""
+
+    event: Literal["stopped"] = "stopped"
+    step: int
+    steps: int
+
+
+class Failed(_Event):
+    """The run cannot go on; `message` says why and what to do."""
+
+    event: Literal["failed"] = "failed"
+    reason: str
+    message: str
+    exit_code: int
+    step: int | None = None
+
+
+class Complete(_Event):
+    """Everything is done."""
+
+    event: Literal["complete"] = "complete"
+    model: str
+
+
+Event = (
+    PrepProgress
+    | PrepWaiting
+    | PrepDone
+    | Start
+    | Step
+    | Checkpoint
+    | Exported
+    | Evaluated
+    | StoppedEvent
+    | Failed
+    | Complete
+)
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def emit(event: Event) -> None:
+    """Print the event, and leave final ones as the termination message."""
+    line = event.model_dump_json(exclude_none=True)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+    if isinstance(event, PrepDone | StoppedEvent | Failed | Complete):
+        _write_termination_message(line)
+
+
+def parse_line(line: str) -> Event | None:
+    """The event on a line of output, or None: other text, an unknown kind, a newer version."""
+    if not line.startswith("{"):
+        return None
+    try:
+        return _ADAPTER.validate_json(line)
+    except ValidationError:
+        return None
+
+
+def read_termination_message() -> Event | None:
+    """The last final event that this container wrote, or None."""
+    path = termination_log()
+    try:
+        return parse_line(path.read_text("utf-8", errors="replace"))
+    except OSError:
+        return None
+
+
+def termination_log() -> Path:
+    """Where the kubelet (or local mode) reads the last word of a container."""
+    return Path(os.environ.get(TERMINATION_LOG_ENV, "/dev/termination-log"))
+
+
+def _write_termination_message(line: str) -> None:
+    """Best effort: outside a container the file may not be writable, and that is no error."""
+    if len(line.encode()) > _MAX_TERMINATION_BYTES:
+        short = json.loads(line)
+        short["message"] = short.get("message", "")[: _MAX_TERMINATION_BYTES // 8]
+        line = json.dumps(short)
+    try:
+        termination_log().write_text(line, "utf-8")
+    except OSError:
+        return
