@@ -1,0 +1,52 @@
+# Every target is one line of help and few lines of work; CI calls these and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# One thread a process: tests and the tiny run start several processes on few cores.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test test-fast generate verify bench run-tiny clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0] + "; say PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	touch $@
+
+setup: $(VENV)/.installed ## Create .venv with the exact locked versions
+
+check: setup ## Lint, types, import contracts, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy operator/src trainer/src tests bench
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/yamllint --strict .
+
+test: setup ## All tests, the two-process training ones and the tiny run included
+	$(BIN)/pytest
+
+test-fast: setup ## The tests that need seconds, not minutes
+	$(BIN)/pytest -m "not slow"
+
+generate: setup ## Rewrite everything generated: CRD, golden manifests, locked requirements
+	PATH="$(abspath $(BIN)):$$PATH" bash scripts/generate.sh .
+
+verify: setup ## Prove that everything generated is fresh
+	PATH="$(abspath $(BIN)):$$PATH" bash scripts/verify.sh
+
+bench: setup ## Run every benchmark in bench/ and print its figures
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+run-tiny: setup ## Train the tiny LLaVA end to end on this machine
+	$(BIN)/qinstruct run manifests/samples/run-tiny.yaml --workdir runs
+
+clean: ## Remove the environment, caches and tiny runs
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
