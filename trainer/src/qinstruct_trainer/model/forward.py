@@ -1,0 +1,85 @@
+"""The training forward: the loss of the published LLaVA-v1.5 code, on the Hugging Face model.
+
+It differs from `LlavaForConditionalGeneration.forward` in four points, all of them the
+original's (recipe: llava_arch.py, llava_llama.py): a text-only sample carries a dummy image
+whose features are computed and unused, so that every rank runs the same modules; an image run
+may be cut by the maximal length; the softmax is over the text vocabulary alone; and the mean
+is over the supervised tokens of this micro-batch.
+"""
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlavaForConditionalGeneration
+
+from qinstruct_trainer.data.collate import Batch
+
+IGNORE_INDEX = -100
+
+
+class LlavaLoss(nn.Module):
+    """Mean cross-entropy over the supervised tokens of a micro-batch.
+
+    The vocabulary's added rows (from the image token on: 32,000 in 7B and 13B) are outside the
+    softmax and never read as input, so they never get a gradient other than zero.
+    """
+
+    def __init__(self, model: LlavaForConditionalGeneration) -> None:
+        super().__init__()
+        self.model = model
+        self.image_token_id: int = model.config.image_token_index
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for everything but the frozen tower."""
+        super().train(mode)
+        self.model.model.vision_tower.eval()
+        return self
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss, a float32 scalar; 0 with a graph when no token is supervised.
+
+        The original gives NaN in that last case.
+
+        Args:
+            batch: B samples right-padded to T tokens, one image each (zeros when text-only).
+        """
+        inputs_embeds = self._embed(batch.input_ids, self._image_features(batch.pixel_values))
+        hidden = self.model.model.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=batch.attention_mask,
+            use_cache=False,  # with a cache, packed sequences would silently see each other
+        ).last_hidden_state  # [B, T, hidden]
+        targets = batch.labels[:, 1:]
+        supervised = targets != IGNORE_INDEX
+        targets = targets[supervised]  # [S]
+        # The whole head, sliced after: under ZeRO-3 only the module's call gathers its weight.
+        logits = self.model.lm_head(hidden[:, :-1][supervised])[:, : self.image_token_id]
+        loss_sum = functional.cross_entropy(logits.float(), targets, reduction="sum")
+        loss: Tensor = loss_sum / max(1, targets.numel())
+        return loss
+
+    def _image_features(self, pixel_values: Tensor) -> Tensor:
+        """Projected patch features, [B, patches, hidden], of images [B, 3, size, size]."""
+        model = self.model.model
+        config = self.model.config
+        with torch.no_grad():
+            states = model.vision_tower(
+                pixel_values.to(model.vision_tower.dtype), output_hidden_states=True
+            ).hidden_states
+        patches = states[config.vision_feature_layer][:, 1:]  # without the class token
+        features: Tensor = model.multi_modal_projector(patches)
+        return features
+
+    def _embed(self, input_ids: Tensor, features: Tensor) -> Tensor:
+        """Token embeddings [B, T, hidden]; the k-th placeholder of a sample is feature k.
+
+        Selecting instead of scattering keeps the projector in the graph of a text-only batch
+        (with zero gradients), and lets an image run end early.
+        """
+        embeds = self.model.get_input_embeddings()(input_ids)
+        is_image = input_ids == self.image_token_id
+        position = (is_image.cumsum(dim=1) - 1).clamp(min=0).unsqueeze(-1)
+        chosen = features.gather(1, position.expand(-1, -1, features.shape[-1]))
+        return torch.where(is_image.unsqueeze(-1), chosen.to(embeds.dtype), embeds)
