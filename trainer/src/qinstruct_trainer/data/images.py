@@ -1,0 +1,103 @@
+"""Image files to pixels, bit for bit as the published pipeline makes them.
+
+That is: RGB without looking at EXIF orientation, padded to a square with the mean colour, bicubic
+resize by Pillow, then scaled and normalised as CLIP's image processor does.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from qinstruct_trainer.errors import DataError
+
+Pixels = npt.NDArray[np.float32]
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # openai/clip-vit-large-patch14-336
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+PADDING = (122, 116, 104)  # int(255 * CLIP_MEAN), as the published code rounds
+# Twice Pillow's own warning threshold, where Pillow refuses; here also for the padded square.
+MAX_PIXELS = 178_956_970
+
+
+def load_pixels(path: Path, size: int = 336) -> Pixels:
+    """Decode an image for the vision tower.
+
+    Args:
+        path: Any format that Pillow reads; the file name's extension is not believed.
+        size: Edge of the square in pixels.
+
+    Returns:
+        [3, size, size], RGB, normalised.
+
+    Raises:
+        DataError: the file is not an image, is truncated, or is too large to decode safely.
+    """
+    with _decoded(path) as image:
+        square = _pad_to_square(image.convert("RGB"))
+        small = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+    table = _normalised_levels()
+    return np.stack([table[channel][small[:, :, channel]] for channel in range(3)])
+
+
+def verify_image(path: Path) -> None:
+    """Decode the whole file and forget it.
+
+    Raises:
+        DataError: as `load_pixels` would.
+    """
+    with _decoded(path) as image:
+        image.convert("RGB")
+
+
+@contextmanager
+def _decoded(path: Path) -> Iterator[Image.Image]:
+    """An opened image whose size is safe; whatever a decoder raises becomes a DataError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow: a large image, odd metadata
+            with Image.open(path) as image:
+                _check_size(path, image)
+                yield image
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"image {path} is missing; fetch it or drop its records") from error
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        raise DataError(
+            f"image {path} does not decode ({type(error).__name__}: {error!s:.120}); "
+            "fetch it again or drop its records"
+        ) from error
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    """Padding squares the longer edge, so that a strip can be a bomb as well."""
+    width, height = image.size
+    if max(width, height) ** 2 > MAX_PIXELS:
+        raise DataError(
+            f"image {path} is {width} x {height} pixels, which padded to a square is more than "
+            f"{MAX_PIXELS:,} pixels; make it smaller or drop its records"
+        )
+
+
+def _pad_to_square(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    if width == height:
+        return image
+    edge = max(width, height)
+    square = Image.new("RGB", (edge, edge), PADDING)
+    square.paste(image, ((edge - width) // 2, (edge - height) // 2))
+    return square
+
+
+@cache
+def _normalised_levels() -> Pixels:
+    """[3, 256]: what each of the 256 levels of a channel becomes; a look-up is the fastest way."""
+    levels = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
+    mean, std = (np.array(values, np.float32)[:, None] for values in (CLIP_MEAN, CLIP_STD))
+    return (levels - mean) / std

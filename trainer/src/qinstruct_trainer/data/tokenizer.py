@@ -1,0 +1,46 @@
+"""The tokenizer of a checkpoint, loaded and probed before anything is encoded with it."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer
+from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+
+from qinstruct_trainer.errors import DataError
+
+Tokenizer = PreTrainedTokenizerFast
+_PROBE = "What is in this image?"
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Load a Llama tokenizer from a checkpoint's folder; no network, no code of the checkpoint's.
+
+    Raises:
+        DataError: there is none, or one that would silently encode something else than the
+            published code: without `<s>` in front (a tokenizer.json without post-processor), or
+            without an end token.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # the library raises whatever the broken file leads to
+        raise DataError(
+            f"{folder} has no tokenizer that can be loaded ({type(error).__name__}: {error!s:.200}); "
+            "a checkpoint folder needs tokenizer.model or tokenizer.json, and tokenizer_config.json"
+        ) from error
+    if not isinstance(tokenizer, Tokenizer):
+        raise DataError(
+            f"{folder} has a {type(tokenizer).__name__}, not a Llama tokenizer; use a checkpoint of "
+            "the LLaVA-v1.5 or Vicuna-v1.5 family"
+        )
+    if tokenizer.eos_token_id is None or tokenizer.bos_token_id is None:
+        raise DataError(
+            f"the tokenizer in {folder} has no begin or end token; "
+            "tokenizer_config.json must name bos_token and eos_token"
+        )
+    if tokenizer(_PROBE).input_ids[0] != tokenizer.bos_token_id:
+        raise DataError(
+            f"the tokenizer in {folder} does not begin a text with {tokenizer.bos_token}; "
+            "its tokenizer.json lacks the post_processor that adds it"
+        )
+    return tokenizer
