@@ -1,0 +1,104 @@
+"""DeepSpeed behind the few calls that the loop needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, nn
+from transformers.integrations import HfDeepSpeedConfig
+
+from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.data import Batch
+from qinstruct_trainer.model.forward import LlavaLoss
+from qinstruct_trainer.model.llava import (
+    count_parameters,
+    enable_activation_checkpointing,
+    load_model,
+)
+from qinstruct_trainer.train.ds_config import build_ds_config
+from qinstruct_trainer.train.optim import build_optimizer
+from qinstruct_trainer.train.ranks import Ranks
+
+
+class Engine:
+    """The model, its optimizer and their sharding."""
+
+    def __init__(self, config: RunConfig, model_folder: Path, hidden_size: int, ranks: Ranks):
+        import deepspeed  # noqa: PLC0415 - a second of start-up that other commands do not need
+
+        ds_config = build_ds_config(config, hidden_size)
+        # While this object lives, from_pretrained gives each rank its ZeRO-3 shard only.
+        self._sharded_loading = HfDeepSpeedConfig(ds_config) if config.zero_stage == 3 else None
+        model = load_model(model_folder, precision=config.precision, attention=config.attention)
+        if config.activation_checkpointing:
+            enable_activation_checkpointing(model)
+        module = LlavaLoss(model)
+        module.train()
+        self.parameters = count_parameters(module)
+        optimizer = build_optimizer(
+            module,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=ranks.device.type == "cuda",
+        )
+        self._engine, *_ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config=ds_config
+        )
+        self._zero_stage = config.zero_stage
+
+    @property
+    def model(self) -> nn.Module:
+        """The Hugging Face model inside; its parameters may be shards."""
+        model: nn.Module = self._engine.module.model
+        return model
+
+    def forward_backward(self, batch: Batch) -> Tensor:
+        """One forward and backward pass; the micro-batch's loss, detached."""
+        loss: Tensor = self._engine(batch)
+        self._engine.backward(loss)
+        return loss.detach()
+
+    def end_pass(self) -> None:
+        """Close a forward pass that is not the last one of its step: gradients go on adding up."""
+        self._engine.step()
+
+    def optimizer_step(self, learning_rate: float) -> float:
+        """Close the last forward pass of a step: clip and update; the global gradient norm."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+        return float(self._engine.get_global_grad_norm())
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's share of weights and optimizer state below `folder`."""
+        self._engine.save_checkpoint(str(folder), tag="engine", save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; the world size must be the same."""
+        self._engine.load_checkpoint(str(folder), tag="engine")
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Inference on the shards, without gradients."""
+        self._engine.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._engine.train()
+
+    def full_state_dict(self, *, keep: bool) -> dict[str, Tensor]:
+        """All weights of the model on the CPU, gathered parameter by parameter.
+
+        A collective call. Only a rank with `keep` holds the result; the others get {}.
+        """
+        from deepspeed.zero import GatheredParameters  # noqa: PLC0415
+
+        full: dict[str, Tensor] = {}
+        for name, parameter in self.model.named_parameters():
+            with GatheredParameters([parameter], enabled=self._zero_stage == 3):
+                if keep:
+                    full[name] = parameter.detach().to("cpu", copy=True)
+        distributed.barrier()
+        return full
