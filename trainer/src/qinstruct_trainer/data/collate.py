@@ -5,9 +5,9 @@ as in the published code: the vision tower and the projector then run on every r
 which collective communication needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -43,20 +43,17 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on a device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(
-            **{
-                name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
-                for name, value in values.items()
-            }
-        )
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """The same batch in page-locked memory; torch's loader calls this by its name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return self._map(torch.Tensor.pin_memory)
+
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return type(self)(
             **{
-                name: value.pin_memory() if torch.is_tensor(value) else value
+                name: change(value) if torch.is_tensor(value) else value
                 for name, value in values.items()
             }
         )

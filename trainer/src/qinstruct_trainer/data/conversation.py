@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from qinstruct_trainer.data.records import Record, Turn
 
-IMAGE_TOKEN = "<image>"  # noqa: S105 - a token of a text, not of a door
-END_TOKEN = "</s>"  # noqa: S105
+IMAGE_TOKEN = "<image>"
+END_TOKEN = "</s>"
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."

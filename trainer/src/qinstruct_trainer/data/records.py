@@ -7,6 +7,7 @@ nothing in them is believed: a path cannot leave the image folder, text can be t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
@@ -72,7 +73,7 @@ def _parse_turns(raw: object, index: int, name: str) -> tuple[Turn, ...]:
     if not isinstance(raw, list) or not raw:
         raise _fault(index, name, "its conversations are not a list of turns")
     turns = tuple(_parse_turn(turn, number, index, name) for number, turn in enumerate(raw))
-    for number, (turn, following) in enumerate(zip(turns, turns[1:], strict=False), start=1):
+    for number, (turn, following) in enumerate(pairwise(turns), start=1):
         if turn.speaker == following.speaker:
             raise _fault(
                 index, name, f"turn {number} is from {following.speaker}, as is the one before it"

@@ -298,7 +298,8 @@ class Index:
             return None
         row = self._images[number]
         start = self._images[number - 1]["path_end"] if number else 0
-        return self._roots[row["root"]] / self._paths[start : row["path_end"]].tobytes().decode()
+        path = self._paths[start : row["path_end"]].tobytes().decode()
+        return self._roots[int(row["root"])] / path
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its folder: a process that gets it maps the files for itself."""
@@ -329,7 +330,8 @@ def _read_meta(folder: Path) -> IndexMeta:
     expected_records = meta.num_records * _RECORD.itemsize
     if meta.version != INDEX_VERSION or set(meta.sizes) != set(_FILES):
         raise DataError(
-            f"{path} is of version {meta.version}, this trainer reads {INDEX_VERSION}; run prep again"
+            f"{path} is of version {meta.version}, this trainer reads {INDEX_VERSION}; "
+            "run prep again"
         )
     if meta.sizes["records.bin"] != expected_records:
         raise DataError(f"{path} contradicts itself; remove its folder and run prep again")

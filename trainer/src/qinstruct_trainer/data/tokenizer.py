@@ -25,13 +25,13 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         )
     except Exception as error:  # the library raises whatever the broken file leads to
         raise DataError(
-            f"{folder} has no tokenizer that can be loaded ({type(error).__name__}: {error!s:.200}); "
-            "a checkpoint folder needs tokenizer.model or tokenizer.json, and tokenizer_config.json"
+            f"{folder} has no tokenizer that loads ({type(error).__name__}: {error!s:.200}); a "
+            "checkpoint folder needs tokenizer.model or tokenizer.json, and tokenizer_config.json"
         ) from error
     if not isinstance(tokenizer, Tokenizer):
         raise DataError(
-            f"{folder} has a {type(tokenizer).__name__}, not a Llama tokenizer; use a checkpoint of "
-            "the LLaVA-v1.5 or Vicuna-v1.5 family"
+            f"{folder} has a {type(tokenizer).__name__}, not a Llama tokenizer; use a checkpoint "
+            "of the LLaVA-v1.5 or Vicuna-v1.5 family"
         )
     if tokenizer.eos_token_id is None or tokenizer.bos_token_id is None:
         raise DataError(
