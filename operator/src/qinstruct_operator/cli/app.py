@@ -1,0 +1,139 @@
+"""The commands of `qinstruct`: each loads, calls one function, and prints."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qinstruct_operator.cli.document import load_document
+from qinstruct_trainer.errors import EXIT_OK, StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qinstruct_operator.core.plan import Plan
+
+app = typer.Typer(
+    help="Tune LLaVA-v1.5 on Q-Instruct, on a cluster or on this machine, from one YAML file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A QInstructTraining; - reads stdin.")]
+Config = Annotated[Path, typer.Option("--config", help="The JSON that the operator has written.")]
+
+
+@app.command()
+def run(
+    file: File,
+    workdir: Annotated[Path, typer.Option(help="Holds one folder per run.")] = Path("runs"),
+    cache: Annotated[
+        Path | None, typer.Option(help="Prepared data, shared by runs. [default: WORKDIR/cache]")
+    ] = None,
+) -> None:
+    """Prepare, train, export and evaluate on this machine; the same command goes on."""
+    from qinstruct_operator.api.parse import parse
+    from qinstruct_operator.cli.ending import show_ending
+    from qinstruct_operator.cli.folder import RunFolder
+    from qinstruct_operator.cli.local import LocalRun, StopRequests, check_machine
+    from qinstruct_operator.cli.view import open_view
+    from qinstruct_operator.core.plan import make_plan
+    from qinstruct_operator.settings import Settings
+
+    requests = StopRequests()
+    with requests.listening():
+        training = parse(load_document(file))
+        root = workdir.absolute()
+        folder = RunFolder(root / training.metadata.name)
+        cache_path = (cache or root / "cache").absolute()
+        plan = make_plan(training, Settings(cache_path=cache_path, output_path=folder.root))
+        folder.open(plan.prep_config, plan.run_config)
+        console = _console()
+        if folder.is_complete():
+            show_ending(console, folder, already=True)
+            raise typer.Exit(EXIT_OK)
+        check_machine(plan)
+        view = open_view(console)
+        try:
+            code = LocalRun(plan, folder, view, _goes_on(file, workdir, cache), requests).walk()
+        finally:
+            view.close()
+        if code == EXIT_OK:
+            show_ending(console, folder, already=False)
+        raise typer.Exit(code)
+
+
+@app.command()
+def plan(file: File) -> None:
+    """Show what a run would take: recipe, GPUs, memory, disk, hours, children."""
+    from qinstruct_operator.cli.plan_view import show_plan
+
+    show_plan(_console(), _load_plan(file))
+
+
+@app.command()
+def render(file: File) -> None:
+    """Print the manifests of all children as YAML, in apply order."""
+    from qinstruct_operator.core.build import build, render_yaml
+
+    _print_document(render_yaml(build(_load_plan(file))))
+
+
+@app.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition as YAML."""
+    from qinstruct_operator.api.crd import crd_yaml
+
+    _print_document(crd_yaml())
+
+
+@app.command()
+def prep(config: Config) -> None:
+    """Fetch, verify and index a run's data, inside a pod or to debug."""
+    _become("qinstruct_trainer", "prep", config)
+
+
+@app.command()
+def train(config: Config) -> None:
+    """Train on prepared data in all the processes that the config asks for."""
+    _become("qinstruct_trainer", "train", config)
+
+
+def _load_plan(file: str) -> "Plan":
+    """The plan for a cluster, with the settings that an installation has by default."""
+    from qinstruct_operator.api.parse import parse
+    from qinstruct_operator.core.plan import make_plan
+    from qinstruct_operator.settings import Settings
+
+    return make_plan(parse(load_document(file)), Settings())
+
+
+def _print_document(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # the reader has seen enough; the command-line parser ends quietly
+    except OSError as error:
+        raise StorageError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _goes_on(file: str, workdir: Path, cache: Path | None) -> str:
+    where = ["--workdir", str(workdir)] + (["--cache", str(cache)] if cache else [])
+    return shlex.join(["qinstruct", "run", file, *where])
+
+
+def _become(module: str, command: str, config: Path) -> None:
+    arguments = [sys.executable, "-m", module, command, "--config", str(config)]
+    os.execv(arguments[0], arguments)

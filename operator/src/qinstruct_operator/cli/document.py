@@ -1,0 +1,107 @@
+"""Read the one YAML document that describes a run. Untrusted: plain data or a sentence."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qinstruct_trainer.errors import ConfigError
+
+STDIN = "-"
+_MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server takes 1.5 MiB for any object
+_MAX_DEPTH = 50  # the composer recurses; the deepest field of the API is at 6
+_OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader for which a key that occurs twice is a mistake, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is not a word", key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} occurs twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_document(file: str) -> dict[str, Any]:
+    """The mapping in a YAML file, or on standard input where `file` is `-`.
+
+    Raises:
+        ConfigError: unreadable, not text, not YAML, or not exactly one mapping of plain data.
+    """
+    name = "standard input" if file == STDIN else file
+    text = _read(file, name)
+    try:
+        _refuse_tricks(text, name)
+        document = yaml.load(text, _UniqueKeyLoader)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{name}{_line(error)} is not valid YAML: {_reason(error)}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number or date that cannot be
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{name} is not valid YAML: {reason}") from error
+    if not isinstance(document, dict):
+        what = "is empty" if document is None else f"holds a {type(document).__name__}"
+        raise ConfigError(
+            f"{name} {what}, not a QInstructTraining; start from manifests/samples/run-tiny.yaml"
+        )
+    return document
+
+
+def _read(file: str, name: str) -> str:
+    try:
+        if file == STDIN:
+            data = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{name!r} cannot be read: {reason}; give the path of a QInstructTraining YAML file"
+        ) from error
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(
+            f"{name} is larger than {_MAX_BYTES // 1024} KiB; a run's description is a dozen lines"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{name} is not UTF-8 text (byte {error.start}); give a QInstructTraining YAML file"
+        ) from error
+
+
+def _refuse_tricks(text: str, name: str) -> None:
+    """Refuse a second document, aliases (they can expand without bound), tags, deep nesting."""
+    documents = depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        line = f"{name}, line {event.start_mark.line + 1}"
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
+        if documents > 1:
+            raise ConfigError(f"{line}: a second document begins; give one run per file")
+        if depth > _MAX_DEPTH:
+            raise ConfigError(f"{line}: nested deeper than {_MAX_DEPTH} levels; no run needs that")
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{line}: alias *{event.anchor} is not supported; write it out")
+        if getattr(event, "tag", None) is not None:
+            raise ConfigError(f"{line}: tag {event.tag} is not supported; write plain values")
+
+
+def _line(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    return f", line {mark.line + 1}," if mark else ""
+
+
+def _reason(error: yaml.MarkedYAMLError) -> str:
+    return error.problem or error.context or "it cannot be parsed"
