@@ -1,0 +1,66 @@
+"""The base of every API model: camelCase outside, frozen and strict inside."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class ApiModel(BaseModel):
+    """A frozen piece of the API; unknown keys and wrong JSON types are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, serialize_by_alias=True
+    )
+
+
+def _float_text(value: object) -> object:
+    """PyYAML reads `2e-5` (no point) as text, kubectl as a number: take it as a number."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+Number = Annotated[float, BeforeValidator(_float_text), Field(allow_inf_nan=False)]
+"""A JSON number, also in the YAML 1.1 spellings that PyYAML leaves as text."""
+
+DnsName = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
+"""Name of an object of the cluster (DNS-1123 subdomain)."""
+
+LabelValue = Annotated[
+    str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
+]
+"""Value of a Kubernetes label."""
+
+LabelKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=316,
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+    ),
+]
+"""Key of a Kubernetes label, prefix included."""
+
+Quantity = Annotated[
+    str, Field(min_length=2, max_length=32, pattern=r"^[1-9][0-9]*(Mi|Gi|Ti|M|G|T)$")
+]
+"""An amount of storage, e.g. `500Gi`."""
+
+
+class SecretKeyRef(ApiModel):
+    """One key of a Secret in the run's namespace."""
+
+    name: DnsName = Field(description="Name of the Secret, in the namespace of the run.")
+    key: str = Field(
+        default="token",
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Key inside the Secret.",
+    )

@@ -1,0 +1,156 @@
+"""The door: a document becomes a `QInstructTraining`, or every fault in it becomes a sentence."""
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from qinstruct_operator.api.v1alpha1 import MAX_NAME_LENGTH, QInstructTraining
+from qinstruct_operator.constants import API_VERSION, KIND
+from qinstruct_operator.errors import InvalidSpec, Violation
+
+_MAX_VIOLATIONS = 20  # a document with more faults is another kind of document
+_NAME_FIX = (
+    f"use at most {MAX_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter "
+    "and ending with a letter or digit"
+)
+
+
+def parse(document: Mapping[str, Any]) -> QInstructTraining:
+    """Read a document as it comes from YAML or from the API server.
+
+    Raises:
+        InvalidSpec: with one violation a fault, in the document's order.
+    """
+    identity = tuple(_identity_violations(document))
+    if identity:
+        raise InvalidSpec(identity)
+    try:
+        return QInstructTraining.model_validate(dict(document))
+    except ValidationError as error:
+        found = [_violation(detail) for detail in error.errors()[:_MAX_VIOLATIONS]]
+        raise InvalidSpec(found) from error
+
+
+def _identity_violations(document: Mapping[str, Any]) -> Iterator[Violation]:
+    """A document of another kind gets these faults alone, not fifty unknown fields."""
+    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        value = document.get(key)
+        if value is None:
+            yield Violation(key, None, "is missing", f"write {key}: {expected}")
+        elif value != expected:
+            yield Violation(key, value, f"is not {expected}", f"write {key}: {expected}")
+
+
+def _violation(detail: ErrorDetails) -> Violation:
+    location = [part for part in detail["loc"] if part != "[key]"]
+    kind, value = detail["type"], detail["input"]
+    field = _path(location)
+    if kind == "extra_forbidden":
+        return _unknown_field(field, location)
+    if kind == "missing":
+        return Violation(field, None, "is required but missing", f"add {field}")
+    if "[key]" in detail["loc"]:
+        reason, fix = _key_reason(detail)
+        return Violation(_path(location[:-1]), location[-1], reason, fix)
+    if location == ["metadata", "name"]:
+        return Violation(field, value, "is not a name that a run can have", _NAME_FIX)
+    if value is None:
+        return Violation(field, value, "has no value", f"give {field} a value or remove it")
+    return Violation(field, value, *_reason(detail))
+
+
+def _key_reason(detail: ErrorDetails) -> tuple[str, str]:
+    if detail["type"] != "literal_error":
+        return "is not a valid key", f"use a key that matches: {_message(detail)}"
+    names = [name.strip("' ") for name in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+    near = _nearest(str(detail["loc"][-2]), names)
+    return "is not the name of a source", f"did you mean {near}?" if near else (
+        "use one of " + ", ".join(names)
+    )
+
+
+def _unknown_field(field: str, location: list[str | int]) -> Violation:
+    known = _known_fields(location[:-1])
+    near = _nearest(str(location[-1]), known)
+    fix = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+    return Violation(field, None, "is not a known field", fix)
+
+
+def _reason(detail: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a value, and the way out, by the kind of pydantic's error."""
+    context: dict[str, Any] = detail.get("ctx", {})
+    kind = detail["type"]
+    if kind == "literal_error":
+        expected = context["expected"].replace("'", "")
+        near = _nearest(str(detail["input"]), expected.replace(" or ", ", ").split(", "))
+        return "is not one of the choices", f"use {expected}" + (
+            f"; did you mean {near}?" if near else ""
+        )
+    if kind in _BOUNDS:
+        words, key = _BOUNDS[kind]
+        return f"must be {words} {context[key]}", f"use a value {words} {context[key]}"
+    if kind == "string_pattern_mismatch":
+        return "has the wrong form", f"use text that matches {context['pattern']}"
+    if kind in _TYPES:
+        return f"is not {_TYPES[kind]}", f"write {_TYPES[kind]}"
+    return _message(detail), "see `kubectl explain qit.spec` or `qinstruct crd` for what it may be"
+
+
+_BOUNDS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text (put it in quotes)",
+    "model_type": "a mapping of fields",
+    "model_attributes_type": "a mapping of fields",
+    "dict_type": "a mapping",
+    "tuple_type": "a list",
+}
+
+
+def _message(detail: ErrorDetails) -> str:
+    text = detail["msg"]
+    return text[:1].lower() + text[1:]
+
+
+def _path(location: list[str | int]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".") or "the document"
+
+
+def _nearest(word: str, known: list[str]) -> str | None:
+    """The known word that was probably meant; upper and lower case do not count."""
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else None
+
+
+def _known_fields(location: list[str | int]) -> list[str]:
+    """The field names of the model that a location leads to."""
+    model: type[BaseModel] = QInstructTraining
+    for part in location:
+        field = next((f for f in model.model_fields.values() if f.alias == part), None)
+        inner = _model_in(field.annotation) if field else None
+        model = inner or model  # list positions and map keys stay within the model
+    return sorted(str(field.alias) for field in model.model_fields.values())
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The one model inside `Model | None`, `tuple[Model, ...]` or `dict[str, Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)

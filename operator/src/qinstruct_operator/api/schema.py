@@ -1,0 +1,91 @@
+"""Pydantic's JSON schema to the structural schema that a CRD takes. Pure.
+
+Differences, each handled by one step (Kubernetes: "Extend the API with CRDs", structural
+schemas): no `$ref`; no `anyOf` with null; exclusive bounds are booleans; no
+`additionalProperties: false` beside properties (strictness is `parse`'s and kubectl's);
+no titles. Defaults of single values stay, so that `kubectl explain` and stored objects show
+them; null, empty and object defaults go, because they would only repeat what absence means.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+_KEPT = (
+    "description",
+    "type",
+    "format",
+    "enum",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "required",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+)
+
+
+def structural_schema(model: type[BaseModel]) -> Schema:
+    """The structural schema of a model, by its aliases, without references."""
+    schema = model.model_json_schema(by_alias=True)
+    return _structural(schema, schema.get("$defs", {}))
+
+
+def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    node = _without_null(_resolved(node, definitions), definitions)
+    result = {key: node[key] for key in _KEPT if key in node}
+    result |= _bounds(node)
+    if "enum" in node or "const" in node:
+        result |= _enum(node)
+    if isinstance(node.get("default"), str | int | float):
+        result["default"] = node["default"]
+    if "properties" in node:
+        result["properties"] = {
+            name: _structural(child, definitions) for name, child in node["properties"].items()
+        }
+    elif isinstance(node.get("additionalProperties"), dict):
+        result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+    if "items" in node:
+        result["items"] = _structural(node["items"], definitions)
+    return result
+
+
+def _resolved(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """The node with its reference replaced; what stands beside the reference wins."""
+    if "$ref" not in node:
+        return node
+    beside = {key: value for key, value in node.items() if key != "$ref"}
+    return _resolved(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions) | beside
+
+
+def _without_null(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """`anyOf: [X, null]` is X: an optional field is one that may be absent."""
+    if "anyOf" not in node:
+        return node
+    (only,) = [part for part in node["anyOf"] if part.get("type") != "null"]
+    beside = {key: value for key, value in node.items() if key != "anyOf"}
+    return _resolved(only, definitions) | beside
+
+
+def _bounds(node: Schema) -> Schema:
+    result: Schema = {}
+    for bound in ("minimum", "maximum"):
+        exclusive = f"exclusive{bound.capitalize()}"
+        if exclusive in node:
+            result |= {bound: node[exclusive], exclusive: True}
+    return result
+
+
+def _enum(node: Schema) -> Schema:
+    """Choices and their type, which pydantic leaves out for mixed ones."""
+    values = node.get("enum", [node.get("const")])
+    return {"type": "integer" if isinstance(values[0], int) else "string", "enum": values}

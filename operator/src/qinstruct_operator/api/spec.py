@@ -1,0 +1,296 @@
+"""What a user wants: the spec's groups that shape the run itself.
+
+Optional fields whose description says "Default:" are filled by the plan, because the answer
+depends on `size` and `strategy`; all other defaults are in the schema.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qinstruct_operator.api.base import ApiModel, DnsName, Number, Quantity, SecretKeyRef
+from qinstruct_operator.api.spec_ops import (
+    Budget,
+    Evaluation,
+    PodPatch,
+    Recovery,
+    Scheduling,
+    Tracking,
+)
+
+Size = Literal["7B", "13B", "Tiny"]
+Strategy = Literal["mix", "after"]
+GpuProduct = Literal[
+    "auto",
+    "NVIDIA-A100-SXM4-40GB",
+    "NVIDIA-A100-PCIE-40GB",
+    "NVIDIA-A100-SXM4-80GB",
+    "NVIDIA-A100-80GB-PCIe",
+    "NVIDIA-H100-80GB-HBM3",
+    "NVIDIA-H100-PCIe",
+    "NVIDIA-H200",
+    "NVIDIA-B200",
+]
+SourceName = Literal[
+    "q-instruct-labels",
+    "q-instruct-images",
+    "mix665k-labels",
+    "coco",
+    "gqa",
+    "ocr-vqa",
+    "textvqa",
+    "vg-1",
+    "vg-2",
+]
+
+
+class Gpu(ApiModel):
+    """Which GPUs, and how many."""
+
+    product: GpuProduct = Field(
+        default="auto",
+        description="auto accepts any node whose GPUs are of the class that the size needs (7B: "
+        "A100 40 GB, 13B: A100 80 GB). Anything else is a value of the node label "
+        "nvidia.com/gpu.product.",
+    )
+    per_node: int = Field(default=8, ge=1, le=16, description="GPUs of the node; one process each.")
+    nodes: int = Field(default=1, ge=1, le=64, description="Nodes of one training.")
+    strict: bool = Field(
+        default=False,
+        description="true selects nodes by the plain nodeSelector nvidia.com/gpu.product instead "
+        "of by required affinity to GPU memory, GKE accelerator or instance type.",
+    )
+    allow_larger: bool = Field(
+        default=True, description="With product auto: may use nodes with more GPU memory."
+    )
+
+
+class SourceOverride(ApiModel):
+    """A mirror of a source, or a pinned version of it."""
+
+    url: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="http://, https:// or file:// address of the same file. Default: the "
+        "published address.",
+    )
+    sha256: str | None = Field(
+        default=None,
+        min_length=64,
+        max_length=64,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the file, lower-case hexadecimal; checked after the download.",
+    )
+    revision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
+        description="Commit, tag or branch of a hub repository; takes the place of main in an "
+        "address with /resolve/main/.",
+    )
+
+
+class Data(ApiModel):
+    """Where the training data come from and how clean they must be."""
+
+    claim_name: DnsName | None = Field(
+        default=None,
+        description="An existing ReadWriteMany claim for the shared cache. Default: the "
+        "namespace's claim qinstruct-cache, created when absent and never deleted.",
+    )
+    sources: dict[SourceName, SourceOverride] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Overrides by the source's name: q-instruct-labels, q-instruct-images, and "
+        "for mix also mix665k-labels, coco, gqa, ocr-vqa, textvqa, vg-1, vg-2. Size Tiny uses "
+        "built-in data unless the first two are given.",
+    )
+    missing_images: Literal["Fail", "Drop"] = Field(
+        default="Fail",
+        description="What to do when an image is missing or does not decode: Fail stops before "
+        "any GPU is asked for, Drop leaves its records out.",
+    )
+    max_missing: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Most records that Drop may leave out. Default: 1000 with Drop.",
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Token for downloads that need one."
+    )
+
+
+class Model(ApiModel):
+    """Where the starting weights come from."""
+
+    base: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="Hub repository (owner/name), absolute folder or file:// address of the "
+        "starting model. Default: lmsys/vicuna-{7b,13b}-v1.5 for mix, "
+        "liuhaotian/llava-v1.5-{7b,13b} for after, a small random model for Tiny.",
+    )
+    revision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
+        description="Commit, tag or branch of the hub repository. Default: its main branch.",
+    )
+
+
+class Push(ApiModel):
+    """Publish the finished model on the hub."""
+
+    repo: str = Field(
+        min_length=3,
+        max_length=200,
+        pattern=r"^[-\w.]+/[-\w.]+$",
+        description="Hub repository (owner/name) that receives the model.",
+    )
+    secret_ref: SecretKeyRef = Field(description="Token with write access to the repository.")
+    private: bool = Field(default=True, description="Create the repository as a private one.")
+
+
+class Output(ApiModel):
+    """Where checkpoints and the finished model go."""
+
+    claim_name: DnsName | None = Field(
+        default=None,
+        description="An existing ReadWriteMany claim, used by this run alone. Default: the claim "
+        "<run>-output is created.",
+    )
+    size: Quantity | None = Field(
+        default=None,
+        description="Size of the claim, e.g. 500Gi. Default: checkpoints (14 bytes a parameter, "
+        "one more than are kept) and the exported model.",
+    )
+    storage_class_name: DnsName | None = Field(
+        default=None, description="Storage class of the claim. Default: the cluster's."
+    )
+    retain: bool = Field(
+        default=True, description="Keep the claim, with the model, when the run is deleted."
+    )
+    push: Push | None = Field(default=None, description="Publish the finished model on the hub.")
+
+
+class Training(ApiModel):
+    """The recipe. Without any of these a run of 7B or 13B is the published one."""
+
+    global_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65536,
+        description="Samples of an optimizer step. Default: 128 (Tiny: see its recipe).",
+    )
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Samples of a process in one forward pass. Default: the largest up to 16 that "
+        "divides globalBatchSize evenly.",
+    )
+    epochs: int | None = Field(
+        default=None, ge=1, le=1000, description="Passes over the data. Default: 1."
+    )
+    learning_rate: Number | None = Field(
+        default=None, gt=0, le=1, description="Peak learning rate. Default: 2e-5."
+    )
+    warmup_ratio: Number | None = Field(
+        default=None, ge=0, lt=1, description="Share of the steps that warm up. Default: 0.03."
+    )
+    weight_decay: Number | None = Field(
+        default=None, ge=0, le=1, description="AdamW's decoupled weight decay. Default: 0."
+    )
+    gradient_clipping: Number | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="Largest global gradient norm; 0 turns clipping off. Default: 0, as the "
+        "published runs trained.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        ge=128,
+        le=4096,
+        description="Longest sequence in tokens, image included. Default: 2048.",
+    )
+    zero_stage: Literal[1, 2, 3] | None = Field(
+        default=None, description="DeepSpeed ZeRO stage. Default: 3."
+    )
+    attention: Literal["flash_attention_2", "sdpa", "eager"] | None = Field(
+        default=None, description="Attention kernel. Default: flash_attention_2 (Tiny: sdpa)."
+    )
+    packing: Literal["none", "sequence", "prefix"] = Field(
+        default="none", description="How samples share a sequence; none is the published way."
+    )
+    activation_checkpointing: bool | None = Field(
+        default=None,
+        description="Recompute activations in the backward pass. Default: true (Tiny: false).",
+    )
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+
+class CheckpointPolicy(ApiModel):
+    """When to save, and how much to keep."""
+
+    every_minutes: Number | None = Field(
+        default=None,
+        gt=0,
+        le=10080,
+        description="Minutes of training between two checkpoints. Default: 30 (Tiny: 1).",
+    )
+    keep: int = Field(
+        default=1, ge=1, le=100, description="Newest verified checkpoints that stay on disk."
+    )
+
+
+class Spec(ApiModel):
+    """What to train. Two fields are required; every other has the default a user would pick."""
+
+    size: Size = Field(
+        description="7B or 13B: LLaVA-v1.5 on 8 A100 of 40 or 80 GB. Tiny: a real end-to-end run "
+        "of minutes on CPUs."
+    )
+    strategy: Strategy = Field(
+        description="mix: Vicuna tuned on Q-Instruct and the LLaVA mixture together. after: "
+        "LLaVA-v1.5 tuned further on Q-Instruct."
+    )
+    suspend: bool = Field(default=False, description="Stop at a checkpoint and free the GPUs.")
+    gpu: Gpu = Field(default_factory=Gpu, description="Which GPUs, and how many.")
+    data: Data = Field(
+        default_factory=Data, description="Where the data come from, how clean they must be."
+    )
+    model: Model = Field(default_factory=Model, description="Where the starting weights come from.")
+    output: Output = Field(
+        default_factory=Output, description="Where checkpoints and the model go."
+    )
+    training: Training = Field(
+        default_factory=Training, description="The recipe; the defaults are the published values."
+    )
+    checkpoint: CheckpointPolicy = Field(
+        default_factory=CheckpointPolicy, description="When to save, and how much to keep."
+    )
+    recovery: Recovery = Field(
+        default_factory=Recovery, description="What to do when an attempt fails."
+    )
+    scheduling: Scheduling = Field(
+        default_factory=Scheduling, description="How the cluster places and queues the pods."
+    )
+    budget: Budget = Field(default_factory=Budget, description="What the run may cost.")
+    tracking: Tracking = Field(
+        default_factory=Tracking, description="Where metrics go besides status."
+    )
+    evaluation: Evaluation = Field(
+        default_factory=Evaluation, description="What to measure on the finished model."
+    )
+    backend: Literal["PyTorchJob", "TrainJob", "JobSet", "Job"] = Field(
+        default="PyTorchJob", description="Kind of the training workload."
+    )
+    patches: Annotated[tuple[PodPatch, ...], Field(strict=False)] = Field(
+        default=(), max_length=8, description="Strategic-merge patches on the pod templates."
+    )

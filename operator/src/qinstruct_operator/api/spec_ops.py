@@ -1,0 +1,151 @@
+"""What a user wants: the spec's groups that shape operations, not the mathematics."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from qinstruct_operator.api.base import (
+    ApiModel,
+    DnsName,
+    LabelKey,
+    LabelValue,
+    Number,
+    SecretKeyRef,
+)
+
+
+class Recovery(ApiModel):
+    """What to do when an attempt fails."""
+
+    max_retries: int = Field(
+        default=3, ge=0, le=100, description="Attempts after failures of the run's own making."
+    )
+    max_disruptions: int = Field(
+        default=20, ge=0, le=1000, description="Attempts after evictions and lost nodes."
+    )
+    backoff_seconds: int = Field(
+        default=30, ge=1, le=3600, description="Wait before the first retry; doubles each time."
+    )
+    max_backoff_seconds: int = Field(
+        default=600, ge=1, le=86400, description="Longest wait before a retry."
+    )
+    startup_seconds: int = Field(
+        default=1800, ge=60, le=86400, description="Longest time from a running pod to its start."
+    )
+    first_step_seconds: int = Field(
+        default=1800, ge=60, le=86400, description="Longest time from start to the first step."
+    )
+    stall_factor: Number = Field(
+        default=10.0,
+        ge=2,
+        le=1000,
+        description="A step longer than this times the median step counts as stalled.",
+    )
+
+
+class Toleration(ApiModel):
+    """A toleration of the pods, as in core/v1."""
+
+    key: LabelKey | None = Field(
+        default=None, description="Taint key; none with operator Exists matches every taint."
+    )
+    operator: Literal["Exists", "Equal"] = Field(
+        default="Equal", description="How the taint is compared."
+    )
+    value: LabelValue | None = Field(default=None, description="Taint value for operator Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Taint effect; none matches every effect."
+    )
+    toleration_seconds: int | None = Field(
+        default=None, ge=0, le=2**31 - 1, description="How long to stay after a NoExecute taint."
+    )
+
+
+class Scheduling(ApiModel):
+    """How the cluster places and queues the pods."""
+
+    queue_name: DnsName | None = Field(
+        default=None, description="Kueue LocalQueue of the training workload."
+    )
+    priority_class_name: DnsName | None = Field(
+        default=None, description="PriorityClass of the prep and training pods."
+    )
+    scheduler_name: DnsName | None = Field(
+        default=None, description="Scheduler of the training pod."
+    )
+    tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=16,
+        description="Further tolerations of the prep and training pods; that of the taint "
+        "nvidia.com/gpu is always there.",
+    )
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Labels that the training node must have, besides what the size needs.",
+    )
+    active_deadline_seconds: int | None = Field(
+        default=None,
+        ge=60,
+        le=31_536_000,
+        description="Longest time one attempt may run; the time in the queue does not count. "
+        "Default: twice the documented hours, 1 hour for Tiny.",
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        ge=0,
+        le=31_536_000,
+        description="Delete the finished run's pods and jobs after this time.",
+    )
+
+
+class Budget(ApiModel):
+    """What the run may cost."""
+
+    max_gpu_hours: Number | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Stop at a checkpoint before the run uses more GPU-hours.",
+    )
+
+
+class Wandb(ApiModel):
+    """Weights & Biases."""
+
+    project: str = Field(
+        min_length=1, max_length=128, pattern=r"^[-\w.]+$", description="Project to log into."
+    )
+    secret_ref: SecretKeyRef = Field(description="API key.")
+
+
+class Tracking(ApiModel):
+    """Where metrics go besides status."""
+
+    tensorboard: bool = Field(default=False, description="Write TensorBoard event files.")
+    wandb: Wandb | None = Field(default=None, description="Log to Weights & Biases.")
+
+
+class QBench(ApiModel):
+    """Q-Bench on the finished model."""
+
+    split: Literal["dev", "test"] = Field(default="dev", description="Split of LLVisionQA.")
+    protocol: Literal["Published", "Strict"] = Field(
+        default="Published", description="The published prompts, or the strict ones."
+    )
+
+
+class Evaluation(ApiModel):
+    """What to measure on the finished model."""
+
+    qbench: QBench | None = Field(default=None, description="Measure Q-Bench A1 and A3.")
+
+
+class PodPatch(ApiModel):
+    """A strategic-merge patch on one pod template."""
+
+    target: Literal["Prep", "Training"] = Field(description="Whose pod template is patched.")
+    patch: dict[str, Any] = Field(
+        description="The patch of the PodTemplateSpec; fields that the plan owns are refused.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )

@@ -1,0 +1,125 @@
+"""What was observed of a run. Written by the operator alone; every field is optional."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qinstruct_operator.api.base import ApiModel
+
+_TEXT = 32768  # the API's own limit on a condition's message; bounds all free text here
+_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
+
+Time = Annotated[
+    str, Field(max_length=32, pattern=_TIME, json_schema_extra={"format": "date-time"})
+]
+"""A moment in UTC, RFC 3339."""
+
+
+class Condition(ApiModel):
+    """One aspect of the run's state, as in meta/v1."""
+
+    type: str = Field(
+        min_length=1, max_length=316, description="Accepted, Prepared, Running, Complete, Failed."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(
+        min_length=1, max_length=1024, description="One CamelCase word, for machines."
+    )
+    message: str = Field(max_length=_TEXT, description="A sentence, for people.")
+    last_transition_time: Time = Field(description="When status last changed.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="Generation of the spec that it describes."
+    )
+
+
+class PrepStatus(ApiModel):
+    """How far preparation is."""
+
+    stage: str | None = Field(
+        default=None, max_length=64, description="fetch, extract, gate, merge, model or index."
+    )
+    item: str | None = Field(default=None, max_length=256, description="What the stage works on.")
+    done: int | None = Field(default=None, ge=0, description="Done so far, in unit.")
+    total: int | None = Field(default=None, ge=0, description="All there is, in unit.")
+    unit: str | None = Field(default=None, max_length=16, description="bytes, files or records.")
+    waiting_for: str | None = Field(
+        default=None, max_length=253, description="Run that is building what this one needs."
+    )
+
+
+class TrainingStatus(ApiModel):
+    """How far training is."""
+
+    step: int | None = Field(default=None, ge=0, description="Optimizer steps done.")
+    steps: int | None = Field(default=None, ge=0, description="Optimizer steps of the run.")
+    loss: float | None = Field(default=None, description="Loss of the newest step.")
+    samples_per_second: float | None = Field(default=None, description="All processes together.")
+    tokens_per_second: float | None = Field(default=None, description="All processes together.")
+
+
+class CheckpointStatus(ApiModel):
+    """The newest verified checkpoint."""
+
+    step: int = Field(ge=0, description="Step after which it was saved.")
+    time: Time = Field(description="When it was published.")
+
+
+class FailureStatus(ApiModel):
+    """Why the newest failed attempt ended."""
+
+    reason: str = Field(max_length=256, description="One CamelCase word, for machines.")
+    message: str | None = Field(
+        default=None, max_length=_TEXT, description="What went wrong and what to do."
+    )
+    exit_code: int | None = Field(default=None, description="Exit code of the container.")
+    attempt: int | None = Field(default=None, ge=1, description="Which attempt it was.")
+    log_tail: str | None = Field(
+        default=None, max_length=_TEXT, description="Last lines of the container's log."
+    )
+
+
+class Status(ApiModel):
+    """What was observed of the run."""
+
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="Generation of the spec that this status describes."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=16,
+        description="The run's state, one condition an aspect.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    )
+    phase: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Summary of the conditions, for people; programs read the conditions.",
+    )
+    progress: str | None = Field(
+        default=None, max_length=64, description="Progress of the present phase, e.g. 43%."
+    )
+    eta: str | None = Field(
+        default=None, max_length=64, description="Time left of the present phase, e.g. 1h 12m."
+    )
+    attempt: int | None = Field(default=None, ge=0, description="Number of the newest attempt.")
+    queue: str | None = Field(
+        default=None, max_length=253, description="Queue that the run waits in or came from."
+    )
+    node: str | None = Field(default=None, max_length=253, description="Node of the training pod.")
+    gpu_hours: float | None = Field(
+        default=None, ge=0, description="GPU-hours used by all attempts so far."
+    )
+    prep: PrepStatus | None = Field(default=None, description="How far preparation is.")
+    training: TrainingStatus | None = Field(default=None, description="How far training is.")
+    checkpoint: CheckpointStatus | None = Field(
+        default=None, description="The newest verified checkpoint."
+    )
+    failure: FailureStatus | None = Field(
+        default=None, description="Why the newest failed attempt ended."
+    )
+    model: str | None = Field(
+        default=None, max_length=1024, description="Claim and path of the finished model."
+    )

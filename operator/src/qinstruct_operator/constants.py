@@ -1,0 +1,72 @@
+"""Names that outlive a process: the API's identity, labels, annotations, and the pods' contract."""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
+"""Version of the distribution; tags the images, so that operator and trainer always match."""
+
+GROUP: Final = "qinstruct.dev"
+"""API group of our custom resource."""
+
+API_VERSION: Final = "qinstruct.dev/v1alpha1"
+"""Group and version, as written in `apiVersion`."""
+
+API_VERSION_NAME: Final = "v1alpha1"
+"""The version alone, as the CRD lists it."""
+
+KIND: Final = "QInstructTraining"
+"""Kind of our custom resource."""
+
+PLURAL: Final = "qinstructtrainings"
+"""Resource name in URLs and in kubectl."""
+
+SINGULAR: Final = "qinstructtraining"
+"""Singular resource name."""
+
+SHORT_NAME: Final = "qit"
+"""`kubectl get qit`."""
+
+FIELD_MANAGER: Final = "qinstruct-operator"
+"""Field manager of every server-side apply."""
+
+LABEL_NAME: Final = "app.kubernetes.io/name"
+"""Recommended label: always `qinstruct`."""
+
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+"""Recommended label: `config`, `storage`, `prep` or `train`."""
+
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+"""Recommended label: the field manager."""
+
+LABEL_RUN: Final = "qinstruct.dev/run"
+"""Name of the run that a child belongs to."""
+
+LABEL_ATTEMPT: Final = "qinstruct.dev/attempt"
+"""Number of the attempt that a PyTorchJob and its pod belong to."""
+
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+"""Kueue's LocalQueue; on the PyTorchJob alone, never on its pods too (double queuing)."""
+
+ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
+"""`false`: a mesh sidecar never exits, so a pod with one never completes."""
+
+TRAINING_CONTAINER: Final = "pytorch"
+"""The training-operator requires this container name."""
+
+PREP_CONTAINER: Final = "prep"
+"""Container of the prep Job."""
+
+PREP_CONFIG_KEY: Final = "prep.json"
+"""Key of the ConfigMap, and file name below the config path."""
+
+RUN_CONFIG_KEY: Final = "run.json"
+"""Key of the ConfigMap, and file name below the config path."""
+
+GPU_RESOURCE: Final = "nvidia.com/gpu"
+"""Extended resource of the NVIDIA device plugin, and the key of the usual taint."""
+
+GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+"""Node label of GPU feature discovery: the product's name."""
+
+USER_ID: Final = 1000
+"""User and group of every process in our images; owns the files on the claims."""

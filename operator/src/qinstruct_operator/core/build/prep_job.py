@@ -1,0 +1,96 @@
+"""The Job that prepares data and model on a CPU node, before any GPU is asked for."""
+
+from qinstruct_operator.constants import (
+    ANNOTATION_ISTIO,
+    PREP_CONFIG_KEY,
+    PREP_CONTAINER,
+)
+from qinstruct_operator.core import names
+from qinstruct_operator.core.build.meta import Manifest, labels, metadata
+from qinstruct_operator.core.build.nodes import resources, tolerations
+from qinstruct_operator.core.build.pod import (
+    container_security,
+    environment,
+    optional,
+    pod_security,
+    volume_mounts,
+    volumes,
+)
+from qinstruct_operator.core.plan import Plan
+from qinstruct_trainer.errors import EXIT_CONFIG, EXIT_DATA
+
+# Prep goes on where it was killed, so a retry costs only what was missing.
+_RETRIES = 3
+_GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk already
+
+
+def build_prep_job(plan: Plan) -> Manifest:
+    """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry.
+
+    No queue label: Kueue's GPU queue is for the PyTorchJob.
+    """
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(plan, names.prep_name(plan.name), "prep"),
+        "spec": {
+            "backoffLimit": _RETRIES,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": PREP_CONTAINER,
+                            "operator": "In",
+                            "values": [EXIT_DATA, EXIT_CONFIG],
+                        },
+                    },
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
+                ]
+            },
+            "template": {
+                "metadata": {
+                    "labels": labels(plan, "prep"),
+                    "annotations": {ANNOTATION_ISTIO: "false"},
+                },
+                "spec": _pod(plan),
+            },
+        },
+    }
+
+
+def _pod(plan: Plan) -> Manifest:
+    requests = plan.size.prep
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "securityContext": pod_security(),
+        **optional(
+            priorityClassName=plan.scheduling.priority_class_name,
+            tolerations=tolerations(plan, gpu=False),
+        ),
+        "containers": [
+            {
+                "name": PREP_CONTAINER,
+                "image": plan.settings.prep_image,
+                "command": [
+                    "python",
+                    "-m",
+                    "qinstruct_trainer",
+                    "prep",
+                    "--config",
+                    str(plan.settings.config_path / PREP_CONFIG_KEY),
+                ],
+                "env": environment(),
+                "resources": resources(requests),
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": volume_mounts(plan),
+            }
+        ],
+        "volumes": volumes(plan, requests),
+    }

@@ -1,0 +1,127 @@
+"""The four published runs and Tiny, as data: the one place where training values stand.
+
+Source of the published values: the scripts {mix,after}_qinstruct_llava_v1.5_{7b,13b}.sh of
+Q-Future/Q-Instruct and zero3.json of haotian-liu/LLaVA. The four differ in exactly five
+things; everything else is shared.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+Attention = Literal["flash_attention_2", "sdpa", "eager"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The values that the runs of a size class have in common.
+
+    Attributes:
+        global_batch_size: samples per optimizer step.
+        micro_batch_size: most samples per process and forward pass.
+        gradient_clipping: largest global norm, 0 is off.
+    """
+
+    global_batch_size: int
+    micro_batch_size: int
+    epochs: int
+    learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+    gradient_clipping: float
+    max_length: int
+    zero_stage: Literal[1, 2, 3]
+    precision: Literal["bf16", "fp32"]
+    attention: Attention
+    activation_checkpointing: bool
+    checkpoint_minutes: float
+
+
+@dataclass(frozen=True)
+class Varying:
+    """The five values in which the published scripts differ.
+
+    Attributes:
+        base: --model_name_or_path.
+        projector: --pretrain_mm_mlp_adapter, as the hub repository it is fetched from.
+        data_file: --data_path's file name; mix_cleaned_labels.json is the merge of two.
+        group_by_modality: --group_by_modality_length.
+        output_dir: --output_dir's last part; ours is the run's name.
+    """
+
+    base: str
+    projector: str | None
+    data_file: str
+    group_by_modality: bool
+    output_dir: str
+
+
+VISION_TOWER: Final = "openai/clip-vit-large-patch14-336"
+
+PUBLISHED: Final = Shared(
+    global_batch_size=128,  # 16 per device x 1 accumulation x 8 GPUs
+    micro_batch_size=16,
+    epochs=1,
+    learning_rate=2e-5,
+    warmup_ratio=0.03,
+    weight_decay=0.0,
+    # zero3.json has no gradient_clipping key, and DeepSpeed's default was 0 in the 0.12.6 that
+    # LLaVA pins: the published runs trained unclipped. (It is 1.0 in today's DeepSpeed.)
+    gradient_clipping=0.0,
+    max_length=2048,
+    zero_stage=3,
+    precision="bf16",
+    attention="flash_attention_2",
+    activation_checkpointing=True,
+    # The scripts save every 50,000 steps, that is never; half an hour is what a lost node costs.
+    checkpoint_minutes=30.0,
+)
+
+TINY: Final = Shared(
+    global_batch_size=32,
+    micro_batch_size=16,
+    epochs=2,
+    learning_rate=2e-3,
+    warmup_ratio=0.03,
+    weight_decay=0.0,
+    gradient_clipping=1.0,  # a random model's first gradients are large
+    max_length=256,
+    zero_stage=2,
+    precision="fp32",
+    attention="sdpa",
+    activation_checkpointing=False,
+    checkpoint_minutes=1.0,
+)
+TINY_PROCESSES: Final = 2
+
+
+def _published(size: str, strategy: str) -> Varying:
+    mix = strategy == "mix"
+    stage_1 = f"liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-{size}-v1.5"
+    return Varying(
+        base=f"lmsys/vicuna-{size}-v1.5" if mix else f"liuhaotian/llava-v1.5-{size}",
+        projector=stage_1 if mix else None,
+        data_file="mix_cleaned_labels.json" if mix else "cleaned_labels.json",
+        group_by_modality=mix,
+        output_dir=f"llava-v1.5-{size}-qinstruct-{strategy}",
+    )
+
+
+RUNS: Final = MappingProxyType(
+    {
+        (size, strategy): _published(size.lower(), strategy)
+        for size in ("7B", "13B")
+        for strategy in ("mix", "after")
+    }
+)
+"""The four published runs by (size, strategy)."""
+
+
+def shared(size: str) -> Shared:
+    """The values that a size starts from."""
+    return TINY if size == "Tiny" else PUBLISHED
+
+
+def groups_by_modality(strategy: str) -> bool:
+    """Whether batches hold one modality each: the scripts do it for mix alone."""
+    return strategy == "mix"

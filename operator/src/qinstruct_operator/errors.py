@@ -1,0 +1,44 @@
+"""What is wrong with a user's document, said so that the user can mend it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MAX_VALUE_CHARS = 80
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One fault of a document.
+
+    Attributes:
+        field: path of the field, e.g. `spec.training.microBatchSize`.
+        value: what the document says there; None when it says nothing.
+        reason: what is wrong with it, without the field's name and without a full stop.
+        fix: the way out, an imperative without a full stop.
+    """
+
+    field: str
+    value: object
+    reason: str
+    fix: str
+
+    def sentence(self) -> str:
+        """`<field> <value>: <reason>; <way out>`, on one line."""
+        said = "" if self.value is None else f" {_shown(self.value)}"
+        return f"{self.field}{said}: {self.reason}; {self.fix}"
+
+
+class InvalidSpec(Exception):  # noqa: N818 - the name that the design and its readers use
+    """A document that cannot become a run; carries every fault found, at least one."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("\n".join(violation.sentence() for violation in self.violations))
+
+
+def _shown(value: object) -> str:
+    """The value as JSON writes it (text without quotes), cut to a readable length."""
+    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
+    text = " ".join(text.split()) or '""'
+    return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."
