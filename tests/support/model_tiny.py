@@ -1,9 +1,10 @@
 """A LLaVA of a few thousand parameters, built in memory, and batches for it."""
 
 import torch
-from qinstruct_trainer.data.collate import Batch
 from torch import Tensor
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+from qinstruct_trainer.data.collate import Batch
 
 IMAGE_TOKEN = 260  # the first row after the text vocabulary
 PAD_TOKEN = 261
@@ -62,11 +63,16 @@ def sample(
 def batch_of(samples: list[tuple[list[int], list[int]]], pixels: Tensor, pad_to: int = 0) -> Batch:
     length = max(pad_to, *(len(ids) for ids, _ in samples))
     rows = [(ids, labels, length - len(ids)) for ids, labels in samples]
+    input_ids = torch.tensor([ids + [PAD_TOKEN] * pad for ids, _, pad in rows])
+    image_mask = input_ids == IMAGE_TOKEN
     return Batch(
-        input_ids=torch.tensor([ids + [PAD_TOKEN] * pad for ids, _, pad in rows]),
+        input_ids=input_ids,
         labels=torch.tensor([labels + [-100] * pad for _, labels, pad in rows]),
         attention_mask=torch.tensor([[1] * len(ids) + [0] * pad for ids, _, pad in rows]),
+        image_mask=image_mask,
         pixel_values=pixels,
+        image_lengths=image_mask.sum(dim=1),
+        num_tokens=sum(len(ids) for ids, _ in samples),
     )
 
 

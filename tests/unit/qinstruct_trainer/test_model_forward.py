@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from qinstruct_trainer.data.collate import Batch
 from torch import Tensor
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
+from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.model.forward import LlavaLoss
 from qinstruct_trainer.model.llava import (
     count_parameters,
@@ -138,11 +138,12 @@ def test_sample_cut_inside_its_image_run_uses_the_first_features() -> None:
     """The cut sample's inputs equal the first ones of the whole sample."""
     whole = sample([7, 8, 2], image=True, supervised=2)
     cut = sample([], image=True, supervised=0, num_image_tokens=NUM_PATCHES - 2)
-    model = tiny_model()
-    loss = LlavaLoss(model)
-    features = loss._image_features(pixels_for([True]))
-    embeds = loss._embed(torch.tensor([cut[0]]), features)
-    assert torch.equal(embeds, loss._embed(torch.tensor([whole[0]]), features)[:, : len(cut[0])])
+    loss = LlavaLoss(tiny_model())
+    pixels = pixels_for([True])
+    features = loss._image_features(pixels)
+    embeds = loss._embed(batch_of([cut], pixels), features)
+    complete = loss._embed(batch_of([whole], pixels), features)
+    assert torch.equal(embeds, complete[:, : len(cut[0])])
     assert torch.equal(embeds[0, 1:], features[0, : NUM_PATCHES - 2])
 
 

@@ -15,8 +15,7 @@ from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.data.collate import Batch
-
-IGNORE_INDEX = -100
+from qinstruct_trainer.data.encode import IGNORE_INDEX
 
 
 class LlavaLoss(nn.Module):
@@ -29,7 +28,7 @@ class LlavaLoss(nn.Module):
     def __init__(self, model: LlavaForConditionalGeneration) -> None:
         super().__init__()
         self.model = model
-        self.image_token_id: int = model.config.image_token_index
+        self.num_text_tokens: int = model.config.image_token_index
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for everything but the frozen tower."""
@@ -43,9 +42,9 @@ class LlavaLoss(nn.Module):
         The original gives NaN in that last case.
 
         Args:
-            batch: B samples right-padded to T tokens, one image each (zeros when text-only).
+            batch: B samples right-padded to T tokens, an image each (zeros when text-only).
         """
-        inputs_embeds = self._embed(batch.input_ids, self._image_features(batch.pixel_values))
+        inputs_embeds = self._embed(batch, self._image_features(batch.pixel_values))
         hidden = self.model.model.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=batch.attention_mask,
@@ -55,7 +54,7 @@ class LlavaLoss(nn.Module):
         supervised = targets != IGNORE_INDEX
         targets = targets[supervised]  # [S]
         # The whole head, sliced after: under ZeRO-3 only the module's call gathers its weight.
-        logits = self.model.lm_head(hidden[:, :-1][supervised])[:, : self.image_token_id]
+        logits = self.model.lm_head(hidden[:, :-1][supervised])[:, : self.num_text_tokens]
         loss_sum = functional.cross_entropy(logits.float(), targets, reduction="sum")
         loss: Tensor = loss_sum / max(1, targets.numel())
         return loss
@@ -72,14 +71,12 @@ class LlavaLoss(nn.Module):
         features: Tensor = model.multi_modal_projector(patches)
         return features
 
-    def _embed(self, input_ids: Tensor, features: Tensor) -> Tensor:
-        """Token embeddings [B, T, hidden]; the k-th placeholder of a sample is feature k.
-
-        Selecting instead of scattering keeps the projector in the graph of a text-only batch
-        (with zero gradients), and lets an image run end early.
-        """
-        embeds = self.model.get_input_embeddings()(input_ids)
-        is_image = input_ids == self.image_token_id
-        position = (is_image.cumsum(dim=1) - 1).clamp(min=0).unsqueeze(-1)
-        chosen = features.gather(1, position.expand(-1, -1, features.shape[-1]))
-        return torch.where(is_image.unsqueeze(-1), chosen.to(embeds.dtype), embeds)
+    def _embed(self, batch: Batch, features: Tensor) -> Tensor:
+        """Token embeddings [B, T, hidden], the placeholders replaced by the images' features."""
+        embeds: Tensor = self.model.get_input_embeddings()(batch.input_ids)
+        place = torch.arange(features.shape[1], device=features.device)
+        shown = place < batch.image_lengths.unsqueeze(1)  # [P, patches]: a run may be cut
+        chosen = features[shown].to(embeds.dtype)
+        embeds = embeds.masked_scatter(batch.image_mask.unsqueeze(-1), chosen)
+        # Keeps the projector in the graph of a text-only batch, with zero gradients.
+        return embeds + 0.0 * features.sum().to(embeds.dtype)
