@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from qinstruct_operator.core.plan import Plan
 
+_PIPED_WIDTH = 200  # columns of a table in a file or a pipe: room for an address in one piece
+
 app = typer.Typer(
     help="Tune LLaVA-v1.5 on Q-Instruct, on a cluster or on this machine, from one YAML file.",
     no_args_is_help=True,
@@ -38,9 +40,10 @@ def run(
 ) -> None:
     """Prepare, train, export and evaluate on this machine; the same command goes on."""
     from qinstruct_operator.api.parse import parse
+    from qinstruct_operator.cli.child import StopRequests
     from qinstruct_operator.cli.ending import show_ending
     from qinstruct_operator.cli.folder import RunFolder
-    from qinstruct_operator.cli.local import LocalRun, StopRequests, check_machine
+    from qinstruct_operator.cli.local import LocalRun, check_machine
     from qinstruct_operator.cli.view import open_view
     from qinstruct_operator.core.plan import make_plan
     from qinstruct_operator.settings import Settings
@@ -52,12 +55,13 @@ def run(
         folder = RunFolder(root / training.metadata.name)
         cache_path = (cache or root / "cache").absolute()
         plan = make_plan(training, Settings(cache_path=cache_path, output_path=folder.root))
-        folder.open(plan.prep_config, plan.run_config)
+        folder.refuse_another(plan.prep_config, plan.run_config)
         console = _console()
         if folder.is_complete():
             show_ending(console, folder, already=True)
             raise typer.Exit(EXIT_OK)
         check_machine(plan)
+        folder.write_configs(plan.prep_config, plan.run_config)
         view = open_view(console)
         try:
             code = LocalRun(plan, folder, view, _goes_on(file, workdir, cache), requests).walk()
@@ -126,7 +130,7 @@ def _print_document(text: str) -> None:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def _goes_on(file: str, workdir: Path, cache: Path | None) -> str:

@@ -12,6 +12,7 @@ STDIN = "-"
 _MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server takes 1.5 MiB for any object
 _MAX_DEPTH = 50  # the composer recurses; the deepest field of the API is at 6
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
@@ -85,7 +86,8 @@ def _refuse_tricks(text: str, name: str) -> None:
     """Refuse a second document, aliases (they can expand without bound), tags, deep nesting."""
     documents = depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
-        line = f"{name}, line {event.start_mark.line + 1}"
+        mark = event.start_mark
+        line = f"{name}, line {mark.line + 1}" if mark else name
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
         if documents > 1:
@@ -94,7 +96,7 @@ def _refuse_tricks(text: str, name: str) -> None:
             raise ConfigError(f"{line}: nested deeper than {_MAX_DEPTH} levels; no run needs that")
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"{line}: alias *{event.anchor} is not supported; write it out")
-        if getattr(event, "tag", None) is not None:
+        if isinstance(event, _TAGGED) and event.tag is not None:
             raise ConfigError(f"{line}: tag {event.tag} is not supported; write plain values")
 
 

@@ -67,16 +67,23 @@ class RunFolder:
             return False
         return isinstance(last, Complete) and (self.model / "config.json").is_file()
 
-    def open(self, prep: PrepConfig, run: RunConfig) -> None:
-        """Make the folder and write both configs into it.
+    def refuse_another(self, prep: PrepConfig, run: RunConfig) -> None:
+        """Refuse to go on where a training with other values has begun.
 
         Raises:
-            ConfigError: a training with other values has begun here.
-            StorageError: the folder cannot be made or written.
+            ConfigError: names the first field that differs.
+            StorageError: what it began with cannot be read.
         """
         if (self.root / "checkpoints").is_dir() or self.model.is_dir():
             self._refuse_other(PrepConfig.read(self.prep_config), prep)
             self._refuse_other(RunConfig.read(self.run_config), run)
+
+    def write_configs(self, prep: PrepConfig, run: RunConfig) -> None:
+        """Make the folder and write both configs into it.
+
+        Raises:
+            StorageError: the folder cannot be made or written.
+        """
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             self.prep_config.write_text(prep.to_json(), "utf-8")
