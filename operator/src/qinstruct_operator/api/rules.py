@@ -4,7 +4,9 @@ Each rule is here because it can be judged without knowing the plan's tables; th
 checks (core.checks) say the same and more, in the same words, for local mode.
 """
 
-from typing import Any
+from typing import Any, get_args
+
+from qinstruct_operator.api.spec import SourceName
 
 Rule = dict[str, str]
 
@@ -51,7 +53,13 @@ def _immutability() -> list[Rule]:
 
 
 def _cross_field() -> list[Rule]:
+    sources = ", ".join(f"'{name}'" for name in get_args(SourceName))
     return [
+        {
+            "rule": "!has(self.data) || !has(self.data.sources) || "
+            f"self.data.sources.all(name, name in [{sources}])",
+            "message": f"spec.data.sources has an unknown source; use one of {sources}",
+        },
         {
             "rule": "!(self.size == 'Tiny' && has(self.gpu))",
             "message": "spec.gpu means nothing for size Tiny, which trains on CPUs; remove it",

@@ -77,11 +77,14 @@ def _without_null(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _bounds(node: Schema) -> Schema:
+    """Exclusive bounds, and those that pydantic leaves in its own words (behind a validator)."""
     result: Schema = {}
-    for bound in ("minimum", "maximum"):
-        exclusive = f"exclusive{bound.capitalize()}"
-        if exclusive in node:
-            result |= {bound: node[exclusive], exclusive: True}
+    for bound, exclusive, inclusive in (("minimum", "gt", "ge"), ("maximum", "lt", "le")):
+        keyword = f"exclusive{bound.capitalize()}"
+        if (limit := node.get(keyword, node.get(exclusive))) is not None:
+            result |= {bound: limit, keyword: True}
+        elif inclusive in node:
+            result[bound] = node[inclusive]
     return result
 
 

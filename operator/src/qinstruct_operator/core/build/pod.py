@@ -11,7 +11,7 @@ from qinstruct_operator.core.build.meta import Manifest
 from qinstruct_operator.core.plan import Plan
 from qinstruct_operator.core.sizes import Requests
 
-_SCRATCH = "/tmp"  # noqa: S108 - inside the pod: the one writable folder besides the claims
+_SCRATCH = "/tmp"
 
 
 def pod_security() -> Manifest:
@@ -73,7 +73,7 @@ def volume_mounts(plan: Plan) -> list[Manifest]:
         {"name": "cache", "mountPath": str(settings.cache_path)},
         {"name": "output", "mountPath": str(settings.output_path)},
         {"name": "scratch", "mountPath": _SCRATCH},
-        {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - inside the pod
+        {"name": "shared-memory", "mountPath": "/dev/shm"},
     ]
 
 
