@@ -1,0 +1,116 @@
+"""The model stage: the starting checkpoint as one folder in the hub layout, whatever it came as."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from transformers import LlavaConfig
+
+from qinstruct_trainer.builtin import write_tiny_model, write_tiny_tokenizer
+from qinstruct_trainer.config import ModelSource
+from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.errors import ConfigError
+from qinstruct_trainer.model.configuration import (
+    compose_config,
+    is_hub_layout,
+    read_hub_config,
+    read_json,
+)
+from qinstruct_trainer.model.convert import MAX_SHARD_BYTES, collect, convert
+from qinstruct_trainer.model.files import StoredTensor, open_checkpoint
+from qinstruct_trainer.model.keys import CLIP, HUB, LLAVA, PROJECTOR, VICUNA, Rules
+from qinstruct_trainer.model.llava import sane_generation_config
+from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
+from qinstruct_trainer.prep.hub import resolve
+
+Parts = list[tuple[list[StoredTensor], Rules]]
+
+_TOWER_INSIDE = "model.vision_tower."
+
+
+def build_model(
+    source: ModelSource,
+    folder: Path,
+    *,
+    seed: int,
+    texts: Iterable[str],
+    progress: Callable[[int, int], None],
+    downloads: Path | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write the starting checkpoint into `folder`: weights, configs, tokenizer, processor.
+
+    Args:
+        source: What to build it from.
+        folder: An existing, empty folder.
+        seed: Of the tiny model's random weights.
+        texts: What the tiny model's tokenizer is trained on; not read for the others.
+        progress: Called with the bytes of weights written and to be written.
+        downloads: Where hub downloads are kept; None: huggingface_hub's own cache.
+        max_shard_bytes: Largest weight file; also what the conversion needs of memory.
+
+    Raises:
+        ConfigError: the source names too little.
+        UnavailableError: a source cannot be reached.
+        DataError: a file is missing, damaged, unsafe, or belongs to another model.
+    """
+    if source.kind == "tiny":
+        _build_tiny(folder, seed=seed, texts=texts)
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        progress(size, size)
+        return
+    base = resolve(source.base, revision=source.revision, downloads=downloads)
+    tokenizer = read_tokenizer(base)
+    config, parts = _read_base(source, base, tokenizer, downloads)
+    convert(collect(parts), config, folder, progress=progress, max_shard_bytes=max_shard_bytes)
+    config.dtype = _dtype_name(parts)
+    config.save_pretrained(folder)
+    sane_generation_config(config).save_pretrained(folder)
+    write_processing(folder, config, tokenizer, base)
+
+
+def _build_tiny(folder: Path, *, seed: int, texts: Iterable[str]) -> None:
+    with tempfile.TemporaryDirectory() as tokenizer_folder:
+        write_tiny_tokenizer(Path(tokenizer_folder), texts)
+        write_tiny_model(folder, tokenizer_folder=Path(tokenizer_folder), seed=seed)
+
+
+def _read_base(
+    source: ModelSource, base: Path, tokenizer: Tokenizer, downloads: Path | None
+) -> tuple[LlavaConfig, Parts]:
+    """Configuration and tensors; gives the tokenizer its two tokens."""
+    document = read_json(base / "config.json")
+    num_tokens = len(tokenizer)
+    add_tokens(tokenizer)
+    tensors = open_checkpoint(base)
+    if is_hub_layout(document):
+        return read_hub_config(document, tokenizer), [(tensors, HUB)]
+    tower = resolve(
+        _required(source.vision_tower, "vision_tower", source), revision=None, downloads=downloads
+    )
+    config = compose_config(document, read_json(tower / "config.json"), num_tokens)
+    if source.kind == "vicuna":
+        projector = resolve(
+            _required(source.projector, "projector", source), revision=None, downloads=downloads
+        )
+        parts: Parts = [(tensors, VICUNA), (open_checkpoint(projector), PROJECTOR)]
+    else:
+        parts = [(tensors, LLAVA)]
+    # The published code reloads CLIP even where the checkpoint carries its own, frozen copy.
+    if not any(tensor.name.startswith(_TOWER_INSIDE) for tensor in tensors):
+        parts.append((open_checkpoint(tower), CLIP))
+    return config, parts
+
+
+def _required(value: str | None, field: str, source: ModelSource) -> str:
+    if not value:
+        raise ConfigError(
+            f"model source {source.kind} ({source.base}) needs {field}; name a folder or a "
+            "hub repository for it"
+        )
+    return value
+
+
+def _dtype_name(parts: Parts) -> str:
+    """The dtype of the language model, which is by far the most of it."""
+    return str(parts[0][0][0].dtype).removeprefix("torch.")

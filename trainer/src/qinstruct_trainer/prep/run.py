@@ -1,0 +1,113 @@
+"""The line of prep: sources and a starting model in, `prepared.json` out."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from qinstruct_trainer.config import Prepared, PrepConfig, Source
+from qinstruct_trainer.errors import ConfigError, StorageError
+from qinstruct_trainer.events import PrepDone, emit
+from qinstruct_trainer.prep.gate import GateReport, Labels, judge
+from qinstruct_trainer.prep.progress import Report
+from qinstruct_trainer.prep.stages import REPORT, Built, Images, Stages
+from qinstruct_trainer.prep.units import UnitCache, write_durably
+
+PREPARED = "prepared.json"
+_log = logging.getLogger(__name__)
+
+
+def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
+    """Make, or find, every unit that the run needs, and hand them over.
+
+    Killed at any moment and started again, it goes on: finished units and the bytes of a
+    download are kept, everything else of the interrupted stage is made anew.
+
+    Args:
+        config: What to prepare.
+        report: Takes the events; stdout by default.
+
+    Raises:
+        RunError: a sentence for the user, see `qinstruct_trainer.errors`.
+    """
+    stages = Stages(UnitCache(config.cache.absolute(), config.run, report), report)
+    fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
+    images = _images(stages, config.sources, fetched)
+    labels = _labels(config.sources, fetched)
+    gate = stages.gate(labels, [fetched[file.source].key for file in labels], images)
+    found = _pass_gate(config, gate)
+    merged = stages.merge(labels, gate, found)
+    model = stages.model(config.model, config.seed, merged)
+    index = stages.index(merged, model, images, config.max_length)
+    prepared = Prepared(
+        index=index.folder,
+        model=model.folder,
+        gate_report=gate.folder / REPORT,
+        heldout=_heldout(config.sources, fetched),
+        num_records=found.num_records - len(found.bad),
+        num_dropped=len(found.bad),
+    )
+    path = config.output / PREPARED
+    _write(path, prepared.to_json())
+    report(
+        PrepDone(num_records=prepared.num_records, num_dropped=prepared.num_dropped, path=str(path))
+    )
+    return prepared
+
+
+def _obtain(stages: Stages, source: Source, seed: int) -> Built:
+    return stages.builtin(source, seed) if source.kind == "builtin" else stages.fetch(source)
+
+
+def _images(stages: Stages, sources: Sequence[Source], fetched: dict[str, Built]) -> Images:
+    roots: list[Path] = []
+    keys: list[str] = []
+    for source in sources:
+        built = fetched[source.name]
+        if source.kind == "images":
+            built = stages.extract(source, built)
+            roots.append(built.folder / "files")
+            keys.append(built.key)
+        elif source.kind == "builtin":
+            roots.append(built.folder / "images")
+            keys.append(built.key)
+    return Images(tuple(roots), tuple(keys))
+
+
+def _labels(sources: Sequence[Source], fetched: dict[str, Built]) -> list[Labels]:
+    names = {"labels": "file", "builtin": "labels.json"}
+    labels = [
+        Labels(
+            source=source.name,
+            path=fetched[source.name].folder / names[source.kind],
+            published=source.num_records,
+        )
+        for source in sources
+        if source.kind in names
+    ]
+    if not labels:
+        raise ConfigError("data.sources has no label file; add q-instruct-labels")
+    return labels
+
+
+def _heldout(sources: Sequence[Source], fetched: dict[str, Built]) -> Path | None:
+    return next(
+        (fetched[s.name].folder / "heldout.json" for s in sources if s.kind == "builtin"), None
+    )
+
+
+def _pass_gate(config: PrepConfig, gate: Built) -> GateReport:
+    """The finding, if the policy lets it pass."""
+    path = gate.folder / REPORT
+    found = GateReport.model_validate_json(path.read_bytes())
+    for warning in found.warnings():
+        _log.warning("%s", warning)
+    judge(found, config.missing_images, config.max_missing, path)
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, text)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error

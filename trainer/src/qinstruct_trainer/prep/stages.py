@@ -1,0 +1,191 @@
+"""The six stages of prep as units: what each one's key is made of, and who does the work.
+
+Every function returns a finished unit, built now or found. A key holds the version of the code
+that makes the unit: raise it when that code changes what it makes.
+"""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from qinstruct_trainer.builtin import write_builtin
+from qinstruct_trainer.config import ModelSource, Source
+from qinstruct_trainer.errors import ConfigError
+from qinstruct_trainer.events import Stage
+from qinstruct_trainer.prep.extract import extract
+from qinstruct_trainer.prep.fetch import fetch, forget, local_path
+from qinstruct_trainer.prep.gate import GateReport, Labels, inspect
+from qinstruct_trainer.prep.index import read_texts, write_index
+from qinstruct_trainer.prep.merge import merge
+from qinstruct_trainer.prep.model import build_model
+from qinstruct_trainer.prep.progress import Progress, Quantity, Report
+from qinstruct_trainer.prep.units import Unit, UnitCache
+
+CODE_VERSION: Final[dict[Stage, str]] = {
+    "fetch": "1",
+    "extract": "1",
+    "gate": "1",
+    "merge": "1",
+    "model": "1",
+    "index": "1",
+}
+RECORDS = "records.jsonl"
+REPORT = "report.json"
+_BUILTIN_STRATEGIES = ("after", "mix")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished unit: its key goes into the keys of what is made from it."""
+
+    key: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Images:
+    """Image folders, and the keys of the units they belong to."""
+
+    roots: tuple[Path, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages over one cache."""
+
+    cache: UnitCache
+    report: Report
+
+    def fetch(self, source: Source) -> Built:
+        """The source's file, as `file`."""
+        parts = (source.url, source.revision or "", source.sha256 or "", _stamp(source.url))
+        unit = _unit("fetch", source.name, *parts)
+        partial = self.cache.downloads / unit.folder_name
+
+        def build(folder: Path) -> None:
+            path = fetch(source, partial, self._progress("fetch", source.name, "bytes"))
+            _link_or_copy(path, folder / "file")
+
+        built = Built(unit.key, self.cache.get(unit, build))
+        forget(partial)
+        return built
+
+    def builtin(self, source: Source, seed: int) -> Built:
+        """The builtin data set: `labels.json`, `images/`, `heldout.json`.
+
+        The URL is `builtin:` or `builtin:<strategy>`.
+        """
+        strategy = source.url.removeprefix("builtin:") or "after"
+        if strategy not in _BUILTIN_STRATEGIES:
+            raise ConfigError(
+                f"data.sources.{source.name}.url {source.url} names no strategy; "
+                f"use builtin:{' or builtin:'.join(_BUILTIN_STRATEGIES)}"
+            )
+
+        def build(folder: Path) -> None:
+            progress = self._progress("fetch", source.name, "files")
+            write_builtin(folder, seed=seed, strategy=strategy)
+            progress.set(sum(1 for _ in folder.rglob("*")))
+            progress.finish()
+
+        unit = _unit("fetch", source.name, strategy, str(seed))
+        return Built(unit.key, self.cache.get(unit, build))
+
+    def extract(self, source: Source, fetched: Built) -> Built:
+        """The archive's files below `files/<into>`."""
+        unit = _unit("extract", source.name, source.into, fetched.key)
+
+        def build(folder: Path) -> None:
+            progress = self._progress("extract", source.name, "files")
+            target = folder / "files" / source.into
+            extract(fetched.folder / "file", source.name, target, progress)
+
+        return Built(unit.key, self.cache.get(unit, build))
+
+    def gate(self, labels: Sequence[Labels], keys: Sequence[str], images: Images) -> Built:
+        """What the gate found, `report.json`; the verdict on it is not part of the unit."""
+        names = tuple(file.source for file in labels)
+        published = tuple(str(file.published) for file in labels)
+        unit = _unit("gate", "records", *names, *published, *keys, *images.keys)
+
+        def build(folder: Path) -> None:
+            found = inspect(labels, images.roots, self._progress("gate", "records", "files"))
+            (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
+
+        return Built(unit.key, self.cache.get(unit, build))
+
+    def merge(self, labels: Sequence[Labels], gate: Built, found: GateReport) -> Built:
+        """The good records of all label files: `records.jsonl`."""
+        unit = _unit("merge", "records", gate.key)
+
+        def build(folder: Path) -> None:
+            progress = self._progress("merge", "records", "records")
+            merge(labels, found, folder / RECORDS, progress)
+
+        return Built(unit.key, self.cache.get(unit, build))
+
+    def model(self, source: ModelSource, seed: int, merged: Built) -> Built:
+        """The starting checkpoint in the Hugging Face layout."""
+        item = source.base or source.kind
+        # Only the tiny model is made from the data (its tokenizer) and the seed.
+        made_from = (str(seed), merged.key) if source.kind == "tiny" else ()
+        stamps = tuple(_stamp(place or "") for place in (source.base, source.projector))
+        unit = _unit("model", item, source.model_dump_json(), *stamps, *made_from)
+
+        def build(folder: Path) -> None:
+            progress = self._progress("model", item, "bytes")
+
+            def note(done: int, total: int) -> None:
+                progress.total = total
+                progress.set(done)
+
+            texts = read_texts(merged.folder / RECORDS)
+            build_model(source, folder, seed=seed, texts=texts, progress=note)
+            progress.finish()
+
+        return Built(unit.key, self.cache.get(unit, build))
+
+    def index(self, merged: Built, model: Built, images: Images, max_length: int) -> Built:
+        """The token index. It holds the paths of the image folders, so they are in its key."""
+        roots = tuple(str(root) for root in images.roots)
+        keys = (merged.key, model.key, *images.keys)
+        unit = _unit("index", "records", str(max_length), *keys, *roots)
+
+        def build(folder: Path) -> None:
+            progress = self._progress("index", "records", "records")
+            records = merged.folder / RECORDS
+            write_index(
+                records, model.folder, images.roots, folder, progress, max_length=max_length
+            )
+
+        return Built(unit.key, self.cache.get(unit, build))
+
+    def _progress(self, stage: Stage, item: str, quantity: Quantity) -> Progress:
+        return Progress(self.report, stage, item, quantity)
+
+
+def _unit(stage: Stage, item: str, *parts: str) -> Unit:
+    return Unit(stage, item, (*parts, f"code {CODE_VERSION[stage]}"))
+
+
+def _stamp(place: str) -> str:
+    """Size and time of a local file: its address alone would not tell that it changed."""
+    path = local_path(place)
+    if path is None:
+        return ""
+    with suppress(OSError):
+        status = path.stat()
+        return f"{status.st_size} {status.st_mtime_ns}"
+    return ""
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    """A second name for the bytes where the file system can, so that they are there once."""
+    try:
+        target.hardlink_to(path.resolve())
+    except OSError:
+        shutil.copyfile(path, target)
