@@ -49,6 +49,9 @@ NUM_HELDOUT_PHOTOGRAPHS = 4
 # Strategy mix: conversations beside the Q-Instruct records, as parts of their number.
 _MIX_MULTI_TURN_SHARE = 1 / 12
 _MIX_TEXT_ONLY_SHARE = 1 / 12
+# What is asked about every picture. Yes or no is the hardest to learn: the model has to compare
+# what the question names with what the picture shows.
+_RECORD_KINDS: tuple[Kind, ...] = ("yes-no", "yes-no", "what", "how")
 _DESCRIPTION_EVERY = 4
 
 Part = Literal["train", "heldout"]
@@ -130,15 +133,15 @@ def _records(shots: Sequence[Shot], rng: np.random.Generator) -> list[dict[str, 
     """Single-turn records, some questions about every picture, in a random order."""
     records = []
     for number, shot in enumerate(shots):
-        kinds: list[Kind] = [*CLOSED_KINDS]
+        kinds = list(_RECORD_KINDS)
         if number % _DESCRIPTION_EVERY == 0:
             kinds.append("description")
-        for kind in kinds:
+        for place, kind in enumerate(kinds):
             question = ask(kind, shot.subject, rng)
             # Like the published set, some records have the image behind the question.
             is_first = rng.random() < 0.8
             text = f"<image>\n{question.text}" if is_first else f"{question.text}\n<image>"
-            records.append(_record(f"{shot.path}#{kind}", shot.path, question, text))
+            records.append(_record(f"{shot.path}#{place}", shot.path, question, text))
     return [records[int(number)] for number in rng.permutation(len(records))]
 
 

@@ -47,9 +47,12 @@ def well_exposed(picture: Image.Image) -> Pixels:
     luma = pixels @ _LUMA
     low, high = np.percentile(luma, (1, 99))
     pixels = np.clip((pixels - low) / max(high - low, 0.05), 0.0, 1.0)
-    for _ in range(3):  # fixed-point: one gamma does not hit the mean exactly
-        mean = float(np.clip((pixels @ _LUMA).mean(), 0.02, 0.98))
-        pixels = pixels ** np.float32(np.log(_MIDDLE_GREY) / np.log(mean))
+    luma_full = pixels[::2, ::2] @ _LUMA
+    gamma = 1.0
+    for _ in range(3):  # each round corrects what the one before left of the mean's error
+        mean = float(np.clip((luma_full**gamma).mean(), 0.02, 0.98))
+        gamma *= float(np.log(_MIDDLE_GREY) / np.log(mean))
+    pixels = pixels ** np.float32(gamma)
     return np.asarray(pixels, dtype=np.float32)
 
 

@@ -24,7 +24,7 @@ NUM_IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
 
 _VISION_HIDDEN = 256
 _TEXT_HIDDEN = 128
-_TEXT_LAYERS = 4
+_TEXT_LAYERS = 3
 _TEXT_HEADS = 4
 _MAX_POSITIONS = 1024
 
@@ -40,7 +40,7 @@ def write_tiny_model(folder: Path, *, tokenizer_folder: Path, seed: int) -> None
     """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
     tokenizer.add_tokens(["<image>", "<pad>"], special_tokens=True)
-    tokenizer.pad_token = "<pad>"  # noqa: S105 - a token of text, no password
+    tokenizer.pad_token = "<pad>"
     image_token_id = tokenizer.convert_tokens_to_ids("<image>")
 
     config = tiny_config(image_token_id=image_token_id, pad_token_id=tokenizer.pad_token_id)

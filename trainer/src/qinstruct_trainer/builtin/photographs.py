@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 _SMALLEST_CROP = 150
-_CROPS_TRIED = 8
+_CROPS_TRIED = 4
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Photograph:
     file_names: tuple[str, ...]
 
 
-# Left out: files that are blurred (clock_motion, cell, moon), too small or drawn.
+# Left out: files that are blurred or faint (clock_motion, cell, moon, retina, hubble_deep_field),
+# too small, or drawn.
 PHOTOGRAPHS = (
     Photograph("astronaut", "an astronaut in an orange suit", ("astronaut.png",)),
     Photograph("brick", "a brick wall", ("brick.png",)),
@@ -32,13 +33,11 @@ PHOTOGRAPHS = (
     Photograph("coins", "old coins", ("coins.png",)),
     Photograph("grass", "a patch of grass", ("grass.png",)),
     Photograph("gravel", "gravel on the ground", ("gravel.png",)),
-    Photograph("hubble", "galaxies in deep space", ("hubble_deep_field.jpg",)),
     Photograph("ihc", "a stained tissue sample", ("ihc.png",)),
     Photograph(
         "motorcycle", "a motorcycle in a garage", ("motorcycle_left.png", "motorcycle_right.png")
     ),
     Photograph("page", "a printed page", ("page.png",)),
-    Photograph("retina", "the back of an eye", ("retina.jpg",)),
     Photograph("rocket", "a rocket on its launch pad", ("rocket.jpg",)),
     Photograph("text", "handwriting on paper", ("text.png",)),
 )
@@ -69,7 +68,7 @@ def _random_crop(picture: Image.Image, size: int, rng: np.random.Generator) -> I
     left = int(rng.integers(0, picture.width - side, endpoint=True))
     top = int(rng.integers(0, picture.height - side, endpoint=True))
     box = (left, top, left + side, top + side)
-    crop = picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
+    crop = picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=2.0)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
 
 

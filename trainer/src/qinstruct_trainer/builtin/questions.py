@@ -65,7 +65,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Question:
-    """A question without `<image>`; `concern` is what it is about, for the tests and for reading."""
+    """A question without `<image>`; `concern` is what it is about."""
 
     kind: Kind
     concern: str

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 Color = tuple[int, int, int]
 _OVERSAMPLING = 3
+_GRAIN = 2.0  # of 255: a drawn surface is perfectly flat, a photographed one never
 
 
 def draw_scene(size: int, rng: np.random.Generator) -> tuple[Image.Image, str]:
@@ -15,11 +16,9 @@ def draw_scene(size: int, rng: np.random.Generator) -> tuple[Image.Image, str]:
     side = size * _OVERSAMPLING
     canvas = Image.new("RGB", (side, side))
     painter(ImageDraw.Draw(canvas), side, rng)
-    grain = rng.normal(0.0, 3.0, (side, side, 1))
-    canvas = Image.fromarray(
-        np.clip(np.asarray(canvas, dtype=np.float32) + grain, 0, 255).astype(np.uint8)
-    )
-    return canvas.resize((size, size), Image.Resampling.LANCZOS), phrase
+    pixels = np.asarray(canvas.resize((size, size), Image.Resampling.BOX), dtype=np.float32)
+    pixels = pixels + rng.normal(0.0, _GRAIN, (size, size, 1))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)), phrase
 
 
 def _color(rng: np.random.Generator, low: int = 30, high: int = 230) -> Color:

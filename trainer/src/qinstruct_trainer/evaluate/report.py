@@ -1,0 +1,125 @@
+"""Accuracy of a model on held-out questions, beside that of the majority answer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import LlavaForConditionalGeneration
+
+from qinstruct_trainer.data import encode_record, load_pixels, load_tokenizer
+from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, majority_accuracy, read_heldout
+from qinstruct_trainer.evaluate.likelihood import (
+    Prompt,
+    answer_log_likelihoods,
+    generate_answer,
+    split_answer,
+)
+from qinstruct_trainer.events import Answer, Evaluated
+from qinstruct_trainer.model.llava import load_checked
+
+
+def evaluate_model(
+    model_folder: Path,
+    heldout: Path,
+    image_root: Path,
+    *,
+    label: Literal["untrained", "trained"],
+    num_examples: int = 8,
+) -> Evaluated:
+    """Ask every held-out question; the answer is the candidate of the highest likelihood.
+
+    `num_examples` questions are also answered in the model's own words.
+
+    Raises:
+        DataError: the checkpoint, a question or an image is not what it must be.
+        StorageError: the file of questions cannot be read.
+    """
+    questions = read_heldout(heldout)
+    model = load_checked(model_folder, precision="fp32")
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(model_folder)
+    answered = [_choose(model, tokenizer, question, image_root) for question in questions]
+    return Evaluated(
+        model=label,
+        questions=len(questions),
+        accuracy=_accuracy(questions, answered),
+        majority=majority_accuracy(questions),
+        by_kind=_accuracy_by_kind(questions, answered),
+        examples=tuple(
+            _answer_freely(model, tokenizer, question, image_root)
+            for question in _spread(questions, num_examples)
+        ),
+    )
+
+
+def _choose(
+    model: LlavaForConditionalGeneration,
+    tokenizer: Tokenizer,
+    question: HeldoutQuestion,
+    image_root: Path,
+) -> str:
+    """The likeliest candidate; the first of several that are equally likely."""
+    prompt, answers = _encode(model, tokenizer, question, image_root)
+    best = int(answer_log_likelihoods(model, prompt, answers).argmax())
+    return question.candidates[best]
+
+
+def _answer_freely(
+    model: LlavaForConditionalGeneration,
+    tokenizer: Tokenizer,
+    question: HeldoutQuestion,
+    image_root: Path,
+) -> Answer:
+    prompt, _ = _encode(model, tokenizer, question, image_root)
+    return Answer(
+        image=question.image,
+        kind=question.kind,
+        question=question.question,
+        expected=question.answer,
+        answered=generate_answer(model, tokenizer, prompt),
+    )
+
+
+def _encode(
+    model: LlavaForConditionalGeneration,
+    tokenizer: Tokenizer,
+    question: HeldoutQuestion,
+    image_root: Path,
+) -> tuple[Prompt, list[list[int]]]:
+    """The prompt, and the ids of each candidate behind it: encoded as training encodes them."""
+    vision = model.config.vision_config
+    num_image_tokens = (vision.image_size // vision.patch_size) ** 2
+    split = [
+        split_answer(encode_record(question.record(candidate), tokenizer, num_image_tokens))
+        for candidate in question.candidates
+    ]
+    path = image_root / question.record(question.answer).image  # checked to lie below the root
+    pixels = torch.from_numpy(load_pixels(path, vision.image_size))
+    prompt = Prompt(
+        input_ids=torch.tensor([split[0][0]], device=model.device),
+        pixel_values=pixels.unsqueeze(0).to(model.device),
+    )
+    return prompt, [answer for _, answer in split]
+
+
+def _accuracy(questions: Sequence[HeldoutQuestion], answered: Sequence[str]) -> float:
+    pairs = zip(questions, answered, strict=True)
+    return sum(question.answer == answer for question, answer in pairs) / len(questions)
+
+
+def _accuracy_by_kind(
+    questions: Sequence[HeldoutQuestion], answered: Sequence[str]
+) -> dict[str, float]:
+    result = {}
+    for kind in dict.fromkeys(question.kind for question in questions):
+        numbers = [i for i, question in enumerate(questions) if question.kind == kind]
+        result[kind] = _accuracy([questions[i] for i in numbers], [answered[i] for i in numbers])
+    return result
+
+
+def _spread(questions: Sequence[HeldoutQuestion], count: int) -> list[HeldoutQuestion]:
+    """`count` questions from all over the file."""
+    count = min(count, len(questions))
+    return [questions[number * len(questions) // count] for number in range(count)]
