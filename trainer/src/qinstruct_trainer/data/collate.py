@@ -50,13 +50,12 @@ class Batch:
         return self._map(torch.Tensor.pin_memory)
 
     def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(
-            **{
-                name: change(value) if torch.is_tensor(value) else value
-                for name, value in values.items()
-            }
-        )
+        changed: dict[str, Any] = {
+            field.name: change(value) if torch.is_tensor(value) else value
+            for field in fields(self)
+            for value in (getattr(self, field.name),)
+        }
+        return type(self)(**changed)
 
 
 def collate(examples: Sequence[Example], pad_token_id: int, image_size: int) -> Batch:

@@ -38,7 +38,7 @@ def render(record: Record) -> Prompt:
     parts = [SYSTEM, " "]
     length = len(SYSTEM) + 1
     answers = []
-    for turn in _shown_turns(record):
+    for turn in shown_turns(record):
         is_answer = turn.speaker == "gpt"
         role = "ASSISTANT:" if is_answer else "USER:"
         said = f" {turn.text}{END_TOKEN if is_answer else ' '}" if turn.text else ""
@@ -49,7 +49,7 @@ def render(record: Record) -> Prompt:
     return Prompt("".join(parts), tuple(answers))
 
 
-def _shown_turns(record: Record) -> Sequence[Turn]:
+def shown_turns(record: Record) -> Sequence[Turn]:
     """The turns from the first question on, the image in front of the turn that shows it."""
     turns = record.turns[1:] if record.turns[0].speaker == "gpt" else record.turns
     if record.image is None:

@@ -1,0 +1,49 @@
+"""Records encoded per second on one core: short questions with an image, as in Q-Instruct.
+
+    python bench/encode.py
+
+Uses the true Llama vocabulary, fetched as the oracle tests do.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.oracle_llava import load_llama_tokenizer
+
+from qinstruct_trainer.data import encode_record
+
+NUM_RECORDS = 20_000
+
+
+def main() -> None:
+    tokenizer = load_llama_tokenizer(legacy=False, layout="hub")
+    records = [
+        {
+            "id": f"{number}",
+            "image": f"spaq_koniq/{number:05d}.jpg",
+            "conversations": [
+                {"from": "human", "value": "How is the lighting of this image?\n<image>"},
+                {
+                    "from": "gpt",
+                    "value": "The lighting of this image is rather dim, and the main subject is "
+                    f"slightly blurred by motion; in sum, its quality is poor ({number}).",
+                },
+            ],
+        }
+        for number in range(NUM_RECORDS)
+    ]
+    encode_record(records[0], tokenizer)
+    begin = time.perf_counter()
+    tokens = sum(len(encode_record(record, tokenizer).input_ids) for record in records)
+    seconds = time.perf_counter() - begin
+    print(
+        f"{NUM_RECORDS / seconds:,.0f} records/s on one core "
+        f"({tokens / NUM_RECORDS:.0f} tokens a record, image included)"
+    )
+
+
+if __name__ == "__main__":
+    main()
