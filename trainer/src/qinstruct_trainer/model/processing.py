@@ -1,0 +1,87 @@
+"""Tokenizer and image processor of the checkpoint that we write."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformers import LlavaConfig, LlavaProcessor
+
+# By its module: the package's plain name is torchvision's variant where that is installed,
+# and the pixels must not depend on what is installed.
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
+from qinstruct_trainer.errors import DataError
+
+IMAGE_TOKEN = "<image>"
+PAD_TOKEN = "<pad>"
+TOKENIZER_FILES = (
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+def read_tokenizer(source: Path) -> Tokenizer:
+    """The tokenizer of a published checkpoint, as it is.
+
+    Only its own files are looked at: beside the config.json of the original LLaVA, whose model
+    type means something else to transformers, the library would not find it.
+
+    Raises:
+        DataError: there is none, or it does not load.
+    """
+    if not any((source / name).is_file() for name in TOKENIZER_FILES[:2]):
+        raise DataError(
+            f"{source} has neither tokenizer.model nor tokenizer.json; "
+            "give the folder of a whole checkpoint"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        _copy(source, Path(folder), TOKENIZER_FILES)
+        try:
+            return load_tokenizer(Path(folder))
+        except DataError as error:
+            raise DataError(str(error).replace(folder, str(source))) from error
+
+
+def add_tokens(tokenizer: Tokenizer) -> None:
+    """Append `<image>` and `<pad>` where they are not there yet, and pad with the latter."""
+    tokenizer.add_tokens([IMAGE_TOKEN, PAD_TOKEN], special_tokens=True)
+    tokenizer.pad_token = PAD_TOKEN
+
+
+def write_processing(folder: Path, config: LlavaConfig, tokenizer: Tokenizer, source: Path) -> None:
+    """Write the tokenizer, the pad-to-square image processor, and the processor of both.
+
+    Args:
+        folder: Of the checkpoint.
+        config: Of the checkpoint; gives the edge of image and patch.
+        tokenizer: With the two added tokens.
+        source: Folder whose tokenizer.model goes along, for tools that want the original.
+    """
+    vision: Any = config.vision_config
+    size = vision.image_size
+    images = LlavaImageProcessorPil(
+        do_pad=True,
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+    )
+    processor = LlavaProcessor(  # type: ignore[no-untyped-call]
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=vision.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,  # the class token, which the strategy drops again
+    )
+    processor.save_pretrained(folder)
+    images.save_pretrained(folder)  # preprocessor_config.json, where older versions look
+    _copy(source, folder, ("tokenizer.model",))
+
+
+def _copy(source: Path, folder: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
