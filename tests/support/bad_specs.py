@@ -62,7 +62,7 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     "unknown backend": _spec("backend", "PyTorchJob", backend="MPIJob"),
     "zero stage four": _spec("training.zeroStage", "1, 2 or 3", training={"zeroStage": 4}),
     # Misspelt fields.
-    "misspelt group": _spec("trainning", "did you mean training", trainning={"epochs": 1}),
+    "misspelt group": _spec("trainings", "did you mean training", trainings={"epochs": 1}),
     "misspelt field": _spec(
         "training.learningrate", "did you mean learningRate", training={"learningrate": 1e-5}
     ),

@@ -24,9 +24,10 @@ class Violation:
     fix: str
 
     def sentence(self) -> str:
-        """`<field> <value>: <reason>; <way out>`, on one line."""
+        """`<field> <value>: <reason>; <way out>`, on one line, safe to print on a terminal."""
         said = "" if self.value is None else f" {_shown(self.value)}"
-        return f"{self.field}{said}: {self.reason}; {self.fix}"
+        text = f"{self.field}{said}: {self.reason}; {self.fix}"
+        return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class InvalidSpec(Exception):  # noqa: N818 - the name that the design and its readers use
@@ -40,5 +41,4 @@ class InvalidSpec(Exception):  # noqa: N818 - the name that the design and its r
 def _shown(value: object) -> str:
     """The value as JSON writes it (text without quotes), cut to a readable length."""
     text = value if isinstance(value, str) and value else json.dumps(value, default=str)
-    text = " ".join(text.split()) or '""'
     return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."

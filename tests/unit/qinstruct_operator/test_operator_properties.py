@@ -5,8 +5,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qinstruct_operator.api import parse
+from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.core.build import build, render_yaml
 from qinstruct_operator.core.names import training_name
+from qinstruct_operator.errors import InvalidSpec
 from qinstruct_trainer.batch import accumulation_steps
 from support.operator_documents import document, plan
 
@@ -35,7 +38,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(documents(), st.integers(1, 99999))
 def test_any_valid_document(raw: dict[str, Any], attempt: int) -> None:
     made = plan(raw)
@@ -48,3 +51,34 @@ def test_any_valid_document(raw: dict[str, Any], attempt: int) -> None:
     for manifest in manifests:
         assert len(manifest["metadata"]["name"]) <= 63
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+GROUPS = st.sampled_from([str(field.alias) for field in Spec.model_fields.values()])
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | GROUPS, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(GROUPS | st.text(max_size=8) | st.integers(), ANYTHING, max_size=4))
+def test_any_spec_at_all_is_planned_or_refused_in_sentences(spec: dict[Any, Any]) -> None:
+    raw = document()
+    raw["spec"] |= spec
+    try:
+        plan(raw)
+    except InvalidSpec as error:
+        sentences = [violation.sentence() for violation in error.violations]
+        assert sentences
+        assert all("\n" not in sentence and "; " in sentence for sentence in sentences)
+
+
+def test_status_of_a_newer_operator_is_read() -> None:
+    training = parse(document() | {"status": {"phase": "Running", "weather": {"wind": 3}}})
+    assert training.status is not None
+    assert training.status.phase == "Running"

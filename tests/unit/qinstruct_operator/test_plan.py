@@ -38,6 +38,12 @@ def test_published_figures(name: str) -> None:
     assert made.run_config.group_by_modality == name.endswith("mix")
 
 
+def test_hours_grow_with_epochs_and_fewer_gpus() -> None:
+    gpu = {"product": "NVIDIA-H200", "perNode": 4}
+    made = plan(document(gpu=gpu, training={"epochs": 2}))
+    assert (made.hours, made.gpu_hours, made.deadline_seconds) == (12.0, 48.0, 24 * 3600)
+
+
 def test_mix_takes_every_source_with_q_instruct_first() -> None:
     sources = plan(sample("run-13b-mix")).prep_config.sources
     assert [source.name for source in sources] == list(TABLE)

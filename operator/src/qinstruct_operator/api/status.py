@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from qinstruct_operator.api.base import ApiModel
 
@@ -15,7 +15,13 @@ Time = Annotated[
 """A moment in UTC, RFC 3339."""
 
 
-class Condition(ApiModel):
+class _Observed(ApiModel):
+    """A piece of status; what a newer operator wrote beside it is skipped, not refused."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Condition(_Observed):
     """One aspect of the run's state, as in meta/v1."""
 
     type: str = Field(
@@ -32,7 +38,7 @@ class Condition(ApiModel):
     )
 
 
-class PrepStatus(ApiModel):
+class PrepStatus(_Observed):
     """How far preparation is."""
 
     stage: str | None = Field(
@@ -47,7 +53,7 @@ class PrepStatus(ApiModel):
     )
 
 
-class TrainingStatus(ApiModel):
+class TrainingStatus(_Observed):
     """How far training is."""
 
     step: int | None = Field(default=None, ge=0, description="Optimizer steps done.")
@@ -57,14 +63,14 @@ class TrainingStatus(ApiModel):
     tokens_per_second: float | None = Field(default=None, description="All processes together.")
 
 
-class CheckpointStatus(ApiModel):
+class CheckpointStatus(_Observed):
     """The newest verified checkpoint."""
 
     step: int = Field(ge=0, description="Step after which it was saved.")
     time: Time = Field(description="When it was published.")
 
 
-class FailureStatus(ApiModel):
+class FailureStatus(_Observed):
     """Why the newest failed attempt ended."""
 
     reason: str = Field(max_length=256, description="One CamelCase word, for machines.")
@@ -78,7 +84,7 @@ class FailureStatus(ApiModel):
     )
 
 
-class Status(ApiModel):
+class Status(_Observed):
     """What was observed of the run."""
 
     observed_generation: int | None = Field(

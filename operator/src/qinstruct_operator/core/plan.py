@@ -16,6 +16,7 @@ from qinstruct_operator.core.sizes import (
     GPUS_PER_DOCUMENTED_RUN,
     PRODUCT_GIGABYTES,
     SIZES,
+    TINY_DEADLINE_SECONDS,
     GpuClass,
     Size,
 )
@@ -77,7 +78,7 @@ class Plan:
         memory: of one GPU; None for a size without GPUs.
         cache_bytes, output_bytes: disk that the run needs.
         num_records, num_steps: from the published record counts; None when one is unknown.
-        hours: documented, scaled to the number of GPUs; with 8, the published figure.
+        hours: documented, scaled to epochs and GPUs; for one epoch on 8 the published figure.
         gpu_hours: the same times GPUs.
     """
 
@@ -119,7 +120,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
     prep_config = _prep_config(spec, name, settings)
     run_config = _run_config(spec, name, settings, num_processes)
     memory = _memory(run_config, prep_config.max_length, size, gpu)
-    hours = size.hours[spec.strategy] * GPUS_PER_DOCUMENTED_RUN / num_processes if gpu else 0.0
+    hours = _hours(size, run_config, gpu)
     records = [s.num_records for s in prep_config.sources if s.kind == "labels"]
     num_records = sum(r for r in records if r) if records and all(records) else None
     uid = training.metadata.uid
@@ -137,8 +138,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         cache_claim=_cache_claim(spec, settings, prep_config),
         output_claim=_output_claim(spec, name, output_bytes),
         scheduling=spec.scheduling,
-        deadline_seconds=spec.scheduling.active_deadline_seconds
-        or size.deadline_seconds[spec.strategy],
+        deadline_seconds=spec.scheduling.active_deadline_seconds or _deadline_seconds(hours, gpu),
         memory=memory,
         cache_bytes=disk.cache_bytes(prep_config.sources, size.network),
         output_bytes=output_bytes,
@@ -146,8 +146,8 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         num_steps=num_steps(num_records, run_config.global_batch_size, run_config.epochs)
         if num_records
         else None,
-        hours=hours or size.hours[spec.strategy],
-        gpu_hours=hours * num_processes,
+        hours=hours,
+        gpu_hours=hours * gpu.per_node if gpu else 0.0,
     )
 
 
@@ -161,6 +161,17 @@ def _gpu(spec: Spec, size: Size) -> GpuPlan | None:
         strict=spec.gpu.strict,
         allow_larger=spec.gpu.allow_larger,
     )
+
+
+def _hours(size: Size, config: RunConfig, gpu: GpuPlan | None) -> float:
+    """The documented hours, for so many epochs and GPUs."""
+    hours = size.hours[config.strategy] * config.epochs
+    return hours * GPUS_PER_DOCUMENTED_RUN / gpu.per_node if gpu else hours
+
+
+def _deadline_seconds(hours: float, gpu: GpuPlan | None) -> int:
+    """Twice the documented time; without GPUs an hour, however slow the machine is."""
+    return int(2 * hours * 3600) if gpu else TINY_DEADLINE_SECONDS
 
 
 def _prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:

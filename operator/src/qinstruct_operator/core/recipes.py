@@ -95,6 +95,11 @@ TINY: Final = Shared(
 TINY_PROCESSES: Final = 2
 
 
+def groups_by_modality(strategy: str) -> bool:
+    """Whether batches hold one modality each: the scripts do it for mix alone."""
+    return strategy == "mix"
+
+
 def _published(size: str, strategy: str) -> Varying:
     mix = strategy == "mix"
     stage_1 = f"liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-{size}-v1.5"
@@ -102,7 +107,7 @@ def _published(size: str, strategy: str) -> Varying:
         base=f"lmsys/vicuna-{size}-v1.5" if mix else f"liuhaotian/llava-v1.5-{size}",
         projector=stage_1 if mix else None,
         data_file="mix_cleaned_labels.json" if mix else "cleaned_labels.json",
-        group_by_modality=mix,
+        group_by_modality=groups_by_modality(strategy),
         output_dir=f"llava-v1.5-{size}-qinstruct-{strategy}",
     )
 
@@ -120,8 +125,3 @@ RUNS: Final = MappingProxyType(
 def shared(size: str) -> Shared:
     """The values that a size starts from."""
     return TINY if size == "Tiny" else PUBLISHED
-
-
-def groups_by_modality(strategy: str) -> bool:
-    """Whether batches hold one modality each: the scripts do it for mix alone."""
-    return strategy == "mix"

@@ -57,7 +57,6 @@ class Size:
 
     Attributes:
         hours: documented hours by strategy (Q-Instruct's README, on 8 GPUs of the class).
-        deadline_seconds: default longest attempt by strategy: twice the documented hours.
         grace_seconds: from SIGTERM to SIGKILL: a step, and a checkpoint at 1 GB/s and half that.
         train, prep: requests of the two pods; `train` for 8 GPUs, scaled with their number.
     """
@@ -65,7 +64,6 @@ class Size:
     network: Network | None
     gpu: GpuClass | None
     hours: MappingProxyType[str, float]
-    deadline_seconds: MappingProxyType[str, int]
     grace_seconds: int
     train: Requests
     prep: Requests
@@ -114,17 +112,12 @@ _GPU_TRAIN = Requests(cpu="80", memory="560Gi", shared_memory="64Gi", scratch="5
 _GPU_PREP = Requests(cpu="8", memory="32Gi", shared_memory="1Gi", scratch="20Gi")
 
 
-def _deadlines(mix: float, after: float) -> MappingProxyType[str, int]:
-    return MappingProxyType({"mix": int(2 * mix * 3600), "after": int(2 * after * 3600)})
-
-
 SIZES: Final = MappingProxyType(
     {
         "7B": Size(
             network=Network(parameters=6_738_000_000, hidden=4096, layers=32, heads=32),
             gpu=A100_40,
             hours=MappingProxyType({"mix": 18.0, "after": 3.0}),
-            deadline_seconds=_deadlines(18.0, 3.0),
             grace_seconds=600,
             train=_GPU_TRAIN,
             prep=_GPU_PREP,
@@ -133,7 +126,6 @@ SIZES: Final = MappingProxyType(
             network=Network(parameters=13_016_000_000, hidden=5120, layers=40, heads=40),
             gpu=A100_80,
             hours=MappingProxyType({"mix": 21.0, "after": 3.5}),
-            deadline_seconds=_deadlines(21.0, 3.5),
             grace_seconds=600,
             train=_GPU_TRAIN,
             prep=_GPU_PREP,
@@ -142,7 +134,6 @@ SIZES: Final = MappingProxyType(
             network=None,
             gpu=None,
             hours=MappingProxyType({"mix": 0.1, "after": 0.1}),
-            deadline_seconds=MappingProxyType({"mix": 3600, "after": 3600}),
             grace_seconds=120,
             train=Requests(cpu="2", memory="4Gi", shared_memory="512Mi", scratch="1Gi"),
             prep=Requests(cpu="1", memory="2Gi", shared_memory="256Mi", scratch="1Gi"),
@@ -153,3 +144,6 @@ SIZES: Final = MappingProxyType(
 
 GPUS_PER_DOCUMENTED_RUN: Final = 8
 """The documented hours, and the requests of a training pod, are for this many GPUs."""
+
+TINY_DEADLINE_SECONDS: Final = 3600
+"""Default longest attempt of a run without GPUs; it takes minutes."""

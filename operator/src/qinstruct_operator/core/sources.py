@@ -41,6 +41,7 @@ class Published:
 
 
 _Q_INSTRUCT = "https://huggingface.co/datasets/q-future/Q-Instruct-DB/resolve/main"
+_Q_INSTRUCT_LICENCE = "card: Apache-2.0; repository: S-Lab 1.0, non-commercial"
 _LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K/resolve/main"
 _VISUAL_GENOME = "https://cs.stanford.edu/people/rak248/VG_100K_2"
 
@@ -49,14 +50,14 @@ TABLE: Final[Mapping[SourceName, Published]] = MappingProxyType(
         "q-instruct-labels": Published(
             kind="labels",
             url=f"{_Q_INSTRUCT}/cleaned_labels.json",
-            licence="S-Lab 1.0, non-commercial",
+            licence=_Q_INSTRUCT_LICENCE,
             num_bytes=76_500_000,
             num_records=200_534,
         ),
         "q-instruct-images": Published(
             kind="images",
             url=f"{_Q_INSTRUCT}/q-instruct-images.tar",
-            licence="S-Lab 1.0, non-commercial",
+            licence=_Q_INSTRUCT_LICENCE,
             num_bytes=5_630_000_000,
         ),
         "mix665k-labels": Published(
