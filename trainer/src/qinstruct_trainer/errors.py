@@ -13,6 +13,7 @@ EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a server or a file is not there
 EXIT_SOFTWARE = 70  # EX_SOFTWARE: the mathematics broke down, or a bug
 EXIT_STORAGE = 74  # EX_IOERR: disk full, read or write failed
 EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop; checkpointed; run again to go on
+EXIT_PEER_LOST = 76  # EX_PROTOCOL: another rank vanished; never the root cause, so never a verdict
 EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
 
 
@@ -56,6 +57,20 @@ class NonFiniteLossError(RunError):
 
     exit_code = EXIT_SOFTWARE
     reason = "NonFiniteLoss"
+
+
+class OutOfMemoryError(RunError):
+    """The device or the host has too little memory for the run as configured."""
+
+    exit_code = EXIT_SOFTWARE
+    reason = "OutOfMemory"
+
+
+class PeerLostError(RunError):
+    """A collective call failed because another rank is gone; that rank knows the cause."""
+
+    exit_code = EXIT_PEER_LOST
+    reason = "PeerLost"
 
 
 class OutputBusyError(RunError):

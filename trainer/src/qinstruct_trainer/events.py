@@ -204,6 +204,11 @@ def termination_log() -> Path:
     return Path(os.environ.get(TERMINATION_LOG_ENV, "/dev/termination-log"))
 
 
+def write_termination_message(event: Event) -> None:
+    """Leave a final event without printing it: for a rank whose stdout is not the run's."""
+    _write_termination_message(event.model_dump_json(exclude_none=True))
+
+
 def _write_termination_message(line: str) -> None:
     """Best effort: outside a container the file may not be writable, and that is no error."""
     if len(line.encode()) > _MAX_TERMINATION_BYTES:

@@ -1,66 +1,67 @@
 """Checkpoints that are complete or absent, and verified before they are believed.
 
 Every rank writes its share into `checkpoints/.partial-step-N`; each file is synced and
-digested; rank 0 writes the manifest and publishes the folder by one atomic rename. A resume takes the
-newest folder whose digests hold and moves the others to `checkpoints/quarantine`.
+digested; rank 0 writes the manifest and publishes the folder by one atomic rename. A resume
+takes the newest folder whose digests hold and moves the others to `checkpoints/quarantine`.
 """
 
-import errno
 import hashlib
-import os
-import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import distributed
 
 from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.data import Index
 from qinstruct_trainer.errors import ConfigError, StorageError
 from qinstruct_trainer.events import Checkpoint, emit
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.files import digest, num_bytes, storage_errors, sync_path
 from qinstruct_trainer.train.ranks import Ranks, broadcast_text, gather_to_all, sum_over_ranks
+from qinstruct_trainer.train.rng import restore_rng, rng_state
 
 _MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
-_CHUNK = 1 << 20
 
 
 class Identity(BaseModel):
-    """What must be equal for a checkpoint to be gone on from."""
+    """What must be equal for a checkpoint to be gone on from: all that the result depends on."""
 
     model_config = ConfigDict(frozen=True)
 
-    index: str
-    model: str
+    data: str  # sha256 over the lengths of the index's records
     world_size: int
     global_batch_size: int
     micro_batch_size: int
     epochs: int
-    seed: int
-    zero_stage: int
+    learning_rate: float
+    warmup_ratio: float
+    weight_decay: float
+    gradient_clipping: float
     group_by_modality: bool
+    zero_stage: int
+    precision: str
+    seed: int
 
     @classmethod
-    def of(cls, config: RunConfig, *, index: Path, model: Path) -> "Identity":
-        """The identity of a run; `index` and `model` are units, named by their content."""
-        shared = {name: getattr(config, name) for name in cls.model_fields if name in _CONFIG_KEYS}
-        return cls(index=index.name, model=model.name, **shared)
-
-
-_CONFIG_KEYS = frozenset(RunConfig.model_fields) & frozenset(Identity.model_fields)
+    def of(cls, config: RunConfig, index: Index) -> Self:
+        """The identity of a run."""
+        shared = {name: getattr(config, name) for name in cls.model_fields if name != "data"}
+        data = hashlib.sha256(index.lengths.tobytes() + index.modality_lengths.tobytes())
+        return cls(data=data.hexdigest(), **shared)
 
 
 class Manifest(BaseModel):
-    """What stands in a published checkpoint; written last."""
+    """What stands in a published checkpoint; written last.
+
+    `step` is the data position too: the order of records is a function of the step and the seed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,7 +72,15 @@ class Manifest(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one run. All methods but the constructor are collective calls."""
+    """The checkpoints of one run. `save` and `resume` are collective calls.
+
+    Args:
+        output: The run's folder.
+        identity: Of the run as it is configured now.
+        keep: Newest checkpoints that stay.
+        ranks: This process's place.
+        lease: On the output folder, held by rank 0; None elsewhere.
+    """
 
     def __init__(
         self, output: Path, identity: Identity, keep: int, ranks: Ranks, lease: Lease | None
@@ -80,7 +89,7 @@ class Checkpoints:
         self._identity = identity
         self._keep = keep
         self._ranks = ranks
-        self._lease = lease  # rank 0's
+        self._lease = lease
 
     def save(self, engine: Engine, step: int) -> None:
         """Write, sync, digest, publish, then prune.
@@ -92,30 +101,38 @@ class Checkpoints:
         started = time.monotonic()
         final = self._folder / f"step-{step:08d}"
         partial = self._folder / f"{_PARTIAL}{final.name}"
-        with _storage_errors(partial):
+        with storage_errors(f"the checkpoint {final}"):
             if self._ranks.is_main:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                for leftover in self._folder.glob(f"{_PARTIAL}*"):
-                    shutil.rmtree(leftover)
-                partial.mkdir()
+                partial.mkdir(parents=True)
             distributed.barrier()
             engine.save(partial)
-            torch.save(_rng_state(), partial / _rng_file(self._ranks.rank))
+            torch.save(rng_state(), partial / _rng_file(self._ranks.rank))
             distributed.barrier()
-            files = gather_to_all(_digests(partial, self._ranks, sync=True))
+            shares = gather_to_all(self._digests(partial, sync=True))
             if self._ranks.is_main:
-                manifest = Manifest(step=step, identity=self._identity, files=files)
-                self._publish(partial, final, manifest)
-                emit(
-                    Checkpoint(
-                        step=step,
-                        path=str(final),
-                        num_bytes=sum((final / name).stat().st_size for name in files),
-                        seconds=time.monotonic() - started,
-                    )
+                files = {name: value for share in shares for name, value in share.items()}
+                self._publish(
+                    partial, final, Manifest(step=step, identity=self._identity, files=files)
                 )
+                seconds = time.monotonic() - started
+                size = num_bytes(final)
+                emit(Checkpoint(step=step, path=str(final), num_bytes=size, seconds=seconds))
                 self._prune()
         distributed.barrier()
+
+    def check_space(self) -> None:
+        """Make sure that a second checkpoint fits while the first is still there.
+
+        Raises:
+            StorageError: it does not; better known after a minute than after the first hour.
+        """
+        needed = num_bytes(self._folder)
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise StorageError(
+                f"{self._folder} has {free:,} bytes left, but the next checkpoint needs "
+                f"{needed:,}; enlarge output.size, then run again"
+            )
 
     def resume(self, engine: Engine) -> int | None:
         """Load the newest verified checkpoint; its step, or None when there is none.
@@ -123,30 +140,32 @@ class Checkpoints:
         Raises:
             ConfigError: the checkpoint belongs to a run with other values.
         """
-        while (name := broadcast_text(self._newest() if self._ranks.is_main else None)) is not None:
+        if self._ranks.is_main:
+            for partial in self._folder.glob(f"{_PARTIAL}*"):
+                self._quarantine(partial, "is incomplete")
+        while (name := broadcast_text(self._newest())) is not None:
             folder = self._folder / name
             manifest = self._verified(folder)
             if manifest is not None:
                 _check_identity(folder, manifest.identity, self._identity)
                 engine.load(folder)
-                _restore_rng(torch.load(folder / _rng_file(self._ranks.rank), weights_only=True))
+                restore_rng(torch.load(folder / _rng_file(self._ranks.rank), weights_only=True))
                 return manifest.step
             if self._ranks.is_main:
-                self._quarantine(folder)
+                self._quarantine(folder, "is damaged")
             distributed.barrier()
         return None
 
     def _publish(self, partial: Path, final: Path, manifest: Manifest) -> None:
         path = partial / _MANIFEST
         path.write_text(manifest.model_dump_json(indent=1), "utf-8")
-        for folder in [*{file.parent for file in partial.rglob("*")}, path]:
-            _sync(folder)
+        sync_path(path)
+        for folder in [*(path for path in partial.rglob("*") if path.is_dir()), partial]:
+            sync_path(folder)
         if self._lease is not None:
             self._lease.check()
-        if final.exists():  # the same step saved again, after a resume from it
-            shutil.rmtree(final)
         partial.rename(final)
-        _sync(self._folder)
+        sync_path(self._folder)
 
     def _prune(self) -> None:
         for folder in self._published()[: -self._keep]:
@@ -161,24 +180,37 @@ class Checkpoints:
 
     def _verified(self, folder: Path) -> Manifest | None:
         """The manifest if every file has its digest; each rank reads its share of the files."""
+        manifest: Manifest | None
+        found: dict[str, str]
         try:
             manifest = Manifest.model_validate_json((folder / _MANIFEST).read_bytes())
-            expected = manifest.files
-            found = _digests(folder, self._ranks, sync=False)
+            found = self._digests(folder)
         except (OSError, ValidationError):
-            manifest, expected, found = None, {}, {}
+            manifest, found = None, {}
+        expected = manifest.files if manifest else {}
         intact = manifest is not None and all(expected.get(k) == v for k, v in found.items())
         present, whole = sum_over_ranks([len(found), float(intact)], self._ranks.device)
         complete = whole == self._ranks.world_size and present == len(expected)
         return manifest if complete else None
 
-    def _quarantine(self, folder: Path) -> None:
+    def _digests(self, folder: Path, *, sync: bool = False) -> dict[str, str]:
+        """Digests of this rank's share of a checkpoint's files: every world_size-th one."""
+        files = sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.name != _MANIFEST
+        )
+        share = files[self._ranks.rank :: self._ranks.world_size]
+        return {str(path.relative_to(folder)): digest(path, sync=sync) for path in share}
+
+    def _quarantine(self, folder: Path, fault: str) -> None:
+        """Set a folder aside for a look at it; only the last one, for they may be huge."""
         cell = self._folder / "quarantine"
-        cell.mkdir(exist_ok=True)
-        target = cell / f"{folder.name}-{time.time_ns()}"
+        shutil.rmtree(cell, ignore_errors=True)
+        cell.mkdir()
+        target = cell / folder.name.removeprefix(_PARTIAL)
         folder.rename(target)
         sys.stderr.write(
-            f"{folder} is damaged and was moved to {target}; going on from the one before it\n"
+            f"the checkpoint {folder} {fault} and was moved to {target}; "
+            "the run goes on from the newest intact one\n"
         )
 
 
@@ -192,78 +224,5 @@ def _check_identity(folder: Path, found: Identity, wanted: Identity) -> None:
             )
 
 
-def _digests(folder: Path, ranks: Ranks, *, sync: bool) -> dict[str, str]:
-    """Digests of this rank's share of a checkpoint's files: every world_size-th one."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _MANIFEST)
-    share = files[ranks.rank :: ranks.world_size]
-    return {str(path.relative_to(folder)): _digest(path, sync=sync) for path in share}
-
-
-def _digest(path: Path, *, sync: bool) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-        if sync:
-            os.fsync(file.fileno())
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _rng_file(rank: int) -> str:
     return f"rng-{rank:05d}.pt"
-
-
-def _rng_state() -> dict[str, Any]:
-    """The states of all generators of this rank, in types that a safe torch.load takes."""
-    version, internal, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one, as others use it
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "python": [version, list(internal), gauss],
-        "numpy": [str(name), torch.from_numpy(np.asarray(keys, np.int64)), *rest],
-    }
-
-
-def _restore_rng(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full or broken disk into a sentence.
-
-    torch's serializer reports a short write as RuntimeError, without the errno.
-    """
-    try:
-        yield
-    except OSError as error:
-        way_out = (
-            "free space or enlarge output.size, then run again"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            else "check the volume, then run again"
-        )
-        raise StorageError(
-            f"the checkpoint {path} cannot be written: {error.strerror}; {way_out}"
-        ) from error
-    except RuntimeError as error:
-        if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
-            raise
-        raise StorageError(
-            f"the checkpoint {path} cannot be written to its end; "
-            "free space or enlarge output.size, then run again"
-        ) from error

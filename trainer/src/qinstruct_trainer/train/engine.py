@@ -1,12 +1,12 @@
 """DeepSpeed behind the few calls that the loop needs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
-from transformers.integrations import HfDeepSpeedConfig
+from torch import Tensor, distributed
+from transformers import LlavaForConditionalGeneration
+from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
 from qinstruct_trainer.config import RunConfig
 from qinstruct_trainer.data import Batch
@@ -25,11 +25,15 @@ class Engine:
     """The model, its optimizer and their sharding."""
 
     def __init__(self, config: RunConfig, model_folder: Path, hidden_size: int, ranks: Ranks):
-        import deepspeed  # noqa: PLC0415 - a second of start-up that other commands do not need
+        import deepspeed  # a second of start-up that other commands do not need
 
         ds_config = build_ds_config(config, hidden_size)
         # While this object lives, from_pretrained gives each rank its ZeRO-3 shard only.
-        self._sharded_loading = HfDeepSpeedConfig(ds_config) if config.zero_stage == 3 else None
+        self._sharded_loading = (
+            HfDeepSpeedConfig(ds_config)  # type: ignore[no-untyped-call]
+            if config.zero_stage == 3
+            else None
+        )
         model = load_model(model_folder, precision=config.precision, attention=config.attention)
         if config.activation_checkpointing:
             enable_activation_checkpointing(model)
@@ -42,62 +46,72 @@ class Engine:
             weight_decay=config.weight_decay,
             fused=ranks.device.type == "cuda",
         )
-        self._engine, *_ = deepspeed.initialize(
-            model=module, optimizer=optimizer, config=ds_config
-        )
+        self._engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=ds_config)
         self._zero_stage = config.zero_stage
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> LlavaForConditionalGeneration:
         """The Hugging Face model inside; its parameters may be shards."""
-        model: nn.Module = self._engine.module.model
+        model: LlavaForConditionalGeneration = self._engine.module.model
         return model
 
-    def forward_backward(self, batch: Batch) -> Tensor:
-        """One forward and backward pass; the micro-batch's loss, detached."""
+    def forward_backward(self, batch: Batch) -> float:
+        """One forward and backward pass; the micro-batch's loss."""
         loss: Tensor = self._engine(batch)
         self._engine.backward(loss)
-        return loss.detach()
+        return float(loss.detach())
 
     def end_pass(self) -> None:
         """Close a forward pass that is not the last one of its step: gradients go on adding up."""
         self._engine.step()
 
     def optimizer_step(self, learning_rate: float) -> float:
-        """Close the last forward pass of a step: clip and update; the global gradient norm."""
+        """Close the last forward pass of a step: clip and update.
+
+        Returns:
+            The global gradient norm before clipping. If it is not finite, nothing was updated.
+        """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
         self._engine.step()
-        return float(self._engine.get_global_grad_norm())
+        # DeepSpeed skips such a step without a word, in every precision.
+        return (
+            float(self._engine.get_global_grad_norm()) if self._engine.was_step_applied() else inf
+        )
 
     def save(self, folder: Path) -> None:
         """Write this rank's share of weights and optimizer state below `folder`."""
         self._engine.save_checkpoint(str(folder), tag="engine", save_latest=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; the world size must be the same."""
+        """Read what `save` wrote; the world size must be the same.
+
+        DeepSpeed unpickles the files: call it only on a checkpoint whose digests hold.
+        """
         self._engine.load_checkpoint(str(folder), tag="engine")
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Inference on the shards, without gradients."""
+    def logits(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
+        """Logits of the model as it is now, without gradients. A collective call."""
         self._engine.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self._engine.train()
+        with torch.no_grad():
+            found: Tensor = self.model(
+                input_ids=input_ids,
+                pixel_values=pixel_values.to(self.model.dtype),
+                use_cache=False,
+            ).logits
+        self._engine.train()
+        return found
 
     def full_state_dict(self, *, keep: bool) -> dict[str, Tensor]:
         """All weights of the model on the CPU, gathered parameter by parameter.
 
         A collective call. Only a rank with `keep` holds the result; the others get {}.
         """
-        from deepspeed.zero import GatheredParameters  # noqa: PLC0415
+        import deepspeed
 
         full: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
-            with GatheredParameters([parameter], enabled=self._zero_stage == 3):
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._zero_stage == 3):
                 if keep:
                     full[name] = parameter.detach().to("cpu", copy=True)
         distributed.barrier()

@@ -1,5 +1,7 @@
 """Model FLOPs of a step, for the utilisation that the step events report."""
 
+from typing import Any
+
 import torch
 from transformers import LlavaConfig
 
@@ -19,14 +21,16 @@ def step_flops(config: LlavaConfig, *, tokens: float, squared: float, images: fl
         squared: Sum of T squared.
         images: Images encoded.
     """
-    text, vision = config.text_config, config.vision_config
+    text: Any = config.text_config
+    vision: Any = config.vision_config
     hidden, layers = text.hidden_size, text.num_hidden_layers
     body = layers * (4 * hidden * hidden + 3 * hidden * text.intermediate_size)
     tower = vision.num_hidden_layers * (
         4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size
     )
     patches = (vision.image_size // vision.patch_size) ** 2
-    return 6 * body * tokens + 6 * layers * hidden * squared + 2 * tower * patches * images
+    flops: float = 6 * body * tokens + 6 * layers * hidden * squared + 2 * tower * patches * images
+    return flops
 
 
 def peak_flops(device: torch.device) -> float | None:

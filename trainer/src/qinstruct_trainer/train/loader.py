@@ -1,20 +1,24 @@
 """Batches of one rank, from any step on, decoded ahead of their use."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from qinstruct_trainer.data import Batch, Index, collate
 from qinstruct_trainer.train.order import SampleOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.
-_GPU_WORKERS = 4
+_GPU_THREADS = 4
+_CPU_THREADS = 1
+_AHEAD = 2  # batches per thread
 
 
 @dataclass(frozen=True, eq=False)
-class MicroBatches(Dataset[Batch]):
+class MicroBatches:
     """Item n is the n-th forward pass of a rank, counted over the whole run."""
 
     index: Index
@@ -26,29 +30,43 @@ class MicroBatches(Dataset[Batch]):
         return self.order.num_steps * self.order.accumulation
 
     def __getitem__(self, number: int) -> Batch:
-        step, forward = divmod(number, self.order.accumulation)
-        records = self.order.micro_batch(step, forward, self.rank)
         return collate(
-            [self.index[i] for i in records], self.index.meta.pad_token_id, self.image_size
+            [self.index[i] for i in self.records(number)],
+            self.index.meta.pad_token_id,
+            self.image_size,
         )
 
+    def records(self, number: int) -> list[int]:
+        """Record numbers of the n-th forward pass."""
+        step, forward = divmod(number, self.order.accumulation)
+        return self.order.micro_batch(step, forward, self.rank)
 
-def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Iterator[Batch]:
-    """Forward passes from `step` on, in order, on `device`."""
+
+def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Generator[Batch]:
+    """Forward passes from `step` on, in order, on `device`; close it to stop the decoding.
+
+    Threads, not processes: Pillow decodes and resizes without the interpreter lock, a DataError
+    arrives as it was raised, and a killed rank leaves nothing behind.
+
+    Raises:
+        DataError: an image cannot be decoded.
+    """
     on_gpu = device.type == "cuda"
-    # With batch_size None the loader's dataset items are the batches.
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=range(step * dataset.order.accumulation, len(dataset)),
-        num_workers=_GPU_WORKERS if on_gpu else 0,
-        pin_memory=on_gpu,
-        collate_fn=_identity,
-    )
-    for batch in loader:
-        yield batch.to(device)
+    threads = _GPU_THREADS if on_gpu else _CPU_THREADS
 
+    def load(number: int) -> Batch:
+        batch = dataset[number]
+        return batch.pin_memory() if on_gpu else batch
 
-def _identity(batch: Batch) -> Batch:
-    """torch's default would turn the fields into tensors that they already are."""
-    return batch
+    numbers = iter(range(step * dataset.order.accumulation, len(dataset)))
+    pending: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="loader") as pool:
+        try:
+            pending.extend(pool.submit(load, n) for n in islice(numbers, threads * _AHEAD))
+            while pending:
+                batch = pending.popleft().result()
+                pending.extend(pool.submit(load, n) for n in islice(numbers, 1))
+                yield batch.to(device)
+        finally:
+            for future in pending:
+                future.cancel()

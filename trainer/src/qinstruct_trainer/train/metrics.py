@@ -5,25 +5,22 @@ from pathlib import Path
 from statistics import median
 
 from qinstruct_trainer.events import Step, parse_line
+from qinstruct_trainer.train.files import write_text_atomically
 
+METRICS = "metrics.jsonl"
 _ETA_WINDOW = 50  # steps whose median stands for the speed
 
 
-class Metrics:
-    """Rank 0's record of the steps. After a resume at step k it holds exactly k lines."""
+def truncate_metrics(path: Path, step: int) -> None:
+    """Leave exactly the steps up to `step`, so that a resume writes no step twice."""
+    kept = [event for event in read_steps(path) if event.step <= step]
+    write_text_atomically(path, "".join(f"{event.model_dump_json()}\n" for event in kept))
 
-    def __init__(self, path: Path, resumed_at: int):
-        self._path = path
-        kept = [event for event in read_steps(path) if event.step <= resumed_at]
-        temporary = path.with_suffix(".partial")
-        temporary.write_text("".join(f"{event.model_dump_json()}\n" for event in kept), "utf-8")
-        temporary.replace(path)
-        self._file = path.open("a", encoding="utf-8")
 
-    def add(self, event: Step) -> None:
-        """Append a step."""
-        self._file.write(event.model_dump_json() + "\n")
-        self._file.flush()
+def append_metrics(path: Path, event: Step) -> None:
+    """Add a step."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(event.model_dump_json() + "\n")
 
 
 class StepTimer:
@@ -48,18 +45,17 @@ def read_steps(path: Path) -> list[Step]:
 
 def draw_loss_curve(metrics: Path, picture: Path) -> None:
     """Draw loss (and its running mean) over the steps as a PNG."""
-    import matplotlib as mpl  # noqa: PLC0415 - needed once, at the end
+    import matplotlib as mpl  # needed once, at the end
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     steps = read_steps(metrics)
     numbers = [event.step for event in steps]
     losses = [event.loss for event in steps]
     window = max(1, len(losses) // 40)
     smooth = [
-        sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window)
-        for i in range(len(losses))
+        sum(losses[max(0, i - window + 1) : i + 1]) / min(i + 1, window) for i in range(len(losses))
     ]
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=120)
     axes.plot(numbers, losses, color="tab:blue", alpha=0.3, linewidth=0.8, label="loss")

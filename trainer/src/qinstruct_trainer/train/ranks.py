@@ -1,21 +1,29 @@
 """Who this process is among the ranks, and the process group they form."""
 
+import ctypes
 import logging
-import os
+import random
+import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Self, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
-from qinstruct_trainer.errors import ConfigError
+from qinstruct_trainer.errors import ConfigError, OutOfMemoryError, PeerLostError
 
-# Long enough for a rank to write its share of a 13B checkpoint while the others wait.
+# Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
+# dies is noticed at once, by its closed connection or by torchrun.
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,18 @@ class Ranks:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read RANK, LOCAL_RANK and WORLD_SIZE; without them this is the only process."""
-        return cls(
-            rank=int(env.get("RANK", "0")),
-            local_rank=int(env.get("LOCAL_RANK", "0")),
-            world_size=int(env.get("WORLD_SIZE", "1")),
-        )
+        """Read RANK, LOCAL_RANK and WORLD_SIZE.
+
+        Raises:
+            ConfigError: they are missing.
+        """
+        try:
+            return cls(int(env["RANK"]), int(env["LOCAL_RANK"]), int(env["WORLD_SIZE"]))
+        except KeyError as error:
+            raise ConfigError(
+                f"the environment has no {error.args[0]}; start training with "
+                "python -m qinstruct_trainer.torchrun --nproc-per-node N -m qinstruct_trainer train"
+            ) from error
 
     @property
     def is_main(self) -> bool:
@@ -61,34 +75,71 @@ def check_world_size(ranks: Ranks, planned: int) -> None:
         )
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its launcher dies, so that no rank is orphaned.
+
+    An orphan would hold its GPU and the output folder. Linux only; elsewhere it does nothing.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def seed_generators(seed: int) -> None:
+    """Seed every generator that a library may draw from; alike on all ranks, as published."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # the global one, as libraries use it
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def process_group(ranks: Ranks) -> Iterator[None]:
-    """Join the ranks: NCCL on GPUs, gloo on CPUs."""
-    import deepspeed  # noqa: PLC0415 - a second of start-up that other commands do not need
-    import deepspeed.comm.torch  # noqa: F401, PLC0415
+    """Join the ranks: NCCL on GPUs, gloo on CPUs.
 
-    _quiet(deepspeed.utils.logger)
-    if ranks.device.type == "cuda":
+    Raises:
+        PeerLostError: a collective call failed, because another rank is gone.
+        OutOfMemoryError: the device's memory is too small.
+    """
+    import deepspeed  # a second of start-up that other commands do not need
+    import deepspeed.comm.torch
+
+    _log_to_stderr(deepspeed.utils.logger)
+    # DeepSpeed calls what torch 2.13 renamed; a line for every call of a run helps nobody.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\..*is deprecated", FutureWarning)
+    on_gpu = ranks.device.type == "cuda"
+    if on_gpu:
         torch.cuda.set_device(ranks.device)
     else:
         # DeepSpeed would compile a shared-memory operator with g++ first; gloo needs none. Its
         # module is reached by name, because `deepspeed.comm.torch` resolves to torch itself.
         sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]
-    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("RANK", str(ranks.rank))
-    os.environ.setdefault("LOCAL_RANK", str(ranks.local_rank))
-    os.environ.setdefault("WORLD_SIZE", str(ranks.world_size))
-    deepspeed.init_distributed(
-        dist_backend="nccl" if ranks.device.type == "cuda" else "gloo",
-        auto_mpi_discovery=False,
-        verbose=False,
-        timeout=_COLLECTIVE_TIMEOUT,
-    )
     try:
+        deepspeed.init_distributed(
+            dist_backend="nccl" if on_gpu else "gloo",
+            auto_mpi_discovery=False,
+            verbose=False,
+            timeout=_COLLECTIVE_TIMEOUT,
+        )
         yield
-    finally:
-        distributed.destroy_process_group()
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"rank {ranks.rank} needs more memory than {torch.cuda.get_device_name()} has; lower "
+            "training.microBatchSize, raise training.zeroStage, or turn on "
+            "training.activationCheckpointing"
+        ) from error
+    except RuntimeError as error:
+        if not _is_collective_failure(error):
+            raise
+        raise PeerLostError(
+            f"rank {ranks.rank} lost another rank ({str(error).splitlines()[0]}); "
+            "the run goes on from its last checkpoint when started again"
+        ) from error
+    # Not after an error: leaving the group waits for ranks that may be gone.
+    distributed.destroy_process_group()
+
+
+def _is_collective_failure(error: RuntimeError) -> bool:
+    """Gloo reports a closed connection as a plain RuntimeError that names its source file."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
 
 
 def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
@@ -105,22 +156,16 @@ def broadcast_text(text: str | None) -> str | None:
     return box[0]
 
 
-def gather_to_all(value: dict[str, str]) -> dict[str, str]:
-    """The union of all ranks' dictionaries, on every rank."""
-    parts: list[dict[str, str]] = [{} for _ in range(distributed.get_world_size())]
+def gather_to_all(value: T) -> list[T]:
+    """Every rank's value, on every rank, in the order of the ranks."""
+    parts: list[T] = [value] * distributed.get_world_size()
     distributed.all_gather_object(parts, value)
-    return {key: found for part in parts for key, found in part.items()}
+    return parts
 
 
-def mean_tensor(tensor: Tensor) -> Tensor:
-    """The mean over ranks, in place."""
-    distributed.all_reduce(tensor)
-    return tensor / distributed.get_world_size()
-
-
-def _quiet(logger: logging.Logger) -> None:
+def _log_to_stderr(logger: logging.Logger) -> None:
     """DeepSpeed logs to stdout, which carries our events and nothing else."""
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(sys.stderr)

@@ -1,16 +1,34 @@
 """SIGTERM and SIGINT become a flag that the loop reads between steps."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Set once a stop signal arrived. Create it in the main thread."""
+    """Whether a stop signal has arrived."""
 
     def __init__(self) -> None:
         self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def note(self, _number: int, _frame: FrameType | None) -> None:
+        """The signal handler."""
         self.requested = True
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note stop signals instead of dying from them. For the main thread.
+
+    Only the steps need it: before them nothing is lost, after them the last checkpoint is there.
+    """
+    stop = StopRequest()
+    before = {number: signal.signal(number, stop.note) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

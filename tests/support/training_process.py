@@ -1,0 +1,116 @@
+"""Start real training processes, watch them, kill them, read what they leave."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
+from qinstruct_trainer.train.metrics import METRICS, read_steps
+
+_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A training that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for line in self.stdout.splitlines() if (event := parse_line(line))]
+
+    @property
+    def failure(self) -> Failed:
+        return next(event for event in self.events if isinstance(event, Failed))
+
+
+def start(config: RunConfig, num_processes: int | None = None) -> subprocess.Popen[str]:
+    """Start torchrun in a session of its own, output to files in the run's folder."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    path = config.output / "run.json"
+    path.write_text(config.to_json())
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        TERMINATION_LOG_ENV: str(config.output / "termination"),
+    }
+    command = [
+        *(sys.executable, "-m", "qinstruct_trainer.torchrun"),
+        *("--nproc-per-node", str(num_processes or config.world_size)),
+        *("-m", "qinstruct_trainer", "train", "--config", str(path)),
+    ]
+    with _stdout(config).open("w") as out, _stderr(config).open("w") as err:
+        return subprocess.Popen(command, stdout=out, stderr=err, env=environment, text=True)
+
+
+def end(config: RunConfig, process: subprocess.Popen[str]) -> Ended:
+    """Wait for the end."""
+    try:
+        code = process.wait(_TIMEOUT)
+    finally:
+        process.kill()
+    return Ended(code, _stdout(config).read_text(), _stderr(config).read_text())
+
+
+def train(config: RunConfig, num_processes: int | None = None) -> Ended:
+    """Start, and wait for the end."""
+    return end(config, start(config, num_processes))
+
+
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
+    """Look until the condition holds; False if the process ended before."""
+    deadline = time.monotonic() + _TIMEOUT
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.002)
+    return True
+
+
+def kill_rank(process: subprocess.Popen[str], rank: int) -> None:
+    """kill -9 of one rank; nothing if it has already ended."""
+    for pid in map(
+        int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ):
+        environment = Path(f"/proc/{pid}/environ")
+        if f"RANK={rank}" in environment.read_text("utf-8", "replace").split("\0"):
+            os.kill(pid, signal.SIGKILL)
+
+
+def printed(config: RunConfig, text: str) -> bool:
+    """Whether stdout has the text by now."""
+    return text in _stdout(config).read_text()
+
+
+def steps(config: RunConfig) -> list[Step]:
+    """The step events that the run's metrics file holds."""
+    return read_steps(config.output / METRICS)
+
+
+def losses(config: RunConfig) -> list[float]:
+    return [step.loss for step in steps(config)]
+
+
+def weights(config: RunConfig) -> str:
+    """Digest of the exported weights."""
+    content = (config.output / "model" / "model.safetensors").read_bytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _stdout(config: RunConfig) -> Path:
+    return config.output / "stdout"
+
+
+def _stderr(config: RunConfig) -> Path:
+    return config.output / "stderr"

@@ -1,0 +1,130 @@
+"""The door: `python -m qinstruct_trainer prep|train|evaluate --config FILE`.
+
+`train` runs under `python -m qinstruct_trainer.torchrun`. Exit codes are those of `errors`.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from qinstruct_trainer.config import Prepared, PrepConfig, RunConfig
+from qinstruct_trainer.errors import (
+    EXIT_OK,
+    EXIT_SOFTWARE,
+    ConfigError,
+    OutOfMemoryError,
+    RunError,
+    Stopped,
+)
+from qinstruct_trainer.events import (
+    Failed,
+    emit,
+    read_termination_message,
+    write_termination_message,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    parsed = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = parsed.command
+    try:
+        command(parsed)
+    except Stopped as stopped:
+        sys.stderr.write(f"{stopped}\n")
+        return stopped.exit_code
+    except RunError as error:
+        return _fail(error)
+    except MemoryError:
+        return _fail(OutOfMemoryError("this machine's memory is too small for the run"))
+    except Exception as error:  # noqa: BLE001 - the last door: logged, and told to the operator
+        _log.exception("This is a bug in qinstruct, not a mistake of yours:")
+        message = f"{type(error).__name__}: {error}"
+        _leave(Failed(reason="Bug", message=message, exit_code=EXIT_SOFTWARE))
+        return EXIT_SOFTWARE
+    return EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m qinstruct_trainer", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, command, text in (
+        ("prep", _prep, "Fetch, verify and index the data; build the starting model."),
+        ("train", _train, "Train, export and evaluate. Started by torchrun."),
+        ("evaluate", _evaluate, "Accuracy of a model on the held-out questions."),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--config", type=Path, required=True, help="prep.json or run.json")
+        sub.set_defaults(command=command)
+        if name == "evaluate":
+            sub.add_argument("--model", type=Path, help="instead of the run's trained model")
+    return parser
+
+
+# The rooms are imported by their commands: prep needs no deepspeed, --help no torch.
+def _prep(parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.prep.run import run_prep
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_prep)
+    run_prep(PrepConfig.read(parsed.config))
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.train.run import train
+
+    train(RunConfig.read(parsed.config))
+
+
+def _evaluate(parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.evaluate import evaluate_model
+    from qinstruct_trainer.train.export import export_folder
+    from qinstruct_trainer.train.finish import image_root
+
+    config = RunConfig.read(parsed.config)
+    heldout = Prepared.read(config.prepared).heldout
+    if heldout is None:
+        raise ConfigError(
+            f"{config.prepared} names no held-out questions; only the builtin data set has some"
+        )
+    model = parsed.model or export_folder(config.output)
+    emit(evaluate_model(model, heldout, image_root(heldout), label="trained"))
+
+
+def _stop_prep(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped("stopped; finished units and downloaded bytes are kept, run again to go on")
+
+
+def _fail(error: RunError) -> int:
+    _leave(Failed(reason=error.reason, message=str(error), exit_code=error.exit_code))
+    return error.exit_code
+
+
+def _leave(failed: Failed) -> None:
+    """Say why the run ends: rank 0 to everyone, another rank by the termination message only.
+
+    The first failure is the cause; what follows in other ranks does not replace it. Rank 0
+    repeats another rank's.
+    """
+    earlier = read_termination_message() if "RANK" in os.environ else None
+    if isinstance(earlier, Failed):
+        failed = earlier
+    if os.environ.get("RANK", "0") == "0":
+        if failed.reason != "Bug":  # whose traceback stands there already
+            sys.stderr.write(f"{failed.message}\n")
+        emit(failed)
+    elif earlier is not failed:
+        write_termination_message(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

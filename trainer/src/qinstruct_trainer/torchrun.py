@@ -1,0 +1,99 @@
+"""torchrun that ends truthfully: `python -m qinstruct_trainer.torchrun ARGUMENTS OF torchrun`.
+
+torchrun itself exits 1 whatever happened, gives its processes 30 seconds after SIGTERM, and
+prints a traceback for a user's mistake. This wrapper runs it in process and
+
+- exits with the code of the rank that failed first (a signal n: 128 + n);
+- passes SIGTERM and SIGINT on as SIGTERM and waits as long as the ranks need to save;
+- speaks for a rank that was killed and could not leave a `Failed` event itself.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.run import parse_args, run
+
+from qinstruct_trainer.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED
+from qinstruct_trainer.events import Failed, emit, read_termination_message, termination_log
+
+# torchrun is left the signals that end it; the ones that end the run are ours.
+_LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"
+# Exits that follow from another rank's: torchrun ends the others once one has failed.
+_SECONDARY = frozenset({EXIT_PEER_LOST, -signal.SIGTERM})
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the ranks to their end; the exit code."""
+    logging.disable(logging.ERROR)  # torchrun's warnings; the ranks have events and sentences
+    with suppress(OSError):  # what an earlier run left would pass for this one's last word
+        termination_log().write_text("", "utf-8")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _pass_on)
+    try:
+        run(parse_args([f"--signals-to-handle={_LEFT_TO_TORCHRUN}", *arguments]))  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        return _conclude(error.failures)
+    return EXIT_OK
+
+
+def _pass_on(number: int, _frame: FrameType | None) -> None:
+    """Hand a stop signal to the ranks; before there are any, just end."""
+    ranks = _children()
+    if not ranks:
+        sys.exit(128 + number)
+    for pid in ranks:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _children() -> list[int]:
+    """Process ids of this process's children (proc(5); Linux)."""
+    files = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for file in files for pid in file.read_text("ascii").split()]
+
+
+def _conclude(failures: Mapping[int, ProcessFailure]) -> int:
+    """The exit code of the rank that failed first, and its last word if it had none."""
+    rank, root = min(failures.items(), key=_root_cause_first)
+    code = root.exitcode if root.exitcode >= 0 else 128 - root.exitcode
+    if code in (EXIT_STOPPED, 128 + signal.SIGTERM):
+        return code
+    last_word = read_termination_message()
+    if root.exitcode < 0:
+        last_word = Failed(reason="Killed", message=_killed(rank, -root.exitcode), exit_code=code)
+        sys.stderr.write(last_word.message + "\n")
+        emit(last_word)
+    elif 0 in failures and failures[0].exitcode < 0 and isinstance(last_word, Failed):
+        # Rank 0, the one that prints, was ended before it could.
+        sys.stderr.write(last_word.message + "\n")
+        emit(last_word)
+    return code
+
+
+def _root_cause_first(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, int, int]:
+    """Order of suspicion: not secondary, killed from outside, early, low rank.
+
+    torchrun's times are whole seconds, so that a killed rank and a rank that noticed it often tie.
+    """
+    rank, failure = item
+    return failure.exitcode in _SECONDARY, failure.exitcode >= 0, failure.timestamp, rank
+
+
+def _killed(rank: int, number: int) -> str:
+    name = signal.Signals(number).name
+    hint = ", most often because memory ran out" if number == signal.SIGKILL else ""
+    return (
+        f"rank {rank} was killed by {name}{hint}; start the same command again: "
+        "it goes on from the last checkpoint"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,189 @@
+"""The steps of a run: forward, backward, agree, update, report, save, stop."""
+
+import math
+import resource
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import LlavaConfig
+
+from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.data import Batch
+from qinstruct_trainer.errors import NonFiniteLossError, Stopped
+from qinstruct_trainer.events import Step, StoppedEvent, emit
+from qinstruct_trainer.train.checkpoint import Checkpoints
+from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.flops import peak_flops, step_flops
+from qinstruct_trainer.train.loader import MicroBatches, batches_from
+from qinstruct_trainer.train.metrics import METRICS, StepTimer, append_metrics, truncate_metrics
+from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
+from qinstruct_trainer.train.schedule import learning_rate, warmup_steps
+from qinstruct_trainer.train.stop import StopRequest, stop_requests
+
+_MAX_NAMED = 8  # records named in a message
+
+
+@dataclass(frozen=True)
+class _Agreed:
+    """What all ranks know of a step after one all-reduce; sums over its samples."""
+
+    loss: float
+    num_not_finite: float
+    tokens: float
+    tokens_squared: float
+    images: float
+    stop: bool
+    save: bool
+
+
+class Loop:
+    """Everything that the steps share. `run` is a collective call."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model_config: LlavaConfig,
+        ranks: Ranks,
+        engine: Engine,
+        dataset: MicroBatches,
+        checkpoints: Checkpoints,
+    ):
+        self._config = config
+        self._model_config = model_config
+        self._ranks = ranks
+        self._engine = engine
+        self._dataset = dataset
+        self._checkpoints = checkpoints
+        self._num_steps = dataset.order.num_steps
+        self._metrics = config.output / METRICS
+        self._timer = StepTimer()
+        self._saved_at = time.monotonic()
+
+    def run(self, done: int) -> None:
+        """Take the steps after `done`; a checkpoint of the last one exists at the end.
+
+        Raises:
+            Stopped: a signal came or `stop_after_step` was reached; a checkpoint is saved.
+            NonFiniteLossError: before the optimizer saw it.
+        """
+        if self._ranks.is_main:
+            truncate_metrics(self._metrics, done)
+        batches = batches_from(self._dataset, done, self._ranks.device)
+        with stop_requests() as stop, closing(batches):
+            for step in range(done + 1, self._num_steps + 1):
+                agreed = self._step(step, batches, stop)
+                if agreed.save or agreed.stop or step == self._num_steps:
+                    self._checkpoints.save(self._engine, step)
+                    self._saved_at = time.monotonic()
+                if agreed.stop:
+                    if self._ranks.is_main:
+                        emit(StoppedEvent(step=step, steps=self._num_steps))
+                    raise Stopped(f"stopped after step {step}; the same command goes on from it")
+
+    def _step(self, step: int, batches: Generator[Batch], stop: StopRequest) -> _Agreed:
+        """Take step number `step`, counted from 1."""
+        started = time.monotonic()
+        losses: list[float] = []
+        sizes = np.zeros(3)  # tokens, tokens squared, images
+        passes = self._dataset.order.accumulation
+        for batch in islice(batches, passes):
+            losses.append(self._engine.forward_backward(batch))
+            if len(losses) < passes:
+                self._engine.end_pass()
+            lengths = batch.attention_mask.sum(dim=1).double()
+            sizes += [batch.num_tokens, float(lengths @ lengths), len(batch.pixel_values)]
+        agreed = self._agree(step, losses, sizes, stop)
+        if agreed.num_not_finite:
+            self._refuse("loss", step, losses)
+        rate = learning_rate(
+            step - 1,
+            peak=self._config.learning_rate,
+            num_steps=self._num_steps,
+            warmup=warmup_steps(self._num_steps, self._config.warmup_ratio),
+        )
+        norm = self._engine.optimizer_step(rate)
+        if not math.isfinite(norm):
+            self._refuse("gradient", step, losses)
+        if self._ranks.is_main:
+            self._report(step, agreed, rate, norm, time.monotonic() - started)
+        return agreed
+
+    def _agree(
+        self, step: int, losses: list[float], sizes: npt.NDArray[np.float64], stop: StopRequest
+    ) -> _Agreed:
+        """One all-reduce for everything that the ranks must decide alike.
+
+        The loss is the mean over ranks of the mean over passes, as the published trainer logs it.
+        Only rank 0's clock says when to save.
+        """
+        is_due = time.monotonic() - self._saved_at >= 60 * self._config.checkpoint.every_minutes
+        loss, not_finite, tokens, squared, images, stops, saves = sum_over_ranks(
+            [
+                sum(losses) / len(losses) / self._ranks.world_size,
+                sum(not math.isfinite(loss) for loss in losses),
+                *sizes.tolist(),
+                stop.requested or step == self._config.stop_after_step,
+                self._ranks.is_main and is_due,
+            ],
+            self._ranks.device,
+        )
+        return _Agreed(loss, not_finite, tokens, squared, images, stops > 0, saves > 0)
+
+    def _refuse(self, what: str, step: int, losses: list[float]) -> NoReturn:
+        """Stop all ranks, naming the records whose loss is not finite, or all when each one is."""
+        first = (step - 1) * len(losses)
+        suspects = [
+            record
+            for number, loss in enumerate(losses, first)
+            if what == "gradient" or not math.isfinite(loss)
+            for record in self._dataset.records(number)
+        ]
+        records = sorted(record for share in gather_to_all(suspects) for record in share)
+        named = ", ".join(map(str, records[:_MAX_NAMED])) + (
+            ", ..." if len(records) > _MAX_NAMED else ""
+        )
+        raise NonFiniteLossError(
+            f"the {what} of step {step} is not finite (records {named}); the optimizer has not "
+            "seen it, and the last checkpoint is good: lower training.learningRate, or look "
+            "at these records and the starting checkpoint"
+        )
+
+    def _report(self, step: int, agreed: _Agreed, rate: float, norm: float, seconds: float) -> None:
+        device = self._ranks.device
+        peak = peak_flops(device)
+        flops = step_flops(
+            self._model_config,
+            tokens=agreed.tokens,
+            squared=agreed.tokens_squared,
+            images=agreed.images,
+        )
+        event = Step(
+            step=step,
+            steps=self._num_steps,
+            loss=agreed.loss,
+            learning_rate=rate,
+            gradient_norm=norm,
+            tokens=int(agreed.tokens),
+            seconds=seconds,
+            samples_per_second=self._config.global_batch_size / seconds,
+            tokens_per_second=agreed.tokens / seconds,
+            eta_seconds=self._timer.eta(seconds, self._num_steps - step),
+            mfu=None if peak is None else flops / seconds / (peak * self._ranks.world_size),
+            memory_bytes=_peak_memory(device),
+        )
+        append_metrics(self._metrics, event)
+        emit(event)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: of the device, or of this process where there is none (getrusage counts KiB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,98 @@
+"""A training run from its configuration to the finished model: the line that joins the parts."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import LlavaConfig
+
+from qinstruct_trainer.config import Prepared, RunConfig
+from qinstruct_trainer.data import Index
+from qinstruct_trainer.events import Start, emit
+from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
+from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.export import export, has_export, rehearse_export
+from qinstruct_trainer.train.finish import finish
+from qinstruct_trainer.train.loader import MicroBatches
+from qinstruct_trainer.train.loop import Loop
+from qinstruct_trainer.train.order import SampleOrder
+from qinstruct_trainer.train.ranks import (
+    Ranks,
+    check_world_size,
+    die_with_parent,
+    process_group,
+    seed_generators,
+)
+
+
+def train(config: RunConfig) -> None:
+    """Train, export and evaluate; go on from wherever the last attempt stopped.
+
+    Runs in every process that torchrun starts. Rank 0 emits the events.
+
+    Raises:
+        RunError: any of its kinds; `Stopped` after a checkpoint when asked to stop.
+    """
+    die_with_parent()
+    ranks = Ranks.from_env(os.environ)
+    check_world_size(ranks, config.world_size)
+    prepared = Prepared.read(config.prepared)
+    with _lease(config, ranks) as lease:
+        if not has_export(config.output):
+            _train_and_export(config, prepared, ranks, lease)
+        if ranks.is_main:
+            finish(config, prepared, ranks.device)
+
+
+@contextmanager
+def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
+    """The right to write the output folder, held by rank 0.
+
+    A holder that is surely alive is an error; one that may be dead is waited for until it is
+    stale, as after a node was lost.
+    """
+    if not ranks.is_main:
+        yield None
+        return
+    with Lease.acquire(config.output / "lease", config.run, wait=False) as lease:
+        yield lease
+
+
+def _train_and_export(
+    config: RunConfig, prepared: Prepared, ranks: Ranks, lease: Lease | None
+) -> None:
+    seed_generators(config.seed)
+    model_config = LlavaConfig.from_pretrained(prepared.model)
+    text: Any = model_config.text_config
+    vision: Any = model_config.vision_config
+    index = Index.open(prepared.index)
+    order = SampleOrder.of(config, index.modality_lengths)
+    dataset = MicroBatches(index, order, ranks.rank, vision.image_size)
+    with process_group(ranks):
+        engine = Engine(config, prepared.model, text.hidden_size, ranks)
+        checkpoints = Checkpoints(
+            config.output, Identity.of(config, index), config.checkpoint.keep, ranks, lease
+        )
+        done = checkpoints.resume(engine)
+        if done is None:
+            # A full disk or an unwritable config must not come to light after 21 hours.
+            rehearse_export(engine, prepared, config.output, ranks)
+            checkpoints.save(engine, 0)
+            checkpoints.check_space()
+            done = 0
+        if ranks.is_main:
+            emit(
+                Start(
+                    step=done,
+                    steps=order.num_steps,
+                    world_size=ranks.world_size,
+                    num_records=len(index),
+                    parameters=engine.parameters.total,
+                    trainable=engine.parameters.trainable,
+                    device=str(ranks.device.type),
+                )
+            )
+        Loop(config, model_config, ranks, engine, dataset, checkpoints).run(done)
+        export(engine, config, prepared, index, ranks, lease)
