@@ -13,6 +13,8 @@ from qinstruct_trainer.events import Complete, Event
 
 SECONDS = 20  # until a hanging test fails; nothing below waits for it
 
+SLEEP = f"import time; time.sleep({10 * SECONDS})"
+
 
 class Outcome:
     """Runs `python -c script` and keeps what came of it."""
@@ -93,7 +95,7 @@ def test_the_second_request_kills_what_does_not_listen(tmp_path: Path) -> None:
 def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run(tmp_path: Path) -> None:
     script = (
         "import os, subprocess, sys\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep({10 * SECONDS})'])\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
         "print(child.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     ran = Outcome(script, tmp_path)
