@@ -1,19 +1,24 @@
-"""Processes that must not outlive the one that started them. Torch-free."""
+"""Processes of a pool that must not outlive the one that started them. Torch-free."""
 
-import ctypes
+import multiprocessing
+import os
 import signal
-import sys
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+import threading
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however it ends (Linux only).
+    """Initializer of a pool's process: it is killed when the process of the pool ends, however.
 
     SIGINT and SIGTERM, which a terminal or an init sends to the whole group, are left to the
     parent: it stops its children in order.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_wait_and_die, name="parent watch", daemon=True).start()
+
+
+def _wait_and_die() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)

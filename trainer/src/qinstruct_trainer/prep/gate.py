@@ -196,8 +196,8 @@ def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str |
     """What is wrong with each image, in processes where there are many.
 
     Threads do not help: Pillow decodes with the interpreter's lock held (12 MP JPEG: two threads
-    are no faster than one). The processes are spawned, because a fork beside the lease's
-    heartbeat thread may lock up.
+    are no faster than one). The processes are forks of a server that has imported this module
+    once; a fork of this process, beside the lease's heartbeat thread, might lock up.
     """
     folders = tuple(roots)
     tasks = [(image, folders) for image in images]
@@ -205,9 +205,9 @@ def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str |
     if len(images) <= _IN_PROCESS or num_processes == 1:
         yield from map(_examine, tasks)
         return
-    pool = ProcessPoolExecutor(
-        num_processes, multiprocessing.get_context("spawn"), initializer=die_with_parent
-    )
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(num_processes, context, initializer=die_with_parent)
     try:
         yield from pool.map(_examine, tasks, chunksize=_IMAGES_PER_TASK)
     except BrokenProcessPool as error:

@@ -4,9 +4,9 @@ Every function returns a finished unit, built now or found. A key holds the vers
 that makes the unit: raise it when that code changes what it makes.
 """
 
+import json
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -133,7 +133,8 @@ class Stages:
         item = source.base or source.kind
         # Only the tiny model is made from the data (its tokenizer) and the seed.
         made_from = (str(seed), merged.key) if source.kind == "tiny" else ()
-        stamps = tuple(_stamp(place or "") for place in (source.base, source.projector))
+        places = (source.base, source.projector, source.vision_tower)
+        stamps = tuple(_stamp(place) for place in places)
         unit = _unit("model", item, source.model_dump_json(), *stamps, *made_from)
 
         def build(folder: Path) -> None:
@@ -144,7 +145,8 @@ class Stages:
                 progress.set(done)
 
             texts = read_texts(merged.folder / RECORDS)
-            build_model(source, folder, seed=seed, texts=texts, progress=note)
+            downloads = self.cache.downloads / "hub"
+            build_model(source, folder, seed=seed, texts=texts, progress=note, downloads=downloads)
             progress.finish()
 
         return Built(unit.key, self.cache.get(unit, build))
@@ -172,15 +174,16 @@ def _unit(stage: Stage, item: str, *parts: str) -> Unit:
     return Unit(stage, item, (*parts, f"code {CODE_VERSION[stage]}"))
 
 
-def _stamp(place: str) -> str:
-    """Size and time of a local file: its address alone would not tell that it changed."""
-    path = local_path(place)
-    if path is None:
+def _stamp(place: str | None) -> str:
+    """Names, sizes and times of a local file or folder: its address would not tell of changes."""
+    path = local_path(place or "")
+    if place and path is None and place.startswith(("/", "./", "../")):
+        path = Path(place)
+    if path is None or not path.exists():
         return ""
-    with suppress(OSError):
-        status = path.stat()
-        return f"{status.st_size} {status.st_mtime_ns}"
-    return ""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    statuses = [(file.name, file.stat()) for file in files]
+    return json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in statuses])
 
 
 def _link_or_copy(path: Path, target: Path) -> None:
