@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from qinstruct_trainer.builtin.model import hub_names
-from qinstruct_trainer.config import Checkpointing, Prepared, RunConfig
-from qinstruct_trainer.data import EncodedRecord, IndexWriter
-from qinstruct_trainer.model.llava import sane_generation_config
 from safetensors.torch import save_file
 
-from support.model_tiny import IMAGE_SIZE, IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model
+from qinstruct_trainer.config import Checkpointing, Prepared, RunConfig
+from qinstruct_trainer.data import EncodedRecord, IndexWriter
+from qinstruct_trainer.model.keys import hub_name
+from qinstruct_trainer.model.llava import sane_generation_config
+from support.model_tiny import IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model
 
 NUM_IMAGE_RECORDS = 22
 NUM_TEXT_RECORDS = 11
@@ -70,7 +70,8 @@ def _write_model(folder: Path, *, poison: bool) -> None:
     folder.mkdir()
     model.config.save_pretrained(folder)
     sane_generation_config(model.config).save_pretrained(folder)
-    save_file(hub_names(model.state_dict()), folder / "model.safetensors", {"format": "pt"})
+    tensors = {hub_name(name): value for name, value in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
 def run_config(prepared: Path, output: Path, **changes: object) -> RunConfig:
