@@ -11,16 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.oracle_llava import load_llama_tokenizer
-
 from qinstruct_trainer.data import encode_record
+from support.oracle_llava import load_llama_tokenizer
 
 NUM_RECORDS = 20_000
 
 
 def main() -> None:
     tokenizer = load_llama_tokenizer(legacy=False, layout="hub")
-    records = [
+    records: list[dict[str, object]] = [
         {
             "id": f"{number}",
             "image": f"spaq_koniq/{number:05d}.jpg",

@@ -82,7 +82,8 @@ def test_pixels_are_bit_equal(tmp_path: Path, original: SimpleNamespace) -> None
     assert len(paths) >= 100
     for path in paths:
         ours = load_pixels(path)
-        assert (ours.dtype, ours.shape) == (np.float32, (3, 336, 336))
+        assert ours.dtype == np.float32
+        assert ours.shape == (3, 336, 336)
         assert np.array_equal(ours, expected_pixels(original, path, 336)), path.name
 
 
