@@ -2,7 +2,7 @@
 
 Photographs shipped with scikit-image and drawn scenes are degraded by known distortions and
 asked about in the Q-Instruct format, so that every answer is true by construction. May
-import `data` and the contract modules; knows nothing of prep or training.
+import `data`, `model` and the contract modules; knows nothing of prep or training.
 
 - `photographs`, `scenes`: the subjects; `distortions`: what is done to them.
 - `questions`: what is asked; `dataset`: the files of a data set.

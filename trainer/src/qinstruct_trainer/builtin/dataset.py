@@ -1,6 +1,6 @@
-"""The files of the builtin data set: records in the Q-Instruct format, pictures, held-out questions.
+"""The files of the builtin data set.
 
-    <folder>/labels.json               a JSON array of records, as cleaned_labels.json
+    <folder>/labels.json               a JSON array of records, as Q-Instruct's
     <folder>/heldout.json              a JSON array of questions that training never sees
     <folder>/images/builtin/train/     pictures of the records
     <folder>/images/builtin/heldout/   pictures of the held-out questions
@@ -63,7 +63,6 @@ class Shot:
 
     path: str
     subject: Subject
-    source: str
 
 
 def write_builtin(
@@ -80,13 +79,8 @@ def write_builtin(
     multi-turn and text-only records, as the published mix does.
     """
     rng = np.random.default_rng(seed)
-    heldout_names = {
-        PHOTOGRAPHS[int(number)].name
-        for number in rng.permutation(len(PHOTOGRAPHS))[:NUM_HELDOUT_PHOTOGRAPHS]
-    }
+    train, heldout = split_photographs(rng)
     images = folder / "images"
-    heldout = [photo for photo in PHOTOGRAPHS if photo.name in heldout_names]
-    train = [photo for photo in PHOTOGRAPHS if photo.name not in heldout_names]
     train_shots = list(_take_shots(images, "train", train, num_train_pictures, rng))
     heldout_shots = list(_take_shots(images, "heldout", heldout, num_heldout_pictures, rng))
 
@@ -95,6 +89,14 @@ def write_builtin(
         records += _general_records(train_shots, len(records), rng)
     _write_json(folder / "labels.json", records)
     _write_json(folder / "heldout.json", _heldout_questions(heldout_shots, rng))
+
+
+def split_photographs(
+    rng: np.random.Generator,
+) -> tuple[tuple[Photograph, ...], tuple[Photograph, ...]]:
+    """The photographs for training and those held out."""
+    order = [PHOTOGRAPHS[int(number)] for number in rng.permutation(len(PHOTOGRAPHS))]
+    return tuple(order[NUM_HELDOUT_PHOTOGRAPHS:]), tuple(order[:NUM_HELDOUT_PHOTOGRAPHS])
 
 
 def _take_shots(
@@ -109,16 +111,14 @@ def _take_shots(
     (images / "builtin" / part).mkdir(parents=True, exist_ok=True)
     states = [None, *DISTORTIONS]
     for number in range(num_pictures):
-        # Picture and state go round with periods that share no factor with one another.
         distortion = states[number % len(states)]
         if (number // len(states)) % 2 == 0:
             chosen = int(rng.integers(len(photographs)))
             views = loaded[chosen]
             picture = sharpest_crop(views[int(rng.integers(len(views)))], PICTURE_SIZE, rng)
-            phrase, source = photographs[chosen].phrase, photographs[chosen].name
+            phrase = photographs[chosen].phrase
         else:
             picture, phrase = draw_scene(PICTURE_SIZE, rng)
-            source = f"scene-{part}-{number}"
         severity = None
         pixels = well_exposed(picture)
         if distortion is not None:
@@ -126,7 +126,7 @@ def _take_shots(
             pixels = distortion.apply(pixels, distortion.draw_strength(severity, rng), rng)
         path = f"builtin/{part}/{number:05d}.png"
         _save_png(to_picture(pixels), images / path)
-        yield Shot(path, Subject(phrase, distortion, severity), source)
+        yield Shot(path, Subject(phrase, distortion, severity))
 
 
 def _records(shots: Sequence[Shot], rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def to_picture(pixels: Pixels) -> Image.Image:
 
 
 def _from_picture(picture: Image.Image) -> Pixels:
-    return np.asarray(picture, dtype=np.float32) / 255
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
 def _blur(pixels: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:

@@ -16,8 +16,9 @@ def draw_scene(size: int, rng: np.random.Generator) -> tuple[Image.Image, str]:
     side = size * _OVERSAMPLING
     canvas = Image.new("RGB", (side, side))
     painter(ImageDraw.Draw(canvas), side, rng)
-    pixels = np.asarray(canvas.resize((size, size), Image.Resampling.BOX), dtype=np.float32)
-    pixels = pixels + rng.normal(0.0, _GRAIN, (size, size, 1))
+    pixels = np.asarray(canvas.resize((size, size), Image.Resampling.BOX)) + rng.normal(
+        0.0, _GRAIN, (size, size, 1)
+    )
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)), phrase
 
 

@@ -11,7 +11,6 @@ import math
 
 import torch
 from torch import Tensor
-from transformers import CLIPVisionModel
 
 # ITU-R BT.601 luma, and two opponent colours (red-green, blue-yellow).
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -51,34 +50,39 @@ def cosine_filters(patch_size: int) -> Tensor:
     return torch.stack(filters)
 
 
-@torch.no_grad()
-def design_tower(tower: CLIPVisionModel) -> None:
-    """Set the embedding and the first layer of a two-layer tower, in place.
+def designed_weights(*, width: int, image_size: int, patch_size: int) -> dict[str, Tensor]:
+    """The designed tensors of a two-layer `CLIPVisionModel`, by their names in it.
 
-    Channels [0, K) of the output of layer 1 are signed coefficients, [K, 2K) their magnitudes, and
-    the last one is a constant. LLaVA reads `hidden_states[-2]`, which is this layer's output.
+    They are the embedding and the first layer's attention output and MLP; all others keep their
+    initial values. All widths are the same. Channels [0, K) of the output of layer 1 are signed
+    coefficients, [K, 2K) their magnitudes, and the last one is a constant. LLaVA reads
+    `hidden_states[-2]`, which is this layer's output.
     """
-    config = tower.config
-    filters = cosine_filters(config.patch_size)
+    filters = cosine_filters(patch_size)
     num_filters = len(filters)
-    embeddings, layer = tower.embeddings, tower.encoder.layers[0]
-
-    embeddings.patch_embedding.weight.zero_()
-    embeddings.patch_embedding.weight[:num_filters] = filters
-    embeddings.position_embedding.weight.zero_()
-    embeddings.position_embedding.weight[:, -1] = _CONSTANT
-
-    # No mixing of patches: the language model's attention does that.
-    layer.self_attn.out_proj.weight.zero_()
-    layer.self_attn.out_proj.bias.zero_()
-
+    num_positions = (image_size // patch_size) ** 2 + 1
+    signed, magnitudes = slice(0, num_filters), slice(num_filters, 2 * num_filters)
     identity = torch.eye(num_filters)
-    layer.mlp.fc1.weight.zero_()
-    layer.mlp.fc1.bias.zero_()
-    layer.mlp.fc1.weight[:num_filters, :num_filters] = _RECTIFIER_GAIN * identity
-    layer.mlp.fc1.weight[num_filters : 2 * num_filters, :num_filters] = -_RECTIFIER_GAIN * identity
-    layer.mlp.fc2.weight.zero_()
-    layer.mlp.fc2.bias.zero_()
-    magnitudes = slice(num_filters, 2 * num_filters)
-    layer.mlp.fc2.weight[magnitudes, :num_filters] = identity / _RECTIFIER_GAIN
-    layer.mlp.fc2.weight[magnitudes, magnitudes] = identity / _RECTIFIER_GAIN
+
+    patches = torch.zeros(width, *filters.shape[1:])
+    patches[signed] = filters
+    positions = torch.zeros(num_positions, width)
+    positions[:, -1] = _CONSTANT
+    fc1, fc2 = torch.zeros(width, width), torch.zeros(width, width)
+    fc1[signed, signed] = _RECTIFIER_GAIN * identity
+    fc1[magnitudes, signed] = -_RECTIFIER_GAIN * identity
+    # |x| is about (quick_gelu(g x) + quick_gelu(-g x)) / g.
+    fc2[magnitudes, signed] = identity / _RECTIFIER_GAIN
+    fc2[magnitudes, magnitudes] = identity / _RECTIFIER_GAIN
+    layer = "encoder.layers.0"
+    return {
+        "embeddings.patch_embedding.weight": patches,
+        "embeddings.position_embedding.weight": positions,
+        # No mixing of patches: the language model's attention does that.
+        f"{layer}.self_attn.out_proj.weight": torch.zeros(width, width),
+        f"{layer}.self_attn.out_proj.bias": torch.zeros(width),
+        f"{layer}.mlp.fc1.weight": fc1,
+        f"{layer}.mlp.fc1.bias": torch.zeros(width),
+        f"{layer}.mlp.fc2.weight": fc2,
+        f"{layer}.mlp.fc2.bias": torch.zeros(width),
+    }

@@ -71,7 +71,7 @@ def read_heldout(path: Path) -> tuple[HeldoutQuestion, ...]:
 
 
 def majority_accuracy(questions: Sequence[HeldoutQuestion]) -> float:
-    """The accuracy of always giving each kind's most frequent answer, which no image is needed for."""
+    """The accuracy of always giving each kind's most frequent answer, without any image."""
     by_kind: dict[str, Counter[str]] = {}
     for question in questions:
         by_kind.setdefault(question.kind, Counter())[question.answer] += 1

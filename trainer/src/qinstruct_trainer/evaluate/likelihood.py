@@ -36,7 +36,7 @@ def split_answer(encoded: EncodedRecord) -> tuple[list[int], list[int]]:
 def answer_log_likelihoods(
     model: LlavaForConditionalGeneration, prompt: Prompt, answers: Sequence[list[int]]
 ) -> Tensor:
-    """log P(answer | image, question) of each answer, [A] float32, natural logarithm.
+    """Log P(answer | image, question) of each answer, [A] float32, natural logarithm.
 
     The sum over the answer's tokens, `</s>` among them, under a softmax over the text vocabulary,
     which is what training maximises. The prompt is computed once and its keys and values are
@@ -67,7 +67,8 @@ def generate_answer(
     max_new_tokens: int = 48,
 ) -> str:
     """The model's own answer, decoded greedily."""
-    generated = model.generate(
+    # transformers' own annotation of `self` is a protocol that its models do not fit.
+    generated = model.generate(  # type: ignore[misc]
         input_ids=prompt.input_ids,
         attention_mask=torch.ones_like(prompt.input_ids),
         pixel_values=prompt.pixel_values,

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import nn
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.data import encode_record, load_pixels, load_tokenizer
@@ -38,7 +39,7 @@ def evaluate_model(
     """
     questions = read_heldout(heldout)
     model = load_checked(model_folder, precision="fp32")
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(model_folder)
     answered = [_choose(model, tokenizer, question, image_root) for question in questions]
     return Evaluated(
@@ -89,14 +90,12 @@ def _encode(
     image_root: Path,
 ) -> tuple[Prompt, list[list[int]]]:
     """The prompt, and the ids of each candidate behind it: encoded as training encodes them."""
-    vision = model.config.vision_config
+    vision: Any = model.config.vision_config
     num_image_tokens = (vision.image_size // vision.patch_size) ** 2
-    split = [
-        split_answer(encode_record(question.record(candidate), tokenizer, num_image_tokens))
-        for candidate in question.candidates
-    ]
-    path = image_root / question.record(question.answer).image  # checked to lie below the root
-    pixels = torch.from_numpy(load_pixels(path, vision.image_size))
+    records = [question.record(candidate) for candidate in question.candidates]
+    split = [split_answer(encode_record(r, tokenizer, num_image_tokens)) for r in records]
+    # The records were parsed, so that the path is known to lie below the root.
+    pixels = torch.from_numpy(load_pixels(image_root / question.image, vision.image_size))
     prompt = Prompt(
         input_ids=torch.tensor([split[0][0]], device=model.device),
         pixel_values=pixels.unsqueeze(0).to(model.device),
