@@ -48,6 +48,12 @@ def test_every_node_is_structural() -> None:
             assert isinstance(node.get(bound, True), bool), path
 
 
+def test_no_object_is_left_open_by_accident() -> None:
+    contents = {"properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"}
+    bare = [p for p, node in nodes(SCHEMA) if node["type"] == "object" and not contents & set(node)]
+    assert bare == [".metadata"], "the API server knows this one"
+
+
 def test_everything_in_the_spec_is_bounded() -> None:
     """CEL's cost is estimated from these bounds; without them the API server refuses rules."""
     for path, node in nodes(SCHEMA["properties"]["spec"]):

@@ -3,8 +3,9 @@
 Differences, each handled by one step (Kubernetes: "Extend the API with CRDs", structural
 schemas): no `$ref`; no `anyOf` with null; exclusive bounds are booleans; no
 `additionalProperties: false` beside properties (strictness is `parse`'s and kubectl's);
-no titles. Defaults of single values stay, so that `kubectl explain` and stored objects show
-them; null, empty and object defaults go, because they would only repeat what absence means.
+no `patternProperties` (a map's keys are `parse`'s to check); no titles. Defaults of single values
+stay, so that `kubectl explain` and stored objects show them; null, empty and object defaults go,
+because they would only repeat what absence means.
 """
 
 from typing import Any
@@ -52,8 +53,8 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         result["properties"] = {
             name: _structural(child, definitions) for name, child in node["properties"].items()
         }
-    elif isinstance(node.get("additionalProperties"), dict):
-        result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+    elif (values := _map_values(node)) is not None:
+        result["additionalProperties"] = _structural(values, definitions)
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
     return result
@@ -74,6 +75,14 @@ def _without_null(node: Schema, definitions: dict[str, Schema]) -> Schema:
     (only,) = [part for part in node["anyOf"] if part.get("type") != "null"]
     beside = {key: value for key, value in node.items() if key != "anyOf"}
     return _resolved(only, definitions) | beside
+
+
+def _map_values(node: Schema) -> Schema | None:
+    """The schema of a map's values; pydantic files it under the keys' pattern, if they have one."""
+    for values in (*node.get("patternProperties", {}).values(), node.get("additionalProperties")):
+        if isinstance(values, dict):
+            return values
+    return None
 
 
 def _bounds(node: Schema) -> Schema:
