@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
 from qinstruct_trainer.builtin import write_tiny_tokenizer
@@ -86,7 +87,7 @@ def write_torch(folder: Path, tensors: Tensors, num_shards: int = 1) -> None:
         torch.save(tensors, folder / "pytorch_model.bin")
         return
     names = list(tensors)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for shard in range(num_shards):
         file = f"pytorch_model-{shard + 1:05d}-of-{num_shards:05d}.bin"
         part = names[shard::num_shards]
@@ -100,8 +101,6 @@ def write_llama_files(folder: Path) -> int:
     """Tokenizer and config.json of a Vicuna; the number of tokens."""
     write_tiny_tokenizer(folder, TEXTS)
     model = (folder / "tokenizer.model").read_bytes()
-    from sentencepiece import SentencePieceProcessor
-
     num_tokens = int(SentencePieceProcessor(model_proto=model).get_piece_size())
     config = {
         "model_type": "llama",

@@ -4,11 +4,13 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import AutoProcessor, GenerationConfig
+from transformers import GenerationConfig, LlavaProcessor
 
 from qinstruct_trainer.config import ModelSource
 from qinstruct_trainer.data.tokenizer import load_tokenizer
@@ -115,10 +117,8 @@ def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> 
     assert after.convert_tokens_to_ids(["<image>", "<pad>"]) == [num_tokens, num_tokens + 1]
     assert after.pad_token == "<pad>"
     assert (folder / "tokenizer.model").exists()
-    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    processor: Any = LlavaProcessor.from_pretrained(folder, local_files_only=True)
     assert processor.image_processor.do_pad
-    from PIL import Image
-
     inputs = processor(images=Image.new("RGB", (40, 20)), text="<image>\nis", return_tensors="pt")
     assert inputs["pixel_values"].shape == (1, 3, 28, 28)
     assert (inputs["input_ids"] == num_tokens).sum() == 4

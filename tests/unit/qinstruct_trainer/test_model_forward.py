@@ -41,7 +41,7 @@ def gradients(loss: Loss, batch: Batch) -> tuple[Tensor, dict[str, Tensor | None
     model = tiny_model()
     freeze_tower(model)
     value = loss(model, batch)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     return value.detach(), {name: value.grad for name, value in model.named_parameters()}
 
 
@@ -72,7 +72,7 @@ def test_loss_equals_transformers_own_loss_function_with_added_rows_impossible()
     ).logits
     logits[..., IMAGE_TOKEN:] = -torch.inf
     reference = model.loss_function(
-        logits=logits, labels=batch.labels, vocab_size=model.config.text_config.vocab_size
+        logits=logits, labels=batch.labels, vocab_size=model.config.get_text_config().vocab_size
     )
     torch.testing.assert_close(our_loss(model, batch), reference, rtol=1e-6, atol=1e-6)
 

@@ -31,10 +31,19 @@ def dry_run_export(model: LlavaForConditionalGeneration, source: Path, folder: P
 
     The classic: a generation config that save_pretrained refuses, after 20 hours (LLaVA issues
     1144, 1252, 1635).
+
+    Raises:
+        RunError: transformers refuses to write a config.
     """
     folder.mkdir(parents=True)
-    model.config.save_pretrained(folder)
-    model.generation_config.save_pretrained(folder)
+    try:
+        model.config.save_pretrained(folder)
+        model.generation_config.save_pretrained(folder)
+    except ValueError as error:
+        raise RunError(
+            f"the model could not be exported after training ({' '.join(str(error).split())}); "
+            f"correct config.json or generation_config.json in {source}"
+        ) from error
     _copy_processing(source, folder)
 
 
