@@ -1,0 +1,90 @@
+"""The repository keeps its own rules: sizes, names, drawings and links are what the docs say."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {
+    "qinstruct_operator": ROOT / "operator/src/qinstruct_operator",
+    "qinstruct_trainer": ROOT / "trainer/src/qinstruct_trainer",
+}
+MAX_LINES = 400
+README = (ROOT / "README.md").read_text("utf-8")
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def python_files() -> list[Path]:
+    folders = ("operator", "trainer", "tests", "bench", "scripts")
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_no_file_is_too_long() -> None:
+    sizes = {path: len(path.read_text("utf-8").splitlines()) for path in python_files()}
+    assert {str(path): size for path, size in sizes.items() if size > MAX_LINES} == {}
+
+
+def test_nothing_shadows_the_standard_library() -> None:
+    assert not (ROOT / "operator/__init__.py").exists()
+    assert [path for path in (ROOT / "tests").rglob("operator") if path.is_dir()] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    for folder in PACKAGES.values():
+        for path in folder.rglob("*.py"):
+            assert path.read_text("utf-8").startswith('"""'), path
+
+
+def drawn_modules() -> list[str]:
+    """`room.module` names in the hand-drawn half of the architecture page."""
+    page = (ROOT / "docs/architecture.md").read_text("utf-8").split("<!-- Below:")[0]
+    rooms = "api|core|cli|data|model|prep|train|evaluate|builtin"
+    return sorted(set(re.findall(rf"\b((?:{rooms})\.[a-z_]+)\b", page)))
+
+
+@pytest.mark.parametrize("name", drawn_modules())
+def test_the_drawing_names_modules_that_exist(name: str) -> None:
+    path = Path(*name.split("."))
+    candidates = [
+        base / suffix
+        for base in PACKAGES.values()
+        for suffix in (path.with_suffix(".py"), path / "__init__.py")
+    ]
+    assert any(candidate.exists() for candidate in candidates)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def readme_commands() -> list[str]:
+    """The `qinstruct` commands in the README's shell blocks, comments left out."""
+    blocks = re.findall(r"```shell\n(.*?)```", README, re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith(".venv/bin/qinstruct ")]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_readme_commands_run(command: str) -> None:
+    _, *arguments = shlex.split(command)
+    result = subprocess.run(
+        [sys.executable, "-m", "qinstruct_operator", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_readme_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
+        assert f"\n{target}:" in makefile, target
