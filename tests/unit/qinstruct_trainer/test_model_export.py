@@ -11,13 +11,14 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from qinstruct_trainer.config import ModelSource
 from qinstruct_trainer.errors import DataError, RunError
-from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
+from qinstruct_trainer.model.export import check_export, dry_run_export, probe_logits, write_export
 from qinstruct_trainer.model.files import open_checkpoint
 from qinstruct_trainer.model.llava import Precision, load_model
 from qinstruct_trainer.prep.model import build_model
 from support.model_checkpoints import write_clip, write_projector, write_vicuna
 
 PROBE = torch.tensor([[1, 7, 8, 9, 2]])
+PIXELS = torch.ones(1, 3, 28, 28)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,8 @@ def trained(start: Path, precision: Precision) -> LlavaForConditionalGeneration:
     return model
 
 
-@torch.no_grad()
 def logits(model: LlavaForConditionalGeneration) -> torch.Tensor:
-    output: torch.Tensor = model(input_ids=PROBE, use_cache=False).logits
-    return output
+    return probe_logits(model, PROBE, PIXELS)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -63,7 +62,9 @@ def test_export_loads_back_bit_for_bit_in_the_names_of_the_hub(
     expected, state = logits(model), dict(model.state_dict())
     folder = tmp_path / "model"
     write_export(model, dict(state), start, folder)
-    check_export(folder, precision=precision, input_ids=PROBE, pixel_values=None, expected=expected)
+    check_export(
+        folder, precision=precision, input_ids=PROBE, pixel_values=PIXELS, expected=expected
+    )
     names = {tensor.name for tensor in open_checkpoint(folder)}
     assert names == {tensor.name for tensor in open_checkpoint(start)}
     assert any(name.startswith("vision_tower.vision_model.") for name in names)
@@ -94,7 +95,29 @@ def test_check_notices_other_weights(start: Path, tmp_path: Path) -> None:
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(RunError, match="differs from the trained one"):
         check_export(
-            folder, precision="fp32", input_ids=PROBE, pixel_values=None, expected=logits(model)
+            folder, precision="fp32", input_ids=PROBE, pixel_values=PIXELS, expected=logits(model)
+        )
+
+
+def test_check_looks_at_the_image_where_the_ids_show_one(start: Path, tmp_path: Path) -> None:
+    model = trained(start, "fp32")
+    ids = torch.tensor([[1, *[model.config.image_token_index] * 4, 7, 8, 2]])
+    write_export(model, dict(model.state_dict()), start, tmp_path / "model")
+    expected = probe_logits(model, ids, PIXELS)
+    check_export(
+        tmp_path / "model",
+        precision="fp32",
+        input_ids=ids,
+        pixel_values=PIXELS,
+        expected=expected,
+    )
+    with pytest.raises(RunError, match="differs"):
+        check_export(
+            tmp_path / "model",
+            precision="fp32",
+            input_ids=ids,
+            pixel_values=-PIXELS,
+            expected=expected,
         )
 
 
@@ -107,7 +130,7 @@ def test_check_notices_nan(start: Path, tmp_path: Path) -> None:
             tmp_path / "model",
             precision="fp32",
             input_ids=PROBE,
-            pixel_values=None,
+            pixel_values=PIXELS,
             expected=expected,
         )
 
@@ -128,7 +151,7 @@ def test_truncated_export_is_refused(start: Path, tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-64])
     with pytest.raises(DataError, match="cannot be loaded"):
         check_export(
-            folder, precision="fp32", input_ids=PROBE, pixel_values=None, expected=logits(model)
+            folder, precision="fp32", input_ids=PROBE, pixel_values=PIXELS, expected=logits(model)
         )
 
 

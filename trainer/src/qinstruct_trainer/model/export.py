@@ -84,7 +84,7 @@ def check_export(
     *,
     precision: Precision,
     input_ids: Tensor,
-    pixel_values: Tensor | None,
+    pixel_values: Tensor,
     expected: Tensor,
 ) -> None:
     """Load the export and compare its logits with those of the model in memory.
@@ -93,16 +93,14 @@ def check_export(
         folder: What `write_export` wrote.
         precision: Of the training; fp32 must agree to rounding, bf16 to its own.
         input_ids: [1, T].
-        pixel_values: [1, 3, S, S], or None without an image.
+        pixel_values: [1, 3, S, S]; not looked at when the ids hold no image token.
         expected: [1, T, vocabulary] logits of the model in memory, on the CPU.
 
     Raises:
         DataError: the folder does not load completely.
         RunError: it loads, but says something else.
     """
-    model = load_checked(folder, precision=precision)
-    with torch.no_grad():
-        logits = model(input_ids=input_ids, pixel_values=pixel_values, use_cache=False).logits
+    logits = probe_logits(load_checked(folder, precision=precision), input_ids, pixel_values)
     difference = float((logits.float() - expected.float()).abs().max())
     scale = float(expected.float().abs().max())
     allowed = _BF16_TOLERANCE * scale if precision == "bf16" else 1e-5 * max(1.0, scale)
@@ -111,6 +109,23 @@ def check_export(
             f"the model written to {folder} differs from the trained one by {difference:.3g} in "
             f"its logits (allowed: {allowed:.3g}); the checkpoint is kept, run again to export it"
         )
+
+
+@torch.no_grad()
+def probe_logits(
+    model: LlavaForConditionalGeneration, input_ids: Tensor, pixel_values: Tensor
+) -> Tensor:
+    """Logits [1, T, vocabulary] by transformers' own forward, as any user of the export gets them.
+
+    It refuses an image that no token shows, so that a text-only probe goes without.
+    """
+    has_image = bool((input_ids == model.config.image_token_index).any())
+    logits: Tensor = model(
+        input_ids=input_ids,
+        pixel_values=pixel_values if has_image else None,
+        use_cache=False,
+    ).logits
+    return logits
 
 
 def _copy_processing(source: Path, folder: Path) -> None:

@@ -10,17 +10,16 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from huggingface_hub import DryRunFileInfo, snapshot_download
 from huggingface_hub.errors import (
+    DryRunError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    IncompleteSnapshotError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
-from qinstruct_trainer.errors import ConfigError, DataError, UnavailableError
+from qinstruct_trainer.errors import ConfigError, DataError, StorageError, UnavailableError
 
 _REPOSITORY = re.compile(r"^[\w.-]+/[\w.-]+$")
 _TORCH_WEIGHTS = "pytorch_model*.bin*"
@@ -51,6 +50,7 @@ def resolve(
         ConfigError: the source is none of the three.
         UnavailableError: it is not there, or the hub does not give it.
         DataError: the download is incomplete.
+        StorageError: it cannot be written.
     """
     if source.startswith(("file://", "/", "./", "../")):
         path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
@@ -64,10 +64,15 @@ def resolve(
         )
     try:
         return _download(source, revision, downloads, endpoint)
-    except (HfHubHTTPError, HFValidationError, OSError, httpx.HTTPError) as error:
+    except (DryRunError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
         raise UnavailableError(_explain(source, revision, error)) from error
-    except IncompleteSnapshotError as error:
-        raise DataError(f"the download of {source} is incomplete ({error}); run again") from error
+    except OSError as error:
+        if error.errno is None:
+            raise UnavailableError(_explain(source, revision, error)) from error
+        raise StorageError(
+            f"{source} cannot be stored ({error.strerror}); the download needs room and a "
+            f"writable {downloads or 'cache of huggingface_hub'}, run again to go on with it"
+        ) from error
 
 
 def _download(
@@ -101,7 +106,10 @@ def _download(
     return folder
 
 
-def _explain(repository: str, revision: str | None, error: Exception) -> str:
+def _explain(repository: str, revision: str | None, error: BaseException) -> str:
+    """A sentence for what the hub (or the way to it) answered."""
+    if isinstance(error, DryRunError):  # wraps the reason
+        error = error.__cause__ or error
     if isinstance(error, GatedRepoError):
         return (
             f"{repository} is gated: accept its licence on the hub and set data.tokenSecretRef "
@@ -114,10 +122,10 @@ def _explain(repository: str, revision: str | None, error: Exception) -> str:
             f"{repository} is not on the hub, or private; correct model.base, or set "
             "data.tokenSecretRef (locally HF_TOKEN) to a token that may read it"
         )
-    if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
+    if isinstance(error, OfflineModeIsEnabled | httpx.TransportError):
         return (
-            f"{repository} cannot be fetched without a network and is not in the cache; "
-            "set model.base to a local folder, or go online"
+            f"{repository} cannot be fetched, the hub cannot be reached; "
+            "set model.base to a local folder, or run again with a network"
         )
     first_line = str(error).strip().partition("\n")[0]
     return f"{repository} cannot be fetched from the hub ({first_line}); run again later"
