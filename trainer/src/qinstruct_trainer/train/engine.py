@@ -2,6 +2,7 @@
 
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -28,13 +29,7 @@ class Engine:
         import deepspeed  # a second of start-up that other commands do not need
 
         ds_config = build_ds_config(config, hidden_size)
-        # While this object lives, from_pretrained gives each rank its ZeRO-3 shard only.
-        self._sharded_loading = (
-            HfDeepSpeedConfig(ds_config)  # type: ignore[no-untyped-call]
-            if config.zero_stage == 3
-            else None
-        )
-        model = load_model(model_folder, precision=config.precision, attention=config.attention)
+        model = _load(config, model_folder, ds_config)
         if config.activation_checkpointing:
             enable_activation_checkpointing(model)
         module = LlavaLoss(model)
@@ -116,3 +111,15 @@ class Engine:
                     full[name] = parameter.detach().to("cpu", copy=True)
         distributed.barrier()
         return full
+
+
+def _load(
+    config: RunConfig, folder: Path, ds_config: dict[str, Any]
+) -> LlavaForConditionalGeneration:
+    """The starting model; under ZeRO-3 each rank reads its shard only."""
+    # from_pretrained looks for this object, by a weak reference. It must not outlive the call:
+    # the export's check would load its model sharded too, over ranks that have left.
+    sharding = HfDeepSpeedConfig(ds_config) if config.zero_stage == 3 else None  # type: ignore[no-untyped-call]
+    model = load_model(folder, precision=config.precision, attention=config.attention)
+    del sharding
+    return model

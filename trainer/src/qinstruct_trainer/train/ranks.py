@@ -130,8 +130,8 @@ def process_group(ranks: Ranks) -> Iterator[None]:
         if not _is_collective_failure(error):
             raise
         raise PeerLostError(
-            f"rank {ranks.rank} lost another rank ({str(error).splitlines()[0]}); "
-            "the run goes on from its last checkpoint when started again"
+            f"rank {ranks.rank} lost another rank in the middle of a collective call; "
+            "start the same command again: it goes on from the last checkpoint"
         ) from error
     # Not after an error: leaving the group waits for ranks that may be gone.
     distributed.destroy_process_group()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from transformers import LlavaConfig
+from transformers.utils.logging import disable_progress_bar
 
 from qinstruct_trainer.config import Prepared, RunConfig
 from qinstruct_trainer.data import Index
@@ -36,6 +37,7 @@ def train(config: RunConfig) -> None:
         RunError: any of its kinds; `Stopped` after a checkpoint when asked to stop.
     """
     die_with_parent()
+    disable_progress_bar()  # of transformers, for weights; our events say what is going on
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
     prepared = Prepared.read(config.prepared)
