@@ -15,7 +15,7 @@ from support.oracle_llava import load_original
 
 SHAPES = [(336, 336), (1, 1), (1, 400), (1200, 3), (640, 480), (481, 640), (335, 336), (50, 20)]
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr", "I", "F"]
-FORMATS = {"CMYK": "TIFF", "YCbCr": "JPEG", "F": "TIFF"}
+FORMATS = {"CMYK": "TIFF", "YCbCr": "JPEG", "I": "TIFF", "F": "TIFF"}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@
     paths.bin       relative paths, UTF-8, one after the other
 
 Opening maps files and reads meta.json: milliseconds, whatever the size. All processes of a node
-share the pages. All numbers are little-endian. Numpy only; no torch.
+share the pages. All numbers are little-endian.
 """
 
 from collections.abc import Sequence
