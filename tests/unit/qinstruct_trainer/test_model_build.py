@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,7 @@ def test_every_layout_gives_the_same_checkpoint(
     stored_query = expected["language_model.model.layers.1.self_attn.q_proj.weight"]
     assert torch.equal(query, stored_query.float())
     assert config["dtype"] == "float16"
+    assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> None:
@@ -138,6 +141,29 @@ def test_small_shards_are_written_one_by_one_with_an_index(tmp_path: Path) -> No
     index = json.loads((sharded / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(value.nbytes for value in whole.values())
     load_checked(sharded, precision="fp32")
+
+
+@pytest.mark.slow  # another interpreter imports torch
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    """Really full for the writer: the system refuses files over 30 kB, with EFBIG for ENOSPC."""
+    source, folder = vicuna(tmp_path), tmp_path / "model"
+    folder.mkdir()
+    program = f"""
+import resource, pathlib
+from qinstruct_trainer.config import ModelSource
+from qinstruct_trainer.errors import StorageError
+from qinstruct_trainer.prep.model import build_model
+source = ModelSource.model_validate_json({source.model_dump_json()!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+try:
+    build_model(source, pathlib.Path({str(folder)!r}), seed=0, texts=[], progress=print)
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "model.safetensors cannot be written" in done.stdout.splitlines()[-1]
 
 
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:

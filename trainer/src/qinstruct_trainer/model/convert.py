@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlavaConfig
 
 from qinstruct_trainer.errors import DataError
-from qinstruct_trainer.model.files import StoredTensor
+from qinstruct_trainer.model.files import StoredTensor, save_tensors
 from qinstruct_trainer.model.keys import EMBEDDING, HEAD, Rules, hub_shapes, rename
 
 Progress = Callable[[int, int], None]
@@ -66,6 +65,7 @@ def convert(
 
     Raises:
         DataError: a tensor is missing, extra, or has another shape than the configuration says.
+        StorageError: the disk is full or broken.
     """
     shapes = hub_shapes(config)
     _check(found, shapes, num_text_tokens=config.image_token_index)
@@ -83,7 +83,7 @@ def convert(
             weight_map[name] = file
             done += content[name].nbytes
             progress(done, total)
-        save_file(content, folder / file, {"format": "pt"})
+        save_tensors(content, folder / file)
     if len(shards) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"

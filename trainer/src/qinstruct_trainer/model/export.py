@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.errors import RunError
-from qinstruct_trainer.model.files import open_checkpoint
+from qinstruct_trainer.model.files import make_readable, open_checkpoint
 from qinstruct_trainer.model.keys import hub_shapes
 from qinstruct_trainer.model.llava import Precision, load_checked
 
@@ -69,6 +69,8 @@ def write_export(
     """
     folder.mkdir(parents=True)
     model.save_pretrained(folder, state_dict=state_dict, max_shard_size="4GB")
+    for weights in folder.glob("*.safetensors"):
+        make_readable(weights)
     written = {tensor.name for tensor in open_checkpoint(folder)}
     wrong = sorted(written ^ hub_shapes(model.config).keys())
     if wrong:

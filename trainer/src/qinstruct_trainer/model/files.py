@@ -1,4 +1,4 @@
-"""Checkpoint folders as lazy tensors: safetensors or torch files, one or many, never run.
+"""Checkpoint files: lazy tensors of safetensors or torch files, never run; and the way back.
 
 Nothing is read into memory before a tensor's `load`, so that a 26 GB checkpoint costs only
 its names. Torch files are pickles: only `weights_only` loading touches them, which builds
@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from qinstruct_trainer.errors import DataError
+from qinstruct_trainer.errors import DataError, StorageError
 
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
@@ -72,6 +73,26 @@ def open_checkpoint(source: Path) -> list[StoredTensor]:
         f"{source} has no weights; expected one of {', '.join(_WEIGHT_FILES)}, "
         "or the first two in shards with an index.json"
     )
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write one safetensors file, readable to others.
+
+    Raises:
+        StorageError: the disk is full or broken.
+    """
+    try:
+        save_file(tensors, path, {"format": "pt"})
+    except SafetensorError as error:  # of the system's error it keeps the text alone
+        raise StorageError(
+            f"{path} cannot be written ({error}); make room on the volume, then run again"
+        ) from error
+    make_readable(path)
+
+
+def make_readable(path: Path) -> None:
+    """Undo the mode 0600 that safetensors gives: caches and models are shared."""
+    path.chmod(0o644)
 
 
 def _shards(index: Path) -> list[Path]:
