@@ -64,7 +64,7 @@ class Source(_Config):
     into: str = Field(default="", description="Folder below the image root that the archive fills.")
     sha256: Sha256 | None = Field(default=None, description="Digest of the file, if known.")
     revision: str | None = Field(default=None, description="Commit of a hub repository.")
-    num_bytes: int | None = Field(default=None, description="Published size in bytes, for the plan.")
+    num_bytes: int | None = Field(default=None, description="Published size in bytes.")
     num_records: int | None = Field(
         default=None, description="Published number of records; the gate compares."
     )

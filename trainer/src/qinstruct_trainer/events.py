@@ -127,7 +127,17 @@ class Evaluated(_Event):
     accuracy: float
     majority: float = Field(description="Always giving each kind's most frequent answer.")
     by_kind: dict[str, float]
+    majority_by_kind: dict[str, float] = {}
     examples: tuple[Answer, ...] = ()
+
+
+class Evaluation(BaseModel):
+    """evaluation.json: the starting model and the trained one on the same questions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    untrained: Evaluated
+    trained: Evaluated
 
 
 class StoppedEvent(_Event):

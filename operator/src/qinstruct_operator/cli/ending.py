@@ -1,15 +1,14 @@
 """What a finished run prints: how well it answers, what it answers, and where it is."""
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from qinstruct_operator.cli.folder import RunFolder
-from qinstruct_trainer.events import Evaluated
+from qinstruct_trainer.events import Evaluated, Evaluation
 
 _NUM_EXAMPLES = 6
-_RESULTS = TypeAdapter(list[Evaluated])
 
 
 def show_ending(console: Console, folder: RunFolder, *, already: bool) -> None:
@@ -22,12 +21,10 @@ def show_ending(console: Console, folder: RunFolder, *, already: bool) -> None:
     """
     if already:
         _line(console, f"this run is already complete: {folder.root}")
-    results = {result.model: result for result in _read(folder)}
-    if "trained" in results:
-        trained, untrained = results["trained"], results.get("untrained")
-        console.print(_accuracy(trained, untrained))
-        if trained.examples:
-            console.print(_answers(trained))
+    found = _read(folder)
+    if found is not None:
+        console.print(_accuracy(found))
+        console.print(_answers(found.trained))
     for name, path in (
         ("model", folder.model),
         ("loss curve", folder.loss_curve),
@@ -38,27 +35,28 @@ def show_ending(console: Console, folder: RunFolder, *, already: bool) -> None:
             _line(console, f"{name:<11} {path}")
 
 
-def _read(folder: RunFolder) -> list[Evaluated]:
-    """The results, or none: a run without held-out questions has no such file."""
+def _read(folder: RunFolder) -> Evaluation | None:
+    """The results, or None: a run without held-out questions has no such file."""
     try:
-        return _RESULTS.validate_json(folder.evaluation.read_bytes())
+        return Evaluation.model_validate_json(folder.evaluation.read_bytes())
     except (OSError, ValidationError):
-        return []
+        return None
 
 
-def _accuracy(trained: Evaluated, untrained: Evaluated | None) -> Table:
+def _accuracy(found: Evaluation) -> Table:
+    trained, untrained = found.trained, found.untrained
     table = Table(title=f"Accuracy on {trained.questions} held-out questions")
     table.add_column("kind of question")
     for name in ("trained", "untrained", "majority answer"):
         table.add_column(name, justify="right")
-    before = untrained.by_kind if untrained else {}
     for kind, accuracy in trained.by_kind.items():
-        table.add_row(Text(kind), _percent(accuracy), _percent(before.get(kind)), "")
+        others = untrained.by_kind.get(kind), trained.majority_by_kind.get(kind)
+        table.add_row(Text(kind), _percent(accuracy), *map(_percent, others))
     table.add_section()
     table.add_row(
         "all",
         _percent(trained.accuracy),
-        _percent(untrained.accuracy if untrained else None),
+        _percent(untrained.accuracy),
         _percent(trained.majority),
     )
     return table

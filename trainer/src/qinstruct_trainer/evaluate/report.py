@@ -48,6 +48,10 @@ def evaluate_model(
         accuracy=_accuracy(questions, answered),
         majority=majority_accuracy(questions),
         by_kind=_accuracy_by_kind(questions, answered),
+        majority_by_kind={
+            kind: majority_accuracy([question for question in questions if question.kind == kind])
+            for kind in dict.fromkeys(question.kind for question in questions)
+        },
         examples=tuple(
             _answer_freely(model, tokenizer, question, image_root)
             for question in _spread(questions, num_examples)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.config import Prepared, RunConfig
 from qinstruct_trainer.evaluate import evaluate_model
-from qinstruct_trainer.events import Complete, Evaluated, emit
+from qinstruct_trainer.events import Complete, Evaluation, emit
 from qinstruct_trainer.train.export import export_folder
 from qinstruct_trainer.train.files import digest, storage_errors, write_text_atomically
 from qinstruct_trainer.train.metrics import METRICS, draw_loss_curve
@@ -26,15 +26,6 @@ _PACKAGES = (
     "numpy",
     "pillow",
 )
-
-
-class Evaluation(BaseModel):
-    """evaluation.json: the starting model and the trained one on the same questions."""
-
-    model_config = ConfigDict(frozen=True)
-
-    untrained: Evaluated
-    trained: Evaluated
 
 
 class Record(BaseModel):
