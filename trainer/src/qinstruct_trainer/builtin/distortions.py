@@ -99,5 +99,5 @@ DISTORTIONS = (
     Distortion("darkness", "Underexposure", "too dark", (0.45, 0.6), (0.12, 0.25), _gain),
     Distortion("brightness", "Overexposure", "too bright", (1.7, 2.1), (3.0, 4.5), _gain),
     Distortion("compression", "Compression", "blocky", (10, 16), (2, 5), _compress),
-    Distortion("contrast", "Low contrast", "low in contrast", (0.4, 0.55), (0.12, 0.22), _contrast),
+    Distortion("contrast", "Low contrast", "low in contrast", (0.3, 0.42), (0.1, 0.18), _contrast),
 )

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from qinstruct_trainer.builtin.tokenizer import BOS_ID, EOS_ID
-from qinstruct_trainer.builtin.tower import designed_weights
+from qinstruct_trainer.builtin.tower import NUM_LAYERS, designed_weights
 from qinstruct_trainer.model.configuration import compose_config
 from qinstruct_trainer.model.keys import hub_name
 from qinstruct_trainer.model.llava import sane_generation_config
@@ -28,15 +28,14 @@ _LLAMA = {
     "bos_token_id": BOS_ID,
     "eos_token_id": EOS_ID,
 }
-# Two layers, as LLaVA reads the output of the last but one.
 _TOWER = {
-    "hidden_size": 256,
-    "intermediate_size": 256,
-    "num_hidden_layers": 2,
+    "hidden_size": 224,
+    "intermediate_size": 224,
+    "num_hidden_layers": NUM_LAYERS,
     "num_attention_heads": 4,
     "image_size": IMAGE_SIZE,
     "patch_size": PATCH_SIZE,
-    "projection_dim": 256,
+    "projection_dim": 224,
 }
 
 
