@@ -371,6 +371,17 @@ def test_incomplete_sources_are_refused_in_a_sentence(
         build(source, tmp_path / "model")
 
 
+def test_mix_does_not_start_from_a_llava(tmp_path: Path) -> None:
+    source = hub(tmp_path).model_copy(update={"kind": "vicuna"})
+    with pytest.raises(DataError, match="starts from Vicuna"):
+        build(source, tmp_path / "model")
+    source = original(tmp_path, tower=True)
+    write_projector(tmp_path / "projector")
+    mixed = source.model_copy(update={"kind": "vicuna", "projector": f"{tmp_path}/projector"})
+    with pytest.raises(DataError, match="unknown tensor"):
+        build(mixed, tmp_path / "other")
+
+
 def test_hub_layout_with_another_image_token_is_refused(tmp_path: Path) -> None:
     source = hub(tmp_path)
     set_field(Path(source.base) / "config.json", "image_token_index", 5)

@@ -60,8 +60,8 @@ def convert(
     """Write the weights shard by shard; at most one shard is in memory.
 
     Values keep their dtype and their bits. An embedding or a head of the text vocabulary alone
-    is filled up with the mean of its rows: the added rows are never trained and never output,
-    and a mean has an ordinary scale should another tool read them.
+    is filled up with the mean of its rows. The added rows are never trained; a mean has an
+    ordinary scale as input, and as output its logit is the mean logit, never the largest.
 
     Raises:
         DataError: a tensor is missing, extra, or has another shape than the configuration says.

@@ -9,7 +9,7 @@ from transformers import LlavaConfig
 from qinstruct_trainer.builtin import write_tiny_model, write_tiny_tokenizer
 from qinstruct_trainer.config import ModelSource
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from qinstruct_trainer.errors import ConfigError
+from qinstruct_trainer.errors import ConfigError, DataError
 from qinstruct_trainer.model.configuration import (
     compose_config,
     is_hub_layout,
@@ -84,6 +84,11 @@ def _read_base(
     add_tokens(tokenizer)
     tensors = open_checkpoint(base)
     if is_hub_layout(document):
+        if source.kind == "vicuna":
+            raise DataError(
+                f"{base} is a LLaVA checkpoint, strategy mix starts from Vicuna; "
+                "correct model.base, or use strategy after"
+            )
         return read_hub_config(document, tokenizer), [(tensors, HUB)]
     tower = resolve(
         _required(source.vision_tower, "vision_tower", source), revision=None, downloads=downloads
