@@ -14,7 +14,7 @@ from qinstruct_trainer.config import RunConfig
 from qinstruct_trainer.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
 from qinstruct_trainer.train.metrics import METRICS, read_steps
 
-_TIMEOUT = 120.0
+_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,13 @@ class Ended:
         return next(event for event in self.events if isinstance(event, Failed))
 
 
-def start(config: RunConfig, num_processes: int | None = None) -> subprocess.Popen[str]:
-    """Start torchrun in a session of its own, output to files in the run's folder."""
+def start(
+    config: RunConfig, num_processes: int | None = None, largest_file: int | None = None
+) -> subprocess.Popen[str]:
+    """Start torchrun, output to files in the run's folder.
+
+    `largest_file` KiB is where every write fails, as on a full disk.
+    """
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / "run.json"
     path.write_text(config.to_json())
@@ -49,6 +54,8 @@ def start(config: RunConfig, num_processes: int | None = None) -> subprocess.Pop
         *("--nproc-per-node", str(num_processes or config.world_size)),
         *("-m", "qinstruct_trainer", "train", "--config", str(path)),
     ]
+    if largest_file is not None:
+        command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
     with _stdout(config).open("w") as out, _stderr(config).open("w") as err:
         return subprocess.Popen(command, stdout=out, stderr=err, env=environment, text=True)
 
@@ -62,9 +69,11 @@ def end(config: RunConfig, process: subprocess.Popen[str]) -> Ended:
     return Ended(code, _stdout(config).read_text(), _stderr(config).read_text())
 
 
-def train(config: RunConfig, num_processes: int | None = None) -> Ended:
+def train(
+    config: RunConfig, num_processes: int | None = None, largest_file: int | None = None
+) -> Ended:
     """Start, and wait for the end."""
-    return end(config, start(config, num_processes))
+    return end(config, start(config, num_processes, largest_file))
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
