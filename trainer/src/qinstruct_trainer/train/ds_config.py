@@ -26,6 +26,9 @@ def build_ds_config(config: RunConfig, hidden_size: int) -> dict[str, Any]:
         "gradient_clipping": config.gradient_clipping,
         "bf16": {"enabled": config.precision == "bf16"},
         "fp16": {"enabled": False},
+        # As in the published runs: gradients add up and travel in the model's own precision.
+        "data_types": {"grad_accum_dtype": config.precision},
+        "communication_data_type": config.precision,
         "zero_optimization": _zero(config, hidden_size),
         "zero_allow_untested_optimizer": True,  # torch's AdamW: no compiled operator needed
         "steps_per_print": 1_000_000_000,  # our events say it
@@ -36,7 +39,7 @@ def build_ds_config(config: RunConfig, hidden_size: int) -> dict[str, Any]:
 def _zero(config: RunConfig, hidden_size: int) -> dict[str, Any]:
     common = {
         "stage": config.zero_stage,
-        "overlap_comm": config.precision == "bf16",  # there are no streams on a CPU
+        "overlap_comm": config.precision == "bf16",  # fp32 is for CPUs, without streams
         "contiguous_gradients": True,
         "sub_group_size": 1_000_000_000,
         "reduce_bucket_size": hidden_size * hidden_size,

@@ -1,0 +1,102 @@
+"""Which records are in which step: against accelerate's shards, and as properties."""
+
+import numpy as np
+import pytest
+from accelerate.data_loader import BatchSamplerShard
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import BatchSampler
+
+from qinstruct_trainer.train.order import SampleOrder
+
+
+def make_order(
+    num_records: int = 33,
+    *,
+    micro: int = 2,
+    world: int = 2,
+    accumulation: int = 2,
+    epochs: int = 2,
+    grouped: bool = True,
+    seed: int = 3,
+) -> SampleOrder:
+    signs = np.where(np.arange(num_records) % 3 == 2, -1, 1)
+    lengths = ((np.arange(num_records) % 11 + 1) * signs).astype(np.int32)
+    return SampleOrder(
+        lengths=lengths,
+        grouped=grouped,
+        seed=seed,
+        epochs=epochs,
+        global_batch_size=micro * world * accumulation,
+        micro_batch_size=micro,
+        world_size=world,
+    )
+
+
+def step_records(order: SampleOrder, step: int) -> list[int]:
+    """All records of a step: pass by pass, rank by rank."""
+    return [
+        record
+        for forward in range(order.accumulation)
+        for rank in range(order.world_size)
+        for record in order.micro_batch(step, forward, rank)
+    ]
+
+
+def epoch_records(order: SampleOrder, epoch: int) -> list[int]:
+    steps = order.num_steps // order.epochs
+    return [
+        r for step in range(epoch * steps, (epoch + 1) * steps) for r in step_records(order, step)
+    ]
+
+
+@given(
+    num_records=st.integers(2, 90),
+    micro=st.integers(1, 4),
+    world=st.integers(1, 4),
+    accumulation=st.integers(1, 3),
+    grouped=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_an_epoch_has_every_record_once_and_is_filled_up_from_its_start(
+    num_records: int, micro: int, world: int, accumulation: int, grouped: bool, seed: int
+) -> None:
+    order = make_order(
+        num_records,
+        micro=micro,
+        world=world,
+        accumulation=accumulation,
+        grouped=grouped,
+        seed=seed,
+    )
+    for epoch in range(order.epochs):
+        records = epoch_records(order, epoch)
+        assert sorted(records[:num_records]) == list(range(num_records))
+        filled = records[num_records:]
+        assert filled == [records[i % num_records] for i in range(len(filled))]
+        assert len(filled) < order.global_batch_size
+
+
+@pytest.mark.parametrize("num_records", [32, 33, 38, 47])
+def test_ranks_get_the_micro_batches_that_accelerate_deals(num_records: int) -> None:
+    order = make_order(num_records, accumulation=1)
+    epoch = epoch_records(order, 0)[:num_records]
+    for rank in range(order.world_size):
+        shard = BatchSamplerShard(
+            BatchSampler(epoch, order.micro_batch_size, drop_last=False),
+            num_processes=order.world_size,
+            process_index=rank,
+            split_batches=False,
+            even_batches=True,
+        )
+        steps = range(order.num_steps // order.epochs)
+        assert list(shard) == [order.micro_batch(step, 0, rank) for step in steps]
+
+
+def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:
+    order = make_order()
+    assert epoch_records(order, 0) != epoch_records(order, 1)
+    assert epoch_records(order, 0) == epoch_records(make_order(), 0)
+    assert epoch_records(order, 0) != epoch_records(make_order(seed=4), 0)
+    # Epoch 1 of a seed is epoch 0 of the next one: the generator is seeded with their sum.
+    assert epoch_records(order, 1) == epoch_records(make_order(seed=4), 0)
