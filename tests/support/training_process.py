@@ -30,8 +30,8 @@ class Ended:
         return [event for line in self.stdout.splitlines() if (event := parse_line(line))]
 
     @property
-    def failure(self) -> Failed:
-        return next(event for event in self.events if isinstance(event, Failed))
+    def failures(self) -> list[Failed]:
+        return [event for event in self.events if isinstance(event, Failed)]
 
 
 def start(

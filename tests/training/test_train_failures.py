@@ -55,6 +55,7 @@ def test_a_fault_of_one_rank_is_the_verdict_of_the_run(tmp_path: Path) -> None:
 
 def _assert_sentence(ended: Ended, code: int, reason: str, part: str) -> None:
     assert ended.code == code, ended.stderr
-    assert (ended.failure.reason, ended.failure.exit_code) == (reason, code)
-    assert part in ended.failure.message
-    assert ended.stderr == f"{ended.failure.message}\n"
+    [failed] = ended.failures
+    assert (failed.reason, failed.exit_code) == (reason, code)
+    assert part in failed.message
+    assert ended.stderr == f"{failed.message}\n"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.config import RunConfig
 from qinstruct_trainer.errors import EXIT_OK
 from qinstruct_trainer.events import Checkpoint, Complete, Exported, Start, Step
+from qinstruct_trainer.model.llava import load_checked
 from support.training_prepared import GLOBAL_BATCH, NUM_STEPS, run_config
 from support.training_process import Ended, losses, train, weights
 
@@ -27,11 +27,8 @@ def test_a_run_reports_every_step_and_leaves_a_loadable_model(uninterrupted: Run
     assert [step.step for step in steps] == list(range(1, NUM_STEPS + 1))
     assert steps[0].learning_rate == 0.0  # the first step of a warm-up
     assert steps[2].learning_rate == uninterrupted.learning_rate
-    assert losses(uninterrupted)[-1] < losses(uninterrupted)[0]
-    _, info = LlavaForConditionalGeneration.from_pretrained(
-        output / "model", output_loading_info=True
-    )
-    assert not any(info.values())
+    assert sum(losses(uninterrupted)[-3:]) < sum(losses(uninterrupted)[:3])
+    assert load_checked(output / "model", precision="fp32").config.model_type == "llava"
     assert (output / "record.json").exists()
     assert (output / "loss.png").read_bytes().startswith(b"\x89PNG")
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import random
 import signal
 import sys
@@ -99,13 +100,15 @@ def process_group(ranks: Ranks) -> Iterator[None]:
         PeerLostError: a collective call failed, because another rank is gone.
         OutOfMemoryError: the device's memory is too small.
     """
+    on_gpu = ranks.device.type == "cuda"
+    # What DeepSpeed would find too, but without a warning on stdout that there is no GPU.
+    os.environ.setdefault("DS_ACCELERATOR", ranks.device.type)
     import deepspeed  # a second of start-up that other commands do not need
     import deepspeed.comm.torch
 
     _log_to_stderr(deepspeed.utils.logger)
     # DeepSpeed calls what torch 2.13 renamed; a line for every call of a run helps nobody.
     warnings.filterwarnings("ignore", r"`torch\.distributed\..*is deprecated", FutureWarning)
-    on_gpu = ranks.device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(ranks.device)
     else:

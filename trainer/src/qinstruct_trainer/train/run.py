@@ -37,7 +37,7 @@ def train(config: RunConfig) -> None:
         RunError: any of its kinds; `Stopped` after a checkpoint when asked to stop.
     """
     die_with_parent()
-    disable_progress_bar()  # of transformers, for weights; our events say what is going on
+    disable_progress_bar()  # type: ignore[no-untyped-call] # of loading weights: we have events
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
     prepared = Prepared.read(config.prepared)
