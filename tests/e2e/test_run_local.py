@@ -1,12 +1,15 @@
 """`qinstruct run` on a served miniature of Q-Instruct: to the end, stopped, killed, misled."""
 
 import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.config import Prepared
 from qinstruct_trainer.errors import (
     EXIT_CONFIG,
     EXIT_DATA,
@@ -14,6 +17,7 @@ from qinstruct_trainer.errors import (
     EXIT_STOPPED,
     EXIT_UNAVAILABLE,
 )
+from qinstruct_trainer.events import PrepDone, parse_line
 from support.cli_runs import Command, processes_that_mention, read_until, wait_until, write_spec
 from support.miniature import ARCHIVE, add_file, write_miniature
 from support.prep_server import FaultyServer, serve
@@ -130,21 +134,24 @@ def test_stopped_and_killed_in_the_middle_of_a_download(
     server: FaultyServer, tmp_path: Path
 ) -> None:
     """The server sends half of the archive and falls silent; then it behaves."""
-    file = write_spec(tmp_path, server.url, training={"globalBatchSize": 36, "epochs": 1})
-    command = Command(file, tmp_path, tmp_path / "cache")
+    command = Command(write_spec(tmp_path, server.url), tmp_path, tmp_path / "cache")
     for number, code in ((signal.SIGINT, EXIT_STOPPED), (signal.SIGKILL, -signal.SIGKILL)):
-        server.faults[:] = ["slow", "slow", "slow"]
+        server.faults[:] = ["slow"] * 3
         with command.start() as process:
-            wait_until(lambda: "slow" not in server.faults[1:])
+            wait_until(lambda: len(server.faults) < 2)
             process.send_signal(number)
             process.communicate()
         assert process.returncode == code
         wait_until(lambda: processes_that_mention(str(tmp_path)) == [])
     server.faults[:] = []
 
-    code, said = command.run()
+    prep = [sys.executable, "-m", "qinstruct_operator", "prep", "--config"]
+    done = subprocess.run(
+        [*prep, str(command.folder / "prep.json")], capture_output=True, text=True, check=True
+    )
 
-    assert code == EXIT_OK, said
+    assert isinstance(parse_line(done.stdout.splitlines()[-1]), PrepDone)
+    assert Prepared.read(command.folder / "prepared.json").num_records == 36
 
 
 def test_a_page_instead_of_the_file(server: FaultyServer, tmp_path: Path) -> None:

@@ -19,16 +19,17 @@ _SECONDS = 120  # until a test that hangs fails
 
 @dataclass(frozen=True)
 class Command:
-    """One `qinstruct run`: its file, its workdir and its shared cache."""
+    """One `qinstruct run`: its file, its workdir, its shared cache, and the run's name."""
 
     file: Path
     workdir: Path
     cache: Path
+    name: str = "x"  # what `document` calls a run
 
     @property
     def folder(self) -> Path:
         """The run's own folder."""
-        return self.workdir / "x"
+        return self.workdir / self.name
 
     def start(self) -> subprocess.Popen[str]:
         """In the background, with standard output as a pipe."""

@@ -23,6 +23,7 @@ from qinstruct_trainer.errors import EXIT_OK, EXIT_STOPPED, ConfigError
 from qinstruct_trainer.events import TERMINATION_LOG_ENV, Event, Failed, Step
 
 _SIGNALLED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
+_DOING = {"prep": "preparing the data", "train": "training"}
 _TAIL_LINES = 15
 _NVIDIA_SMI_SECONDS = 20  # a wedged driver can hang it for ever
 _TRAINER_MODULES = ("torch", "transformers", "deepspeed")
@@ -86,6 +87,8 @@ class LocalRun:
     def _run(self, name: str, command: Sequence[str]) -> int:
         if self.requests.count:  # it came between two processes
             return self._stopped()
+        # Both take seconds to load their libraries before they have anything to say.
+        self.view.note(f"{_DOING[name]} (log: {self.folder.log(name)})")
         self.failed = None
         begin = _size(self.folder.log(name))
         code = run_child(

@@ -1,0 +1,37 @@
+"""The promise of the README: one command, and a tiny LLaVA has learnt to judge pictures."""
+
+import math
+from pathlib import Path
+
+import pytest
+from transformers import LlavaForConditionalGeneration
+
+from qinstruct_trainer.errors import EXIT_OK
+from qinstruct_trainer.events import Evaluation
+from support.cli_runs import Command
+from support.operator_documents import SAMPLES
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+def test_run_tiny_learns(tmp_path: Path) -> None:
+    command = Command(SAMPLES / "run-tiny.yaml", tmp_path, tmp_path / "cache", name="run-tiny")
+
+    code, said = command.run()
+
+    assert code == EXIT_OK, said
+    found = Evaluation.model_validate_json((command.folder / "evaluation.json").read_bytes())
+    trained, untrained = found.trained, found.untrained
+    assert trained.questions == untrained.questions >= 300
+    assert trained.accuracy >= trained.majority + 0.20
+    # Chance is at most the majority answer's share; five standard deviations above are no luck.
+    deviation = math.sqrt(untrained.majority * (1 - untrained.majority) / untrained.questions)
+    assert untrained.accuracy <= untrained.majority + 5 * deviation
+    assert f"Accuracy on {trained.questions} held-out questions" in said
+    assert "What the trained model says about pictures it has not seen" in said
+
+    _, loading = LlavaForConditionalGeneration.from_pretrained(
+        command.folder / "model", output_loading_info=True
+    )
+    assert not loading["missing_keys"]
+    assert not loading["unexpected_keys"]
