@@ -225,6 +225,7 @@ def _receive(
     with partial.open("ab" if have else "wb") as file:
         for chunk in response.iter_raw():  # as they come: a broken connection loses none
             file.write(chunk)
+            file.flush()  # what is counted survives a kill
             progress.set(file.tell())
     if total is not None and _size(partial) != total:
         raise _AttemptError(f"{_size(partial)} of {total} bytes came")

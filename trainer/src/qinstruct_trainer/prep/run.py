@@ -37,13 +37,16 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     found = _pass_gate(config, gate)
     merged = stages.merge(labels, gate, found)
     model = stages.model(config.model, config.seed, merged)
-    index = stages.index(merged, model, images, config.max_length)
+    num_records = found.num_records - len(found.bad)
+    index = stages.index(
+        merged, model, images, max_length=config.max_length, num_records=num_records
+    )
     prepared = Prepared(
         index=index.folder,
         model=model.folder,
         gate_report=gate.folder / REPORT,
         heldout=_heldout(config.sources, fetched),
-        num_records=found.num_records - len(found.bad),
+        num_records=num_records,
         num_dropped=len(found.bad),
     )
     path = config.output / PREPARED

@@ -151,14 +151,19 @@ class Stages:
 
         return Built(unit.key, self.cache.get(unit, build))
 
-    def index(self, merged: Built, model: Built, images: Images, max_length: int) -> Built:
-        """The token index. It holds the paths of the image folders, so they are in its key."""
+    def index(
+        self, merged: Built, model: Built, images: Images, *, max_length: int, num_records: int
+    ) -> Built:
+        """The token index. It holds the paths of the image folders, so they are in its key.
+
+        `num_records` is only for the progress.
+        """
         roots = tuple(str(root) for root in images.roots)
         keys = (merged.key, model.key, *images.keys)
         unit = _unit("index", "records", str(max_length), *keys, *roots)
 
         def build(folder: Path) -> None:
-            progress = self._progress("index", "records", "records")
+            progress = Progress(self.report, "index", "records", "records", num_records)
             records = merged.folder / RECORDS
             write_index(
                 records, model.folder, images.roots, folder, progress, max_length=max_length
