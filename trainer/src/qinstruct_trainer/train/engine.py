@@ -11,6 +11,7 @@ from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
 from qinstruct_trainer.config import RunConfig
 from qinstruct_trainer.data import Batch
+from qinstruct_trainer.model.export import probe_logits
 from qinstruct_trainer.model.forward import LlavaLoss
 from qinstruct_trainer.model.llava import (
     count_parameters,
@@ -89,11 +90,7 @@ class Engine:
         """Logits of the model as it is now, without gradients. A collective call."""
         self._engine.eval()
         with torch.no_grad():
-            found: Tensor = self.model(
-                input_ids=input_ids,
-                pixel_values=pixel_values.to(self.model.dtype),
-                use_cache=False,
-            ).logits
+            found = probe_logits(self.model, input_ids, pixel_values.to(self.model.dtype))
         self._engine.train()
         return found
 
