@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import pytest
 from transformers import LlavaForConditionalGeneration
