@@ -20,7 +20,7 @@ from qinstruct_operator.core.sizes import (
     GpuClass,
     Size,
 )
-from qinstruct_operator.core.sources import planned_sources, source_names
+from qinstruct_operator.core.sources import builtin_source, planned_sources, source_names
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.batch import accumulation_steps, default_micro_batch_size, num_steps
@@ -175,14 +175,16 @@ def _deadline_seconds(hours: float, gpu: GpuPlan | None) -> int:
 
 
 def _prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
-    sources = source_names(spec.size, spec.strategy, spec.data.sources)
+    sources = planned_sources(
+        source_names(spec.size, spec.strategy, spec.data.sources), spec.data.sources
+    )
     dropping = spec.data.missing_images == "Drop"
     allowed = spec.data.max_missing
     return PrepConfig(
         run=name,
         cache=settings.cache_path,
         output=settings.output_path,
-        sources=planned_sources(sources, spec.data.sources),
+        sources=sources or (builtin_source(spec.strategy),),
         model=_model_source(spec),
         missing_images=spec.data.missing_images,
         max_missing=(DEFAULT_MAX_MISSING if allowed is None else allowed) if dropping else 0,

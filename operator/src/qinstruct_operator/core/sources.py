@@ -118,7 +118,6 @@ TABLE: Final[Mapping[SourceName, Published]] = MappingProxyType(
 """Every source by name, in the order of the published merge: Q-Instruct first."""
 
 Q_INSTRUCT: Final[tuple[SourceName, ...]] = ("q-instruct-labels", "q-instruct-images")
-BUILTIN: Final = Source(name="builtin", kind="builtin", url="builtin:")
 
 
 def source_names(size: str, strategy: str, overrides: Overrides) -> list[SourceName]:
@@ -128,10 +127,13 @@ def source_names(size: str, strategy: str, overrides: Overrides) -> list[SourceN
     return list(Q_INSTRUCT) if strategy == "after" else list(TABLE)
 
 
+def builtin_source(strategy: str) -> Source:
+    """The data set that needs no download; with mix it has text-only records too."""
+    return Source(name="builtin", kind="builtin", url=f"builtin:{strategy}")
+
+
 def planned_sources(names: list[SourceName], overrides: Overrides) -> tuple[Source, ...]:
     """The sources in the order of the merge, with overrides applied."""
-    if not names:
-        return (BUILTIN,)
     return tuple(_planned(name, overrides.get(name, SourceOverride())) for name in names)
 
 
