@@ -43,6 +43,24 @@ def test_stopped_at_five_steps_and_resumed_equals_uninterrupted(
     _assert_same(config, uninterrupted)
 
 
+def test_the_published_configuration_resumes_bit_for_bit(
+    uninterrupted: RunConfig, prepared: Path, tmp_path: Path
+) -> None:
+    """ZeRO-3, bf16 and activation checkpointing, as on the GPUs."""
+    changes: dict[str, object] = {
+        "zero_stage": 3,
+        "precision": "bf16",
+        "activation_checkpointing": True,
+    }
+    whole = run_config(prepared, tmp_path / "whole", **changes)
+    assert train(whole).code == EXIT_OK
+    parts = run_config(prepared, tmp_path / "parts", **changes)
+    assert _stopped_at(train(parts.model_copy(update={"stop_after_step": 7}))) == 7
+    assert train(parts).code == EXIT_OK
+    _assert_same(parts, whole)
+    assert losses(whole) == pytest.approx(losses(uninterrupted), rel=0.02)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_signal_saves_and_exits_75(
     number: signal.Signals, uninterrupted: RunConfig, prepared: Path, tmp_path: Path

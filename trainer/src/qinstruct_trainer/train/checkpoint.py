@@ -90,6 +90,7 @@ class Checkpoints:
         self._keep = keep
         self._ranks = ranks
         self._lease = lease
+        self._set_aside = False
 
     def save(self, engine: Engine, step: int) -> None:
         """Write, sync, digest, publish, then prune.
@@ -202,10 +203,12 @@ class Checkpoints:
         return {str(path.relative_to(folder)): digest(path, sync=sync) for path in share}
 
     def _quarantine(self, folder: Path, fault: str) -> None:
-        """Set a folder aside for a look at it; only the last one, for they may be huge."""
+        """Set a folder aside for a look at it; those of an earlier start go, for they are huge."""
         cell = self._folder / "quarantine"
-        shutil.rmtree(cell, ignore_errors=True)
-        cell.mkdir()
+        if not self._set_aside:
+            shutil.rmtree(cell, ignore_errors=True)
+            cell.mkdir()
+        self._set_aside = True
         target = cell / folder.name.removeprefix(_PARTIAL)
         folder.rename(target)
         sys.stderr.write(

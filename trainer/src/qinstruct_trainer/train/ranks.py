@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from qinstruct_trainer.errors import ConfigError, OutOfMemoryError, PeerLostError
+from qinstruct_trainer.errors import ConfigError, OutOfMemoryError, PeerLostError, RunError
 
 # Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
 # dies is noticed at once, by its closed connection or by torchrun.
@@ -98,7 +98,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
 
     Raises:
         PeerLostError: a collective call failed, because another rank is gone.
-        OutOfMemoryError: the device's memory is too small.
+        OutOfMemoryError: the memory is too small.
     """
     on_gpu = ranks.device.type == "cuda"
     # What DeepSpeed would find too, but without a warning on stdout that there is no GPU.
@@ -123,26 +123,34 @@ def process_group(ranks: Ranks) -> Iterator[None]:
             timeout=_COLLECTIVE_TIMEOUT,
         )
         yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"rank {ranks.rank} needs more memory than {torch.cuda.get_device_name()} has; lower "
-            "training.microBatchSize, raise training.zeroStage, or turn on "
-            "training.activationCheckpointing"
-        ) from error
     except RuntimeError as error:
-        if not _is_collective_failure(error):
+        known = _known_error(error, ranks)
+        if known is None:
             raise
-        raise PeerLostError(
-            f"rank {ranks.rank} lost another rank in the middle of a collective call; "
-            "start the same command again: it goes on from the last checkpoint"
-        ) from error
+        raise known from error
     # Not after an error: leaving the group waits for ranks that may be gone.
     distributed.destroy_process_group()
 
 
-def _is_collective_failure(error: RuntimeError) -> bool:
-    """Gloo reports a closed connection as a plain RuntimeError that names its source file."""
-    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
+def _known_error(error: RuntimeError, ranks: Ranks) -> RunError | None:
+    """The sentence for an error of torch, or None if it is a bug.
+
+    Gloo reports a closed connection, and the CPU's allocator a lack of memory, as a plain
+    RuntimeError with its name in the text.
+    """
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text:
+        return OutOfMemoryError(
+            f"rank {ranks.rank} needs more memory than its {ranks.device.type} has; lower "
+            "training.microBatchSize, raise training.zeroStage, or turn on "
+            "training.activationCheckpointing"
+        )
+    if isinstance(error, distributed.DistError) or "gloo" in text.lower():
+        return PeerLostError(
+            f"rank {ranks.rank} lost another rank in the middle of a collective call; "
+            "start the same command again: it goes on from the last checkpoint"
+        )
+    return None
 
 
 def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
