@@ -12,6 +12,8 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
 from qinstruct_trainer.builtin import write_tiny_tokenizer
+from qinstruct_trainer.config import ModelSource
+from qinstruct_trainer.prep.model import build_model
 
 HIDDEN, FFN, LAYERS = 32, 48, 2
 VISION_HIDDEN, VISION_FFN, VISION_LAYERS = 24, 40, 3
@@ -200,3 +202,41 @@ def hub_tensors(num_tokens: int) -> Tensors:
         layer = {"0": "linear_1", "2": "linear_2"}[name.split(".")[2]]
         renamed[f"multi_modal_projector.{layer}.{name.split('.')[3]}"] = value
     return renamed | {f"vision_tower.{name}": value for name, value in tower_tensors().items()}
+
+
+def build(source: ModelSource, folder: Path, max_shard_bytes: int = 1 << 30) -> Path:
+    folder.mkdir()
+    build_model(
+        source,
+        folder,
+        seed=0,
+        texts=TEXTS,
+        progress=lambda done, total: None,
+        max_shard_bytes=max_shard_bytes,
+    )
+    return folder
+
+
+def vicuna(root: Path) -> ModelSource:
+    write_vicuna(root / "vicuna")
+    write_projector(root / "projector")
+    write_clip(root / "clip")
+    return ModelSource(
+        kind="vicuna",
+        base=str(root / "vicuna"),
+        projector=f"file://{root}/projector/mm_projector.bin",
+        vision_tower=str(root / "clip"),
+    )
+
+
+def original(root: Path, *, tower: bool) -> ModelSource:
+    write_original(root / "llava", tower=tower)
+    write_clip(root / "clip", safetensors=True)
+    return ModelSource(kind="llava", base=f"file://{root}/llava", vision_tower=str(root / "clip"))
+
+
+def hub(root: Path) -> ModelSource:
+    """A llava-hf checkpoint: what we write has that layout, so it is its own miniature."""
+    first = root / "first"
+    first.mkdir()
+    return ModelSource(kind="llava", base=str(build(vicuna(first), root / "hub")))
