@@ -75,8 +75,9 @@ class RunFolder:
             StorageError: what it began with cannot be read.
         """
         if (self.root / "checkpoints").is_dir() or self.model.is_dir():
-            self._refuse_other(PrepConfig.read(self.prep_config), prep)
+            # In this order: run.json holds the user's own words (strategy), prep.json what follows.
             self._refuse_other(RunConfig.read(self.run_config), run)
+            self._refuse_other(PrepConfig.read(self.prep_config), prep)
 
     def write_configs(self, prep: PrepConfig, run: RunConfig) -> None:
         """Make the folder and write both configs into it.
