@@ -42,16 +42,16 @@ from qinstruct_trainer.builtin.questions import (
 from qinstruct_trainer.builtin.scenes import draw_scene
 
 PICTURE_SIZE = 112
-NUM_TRAIN_PICTURES = 2400
+NUM_TRAIN_PICTURES = 1600
 NUM_HELDOUT_PICTURES = 140
 NUM_HELDOUT_PHOTOGRAPHS = 4
 
 # Strategy mix: conversations beside the Q-Instruct records, as parts of their number.
-_MIX_MULTI_TURN_SHARE = 1 / 12
+_MIX_MULTI_TURN_SHARE = 1 / 4
 _MIX_TEXT_ONLY_SHARE = 1 / 12
-# What is asked about every picture. Yes or no is the hardest to learn: the model has to compare
-# what the question names with what the picture shows.
-_RECORD_KINDS: tuple[Kind, ...] = ("yes-no", "yes-no", "what", "how")
+# As many rounds as mix665k has on average. Yes or no is the hardest to learn, since the model
+# has to compare what the question names with what the picture shows.
+_ROUNDS: tuple[Kind, ...] = ("yes-no", "yes-no", "yes-no", "what", "how")
 _DESCRIPTION_EVERY = 4
 
 Part = Literal["train", "heldout"]
@@ -133,7 +133,7 @@ def _records(shots: Sequence[Shot], rng: np.random.Generator) -> list[dict[str, 
     """Single-turn records, some questions about every picture, in a random order."""
     records = []
     for number, shot in enumerate(shots):
-        kinds = list(_RECORD_KINDS)
+        kinds: list[Kind] = [*CLOSED_KINDS]
         if number % _DESCRIPTION_EVERY == 0:
             kinds.append("description")
         for place, kind in enumerate(kinds):
@@ -165,7 +165,8 @@ def _general_records(
     records: list[dict[str, Any]] = []
     for number in range(round(num_records * _MIX_MULTI_TURN_SHARE)):
         shot = shots[int(rng.integers(len(shots)))]
-        questions = [ask(kind, shot.subject, rng) for kind in rng.permutation(CLOSED_KINDS)]
+        order = rng.permutation(len(_ROUNDS))
+        questions = [ask(_ROUNDS[int(place)], shot.subject, rng) for place in order]
         turns = [(question.text, question.answer) for question in questions]
         turns[0] = (f"<image>\n{turns[0][0]}", turns[0][1])
         records.append(

@@ -20,6 +20,9 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _OPPONENTS = ((1.0, -1.0, 0.0), (-0.5, -0.5, 1.0))
 _NUM_CHROMA_FREQUENCIES = 3
 
+# In place of the frequency for the patch's mean, whose coefficient is larger than all others.
+_MEAN_WEIGHT = 0.25
+
 # How far inputs of quick_gelu are scaled so that it acts as a rectifier.
 _RECTIFIER_GAIN = 8.0
 
@@ -27,8 +30,11 @@ _RECTIFIER_GAIN = 8.0
 # visible how strong the patch's contrast was.
 _CONSTANT = 4.0
 
+# Magnitudes vary about this mean; without it their means would all point one way.
+_TYPICAL_MAGNITUDE = 0.5
+
 # Means over 64 patches differ less between images than coefficients between patches do.
-_MEAN_GAIN = 4.0
+_MEAN_GAIN = 2.0
 
 
 def cosine_filters(patch_size: int) -> Tensor:
@@ -46,7 +52,7 @@ def cosine_filters(patch_size: int) -> Tensor:
     filters = []
     for u in range(patch_size):
         for v in range(patch_size):
-            plane = torch.outer(waves[u], waves[v]) * max(1.0, math.hypot(u, v))
+            plane = torch.outer(waves[u], waves[v]) * (math.hypot(u, v) or _MEAN_WEIGHT)
             if u % 2 == 0 and v % 2 == 0:
                 filters.append(torch.stack([plane * weight for weight in _LUMINANCE]))
             if max(u, v) < _NUM_CHROMA_FREQUENCIES:
@@ -82,6 +88,8 @@ def designed_weights(*, width: int, image_size: int, patch_size: int) -> dict[st
     fc2[magnitudes, signed] = identity / _RECTIFIER_GAIN
     fc2[magnitudes, magnitudes] = identity / _RECTIFIER_GAIN
     value[means, magnitudes] = identity
+    in_means = torch.zeros(width)
+    in_means[means] = 1.0
     return {
         "embeddings.class_embedding": torch.zeros(width),
         "embeddings.patch_embedding.weight": patches,
@@ -92,12 +100,15 @@ def designed_weights(*, width: int, image_size: int, patch_size: int) -> dict[st
         # Queries and keys of zero attend to all patches alike: the mean.
         **_linear("encoder.layers.1.self_attn.q_proj", torch.zeros(width, width)),
         **_linear("encoder.layers.1.self_attn.k_proj", torch.zeros(width, width)),
-        **_linear("encoder.layers.1.self_attn.v_proj", value),
+        **_linear("encoder.layers.1.self_attn.v_proj", value, bias=-_TYPICAL_MAGNITUDE * in_means),
         **_linear("encoder.layers.1.self_attn.out_proj", _MEAN_GAIN * torch.eye(width)),
         **_linear("encoder.layers.1.mlp.fc2", torch.zeros(width, width)),
     }
 
 
-def _linear(name: str, weight: Tensor) -> dict[str, Tensor]:
-    """A linear module's weight, and its bias of zero."""
-    return {f"{name}.weight": weight, f"{name}.bias": torch.zeros(len(weight))}
+def _linear(name: str, weight: Tensor, bias: Tensor | None = None) -> dict[str, Tensor]:
+    """A linear module's weight and bias (None: zero), by their names."""
+    return {
+        f"{name}.weight": weight,
+        f"{name}.bias": torch.zeros(len(weight)) if bias is None else bias,
+    }
