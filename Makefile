@@ -1,5 +1,6 @@
 # Every target is one line of help and few lines of work; CI calls these and nothing else.
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
@@ -30,11 +31,14 @@ check: setup ## Lint, types, import contracts, spelling
 	$(BIN)/codespell
 	$(BIN)/yamllint --strict .
 
+# A file's tests stay on one worker, because they share what they trained.
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
+
 test: setup ## All tests, the two-process training ones and the tiny run included
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: setup ## The tests that need seconds, not minutes
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 generate: setup ## Rewrite everything generated: CRD, golden manifests, locked requirements
 	PATH="$(abspath $(BIN)):$$PATH" bash scripts/generate.sh .

@@ -115,6 +115,8 @@ def _leave(failed: Failed) -> None:
     The first failure is the cause; what follows in other ranks does not replace it. Rank 0
     repeats another rank's.
     """
+    # The end is decided: torchrun's SIGTERM to all ranks of a failed run must not hide it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     earlier = read_termination_message() if "RANK" in os.environ else None
     if isinstance(earlier, Failed):
         failed = earlier
