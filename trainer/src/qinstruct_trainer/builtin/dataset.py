@@ -21,6 +21,7 @@ from PIL import Image
 from qinstruct_trainer.builtin.distortions import (
     DISTORTIONS,
     SEVERITIES,
+    Distortion,
     to_picture,
     well_exposed,
 )
@@ -106,13 +107,11 @@ def _take_shots(
     num_pictures: int,
     rng: np.random.Generator,
 ) -> Iterator[Shot]:
-    """Make and save the pictures of a part: photographs and scenes in turn, distortions in turn."""
+    """Make and save the pictures of a part, photographs and scenes in turn."""
     loaded = [load_photographs(photograph) for photograph in photographs]
     (images / "builtin" / part).mkdir(parents=True, exist_ok=True)
-    states = [None, *DISTORTIONS]
-    for number in range(num_pictures):
-        distortion = states[number % len(states)]
-        if (number // len(states)) % 2 == 0:
+    for number, distortion in enumerate(_states(num_pictures, rng)):
+        if number % 2 == 0:
             chosen = int(rng.integers(len(photographs)))
             views = loaded[chosen]
             picture = sharpest_crop(views[int(rng.integers(len(views)))], PICTURE_SIZE, rng)
@@ -127,6 +126,13 @@ def _take_shots(
         path = f"builtin/{part}/{number:05d}.png"
         _save_png(to_picture(pixels), images / path)
         yield Shot(path, Subject(phrase, distortion, severity))
+
+
+def _states(num_pictures: int, rng: np.random.Generator) -> list[Distortion | None]:
+    """What happens to each picture: all states equally often, nothing among them, shuffled."""
+    states = (None, *DISTORTIONS)
+    order = rng.permutation(num_pictures) % len(states)
+    return [states[int(place)] for place in order]
 
 
 def _records(shots: Sequence[Shot], rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -123,6 +123,12 @@ def _accuracy_by_kind(
 
 
 def _spread(questions: Sequence[HeldoutQuestion], count: int) -> list[HeldoutQuestion]:
-    """`count` questions from all over the file."""
+    """`count` questions from all over the file, of each kind in turn."""
+    kinds = dict.fromkeys(question.kind for question in questions)
+    queues = [[q for q in questions if q.kind == kind] for kind in kinds]
     count = min(count, len(questions))
-    return [questions[number * len(questions) // count] for number in range(count)]
+    chosen = []
+    for number in range(count):
+        queue = queues[number % len(queues)]
+        chosen.append(queue[number * len(queue) // count])
+    return chosen
