@@ -4,6 +4,7 @@ Pixels are float32 [H, W, 3] in [0, 1], gamma-encoded sRGB as stored in the file
 """
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,9 @@ SEVERITIES: tuple[Severity, Severity] = ("slight", "severe")
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _MIDDLE_GREY = 0.45
+_BLACK, _WHITE = 0.02, 0.98
+_MAX_GAMMA = 20.0
+_BISECTIONS = 10  # leave the exponent 0.6 % wide
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,21 @@ def well_exposed(picture: Image.Image) -> Pixels:
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
     luma = pixels @ _LUMA
     low, high = np.percentile(luma, (1, 99))
-    pixels = np.clip((pixels - low) / max(high - low, 0.05), 0.0, 1.0)
-    luma_full = pixels[::2, ::2] @ _LUMA
-    gamma = 1.0
-    for _ in range(3):  # each round corrects what the one before left of the mean's error
-        mean = float(np.clip((luma_full**gamma).mean(), 0.02, 0.98))
-        gamma *= float(np.log(_MIDDLE_GREY) / np.log(mean))
-    pixels = pixels ** np.float32(gamma)
-    return np.asarray(pixels, dtype=np.float32)
+    share = np.clip((pixels - low) / max(high - low, 0.05), 0.0, 1.0)
+    # Short of black and white, which no gamma moves: a drawn background may be one of the two.
+    stretched: Pixels = np.asarray(_BLACK + (_WHITE - _BLACK) * share, dtype=np.float32)
+    return np.asarray(stretched ** np.float32(_gamma_to_middle_grey(stretched)), dtype=np.float32)
+
+
+def _gamma_to_middle_grey(pixels: Pixels) -> float:
+    """The exponent that brings the mean luma to middle grey: bisection, on every 5th pixel."""
+    sample = pixels.reshape(-1, 3)[::5]  # no period of a drawn pattern
+    low, high = 1 / _MAX_GAMMA, _MAX_GAMMA
+    for _ in range(_BISECTIONS):
+        middle = math.sqrt(low * high)
+        is_bright = float((sample ** np.float32(middle) @ _LUMA).mean()) > _MIDDLE_GREY
+        low, high = (middle, high) if is_bright else (low, middle)
+    return math.sqrt(low * high)
 
 
 def to_picture(pixels: Pixels) -> Image.Image:
