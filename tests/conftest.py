@@ -1,6 +1,14 @@
 """Options of the whole test run."""
 
+import os
+
 import pytest
+from hypothesis import settings
+
+# A failure in CI must be one that everybody can repeat; new examples are looked for at home.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
