@@ -45,8 +45,8 @@ class MicroBatches:
 def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Generator[Batch]:
     """Forward passes from `step` on, in order, on `device`; close it to stop the decoding.
 
-    Threads, not processes: Pillow decodes and resizes without the interpreter lock, a DataError
-    arrives as it was raised, and a killed rank leaves nothing behind.
+    Threads, not processes: a DataError arrives as it was raised, and a killed rank leaves nothing
+    behind. Pillow resizes without the interpreter lock but decodes with it.
 
     Raises:
         DataError: an image cannot be decoded.
