@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qinstruct_trainer.config import Source
 from qinstruct_trainer.errors import ConfigError, DataError, StorageError, UnavailableError
+from qinstruct_trainer.files import sha256_of, write_durably
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.units import sha256_of, write_durably
 
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 _RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})

@@ -7,10 +7,11 @@ from pathlib import Path
 from qinstruct_trainer.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.errors import ConfigError, StorageError
 from qinstruct_trainer.events import PrepDone, emit
+from qinstruct_trainer.files import write_durably
 from qinstruct_trainer.prep.gate import GateReport, Labels, judge
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.stages import REPORT, Built, Images, Stages
-from qinstruct_trainer.prep.units import UnitCache, write_durably
+from qinstruct_trainer.prep.units import UnitCache
 
 PREPARED = "prepared.json"
 _log = logging.getLogger(__name__)

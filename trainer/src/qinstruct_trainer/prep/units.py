@@ -6,10 +6,8 @@ may use it. It is built in a hidden sibling and renamed when its `manifest.json`
 unit that has a name is whole. Who builds it holds its lease; others wait and then find it.
 """
 
-import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qinstruct_trainer.errors import DataError, StorageError
 from qinstruct_trainer.events import PrepProgress, PrepWaiting, Stage
+from qinstruct_trainer.files import NO_SPACE, sha256_of, sync_path, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
 
 MANIFEST = "manifest.json"
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _KEY_CHARACTERS = 16  # 64 bits of the digest: enough to tell the units of one cache apart
 _HASH_THREADS = 4
 
@@ -154,32 +152,6 @@ def verify(folder: Path) -> None:
             raise DataError(f"{path} was damaged after it was made; delete {folder} and run again")
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make the folder's names durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a file so that a reader, or the next boot, finds the old text or all of the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    fsync_folder(path.parent)
-
-
 def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease) -> None:
     """Build beside the final name and publish; on any way out nothing half made remains."""
     building = folder.with_name(f".{folder.name}.building")
@@ -192,7 +164,7 @@ def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease
         write_durably(building / MANIFEST, manifest.model_dump_json())
         lease.check()
         building.rename(folder)
-        fsync_folder(folder.parent)
+        sync_path(folder.parent)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -228,7 +200,7 @@ def _size(path: Path) -> int:
 
 def _storage_error(error: OSError, folder: Path) -> StorageError:
     place = error.filename or folder
-    if error.errno in _FULL:
+    if error.errno in NO_SPACE:
         return StorageError(
             f"the disk is full at {place} ({error.strerror}); free space below "
             f"{folder.parent.parent} and run again, finished work is kept"

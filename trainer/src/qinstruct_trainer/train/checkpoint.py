@@ -20,9 +20,10 @@ from qinstruct_trainer.config import RunConfig
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.errors import ConfigError, StorageError
 from qinstruct_trainer.events import Checkpoint, emit
+from qinstruct_trainer.files import sha256_of, sync_path
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.files import digest, num_bytes, storage_errors, sync_path
+from qinstruct_trainer.train.files import num_bytes, storage_errors
 from qinstruct_trainer.train.ranks import Ranks, broadcast_text, gather_to_all, sum_over_ranks
 from qinstruct_trainer.train.rng import restore_rng, rng_state
 
@@ -200,7 +201,7 @@ class Checkpoints:
             path for path in folder.rglob("*") if path.is_file() and path.name != _MANIFEST
         )
         share = files[self._ranks.rank :: self._ranks.world_size]
-        return {str(path.relative_to(folder)): digest(path, sync=sync) for path in share}
+        return {str(path.relative_to(folder)): sha256_of(path, sync=sync) for path in share}
 
     def _quarantine(self, folder: Path, fault: str) -> None:
         """Set a folder aside for a look at it; those of an earlier start go, for they are huge."""

@@ -9,10 +9,11 @@ from torch import Tensor
 from qinstruct_trainer.config import Prepared, RunConfig
 from qinstruct_trainer.data import Example, Index, collate
 from qinstruct_trainer.events import Exported, emit
+from qinstruct_trainer.files import sync_path
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_path, sync_tree
+from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
 from qinstruct_trainer.train.ranks import Ranks
 
 _MODEL = "model"

@@ -1,50 +1,19 @@
-"""Files that are on the disk when we say so: synced, digested, published by one rename."""
+"""Folders of results: synced, measured, and a full disk said in a sentence."""
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from qinstruct_trainer.errors import StorageError
-
-_CHUNK = 1 << 20
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def digest(path: Path, *, sync: bool = False) -> str:
-    """sha256 of a file as hex; with `sync` the file is on the disk afterwards."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-        if sync:
-            os.fsync(file.fileno())
-    return found.hexdigest()
-
-
-def sync_path(path: Path) -> None:
-    """Bring a file or a folder's list of names to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+from qinstruct_trainer.files import NO_SPACE, sync_path
 
 
 def sync_tree(folder: Path) -> None:
     """Bring a folder and everything below it to the disk."""
     for path in [*folder.rglob("*"), folder]:
         sync_path(path)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole, or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, "utf-8")
-    sync_path(temporary)
-    temporary.replace(path)
 
 
 def num_bytes(folder: Path) -> int:
@@ -65,7 +34,7 @@ def storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise _full(what) from error
         reason = error.strerror or str(error)
         raise StorageError(

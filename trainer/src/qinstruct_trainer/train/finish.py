@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from qinstruct_trainer.config import Prepared, RunConfig
 from qinstruct_trainer.evaluate import evaluate_model
 from qinstruct_trainer.events import Complete, Evaluation, emit
+from qinstruct_trainer.files import sha256_of, write_durably
 from qinstruct_trainer.train.export import export_folder
-from qinstruct_trainer.train.files import digest, storage_errors, write_text_atomically
+from qinstruct_trainer.train.files import storage_errors
 from qinstruct_trainer.train.metrics import METRICS, draw_loss_curve
 
 _PACKAGES = (
@@ -57,7 +58,7 @@ def finish(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
         record = output / "record.json"
         if not record.exists():
             found = _record(config, prepared, device)
-            write_text_atomically(record, found.model_dump_json(indent=2) + "\n")
+            write_durably(record, found.model_dump_json(indent=2) + "\n")
     emit(Complete(model=str(export_folder(output))))
 
 
@@ -75,7 +76,7 @@ def _evaluate(output: Path, base: Path, heldout: Path) -> None:
     trained = evaluate_model(export_folder(output), heldout, images, label="trained")
     emit(trained)
     text = Evaluation(untrained=untrained, trained=trained).model_dump_json(indent=2)
-    write_text_atomically(path, text + "\n")
+    write_durably(path, text + "\n")
 
 
 def image_root(heldout: Path) -> Path:
@@ -88,12 +89,12 @@ def _record(config: RunConfig, prepared: Prepared, device: torch.device) -> Reco
     return Record(
         config=config,
         prepared=prepared,
-        index_sha256=digest(prepared.index / "meta.json"),
+        index_sha256=sha256_of(prepared.index / "meta.json"),
         packages={name: version(name) for name in _PACKAGES},
         python=platform.python_version(),
         platform=platform.platform(),
         device=_device_name(device),
-        weights={path.name: digest(path) for path in weights},
+        weights={path.name: sha256_of(path) for path in weights},
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from qinstruct_trainer.events import Step, parse_line
-from qinstruct_trainer.train.files import write_text_atomically
+from qinstruct_trainer.files import write_durably
 
 METRICS = "metrics.jsonl"
 _ETA_WINDOW = 50  # steps whose median stands for the speed
@@ -14,7 +14,7 @@ _ETA_WINDOW = 50  # steps whose median stands for the speed
 def truncate_metrics(path: Path, step: int) -> None:
     """Leave exactly the steps up to `step`, so that a resume writes no step twice."""
     kept = [event for event in read_steps(path) if event.step <= step]
-    write_text_atomically(path, "".join(f"{event.model_dump_json()}\n" for event in kept))
+    write_durably(path, "".join(f"{event.model_dump_json()}\n" for event in kept))
 
 
 def append_metrics(path: Path, event: Step) -> None:
