@@ -38,7 +38,7 @@ test: setup ## All tests, the two-process training ones and the tiny run include
 	$(PYTEST)
 
 test-fast: setup ## The tests that need seconds, not minutes
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not cluster"
 
 generate: setup ## Rewrite everything generated: CRD, golden manifests, locked requirements
 	PATH="$(abspath $(BIN)):$$PATH" bash scripts/generate.sh .

@@ -70,3 +70,24 @@ GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 
 USER_ID: Final = 1000
 """User and group of every process in our images; owns the files on the claims."""
+
+REASON_ACCEPTED: Final = "Accepted"
+"""Reason of `Accepted` when it holds; the others are below, by condition."""
+
+CONDITION_ACCEPTED: Final = "Accepted"
+"""The spec can become a run."""
+
+CONDITION_PREPARED: Final = "Prepared"
+"""Data and model are fetched, checked, merged and indexed."""
+
+CONDITION_SCHEDULED: Final = "Scheduled"
+"""The training pod has a node."""
+
+CONDITION_RUNNING: Final = "Running"
+"""The training container runs."""
+
+CONDITION_COMPLETE: Final = "Complete"
+"""The model is on the output claim."""
+
+CONDITION_FAILED: Final = "Failed"
+"""The run ended without a model, and nothing will be tried again."""

@@ -1,11 +1,12 @@
 """What the operator's installation decides, as against what a user's document decides."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 from qinstruct_operator.constants import VERSION
+from qinstruct_operator.errors import InvalidSpec, Violation
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Settings:
         namespace: namespace of documents that name none.
         cache_size: request of the namespace's shared cache claim (`core.disk` has the sum).
         cache_storage_class: storage class of that claim; None: the cluster's default.
+        progress_seconds: how often the operator reads the log of a container at work.
+        workers: runs that the operator looks at side by side.
     """
 
     prep_image: str = f"ghcr.io/qinstruct/prep:{VERSION}"
@@ -31,15 +34,49 @@ class Settings:
     namespace: str = "default"
     cache_size: str = "400Gi"
     cache_storage_class: str | None = None
+    progress_seconds: float = 10.0
+    workers: int = 16
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Settings from `QINSTRUCT_<FIELD>` keys of a mapping, e.g. `QINSTRUCT_CACHE_SIZE`."""
-        given = {f.name: env.get(f"QINSTRUCT_{f.name.upper()}") for f in fields(cls)}
-        return cls(
-            **{  # type: ignore[arg-type]
-                name: Path(value) if name.endswith("_path") else value
-                for name, value in given.items()
-                if value
-            }
-        )
+        """Settings from `QINSTRUCT_<FIELD>` keys of a mapping, e.g. `QINSTRUCT_CACHE_SIZE`.
+
+        Raises:
+            InvalidSpec: a number is not one; one violation a variable.
+        """
+        found: list[Violation] = []
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            name = f"QINSTRUCT_{each.name.upper()}"
+            if text := env.get(name):
+                try:
+                    values[each.name] = _READERS[type(each.default)](text)
+                except ValueError:
+                    reason = "is not a number above 0"
+                    found.append(Violation(name, text, reason, f"use e.g. {each.default}"))
+        if found:
+            raise InvalidSpec(found)
+        return cls(**values)
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+_READERS: Final[Mapping[type, Callable[[str], Any]]] = {
+    str: str,
+    type(None): str,
+    float: _positive_float,
+    int: _positive_int,
+    type(Path()): Path,
+}

@@ -26,6 +26,11 @@ class Kind:
         """The API group; empty for the core."""
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def version(self) -> str:
+        """The version alone."""
+        return self.api_version.rpartition("/")[2]
+
 
 TRAINING: Final = Kind(API_VERSION, KIND, PLURAL)
 CONFIG_MAP: Final = Kind("v1", "ConfigMap", "configmaps")

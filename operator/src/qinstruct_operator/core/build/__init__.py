@@ -13,7 +13,16 @@ from qinstruct_operator.core.build.prep_job import build_prep_job
 from qinstruct_operator.core.build.pytorchjob import build_pytorchjob
 from qinstruct_operator.core.plan import Plan
 
-__all__ = ["Manifest", "build", "render_yaml"]
+__all__ = [
+    "Manifest",
+    "build",
+    "build_cache_claim",
+    "build_config_map",
+    "build_output_claim",
+    "build_prep_job",
+    "build_pytorchjob",
+    "render_yaml",
+]
 
 
 def build(plan: Plan, attempt: int = 1) -> tuple[Manifest, ...]:

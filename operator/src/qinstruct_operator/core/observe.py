@@ -1,0 +1,318 @@
+"""Observe: raw JSON of a run's children becomes frozen values. Pure.
+
+Whatever the API server or a pod wrote is read leniently: a missing key is a value of its own,
+never an exception.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which run, as its object says it. `resource_version` is that of the reading."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+
+    @classmethod
+    def of(cls, resource: Raw) -> Self:
+        """The run that a QInstructTraining object stands for."""
+        meta = resource["metadata"]
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 0),
+            resource_version=meta.get("resourceVersion", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one reading of the cluster gave: raw objects, None where there is none.
+
+    Attributes:
+        claims: the run's claims by name.
+        events: events about the children, newest last.
+        log: last lines of the container that is, or was last, at work.
+    """
+
+    config: Raw | None = None
+    prep: Raw | None = None
+    training: Raw | None = None
+    claims: Mapping[str, Raw | None] = field(default_factory=dict)
+    pods: tuple[Raw, ...] = ()
+    events: tuple[Raw, ...] = ()
+    log: tuple[str, ...] = ()
+
+    def with_applied(self, objects: Sequence[Raw]) -> Self:
+        """The same with the children that were applied just now, as the server returned them."""
+        by_kind = {raw["kind"]: raw for raw in objects}
+        claims = {
+            raw["metadata"]["name"]: raw
+            for raw in objects
+            if raw["kind"] == "PersistentVolumeClaim"
+        }
+        return replace(
+            self,
+            config=by_kind.get("ConfigMap", self.config),
+            prep=by_kind.get("Job", self.prep),
+            training=by_kind.get("PyTorchJob", self.training),
+            claims={**self.claims, **claims},
+        )
+
+
+@dataclass(frozen=True)
+class Container:
+    """The one container of a pod; exit_code None while it has not ended."""
+
+    state: Literal["waiting", "running", "terminated"]
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of a child.
+
+    Attributes:
+        reason, message: the pod's own, e.g. Evicted.
+        unschedulable: the scheduler's message, empty where there is none.
+        disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
+    """
+
+    name: str
+    phase: str
+    node: str | None
+    created: str
+    reason: str = ""
+    message: str = ""
+    unschedulable: str = ""
+    disruption: str = ""
+    container: Container | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its container will never run (again)."""
+        ended = self.container is not None and self.container.state == "terminated"
+        return ended or self.phase in ("Succeeded", "Failed")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its container runs."""
+        return self.container is not None and self.container.state == "running"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended badly."""
+        return self.phase == "Failed" or bool(self.container and self.container.exit_code)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The prep Job or the PyTorchJob.
+
+    Attributes:
+        verdict: its own, from its conditions.
+        reason, message: of the condition that is the verdict.
+        suspended: it is not to start yet, e.g. because a queue holds it.
+        pod: the newest of its pods.
+        warnings: messages of Warning events about it and its pods, oldest first.
+    """
+
+    name: str
+    verdict: Literal["active", "succeeded", "failed"]
+    reason: str = ""
+    message: str = ""
+    suspended: bool = False
+    pod: Pod | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended and its container with it; a failed job's may still be saving."""
+        return self.verdict != "active" and (self.pod is None or self.pod.is_over)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it, or the newest of its pods, ended badly."""
+        return (self.verdict == "failed" and self.is_over) or bool(self.pod and self.pod.has_failed)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A volume claim that exists."""
+
+    phase: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything seen of a run at one moment.
+
+    Attributes:
+        config: the ConfigMap is there.
+        claims: those that are there, by name.
+        leftovers: children of an earlier run of the same name, soon to be collected.
+        taken: children's names that objects of other makers have, as `kind name`.
+        log: last lines of the container that is, or was last, at work.
+    """
+
+    config: bool = False
+    prep: Workload | None = None
+    training: Workload | None = None
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    leftovers: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+def observe(run: Run, snapshot: Snapshot) -> Observed:
+    """What a snapshot says about a run."""
+    found = [raw for raw in (snapshot.config, snapshot.prep, snapshot.training) if raw]
+    others = [raw for raw in found if not _is_controlled_by(raw, run.uid)]
+    leftovers = [raw for raw in others if _was_made_by_us(raw, run)]
+    taken = [raw for raw in others if raw not in leftovers]
+    own = [raw for raw in found if raw not in others]
+    return Observed(
+        config=snapshot.config in own,
+        prep=_workload(snapshot.prep, snapshot) if snapshot.prep in own else None,
+        training=_workload(snapshot.training, snapshot) if snapshot.training in own else None,
+        claims={
+            name: Claim(_at(raw, "status", "phase") or "", _warnings([raw], snapshot.events))
+            for name, raw in snapshot.claims.items()
+            if raw
+        },
+        leftovers=tuple(_called(raw) for raw in leftovers),
+        taken=tuple(_called(raw) for raw in taken),
+        log=snapshot.log,
+    )
+
+
+def newest_pod(workload: Raw, pods: Iterable[Raw]) -> Raw | None:
+    """The pod that a workload made last, by creation and then by name."""
+    own = [pod for pod in pods if _is_controlled_by(pod, workload["metadata"]["uid"])]
+    return max(own, key=lambda pod: (_created(pod), pod["metadata"]["name"]), default=None)
+
+
+def _workload(raw: Raw | None, snapshot: Snapshot) -> Workload | None:
+    if raw is None:
+        return None
+    pod = newest_pod(raw, snapshot.pods)
+    conditions = {
+        condition.get("type"): condition
+        for condition in _at(raw, "status", "conditions") or ()
+        if condition.get("status") == "True"
+    }
+    # batch/v1 says Complete where Kubeflow says Succeeded.
+    succeeded = conditions.get("Complete") or conditions.get("Succeeded")
+    failed = conditions.get("Failed")
+    verdict = succeeded or failed or {}
+    return Workload(
+        name=raw["metadata"]["name"],
+        verdict="succeeded" if succeeded else "failed" if failed else "active",
+        reason=verdict.get("reason") or "",
+        message=verdict.get("message") or "",
+        suspended="Suspended" in conditions,
+        pod=_pod(pod) if pod else None,
+        warnings=_warnings([raw, *([pod] if pod else [])], snapshot.events),
+    )
+
+
+def _pod(raw: Raw) -> Pod:
+    status = raw.get("status") or {}
+    conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    disruption = conditions.get("DisruptionTarget", {})
+    containers = status.get("containerStatuses") or ()
+    return Pod(
+        name=raw["metadata"]["name"],
+        phase=status.get("phase") or "Pending",
+        node=_at(raw, "spec", "nodeName"),
+        created=_created(raw),
+        reason=status.get("reason") or "",
+        message=status.get("message") or "",
+        unschedulable=scheduled.get("message") or "" if scheduled.get("status") == "False" else "",
+        disruption=disruption.get("reason") or "" if disruption.get("status") == "True" else "",
+        container=_container(containers[0].get("state") or {}) if containers else None,
+    )
+
+
+def _container(state: Raw) -> Container | None:
+    if ended := state.get("terminated"):
+        return Container(
+            "terminated",
+            reason=ended.get("reason") or "",
+            message=ended.get("message") or "",
+            exit_code=ended.get("exitCode"),
+            started=_moment(ended.get("startedAt")),
+            finished=_moment(ended.get("finishedAt")),
+        )
+    if (running := state.get("running")) is not None:
+        return Container("running", started=_moment(running.get("startedAt")))
+    waiting = state.get("waiting") or {}
+    return Container("waiting", waiting.get("reason") or "", waiting.get("message") or "")
+
+
+def _warnings(about: list[Raw], events: Iterable[Raw]) -> tuple[str, ...]:
+    """Each message once, in the order of its last occurrence."""
+    uids = {raw["metadata"]["uid"] for raw in about}
+    messages = [
+        f"{event.get('reason') or 'Warning'}: {event.get('message') or ''}"
+        for event in sorted(events, key=_last_seen)
+        if event.get("type") == "Warning" and _at(event, "involvedObject", "uid") in uids
+    ]
+    return tuple(dict.fromkeys(reversed(messages)))[::-1]
+
+
+def _last_seen(event: Raw) -> str:
+    seen = event.get("lastTimestamp") or event.get("eventTime")
+    return str(seen or _at(event, "metadata", "creationTimestamp") or "")
+
+
+def _is_controlled_by(raw: Raw, uid: str) -> bool:
+    owners = _at(raw, "metadata", "ownerReferences") or ()
+    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+
+
+def _was_made_by_us(raw: Raw, run: Run) -> bool:
+    labels = _at(raw, "metadata", "labels") or {}
+    made = labels.get(LABEL_MANAGED_BY) == FIELD_MANAGER and labels.get(LABEL_RUN) == run.name
+    return made and bool(_at(raw, "metadata", "ownerReferences"))
+
+
+def _called(raw: Raw) -> str:
+    return f"{raw.get('kind', 'object')} {raw['metadata']['name']}"
+
+
+def _created(raw: Raw) -> str:
+    return str(_at(raw, "metadata", "creationTimestamp") or "")
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def _at(raw: Raw, *path: str) -> Any:
+    """The value at a path, or None."""
+    value: Any = raw
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,115 @@
+"""Handlers: kopf's events become keys in the work queue, and nothing else. Needs the cluster.
+
+    kopf run -m qinstruct_operator.handlers --all-namespaces
+
+Every handler is an `on.event`: kopf then keeps neither finalizers nor annotations on anybody's
+objects, and its first listing after a start is the resume. See docs/adr/0008 for the figures.
+"""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+
+from qinstruct_operator.cluster.connect import connect
+from qinstruct_operator.cluster.kinds import JOB, POD, PYTORCHJOB, TRAINING, Kind
+from qinstruct_operator.constants import (
+    FIELD_MANAGER,
+    GROUP,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+)
+from qinstruct_operator.reconcile import Reconciler
+from qinstruct_operator.settings import Settings
+from qinstruct_operator.workqueue import WorkQueue
+
+Key = tuple[str, str]
+"""Namespace and name of a run."""
+
+_CHILDREN = (JOB, PYTORCHJOB, POD)
+
+
+@kopf.on.startup()
+async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
+    """Set kopf up, connect, and let the queue work."""
+    configure(settings)
+    ours = Settings.from_env(os.environ)
+    memo.stack = AsyncExitStack()
+    cluster = await memo.stack.enter_async_context(connect())
+    reconciler = Reconciler(cluster, ours, lambda: datetime.now(UTC))
+
+    async def look(key: Key) -> float | None:
+        return await reconciler.reconcile(*key)
+
+    memo.queue = WorkQueue(look, workers=ours.workers)
+    memo.worker = asyncio.create_task(memo.queue.run(), name="work queue")
+
+
+@kopf.on.cleanup()
+async def stop(memo: kopf.Memo, **_: Any) -> None:
+    """End the work and close the connections."""
+    memo.worker.cancel()
+    await asyncio.wait([memo.worker])
+    await memo.stack.aclose()
+
+
+@kopf.on.login()
+def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The pod's service account, or the kubeconfig: kopf's default imports all client models."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+@kopf.on.probe(id="queue")
+async def probe(memo: kopf.Memo, **_: Any) -> int:
+    """Runs that wait to be looked at, for the liveness endpoint."""
+    return len(memo.queue)
+
+
+@kopf.on.event(TRAINING.group, TRAINING.version, TRAINING.plural)
+async def run_changed(
+    event: kopf.RawEvent, namespace: str | None, name: str, memo: kopf.Memo, **_: Any
+) -> None:
+    """A run was created or changed, or the operator has just started."""
+    if namespace and event["type"] != "DELETED":
+        memo.queue.add((namespace, name))
+
+
+async def child_changed(
+    namespace: str | None, labels: kopf.Labels, memo: kopf.Memo, **_: Any
+) -> None:
+    """A child was created, changed or deleted: look at its run."""
+    run = labels.get(LABEL_RUN)
+    if namespace and run:
+        memo.queue.add((namespace, run))
+
+
+for _child in _CHILDREN:
+    kopf.on.event(_child.group, _child.version, _child.plural, id=_child.plural)(child_changed)
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Set kopf up, each with its reason; no `queueing.worker_limit`, which divides speed."""
+    settings.persistence.finalizer = f"{GROUP}/kopf"  # should kopf ever need one
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.peering.standalone = True
+    settings.posting.enabled = False  # events are the reconciler's
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.enforce_retry_after = True
+    settings.watching.connect_timeout = 10
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330  # a little more, for a server that forgets
+    settings.watching.chunk_size = 500  # a first listing of thousands comes in pages
+    settings.queueing.idle_timeout = 0.5  # our handlers end at once, so may kopf's workers
+    settings.process.ultimate_exiting_timeout = 20  # below the pod's grace period
+    for child in _CHILDREN:  # not every pod of the cluster in our memory
+        selector = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
+        settings.watching.label_selectors[_selector(child)] = selector
+
+
+def _selector(kind: Kind) -> tuple[str, str, str]:
+    return (kind.group, kind.version, kind.plural)

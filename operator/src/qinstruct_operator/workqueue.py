@@ -1,0 +1,111 @@
+"""A queue of runs to look at, each at most once and never twice at a time. Needs an event loop.
+
+What controller-runtime calls a rate-limiting work queue: events only say which run to look at;
+a run that is being looked at is looked at once more afterwards. kopf's own queues are per
+watched object, so a run and its three kinds of children would be worked on side by side.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from qinstruct_operator.errors import ClusterError, Conflict
+
+Key = TypeVar("Key", bound=Hashable)
+
+_log = logging.getLogger(__name__)
+_CONFLICT_SECONDS = 0.1
+
+
+class WorkQueue(Generic[Key]):
+    """Calls `work(key)` for every added key; what it returns is the delay of the next call.
+
+    Attributes:
+        work: one pass; returns seconds until the next, or None. A `ClusterError` or a bug is
+            logged and the key tried again, after 1, 2, 4 ... seconds, at most `max_backoff`.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Key], Awaitable[float | None]],
+        *,
+        workers: int = 16,
+        max_backoff: float = 60.0,
+    ) -> None:
+        self._work = work
+        self._num_workers = workers
+        self._max_backoff = max_backoff
+        self._due: deque[Key] = deque()
+        self._queued: set[Key] = set()
+        self._active: set[Key] = set()
+        self._again: set[Key] = set()  # added while active
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+        self._ready = asyncio.Semaphore(0)
+
+    def __len__(self) -> int:
+        """Keys that are due and not yet worked on."""
+        return len(self._due)
+
+    def add(self, key: Key) -> None:
+        """Look at it as soon as possible."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._due.append(key)
+            self._ready.release()
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Look at it then, unless something makes it due before."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._num_workers):
+                    group.create_task(self._worker())
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+
+    async def _worker(self) -> None:
+        while True:
+            await self._ready.acquire()
+            key = self._due.popleft()
+            self._queued.discard(key)
+            self._active.add(key)
+            delay = await self._attempt(key)
+            self._active.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
+            elif delay is not None:
+                self.add_after(key, delay)
+
+    async def _attempt(self, key: Key) -> float | None:
+        """One call of `work`; the delay until the next."""
+        try:
+            delay = await self._work(key)
+        except Conflict:
+            return _CONFLICT_SECONDS  # somebody else wrote: read again
+        except ClusterError as error:
+            _log.warning("%s: %s", key, error)
+            return max(self._backoff(key), error.retry_after or 0.0)
+        except Exception:  # noqa: BLE001 - a bug in one run must not stop the others
+            _log.exception("%s: a bug, tried again later", key)
+            return self._backoff(key)
+        self._failures.pop(key, None)
+        return delay
+
+    def _backoff(self, key: Key) -> float:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        return float(min(2**failures, self._max_backoff))
