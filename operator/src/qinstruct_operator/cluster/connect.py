@@ -1,0 +1,202 @@
+"""Where the API server is and who we are to it: a pod's service account, or a kubeconfig.
+
+Needs the cluster, but asks it nothing yet. What is wrong here is a `ConfigError`, not a
+`ClusterError`: no retry mends it, and every command ends with its sentence and exit code.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import yaml
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
+
+from qinstruct_operator.cluster.kube import KubeCluster
+from qinstruct_operator.cluster.proxy import proxy_of
+from qinstruct_operator.cluster.refusals import sentence
+from qinstruct_operator.constants import FIELD_MANAGER, VERSION
+from qinstruct_trainer.errors import ConfigError
+
+# What the library and the modules below it raise, the last four on YAML of another shape.
+_UNUSABLE: Final = (
+    ConfigException,
+    yaml.YAMLError,
+    OSError,
+    aiohttp.ClientError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
+
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_BEARER: Final = "BearerToken"
+
+
+@asynccontextmanager
+async def connect(
+    *,
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    env: Mapping[str, str] = os.environ,
+    timeout: float = 30.0,
+    field_manager: str = FIELD_MANAGER,
+    service_account: Path = SERVICE_ACCOUNT,
+) -> AsyncIterator[KubeCluster]:
+    """The cluster that kubectl would talk to from here.
+
+    What is said wins: `kubeconfig`, `context` or `$KUBECONFIG`. Without a word it is the
+    cluster around this pod, and outside of any the one of `~/.kube/config`.
+
+    Args:
+        kubeconfig: path of a kubeconfig, or several joined by `:` as in `$KUBECONFIG`.
+        context: name of a context of it; None: its current one.
+        env: environment variables.
+        timeout: seconds that a request may take.
+        field_manager: as whom objects are written.
+        service_account: folder with `token`, `ca.crt` and `namespace` of a pod.
+
+    Raises:
+        ConfigError: no cluster is named here, or the way to it is broken.
+    """
+    files = kubeconfig or env.get("KUBECONFIG")
+    if env.get("KUBERNETES_SERVICE_HOST") and not files and not context:
+        configuration, namespace = _from_pod(env, service_account)
+    else:
+        files = files or str(Path(env.get("HOME") or Path.home()) / ".kube" / "config")
+        configuration, namespace = await _from_kubeconfig(files, context)
+    _set_proxy(configuration, env)
+    # As strict about certificates as kubectl: the authorities of many clusters lack the
+    # extensions that newer Python asks for.
+    configuration.disable_strict_ssl_verification = True
+    try:
+        client = ApiClient(configuration)
+    except (OSError, ValueError) as error:  # a certificate or key that is none
+        raise ConfigError(
+            f"the certificates for {configuration.host} cannot be used: {error};"
+            " mend the kubeconfig that names them"
+        ) from error
+    client.user_agent = f"qinstruct/{VERSION}"
+    try:
+        yield KubeCluster(client, namespace=namespace, timeout=timeout, field_manager=field_manager)
+    finally:
+        await client.rest_client.close()
+
+
+def _from_pod(env: Mapping[str, str], folder: Path) -> tuple[Configuration, str]:
+    token = folder / "token"
+    authority = folder / "ca.crt"
+
+    def read_token(configuration: Configuration) -> None:
+        # With every request: the kubelet replaces the file before its token expires.
+        configuration.api_key[_BEARER] = f"Bearer {token.read_text().strip()}"
+
+    host = env["KUBERNETES_SERVICE_HOST"]
+    host = f"[{host}]" if ":" in host else host
+    port = env.get("KUBERNETES_SERVICE_PORT") or "443"
+    configuration = Configuration(host=f"https://{host}:{port}", ssl_ca_cert=str(authority))
+    try:
+        read_token(configuration)
+        authority.read_bytes()
+        namespace = (folder / "namespace").read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename} cannot be read ({error.strerror}), but KUBERNETES_SERVICE_HOST"
+            " says that this is a pod; mount its service account, or set KUBECONFIG"
+        ) from error
+    configuration.refresh_api_key_hook = read_token  # type: ignore[assignment]  # declared as None
+    return configuration, namespace
+
+
+async def _from_kubeconfig(files: str, context: str | None) -> tuple[Configuration, str]:
+    if not any(Path(path).expanduser().is_file() for path in files.split(os.pathsep) if path):
+        raise ConfigError(
+            f"kubeconfig {files} does not exist; set KUBECONFIG to the file that kubectl uses"
+        )
+    configuration = Configuration()
+    try:
+        loader = _loader(files, context)
+        with _plugin_errors() as plugin_errors:
+            await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]  # see _loader
+        named = loader.current_context["context"].get("namespace")
+        server = str(getattr(loader, "host", ""))  # Configuration's own default is localhost
+    except _UNUSABLE as error:
+        reason = sentence(f"kubeconfig {files} cannot be used", str(error) or type(error).__name__)
+        raise ConfigError(f"{reason}; does kubectl work with it?") from error
+    if plugin_errors:
+        reason = sentence(f"kubeconfig {files}: its credential plugin fails", plugin_errors[0])
+        raise ConfigError(f"{reason}; does kubectl work with it?")
+    if urlsplit(server).scheme not in ("http", "https"):
+        raise ConfigError(
+            f"kubeconfig {files}: server {server!r} is not a URL; write https://HOST:PORT"
+        )
+    if hasattr(loader, "exec_plugin_expiry"):
+        _renew_by_plugin(configuration, loader)
+    return configuration, str(named or "default")
+
+
+def _loader(files: str, context: str | None) -> KubeConfigLoader:
+    # The library's config rooms have no annotations; hence the ignores here.
+    merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]
+    if context is None:
+        # Of several files the first that names one decides, as for kubectl; the library
+        # takes the last, which may be another cluster.
+        named = (one.get("current-context") for one in merged.config_files.values() if one)
+        context = next(filter(None, named), None)
+    if context is None:
+        raise ConfigException("no context is current; choose one")
+    return KubeConfigLoader(merged.config, active_context=context, config_base_path=None)  # type: ignore[no-untyped-call]
+
+
+def _renew_by_plugin(configuration: Configuration, loader: KubeConfigLoader) -> None:
+    """Ask the credential plugin again when its token is about to expire."""
+    one_at_a_time = asyncio.Lock()
+
+    async def renew(configuration: Configuration) -> None:
+        async with one_at_a_time:
+            await loader.load_from_exec_plugin()  # type: ignore[no-untyped-call]  # see _loader
+            configuration.api_key[_BEARER] = loader.token
+
+    configuration.refresh_api_key_hook = renew  # type: ignore[assignment]  # declared as None
+
+
+@contextmanager
+def _plugin_errors() -> Iterator[list[str]]:
+    """What the library logs of a failing credential plugin, after which it goes on without."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(KubeConfigLoader.__module__)
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+
+
+def _set_proxy(configuration: Configuration, env: Mapping[str, str]) -> None:
+    proxy = configuration.proxy or proxy_of(configuration.host, env)
+    # Not by the HTTP library: it would read the environment its own way, and a .netrc, whose
+    # password for the host it would send instead of the token.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = proxy
+    if proxy is None:
+        return
+    url = urlsplit(proxy)
+    if url.scheme not in ("http", "https"):
+        raise ConfigError(
+            f"the proxy for {configuration.host} speaks {url.scheme}, which is not supported;"
+            " name an http:// one, or add the server to NO_PROXY"
+        )
+    if url.username:
+        login = aiohttp.BasicAuth(unquote(url.username), unquote(url.password or ""))
+        configuration.proxy_headers = {"Proxy-Authorization": login.encode()}

@@ -1,0 +1,89 @@
+"""An API server's refusal, or its silence, as one of our errors with a sentence. Pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from qinstruct_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused
+
+_ERRORS: Final[Mapping[int, type[ClusterError]]] = {
+    400: Refused,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: Refused,  # larger than the server takes: as permanent as an invalid field
+    422: Refused,
+}
+_ADMISSION: Final = "admission webhook "  # how the server begins the refusal of any webhook
+_MAX_CHARS: Final = 600
+_TAIL_CHARS: Final = 200
+
+
+def refusal(tried: str, status: int, headers: Mapping[str, str], body: bytes) -> ClusterError:
+    """The error of an HTTP answer that is not a success.
+
+    Args:
+        tried: what was asked, e.g. `apply Job team/run-prep`.
+        status: HTTP status.
+        headers: headers of the answer.
+        body: a `Status` object, or whatever a proxy or a web server on the way says.
+    """
+    said = _status(body)
+    message = said.get("message") or _text(status, body)
+    error = _ERRORS.get(status, ClusterError)
+    if status == 403 and message.startswith(_ADMISSION):
+        # A webhook that gives no code of its own answers 403, but it is the object that it
+        # refuses, not the credentials.
+        error = Refused
+    return error(sentence(tried, message), status=status, retry_after=_retry_after(said, headers))
+
+
+def unreachable(tried: str, server: str, error: Exception, timeout: float) -> ClusterError:
+    """The error of a request that got no whole answer."""
+    cause = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    elif isinstance(error, aiohttp.ClientPayloadError):
+        cause = ConnectionError("the connection was lost in the middle of the answer")
+    reason = f"no answer within {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause)
+    return ClusterError(
+        sentence(tried, f"no answer from {server}: {reason or type(cause).__name__}")
+    )
+
+
+def sentence(tried: str, message: str) -> str:
+    """One printable line of bounded length: messages quote what users and programs wrote."""
+    # The middle goes: the reason is at the end of a message that quotes a whole object.
+    if len(message) > _MAX_CHARS:
+        message = f"{message[: _MAX_CHARS - _TAIL_CHARS]} ... {message[-_TAIL_CHARS:]}"
+    text = " ".join(f"{tried}: {message}".split())
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def _status(body: bytes) -> dict[str, Any]:
+    """The `Status` object of an answer; empty where it is something else."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) and said.get("kind") == "Status" else {}
+
+
+def _text(status: int, body: bytes) -> str:
+    text = body.decode("utf-8", "replace").strip()
+    if status == 404 and text == "404 page not found":  # the server's word for an unknown group
+        return "the cluster does not know this kind; is its CustomResourceDefinition installed?"
+    return f"HTTP {status} {text}".strip()
+
+
+def _retry_after(said: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+    details = said.get("details") or {}
+    seconds = headers.get("Retry-After") or details.get("retryAfterSeconds")
+    try:
+        return max(0.0, float(seconds)) if seconds else None
+    except ValueError:  # an HTTP date: legal, though no API server writes one
+        return None
