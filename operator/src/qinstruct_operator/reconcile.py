@@ -4,8 +4,8 @@ The only module that joins the pure core and the cluster. Whatever wakes it up, 
 anew, so a lost, doubled or late event costs time and nothing else.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,12 @@ from qinstruct_operator.cluster.kinds import TRAINING
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core import conditions, transitions
+from qinstruct_operator.core.build import Manifest
 from qinstruct_operator.core.decide import due, requeue_after
 from qinstruct_operator.core.observe import Observed, Run, Snapshot, observe
 from qinstruct_operator.core.plan import Plan, make_plan
 from qinstruct_operator.core.status import judge, present_attempt
-from qinstruct_operator.errors import InvalidSpec, Violation
+from qinstruct_operator.errors import Forbidden, InvalidSpec, NotFound, Refused, Violation
 from qinstruct_operator.gather import gather
 from qinstruct_operator.settings import Settings
 
@@ -55,9 +56,22 @@ class Reconciler:
         snapshot = await self._gather(run, previous, plan)
         seen = observe(run, snapshot)
         if plan is not None and (manifests := due(plan, previous, seen)):
-            applied = [await self.cluster.apply(manifest) for manifest in manifests]
-            seen = observe(run, snapshot.with_applied(applied))
-        return await self._conclude(resource, run, previous, plan, violations, seen)
+            applied, refused = await self._apply(manifests)
+            seen = replace(observe(run, snapshot.with_applied(applied)), refused=refused)
+        try:
+            return await self._conclude(resource, run, previous, plan, violations, seen)
+        except NotFound:
+            return None  # deleted meanwhile
+
+    async def _apply(self, manifests: Iterable[Manifest]) -> tuple[list[Resource], str]:
+        """Apply in order up to the first that the cluster will not have; what it says then."""
+        applied: list[Resource] = []
+        for manifest in manifests:
+            try:
+                applied.append(await self.cluster.apply(manifest))
+            except (Forbidden, NotFound, Refused) as error:
+                return applied, str(error)
+        return applied, ""
 
     async def _conclude(
         self,

@@ -49,6 +49,7 @@ COMPLETE: Final = "Complete"
 FAILED: Final = "Failed"
 
 _WAITING: Final = (
+    waiting.REFUSED,
     waiting.QUEUED,
     waiting.PENDING,
     waiting.POD_REFUSED,

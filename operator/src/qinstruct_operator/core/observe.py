@@ -169,6 +169,7 @@ class Observed:
         claims: those that are there, by name.
         leftovers: children of an earlier run of the same name, soon to be collected.
         taken: children's names that objects of other makers have, as `kind name`.
+        refused: what the cluster said to a child that was due; empty where it took all.
         log: last lines of the container that is, or was last, at work.
     """
 
@@ -178,6 +179,7 @@ class Observed:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     leftovers: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    refused: str = ""
     log: tuple[str, ...] = ()
 
 

@@ -29,7 +29,7 @@ from qinstruct_operator.core.progress import (
     prep_progress,
     training_progress,
 )
-from qinstruct_operator.core.waiting import PENDING, why_waiting
+from qinstruct_operator.core.waiting import PENDING, REFUSED, why_waiting
 from qinstruct_operator.errors import Violation
 
 MODEL_FOLDER = "model"
@@ -188,7 +188,13 @@ def _not_begun(seen: Observed, accepted: Judged) -> Judged:
     if seen.leftovers:
         names = ", ".join(seen.leftovers)
         return no(PENDING, f"waits until {names} of an earlier run with this name is deleted")
-    return no(PENDING, "the prep Job is being created")
+    return _refused(seen) or no(PENDING, "the prep Job is being created")
+
+
+def _refused(seen: Observed) -> Judged | None:
+    if not seen.refused:
+        return None
+    return no(REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
 
 
 def _scheduled(view: _View) -> Judged:
@@ -196,7 +202,7 @@ def _scheduled(view: _View) -> Judged:
     if not view.prepared:
         return no(is_.WAITING_FOR_DATA, "no GPU is asked for before the data are prepared")
     if training is None:
-        return no(PENDING, "the PyTorchJob is being created")
+        return _refused(view.seen) or no(PENDING, "the PyTorchJob is being created")
     if training.pod and training.pod.node:
         return yes(is_.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
     if training.is_over:

@@ -10,6 +10,7 @@ from typing import Final
 
 from qinstruct_operator.core.observe import Claim, Pod, Workload
 
+REFUSED: Final = "Refused"
 QUEUED: Final = "Queued"
 PENDING: Final = "Pending"
 POD_REFUSED: Final = "PodRefused"

@@ -53,7 +53,7 @@ def owner_references(plan: Plan) -> Manifest:
                 "name": plan.owner.name,
                 "uid": plan.owner.uid,
                 "controller": True,
-                "blockOwnerDeletion": True,
+                "blockOwnerDeletion": False,  # True asks for rights on our finalizers
             }
         ]
     }

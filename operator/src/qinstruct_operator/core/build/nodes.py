@@ -83,7 +83,6 @@ def _terms(gpu: GpuPlan) -> list[list[Manifest]]:
         _expression("nvidia.com/gpu.count", "Gt", str(gpu.per_node - 1)),
         _expression("nvidia.com/gpu.family", "In", *_FAMILIES),
         _expression("nvidia.com/gpu.sharing-strategy", "NotIn", "time-slicing", "mps"),
-        _expression("nvidia.com/mig.strategy", "NotIn", "single"),
     ]
     accelerators = [value for each in classes for value in each.gke]
     instance_types = [value for each in classes for value in each.instance_types]
