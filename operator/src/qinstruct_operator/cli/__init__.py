@@ -1,9 +1,12 @@
-"""The command `qinstruct`: plan, render and run a training from one YAML file.
+"""The command `qinstruct`: plan, render and run a training from one YAML file, watch it go.
 
 `app` holds the commands, `document` reads the file, `plan_view` draws the plan. Local mode:
 `local` walks prep and training in one folder, `child` runs one process, `view` draws its
-events and `ending` the result. May import `api`, `core` and the trainer's torch-free contract
-(`config`, `events`, `errors`); never torch, and nothing heavy before a command needs it.
+events and `ending` the result. Against a cluster, whose texts `terminal` makes harmless:
+`cluster` is the door, `nodes`, `status` and `logs` the commands, `runs` and `pods` what they
+read, `nodes_view` and `status_view` what they draw. May import `api`, `core`, `cluster` and the
+trainer's torch-free contract (`config`, `events`, `errors`); never torch, and nothing heavy
+before a command needs it.
 """
 
 import sys

@@ -27,6 +27,13 @@ app = typer.Typer(
 )
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A QInstructTraining; - reads stdin.")]
+Context = Annotated[
+    str | None, typer.Option(help="Context of the kubeconfig. [default: the current one]")
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Namespace. [default: the kubeconfig context's]"),
+]
 Config = Annotated[Path, typer.Option("--config", help="The JSON that the operator has written.")]
 
 
@@ -73,11 +80,23 @@ def run(
 
 
 @app.command()
-def plan(file: File) -> None:
-    """Show what a run would take: recipe, GPUs, memory, disk, hours, children."""
+def plan(
+    file: File,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask any cluster.")] = False,
+    context: Context = None,
+) -> None:
+    """Show what a run would take: recipe, GPUs, memory, disk, hours, children.
+
+    Where there is a kubeconfig, also which nodes of its cluster could ever run it.
+    """
     from qinstruct_operator.cli.plan_view import show_plan
 
-    show_plan(_console(), _load_plan(file))
+    console, made = _console(), _load_plan(file)
+    show_plan(console, made)
+    if not offline:
+        from qinstruct_operator.cli.nodes import compare_nodes
+
+        compare_nodes(console, made, context)
 
 
 @app.command()
@@ -86,6 +105,89 @@ def render(file: File) -> None:
     from qinstruct_operator.core.build import build, render_yaml
 
     _print_document(render_yaml(build(_load_plan(file))))
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="A run; without one, all runs.")] = None,
+    namespace: Namespace = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Runs of all namespaces.")
+    ] = False,
+    context: Context = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again until the run has ended.")
+    ] = False,
+) -> None:
+    """Show the runs of a cluster, or everything known of one.
+
+    Exit code: 0 the run is under way or complete, 70 it failed, 78 its spec is refused,
+    69 it is not there or the cluster cannot be asked. With --watch, 0 means complete.
+    """
+    import asyncio
+
+    from qinstruct_operator.cli.status import show_status
+
+    if name is not None and all_namespaces:
+        raise typer.BadParameter("a run is in one namespace; give NAME or --all-namespaces")
+    code = asyncio.run(
+        show_status(
+            _console(),
+            name,
+            namespace=namespace,
+            all_namespaces=all_namespaces,
+            context=context,
+            watch=watch,
+        )
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="A run.")],
+    namespace: Namespace = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="From the beginning, until the run has ended.")
+    ] = False,
+    prep: Annotated[bool, typer.Option("--prep", help="The preparation's log.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="The training's log.")] = False,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, help="The training's log of this attempt.")
+    ] = None,
+    tail: Annotated[
+        int, typer.Option(min=1, help="Number of last lines, where the log is not followed.")
+    ] = 1000,
+    raw: Annotated[bool, typer.Option("--raw", help="Lines as the pod has printed them.")] = False,
+    context: Context = None,
+) -> None:
+    """Print the log of the pod of a run that is, or was last, at work.
+
+    With --follow and neither --prep nor --train, the pods that come after it too.
+    """
+    import asyncio
+
+    from qinstruct_operator.cli.logs import open_printer, show_logs
+    from qinstruct_operator.cli.pods import Choice
+
+    if prep and (train or attempt):
+        raise typer.BadParameter("--prep goes with neither --train nor --attempt")
+    choice = Choice("prep" if prep else "train" if train or attempt else None, attempt)
+    printer = open_printer(_console(), raw=raw)
+    try:
+        asyncio.run(
+            show_logs(
+                printer,
+                name,
+                choice,
+                namespace=namespace,
+                context=context,
+                follow=follow,
+                tail=tail,
+            )
+        )
+    finally:
+        printer.close()
 
 
 @app.command()

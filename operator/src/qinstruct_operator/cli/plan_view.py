@@ -1,11 +1,11 @@
 """Draw a plan: what will be trained, on what, from what, for how long. Decides nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from qinstruct_operator.cli.tables import print_section, print_table
 from qinstruct_operator.cli.wording import duration_text, size_text
 from qinstruct_operator.core.build import build
 from qinstruct_operator.core.plan import GpuPlan, Plan
@@ -21,12 +21,12 @@ def show_plan(console: Console, plan: Plan) -> None:
     """Print every part of the plan."""
     run = plan.run_config
     console.print(Text(f"{plan.name}: size {run.size}, strategy {run.strategy}", style="bold"))
-    _section(console, "Training", _training(plan))
-    _section(console, "Hardware", _hardware(plan))
-    _section(console, "Disk", _disk(plan))
-    _section(console, "Time", _time(plan))
-    _table(console, "Data, in the order of the merge", _SOURCE_COLUMNS, _sources(plan))
-    _table(console, "Children, in apply order", ("kind", "name", "purpose"), _children(plan))
+    print_section(console, "Training", _training(plan))
+    print_section(console, "Hardware", _hardware(plan))
+    print_section(console, "Disk", _disk(plan))
+    print_section(console, "Time", _time(plan))
+    print_table(console, "Data, in the order of the merge", _SOURCE_COLUMNS, _sources(plan))
+    print_table(console, "Children, in apply order", ("kind", "name", "purpose"), _children(plan))
     for warning in warnings(plan):
         console.print(Text(f"\nwarning: {warning}", style="yellow"))
 
@@ -163,21 +163,3 @@ def _children(plan: Plan) -> Iterator[tuple[str, ...]]:
     for manifest in build(plan):
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         yield kind, name, purposes.get(kind) or claims[name]
-
-
-def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> None:
-    _table(console, title, (), rows)
-
-
-def _table(
-    console: Console, title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]
-) -> None:
-    """A table without lines, which reads the same on a terminal, in a file and in a mail."""
-    names = tuple(columns)
-    table = Table(box=None, show_header=bool(names), pad_edge=False, padding=(0, 2, 0, 0))
-    for name in names:
-        table.add_column(name, overflow="fold", header_style="dim")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(Text(f"\n{title}", style="bold"))
-    console.print(table)

@@ -1,0 +1,115 @@
+"""Which pod of a run has the log that is asked for. Pure; whatever a pod says is read leniently."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
+
+from qinstruct_operator.cli.runs import text_at
+from qinstruct_operator.constants import (
+    LABEL_ATTEMPT,
+    LABEL_COMPONENT,
+    PREP_CONTAINER,
+    TRAINING_CONTAINER,
+)
+
+Component = Literal["prep", "train"]
+
+CONTAINERS: Final[Mapping[str, str]] = {"prep": PREP_CONTAINER, "train": TRAINING_CONTAINER}
+WORK: Final[Mapping[str, str]] = {"prep": "preparation", "train": "training"}
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which pods are meant; None: any."""
+
+    component: Component | None = None
+    attempt: int | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the user named a part of the run, so that the rest is not wanted."""
+        return self.component is not None
+
+    def takes(self, pod: "WorkPod") -> bool:
+        """Whether a pod is meant."""
+        return self.component in (None, pod.component) and self.attempt in (None, pod.attempt)
+
+    def __str__(self) -> str:
+        of_attempt = "" if self.attempt is None else f" of attempt {self.attempt}"
+        return f"{WORK[self.component]} pod{of_attempt}" if self.component else "pod"
+
+
+@dataclass(frozen=True)
+class WorkPod:
+    """A prep or training pod.
+
+    Attributes:
+        component: `prep` or `train`, a key of CONTAINERS.
+        attempt: of a training pod; None for prep.
+        has_started: its container runs, or has run.
+        is_over: its container will not run (again).
+        waiting: why its container has not started, in the cluster's words; may be empty.
+    """
+
+    name: str
+    component: str
+    attempt: int | None
+    created: str
+    has_started: bool
+    is_over: bool
+    waiting: str
+
+    @classmethod
+    def of(cls, raw: Raw) -> Self:
+        """The pod that an object stands for."""
+        attempt = text_at(raw, "metadata", "labels", LABEL_ATTEMPT)
+        component = text_at(raw, "metadata", "labels", LABEL_COMPONENT)
+        state = _state(raw, CONTAINERS.get(component, ""))
+        ended = "terminated" in state
+        return cls(
+            name=text_at(raw, "metadata", "name"),
+            component=component,
+            attempt=int(attempt) if attempt.isdecimal() else None,
+            created=text_at(raw, "metadata", "creationTimestamp"),
+            has_started=ended or "running" in state,
+            is_over=ended or text_at(raw, "status", "phase") in ("Succeeded", "Failed"),
+            waiting=_waiting(raw, state),
+        )
+
+
+def work_pods(raws: Iterable[Raw], choice: Choice) -> tuple[WorkPod, ...]:
+    """The pods that are meant, in the order of their creation."""
+    pods = (WorkPod.of(raw) for raw in raws)
+    meant = (pod for pod in pods if pod.component in CONTAINERS and choice.takes(pod))
+    return tuple(sorted(meant, key=lambda pod: (pod.created, pod.attempt or 0, pod.name)))
+
+
+def at_work(pods: Sequence[WorkPod]) -> WorkPod | None:
+    """The newest that has started, or else the newest; None where there is none."""
+    started = [pod for pod in pods if pod.has_started] or list(pods)
+    return started[-1] if started else None
+
+
+def _state(raw: Raw, container: str) -> Mapping[str, Any]:
+    status = raw.get("status")
+    statuses = status.get("containerStatuses") if isinstance(status, Mapping) else None
+    for each in statuses if isinstance(statuses, list) else ():
+        if isinstance(each, Mapping) and each.get("name") == container:
+            state = each.get("state")
+            return state if isinstance(state, Mapping) else {}
+    return {}
+
+
+def _waiting(raw: Raw, state: Mapping[str, Any]) -> str:
+    reason = text_at(state, "waiting", "reason")
+    if reason:
+        message = text_at(state, "waiting", "message")
+        return f"{reason}: {message}" if message else reason
+    status = raw.get("status")
+    conditions = status.get("conditions") if isinstance(status, Mapping) else None
+    for each in conditions if isinstance(conditions, list) else ():
+        if isinstance(each, Mapping) and each.get("type") == "PodScheduled":
+            return text_at(each, "message")
+    return ""
