@@ -228,7 +228,7 @@ def _start_controller(
 ) -> None:
     port = free_port()
     serving = pki.leaf(made.folder / "pki", made.authority, name, f"IP:{LOOPBACK}")
-    command = (
+    command: tuple[str | Path, ...] = (
         program(name),
         f"--kubeconfig={made.kubeconfig_for(made.tokens[f'system:{name}'])}",
         "--leader-elect=false",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_DAYS: Final = "30"
+_DAYS: Final = "365"  # with less than 90 left the training-operator makes new ones
 _ELLIPTIC: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 _RSA: Final = ("-newkey", "rsa:2048")
 _AUTHORITY: Final = (

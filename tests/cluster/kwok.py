@@ -1,0 +1,265 @@
+"""kwok: nodes with GPUs that do not exist, and pods on them that do as they are told.
+
+Stages are objects of the cluster here, so that a test can add one while kwok runs. Those of
+`stages.yaml` give every pod a life of a second that succeeds, unless its annotations say otherwise:
+each field of `Behaviour` is one, `run_for` as `test.qinstruct.dev/run-for`. Users cannot annotate
+the pods of a run; for them `behave` adds a stage that annotates every pod with the run's labels.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cluster import pki
+from cluster.control_plane import LOOPBACK, ControlPlane, answers
+from cluster.processes import free_port
+from cluster.programs import module_dir, program
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN
+
+PREFIX: Final = "test.qinstruct.dev"
+_STAGES: Final = Path(__file__).with_name("stages.yaml")
+_CRDS: Final = ("stages", "logs")
+_MESSAGE_LINES: Final = 80  # of the log, as a kubelet takes them for a termination message
+_MESSAGE_CHARACTERS: Final = 2048
+_API_VERSION: Final = "kwok.x-k8s.io/v1alpha1"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """The life of a pod.
+
+    Attributes:
+        start_after: from scheduled to running, as Go writes durations: "100ms", "2s", "100h".
+        run_for: from running to ended.
+        exit_code: 0 makes the pod Succeeded.
+        reason: of the ended container; None: Completed or Error.
+        message: termination message; None: the end of the log when the exit code is not 0.
+        pull_error: the image does not exist; the pod never starts.
+        pod_reason: of the pod itself, as Evicted or DeadlineExceeded.
+        disruption: reason of a DisruptionTarget condition.
+        term_after: from SIGTERM to the container's end.
+        term_exit_code: the container's answer to SIGTERM.
+    """
+
+    start_after: str = "100ms"
+    run_for: str = "1s"
+    exit_code: int = 0
+    reason: str | None = None
+    message: str | None = None
+    pull_error: bool = False
+    pod_reason: str | None = None
+    disruption: str | None = None
+    term_after: str = "300ms"
+    term_exit_code: int = 143
+
+    def annotations(self) -> dict[str, str]:
+        """As the stages read it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            f"{PREFIX}/{name.replace('_', '-')}": str(value)
+            for name, value in values.items()
+            if value is not None and value is not False
+        }
+
+
+@dataclass(frozen=True)
+class Kwok:
+    """A running kwok."""
+
+    control_plane: ControlPlane
+
+    def behave(
+        self,
+        run: str,
+        component: str,
+        behaviour: Behaviour | None = None,
+        *,
+        namespace: str | None = None,
+        attempt: int | None = None,
+        logs: Iterable[str] | None = None,
+    ) -> None:
+        """Say how the pods of a run behave that are created from now on.
+
+        Args:
+            run: the run's name.
+            component: `prep` or `train`.
+            behaviour: None: the usual one.
+            namespace: of the run; None: of all runs of that name.
+            attempt: this attempt alone; then each attempt needs its own call.
+            logs: lines that `kubectl logs` shows; None: none.
+        """
+        told = behaviour or Behaviour()
+        labels = {LABEL_RUN: run, LABEL_COMPONENT: component}
+        if attempt is not None:
+            labels[LABEL_ATTEMPT] = str(attempt)
+        digest = hashlib.sha256(json.dumps([labels, namespace]).encode()).hexdigest()[:12]
+        lines = list(logs or ())
+        annotations = told.annotations() | {f"{PREFIX}/told": digest}
+        if told.message is None and told.exit_code != 0:
+            tail = "\n".join(lines[-_MESSAGE_LINES:])[-_MESSAGE_CHARACTERS:]
+            annotations[f"{PREFIX}/message"] = tail
+        file = self._log_file(digest)
+        file.write_text("", "utf-8")
+        self._write_log(file, lines)
+        self.control_plane.apply(_told_stage(digest, labels, namespace, annotations, file))
+
+    def log(
+        self, run: str, component: str, lines: Iterable[str], *, namespace: str | None = None
+    ) -> None:
+        """Add lines to the log of pods that `behave` was called for, without an attempt."""
+        labels = {LABEL_RUN: run, LABEL_COMPONENT: component}
+        digest = hashlib.sha256(json.dumps([labels, namespace]).encode()).hexdigest()[:12]
+        self._write_log(self._log_file(digest), lines)
+
+    def change(self, pod: str, namespace: str, behaviour: Behaviour) -> None:
+        """Change what a pod will do from now on: its times are counted again."""
+        annotations = [f"{key}={value}" for key, value in behaviour.annotations().items()]
+        self.control_plane.kubectl(
+            *("annotate", "--overwrite", f"--namespace={namespace}", "pod", pod), *annotations
+        )
+
+    def add_nodes(self, *nodes: dict[str, Any]) -> None:
+        """Add nodes; returns when they are ready."""
+        self.control_plane.apply(*nodes)
+        names = [node["metadata"]["name"] for node in nodes]
+        self.control_plane.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "node", *names)
+
+    def _log_file(self, digest: str) -> Path:
+        return self.control_plane.folder / "pod-logs" / f"{digest}.log"
+
+    def _write_log(self, file: Path, lines: Iterable[str]) -> None:
+        """In the format of container runtimes, which kwok reads."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with file.open("a", encoding="utf-8") as log:
+            log.writelines(f"{now} stdout F {line}\n" for line in lines)
+
+
+def a100(name: str, gigabytes: int, *, gpus: int = 8) -> dict[str, Any]:
+    """A node with A100 GPUs of 40 or 80 GB, labelled as NVIDIA's feature discovery does."""
+    labels = {
+        "nvidia.com/gpu.product": f"NVIDIA-A100-SXM4-{gigabytes}GB",
+        "nvidia.com/gpu.memory": str(gigabytes * 1024),
+        "nvidia.com/gpu.count": str(gpus),
+        "nvidia.com/gpu.replicas": "1",
+        "nvidia.com/gpu.family": "ampere",
+        "nvidia.com/gpu.compute.major": "8",
+        "nvidia.com/gpu.compute.minor": "0",
+        "nvidia.com/gpu.machine": "DGX-A100",
+        "nvidia.com/gpu.present": "true",
+        "nvidia.com/gpu.sharing-strategy": "none",
+        "nvidia.com/mig.capable": "true",
+        "nvidia.com/mig.strategy": "single",
+    }
+    taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+    capacity = {"cpu": "96", "memory": "1100Gi", "nvidia.com/gpu": str(gpus)}
+    return _node(name, capacity, labels, [taint])
+
+
+def cpu_node(name: str) -> dict[str, Any]:
+    """A node of 16 CPUs and 64Gi without a GPU."""
+    return _node(name, {"cpu": "16", "memory": "64Gi"}, {}, [])
+
+
+def start(control_plane: ControlPlane) -> Kwok:
+    """Install its CRDs, our stages and a default storage class, and start it."""
+    crds = module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "crd" / "bases"
+    files = tuple(crds / f"kwok.x-k8s.io_{name}.yaml" for name in _CRDS)
+    control_plane.apply(_storage_class(), files=files)
+    names = [f"crd/{name}.kwok.x-k8s.io" for name in _CRDS]
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    control_plane.apply(files=(_STAGES,))
+    (control_plane.folder / "pod-logs").mkdir()
+    port = free_port()
+    serving = pki.leaf(
+        control_plane.folder / "pki", control_plane.authority, "kwok", f"IP:{LOOPBACK}"
+    )
+    control_plane.processes.start(
+        "kwok",
+        (
+            program("kwok"),
+            f"--kubeconfig={control_plane.admin_kubeconfig}",
+            "--config=/dev/null",  # not the user's
+            "--enable-crds=Stage,Logs",
+            f"--manage-nodes-with-annotation-selector={PREFIX}/node=fake",
+            "--cidr=10.200.0.0/16",
+            "--node-lease-duration-seconds=40",
+            *(f"--node-ip={LOOPBACK}", f"--node-port={port}"),
+            f"--server-address={LOOPBACK}:{port}",
+            *(f"--tls-cert-file={serving.certificate}", f"--tls-private-key-file={serving.key}"),
+        ),
+        ready=lambda: answers(f"https://{LOOPBACK}:{port}/healthz", control_plane.ca),
+    )
+    return Kwok(control_plane)
+
+
+def _told_stage(
+    digest: str,
+    labels: dict[str, str],
+    namespace: str | None,
+    annotations: dict[str, str],
+    log: Path,
+) -> dict[str, Any]:
+    """A stage that annotates a new pod, and tells kwok of its log."""
+    expressions = [
+        {"key": f'.metadata.annotations["{PREFIX}/told"]', "operator": "DoesNotExist"},
+        {"key": ".status.phase", "operator": "In", "values": ["Pending"]},
+    ]
+    if namespace is not None:
+        expressions.append({"key": ".metadata.namespace", "operator": "In", "values": [namespace]})
+    pod_log = {
+        "apiVersion": _API_VERSION,
+        "kind": "Logs",
+        "metadata": {"name": "{{ .metadata.name }}", "namespace": "{{ .metadata.namespace }}"},
+        "spec": {"logs": [{"logsFile": str(log)}]},
+    }
+    # JSON is YAML; what a test says is data, never a template: `{{` is written as its escape.
+    told = json.dumps({"annotations": annotations}).replace("{{", "{\\u007b")
+    return {
+        "apiVersion": _API_VERSION,
+        "kind": "Stage",
+        "metadata": {"name": f"told-{digest}"},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
+            "selector": {"matchLabels": labels, "matchExpressions": expressions},
+            "weight": 1,  # before every stage without a weight
+            "steps": [
+                {"apply": {"template": json.dumps(pod_log)}},
+                {"patch": {"root": "metadata", "template": told}},
+            ],
+        },
+    }
+
+
+def _storage_class() -> dict[str, Any]:
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "default",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": f"{PREFIX}/volumes",  # a stage plays it
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+
+
+def _node(
+    name: str, capacity: dict[str, str], labels: dict[str, str], taints: list[dict[str, str]]
+) -> dict[str, Any]:
+    general = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+    resources = capacity | {"pods": "1000", "ephemeral-storage": "2Ti"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {f"{PREFIX}/node": "fake"},
+            "labels": general | {"kubernetes.io/arch": "amd64"} | labels,
+        },
+        "spec": {"taints": taints},
+        "status": {"capacity": resources, "allocatable": resources},
+    }
