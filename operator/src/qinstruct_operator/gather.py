@@ -5,6 +5,7 @@ read that the run's present stage does not need.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,9 @@ from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER, TRAINING_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.observe import Raw, Run, Snapshot, newest_pod
+from qinstruct_operator.errors import ClusterError
 
+_logger = logging.getLogger(__name__)
 _LOG_LINES = 200  # several minutes of training, and the whole of a failure
 # Warning events explain a wait; listing them is dear (they have no cache in the API server), so
 # a child gets a moment to start without.
@@ -53,15 +56,22 @@ async def gather(
         pod = newest_pod(workload, pods)
         if pod is not None and _has_started(pod):
             container = TRAINING_CONTAINER if workload is training else PREP_CONTAINER
-            log = await cluster.read_log(
-                run.namespace, pod["metadata"]["name"], container, tail_lines=_LOG_LINES
-            )
+            log = await _log(cluster, run, pod["metadata"]["name"], container)
             return Snapshot(prep=prep, training=training, pods=pods, log=log)
     config, found = await _support(cluster, run, tuple(claims))
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
         events = await _events(cluster, run, _held_up(workload, pods, found.values()))
     return Snapshot(config, prep, training, found, pods, events)
+
+
+async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[str, ...]:
+    """The end of a log; none where its node does not give it, which must not stop the pass."""
+    try:
+        return await cluster.read_log(run.namespace, pod, container, tail_lines=_LOG_LINES)
+    except ClusterError as error:
+        _logger.warning("%s", error)
+        return ()
 
 
 async def _support(

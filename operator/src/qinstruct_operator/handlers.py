@@ -7,6 +7,7 @@ objects, and its first listing after a start is the resume. See docs/adr/0008 fo
 """
 
 import asyncio
+import logging
 import os
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -105,6 +106,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.client_timeout = 330  # a little more, for a server that forgets
     settings.watching.chunk_size = 500  # a first listing of thousands comes in pages
     settings.queueing.idle_timeout = 0.5  # our handlers end at once, so may kopf's workers
+    for chatty in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)  # a line an event, and a probe
     settings.process.ultimate_exiting_timeout = 20  # below the pod's grace period
     for child in _CHILDREN:  # not every pod of the cluster in our memory
         selector = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"

@@ -18,7 +18,7 @@ Time = Annotated[
 class _Observed(ApiModel):
     """A piece of status; what a newer operator wrote beside it is skipped, not refused."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", validate_by_name=True, validate_by_alias=True)
 
 
 class Condition(_Observed):

@@ -169,7 +169,7 @@ def _preparing(view: _View, prep: Workload) -> Judged:
     if pod and pod.is_over:
         if told:
             return no(is_.RETRYING, f"the cluster starts {prep.name} again: {told}")
-        return no(is_.FINISHING, f"{pod.name} has ended")
+        return no(is_.PREPARING, f"{pod.name} has ended")
     if pod and pod.is_running:
         if waiting_for := view.prep and view.prep.status.waiting_for:
             return no(is_.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")

@@ -33,6 +33,7 @@ _SILENT = frozenset(
         is_.FINISHED,
         is_.FAILED,
         waiting.PENDING,
+        waiting.STARTING,
     }
 )
 _WARNINGS = waiting.TROUBLES | {is_.RETRYING, is_.INVALID_SPEC, is_.NAME_TAKEN}
