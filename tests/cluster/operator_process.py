@@ -2,17 +2,33 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cluster.control_plane import LOOPBACK, answers
-from cluster.processes import Processes, free_port
+import yaml
 
-_MODULE: Final = "qinstruct_operator.handlers"
+from cluster.control_plane import LOOPBACK, ControlPlane, answers
+from cluster.processes import Processes, free_port
+from qinstruct_operator.constants import GROUP, PLURAL
+
+NAMESPACE: Final = "qinstruct-system"
+ACCOUNT: Final = "qinstruct-operator"
+USER: Final = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+_BASE: Final = Path(__file__).parents[2] / "manifests" / "base"
+_MODULES: Final = ("qinstruct_operator.handlers", "cluster.kopf_for_tests")
 _NAME: Final = "operator"
+
+
+def install(control_plane: ControlPlane) -> str:
+    """Install what `kubectl apply -k manifests/base` does, less the pod; the account's token."""
+    text = control_plane.kubectl("kustomize", _BASE)
+    manifests = [one for one in yaml.safe_load_all(text) if one["kind"] != "Deployment"]
+    control_plane.apply(*manifests)
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}")
+    return control_plane.token(NAMESPACE, ACCOUNT)
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,6 @@ def operator_process(
     *,
     namespace: str | None = None,
     environment: Mapping[str, str] | None = None,
-    modules: Sequence[str] = (),
 ) -> Iterator[Operator]:
     """A running operator; it is killed at the end.
 
@@ -59,16 +74,15 @@ def operator_process(
         folder: takes its log, `operator.log`.
         kubeconfig: who it is, and where the API server is.
         namespace: the only one that it looks at; None: all.
-        environment: variables beside those of this process, e.g. `QINSTRUCT_WORKERS`.
-        modules: more modules for kopf to load, for settings that no user needs.
+        environment: variables beside those of this process, e.g. `QINSTRUCT_WORKERS`, or those of
+            `kopf_for_tests`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(folder)
     health = f"http://{LOOPBACK}:{free_port()}/healthz"
-    given = dict(environment or {})
     command = [
         *(sys.executable, "-m", "kopf", "run", f"--liveness={health}"),
-        *(f"--module={module}" for module in (*modules, _MODULE)),
+        *(f"--module={module}" for module in _MODULES),
         f"--namespace={namespace}" if namespace else "--all-namespaces",
     ]
     tests = str(Path(__file__).parent.parent)
@@ -81,7 +95,8 @@ def operator_process(
                 "KUBECONFIG": str(kubeconfig),
                 "PYTHONPATH": os.pathsep.join(paths),
                 "KUBERNETES_SERVICE_HOST": "",  # should the tests themselves run in a pod
-                **given,
+                "TEST_NAMESPACED": "yes" if namespace else "",
+                **(environment or {}),
             },
             ready=lambda: answers(health),
         )
