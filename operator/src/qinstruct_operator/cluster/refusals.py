@@ -17,8 +17,8 @@ _ERRORS: Final[Mapping[int, type[ClusterError]]] = {
     422: Refused,
 }
 _ADMISSION: Final = "admission webhook "  # how the server begins the refusal of any webhook
-_MAX_CHARS: Final = 600
-_TAIL_CHARS: Final = 200
+_MAX_CHARS: Final = 400
+_TAIL_CHARS: Final = 120
 
 
 def refusal(tried: str, status: int, headers: Mapping[str, str], body: bytes) -> ClusterError:
