@@ -87,6 +87,7 @@ class Rule:
     Attributes:
         method: regular expression for the whole method.
         path: regular expression to be found in the path with its query.
+        body: regular expression to be found in what is sent.
         nth: first of the matching requests that goes wrong, counted from 1.
         times: how many of them go wrong, from that one on.
     """
@@ -94,12 +95,17 @@ class Rule:
     fault: Fault
     method: str = ".*"
     path: str = ""
+    body: str = ""
     nth: int = 1
     times: int = 1
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, exchange: "Exchange") -> bool:
         """Whether a request is one of those that are counted."""
-        return bool(re.fullmatch(self.method, method) and re.search(self.path, path))
+        return bool(
+            re.fullmatch(self.method, exchange.method)
+            and re.search(self.path, exchange.path)
+            and re.search(self.body.encode(), exchange.body)
+        )
 
 
 @dataclass(eq=False)
@@ -276,7 +282,7 @@ class FaultProxy:
     def _fault_for(self, exchange: Exchange) -> Fault | None:
         faults: list[Fault] = []
         for number, rule in enumerate(self._rules):
-            if rule.matches(exchange.method, exchange.path):
+            if rule.matches(exchange):
                 self._counts[number] += 1
                 if rule.nth <= self._counts[number] < rule.nth + rule.times:
                     faults.append(rule.fault)
