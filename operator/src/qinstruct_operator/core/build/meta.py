@@ -57,3 +57,8 @@ def owner_references(plan: Plan) -> Manifest:
             }
         ]
     }
+
+
+def optional(**fields: Any) -> Manifest:
+    """The fields that have a value; an absent field is not ours to own."""
+    return {name: value for name, value in fields.items() if value}

@@ -6,7 +6,7 @@ instance type (EKS, AKS, OCI, HyperPod): any one is enough.
 """
 
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, GPU_RESOURCE
-from qinstruct_operator.core.build.meta import Manifest
+from qinstruct_operator.core.build.meta import Manifest, optional
 from qinstruct_operator.core.plan import GpuPlan, Plan
 from qinstruct_operator.core.sizes import A100_80, GPUS_PER_DOCUMENTED_RUN, GpuClass, Requests
 
@@ -22,16 +22,28 @@ def node_selector(plan: Plan) -> dict[str, str]:
 
 
 def affinity(plan: Plan) -> Manifest:
-    """Required affinity to nodes with the right GPUs; nothing without GPUs or with `strict`."""
+    """Required affinity to nodes with the right GPUs; nothing without GPUs or with `strict`.
+
+    Where larger GPUs are allowed, those of the size's own class are preferred: the others are
+    then free for whom nothing else will do.
+    """
     gpu = plan.gpu
     if gpu is None or gpu.strict:
         return {}
-    terms = [[_expression(GPU_PRODUCT_LABEL, "In", gpu.product)]] if gpu.product else _terms(gpu)
+    if gpu.product:
+        required = [_term(_expression(GPU_PRODUCT_LABEL, "In", gpu.product))]
+    else:
+        required = _terms(gpu, larger=gpu.allow_larger)
+    larger = not gpu.product and gpu.allow_larger and gpu.gpu_class != A100_80
+    preferred = _terms(gpu, larger=False) if larger else []
     return {
         "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": term} for term in terms]
-            }
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": required},
+            **optional(
+                preferredDuringSchedulingIgnoredDuringExecution=[
+                    {"weight": 100, "preference": term} for term in preferred
+                ]
+            ),
         }
     }
 
@@ -72,25 +84,41 @@ def _product(gpu: GpuPlan) -> str:
     return gpu.product or gpu.gpu_class.product
 
 
-def _terms(gpu: GpuPlan) -> list[list[Manifest]]:
-    """One term a kind of label. With allow_larger the 80 GB class serves the 40 GB one too."""
-    larger = gpu.allow_larger and gpu.gpu_class.gigabytes < A100_80.gigabytes
-    classes: tuple[GpuClass, ...] = (gpu.gpu_class, *((A100_80,) if larger else ()))
-    below = [] if gpu.allow_larger else [_memory("Lt", gpu.gpu_class.below_mebibytes)]
-    discovered = [
-        _memory("Gt", gpu.gpu_class.above_mebibytes),
-        *below,
-        _expression("nvidia.com/gpu.count", "Gt", str(gpu.per_node - 1)),
-        _expression("nvidia.com/gpu.family", "In", *_FAMILIES),
-        _expression("nvidia.com/gpu.sharing-strategy", "NotIn", "time-slicing", "mps"),
-    ]
-    accelerators = [value for each in classes for value in each.gke]
-    instance_types = [value for each in classes for value in each.instance_types]
+def _terms(gpu: GpuPlan, *, larger: bool) -> list[Manifest]:
+    """One term a kind of label, for the class itself or also for those with more memory."""
+    classes: tuple[GpuClass, ...] = (gpu.gpu_class,)
+    if larger and gpu.gpu_class.gigabytes < A100_80.gigabytes:
+        classes += (A100_80,)
+    below = [] if larger else [_memory("Lt", gpu.gpu_class.below_mebibytes)]
+    # No look at nvidia.com/mig.strategy: it is the plugin's setting, also of nodes that are not
+    # split, and a slice has less memory than is asked for.
     return [
-        discovered,
-        [_expression("cloud.google.com/gke-accelerator", "In", *accelerators)],
-        [_expression("node.kubernetes.io/instance-type", "In", *instance_types)],
+        _term(
+            _memory("Gt", gpu.gpu_class.above_mebibytes),
+            *below,
+            _expression("nvidia.com/gpu.count", "Gt", str(gpu.per_node - 1)),
+            _expression("nvidia.com/gpu.family", "In", *_FAMILIES),
+            _expression("nvidia.com/gpu.sharing-strategy", "NotIn", "time-slicing", "mps"),
+        ),
+        _term(
+            _expression(
+                "cloud.google.com/gke-accelerator",
+                "In",
+                *(value for each in classes for value in each.gke),
+            )
+        ),
+        _term(
+            _expression(
+                "node.kubernetes.io/instance-type",
+                "In",
+                *(value for each in classes for value in each.instance_types),
+            )
+        ),
     ]
+
+
+def _term(*expressions: Manifest) -> Manifest:
+    return {"matchExpressions": list(expressions)}
 
 
 def _memory(operator: str, mebibytes: int) -> Manifest:

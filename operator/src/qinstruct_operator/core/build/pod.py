@@ -3,8 +3,6 @@
 The pods pass Pod Security "restricted" and need nothing of the API server.
 """
 
-from typing import Any
-
 from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.core import names
 from qinstruct_operator.core.build.meta import Manifest
@@ -65,18 +63,17 @@ def volumes(plan: Plan, requests: Requests) -> list[Manifest]:
     ]
 
 
-def volume_mounts(plan: Plan) -> list[Manifest]:
-    """Where the volumes are seen."""
+def volume_mounts(plan: Plan, *, fills_cache: bool) -> list[Manifest]:
+    """Where the volumes are seen; only prep may write to what other runs share."""
     settings = plan.settings
     return [
         {"name": "config", "mountPath": str(settings.config_path), "readOnly": True},
-        {"name": "cache", "mountPath": str(settings.cache_path)},
+        {
+            "name": "cache",
+            "mountPath": str(settings.cache_path),
+            **({} if fills_cache else {"readOnly": True}),
+        },
         {"name": "output", "mountPath": str(settings.output_path)},
         {"name": "scratch", "mountPath": _SCRATCH},
         {"name": "shared-memory", "mountPath": "/dev/shm"},
     ]
-
-
-def optional(**fields: Any) -> Manifest:
-    """The fields that have a value; an absent field is not ours to own."""
-    return {name: value for name, value in fields.items() if value}

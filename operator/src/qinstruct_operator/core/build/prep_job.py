@@ -6,12 +6,11 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
 )
 from qinstruct_operator.core import names
-from qinstruct_operator.core.build.meta import Manifest, labels, metadata
+from qinstruct_operator.core.build.meta import Manifest, labels, metadata, optional
 from qinstruct_operator.core.build.nodes import resources, tolerations
 from qinstruct_operator.core.build.pod import (
     container_security,
     environment,
-    optional,
     pod_security,
     volume_mounts,
     volumes,
@@ -89,7 +88,7 @@ def _pod(plan: Plan) -> Manifest:
                 "resources": resources(requests),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "volumeMounts": volume_mounts(plan),
+                "volumeMounts": volume_mounts(plan, fills_cache=True),
             }
         ],
         "volumes": volumes(plan, requests),

@@ -8,7 +8,7 @@ from qinstruct_operator.constants import (
     TRAINING_CONTAINER,
 )
 from qinstruct_operator.core import names
-from qinstruct_operator.core.build.meta import Manifest, labels, metadata
+from qinstruct_operator.core.build.meta import Manifest, labels, metadata, optional
 from qinstruct_operator.core.build.nodes import (
     affinity,
     node_selector,
@@ -19,7 +19,6 @@ from qinstruct_operator.core.build.nodes import (
 from qinstruct_operator.core.build.pod import (
     container_security,
     environment,
-    optional,
     pod_security,
     volume_mounts,
     volumes,
@@ -85,7 +84,7 @@ def _pod(plan: Plan) -> Manifest:
                 "resources": resources(requests, plan.gpu.per_node if plan.gpu else 0),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "volumeMounts": volume_mounts(plan),
+                "volumeMounts": volume_mounts(plan, fills_cache=False),
             }
         ],
         "volumes": volumes(plan, requests),
