@@ -8,13 +8,14 @@ the pods of a run; for them `behave` adds a stage that annotates every pod with 
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cluster import pki
+from cluster import pki, podlogs
 from cluster.control_plane import LOOPBACK, ControlPlane, answers
 from cluster.processes import free_port
 from cluster.programs import module_dir, program
@@ -22,10 +23,9 @@ from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_R
 
 PREFIX: Final = "test.qinstruct.dev"
 _STAGES: Final = Path(__file__).with_name("stages.yaml")
-_CRDS: Final = ("stages", "logs")
 _MESSAGE_LINES: Final = 80  # of the log, as a kubelet takes them for a termination message
 _MESSAGE_CHARACTERS: Final = 2048
-_API_VERSION: Final = "kwok.x-k8s.io/v1alpha1"
+_TOLD: Final = f"{PREFIX}/told"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Kwok:
         *,
         namespace: str | None = None,
         attempt: int | None = None,
-        logs: Iterable[str] | None = None,
+        logs: Iterable[str] = (),
     ) -> None:
         """Say how the pods of a run behave that are created from now on.
 
@@ -90,30 +90,34 @@ class Kwok:
             behaviour: None: the usual one.
             namespace: of the run; None: of all runs of that name.
             attempt: this attempt alone; then each attempt needs its own call.
-            logs: lines that `kubectl logs` shows; None: none.
+            logs: lines that `kubectl logs` shows.
         """
         told = behaviour or Behaviour()
         labels = {LABEL_RUN: run, LABEL_COMPONENT: component}
         if attempt is not None:
             labels[LABEL_ATTEMPT] = str(attempt)
-        digest = hashlib.sha256(json.dumps([labels, namespace]).encode()).hexdigest()[:12]
-        lines = list(logs or ())
-        annotations = told.annotations() | {f"{PREFIX}/told": digest}
+        name = _told(run, component, namespace, attempt)
+        file = self._log_file(name)
+        lines = list(logs)
+        file.write_text(_text(lines), "utf-8")
+        annotations = told.annotations() | {_TOLD: name, podlogs.ANNOTATION: str(file)}
         if told.message is None and told.exit_code != 0:
             tail = "\n".join(lines[-_MESSAGE_LINES:])[-_MESSAGE_CHARACTERS:]
             annotations[f"{PREFIX}/message"] = tail
-        file = self._log_file(digest)
-        file.write_text("", "utf-8")
-        self._write_log(file, lines)
-        self.control_plane.apply(_told_stage(digest, labels, namespace, annotations, file))
+        self.control_plane.apply(_told_stage(name, labels, namespace, annotations))
 
     def log(
-        self, run: str, component: str, lines: Iterable[str], *, namespace: str | None = None
+        self,
+        run: str,
+        component: str,
+        *lines: str,
+        namespace: str | None = None,
+        attempt: int | None = None,
     ) -> None:
-        """Add lines to the log of pods that `behave` was called for, without an attempt."""
-        labels = {LABEL_RUN: run, LABEL_COMPONENT: component}
-        digest = hashlib.sha256(json.dumps([labels, namespace]).encode()).hexdigest()[:12]
-        self._write_log(self._log_file(digest), lines)
+        """Add lines to the log of the pods that `behave` was called for with the same words."""
+        file = self._log_file(_told(run, component, namespace, attempt))
+        with file.open("a", encoding="utf-8") as log:
+            log.write(_text(lines))
 
     def change(self, pod: str, namespace: str, behaviour: Behaviour) -> None:
         """Change what a pod will do from now on: its times are counted again."""
@@ -128,14 +132,8 @@ class Kwok:
         names = [node["metadata"]["name"] for node in nodes]
         self.control_plane.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "node", *names)
 
-    def _log_file(self, digest: str) -> Path:
-        return self.control_plane.folder / "pod-logs" / f"{digest}.log"
-
-    def _write_log(self, file: Path, lines: Iterable[str]) -> None:
-        """In the format of container runtimes, which kwok reads."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        with file.open("a", encoding="utf-8") as log:
-            log.writelines(f"{now} stdout F {line}\n" for line in lines)
+    def _log_file(self, told: str) -> Path:
+        return self.control_plane.folder / "pod-logs" / f"{told}.log"
 
 
 def a100(name: str, gigabytes: int, *, gpus: int = 8) -> dict[str, Any]:
@@ -165,71 +163,81 @@ def cpu_node(name: str) -> dict[str, Any]:
 
 
 def start(control_plane: ControlPlane) -> Kwok:
-    """Install its CRDs, our stages and a default storage class, and start it."""
+    """Install its CRD, our stages and a default storage class, and start it."""
     crds = module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "crd" / "bases"
-    files = tuple(crds / f"kwok.x-k8s.io_{name}.yaml" for name in _CRDS)
-    control_plane.apply(_storage_class(), files=files)
-    names = [f"crd/{name}.kwok.x-k8s.io" for name in _CRDS]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    control_plane.apply(_storage_class(), files=(crds / "kwok.x-k8s.io_stages.yaml",))
+    control_plane.kubectl("wait", "--for=condition=Established", "crd/stages.kwok.x-k8s.io")
     control_plane.apply(files=(_STAGES,))
-    (control_plane.folder / "pod-logs").mkdir()
     port = free_port()
-    serving = pki.leaf(
-        control_plane.folder / "pki", control_plane.authority, "kwok", f"IP:{LOOPBACK}"
-    )
     control_plane.processes.start(
         "kwok",
         (
             program("kwok"),
             f"--kubeconfig={control_plane.admin_kubeconfig}",
             "--config=/dev/null",  # not the user's
-            "--enable-crds=Stage,Logs",
+            "--enable-crds=Stage",
             f"--manage-nodes-with-annotation-selector={PREFIX}/node=fake",
             "--cidr=10.200.0.0/16",
             "--node-lease-duration-seconds=40",
-            *(f"--node-ip={LOOPBACK}", f"--node-port={port}"),
+            *(f"--node-ip={LOOPBACK}", f"--node-port={_start_pod_logs(control_plane)}"),
             f"--server-address={LOOPBACK}:{port}",
-            *(f"--tls-cert-file={serving.certificate}", f"--tls-private-key-file={serving.key}"),
         ),
-        ready=lambda: answers(f"https://{LOOPBACK}:{port}/healthz", control_plane.ca),
+        ready=lambda: answers(f"http://{LOOPBACK}:{port}/healthz"),
     )
+    control_plane.processes.wait("pod-logs")
     return Kwok(control_plane)
 
 
+def _start_pod_logs(control_plane: ControlPlane) -> int:
+    """The port on which the fake nodes' kubelet answers."""
+    folder, port = control_plane.folder / "pki", free_port()
+    (control_plane.folder / "pod-logs").mkdir()
+    serving = pki.leaf(folder, control_plane.authority, "pod-logs", f"IP:{LOOPBACK}")
+    token = folder / "admin.token"
+    token.write_text(control_plane.tokens["admin"], "utf-8")
+    command = (
+        *(sys.executable, podlogs.__file__),
+        *(f"--server={control_plane.url}", f"--port={port}", f"--token-file={token}"),
+        *(f"--ca={control_plane.ca}", f"--certificate={serving.certificate}"),
+        f"--key={serving.key}",
+    )
+    url = f"https://{LOOPBACK}:{port}/healthz"
+    ready = partial(answers, url, control_plane.ca)
+    control_plane.processes.start("pod-logs", command, ready=ready, wait=False)
+    return port
+
+
+def _told(run: str, component: str, namespace: str | None, attempt: int | None) -> str:
+    """The name of what a test said: of its stage and of its log."""
+    said = json.dumps([run, component, namespace, attempt])
+    return f"told-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _told_stage(
-    digest: str,
-    labels: dict[str, str],
-    namespace: str | None,
-    annotations: dict[str, str],
-    log: Path,
+    name: str, labels: dict[str, str], namespace: str | None, annotations: dict[str, str]
 ) -> dict[str, Any]:
-    """A stage that annotates a new pod, and tells kwok of its log."""
+    """A stage that annotates a new pod."""
     expressions = [
-        {"key": f'.metadata.annotations["{PREFIX}/told"]', "operator": "DoesNotExist"},
+        {"key": f'.metadata.annotations["{_TOLD}"]', "operator": "DoesNotExist"},
         {"key": ".status.phase", "operator": "In", "values": ["Pending"]},
     ]
     if namespace is not None:
         expressions.append({"key": ".metadata.namespace", "operator": "In", "values": [namespace]})
-    pod_log = {
-        "apiVersion": _API_VERSION,
-        "kind": "Logs",
-        "metadata": {"name": "{{ .metadata.name }}", "namespace": "{{ .metadata.namespace }}"},
-        "spec": {"logs": [{"logsFile": str(log)}]},
-    }
-    # JSON is YAML; what a test says is data, never a template: `{{` is written as its escape.
-    told = json.dumps({"annotations": annotations}).replace("{{", "{\\u007b")
+    # JSON is YAML; what a test says is data and no template: `{{` is written as an escape.
+    template = json.dumps({"annotations": annotations}).replace("{{", "\\u007b\\u007b")
     return {
-        "apiVersion": _API_VERSION,
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "Stage",
-        "metadata": {"name": f"told-{digest}"},
+        "metadata": {"name": name},
         "spec": {
             "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
             "selector": {"matchLabels": labels, "matchExpressions": expressions},
-            "weight": 1,  # before every stage without a weight
-            "steps": [
-                {"apply": {"template": json.dumps(pod_log)}},
-                {"patch": {"root": "metadata", "template": told}},
-            ],
+            "weight": 1,  # goes before every stage that has none
+            "steps": [{"patch": {"root": "metadata", "template": template}}],
         },
     }
 

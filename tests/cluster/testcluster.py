@@ -20,7 +20,7 @@ class TestCluster:
         api: the control plane, with kubectl, tokens and the audit log.
         kwok: the fake nodes, and how the pods on them behave.
         processes: every program by name: etcd, kube-apiserver, kube-controller-manager,
-            kube-scheduler, training-operator, kwok.
+            kube-scheduler, training-operator, kwok, pod-logs.
     """
 
     __test__: ClassVar = False  # pytest would take it for tests
@@ -45,8 +45,9 @@ class TestCluster:
                 a100("gpu-40-0", 40), a100("gpu-80-0", 80), a100("gpu-80-1", 80), cpu_node("cpu-0")
             )
             processes.wait("training-operator")
-        except BaseException:
+        except BaseException as error:
             processes.close()
+            error.add_note(f"logs: {processes.folder}")
             raise
         return cls(api, nodes, processes)
 

@@ -81,7 +81,7 @@ def _webhook(file: Path, port: int) -> dict[str, Any]:
 
     There is no network of services here. The operator itself fills in the certificate authority.
     """
-    content = yaml.safe_load(file.read_text("utf-8"))
+    content: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
     (webhook,) = [one for one in content["webhooks"] if "pytorchjob" in one["name"]]
     path = webhook["clientConfig"]["service"]["path"]
     webhook["clientConfig"] = {"url": f"https://{LOOPBACK}:{port}{path}"}

@@ -1,0 +1,134 @@
+"""Container logs of fake nodes: the one endpoint of a kubelet that clients of pods need.
+
+kwok has one too, but a stream that follows a log never ends there, and a container that waits to
+start has a log. Here both are as with a kubelet. The log of a pod is the file that its annotation
+`test.qinstruct.dev/log` names; a pod without one has printed nothing.
+"""
+
+import argparse
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import ClientSession, TCPConnector, web
+
+ANNOTATION: Final = "test.qinstruct.dev/log"
+_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True)
+class _Pods:
+    """Reads pods from the API server."""
+
+    session: ClientSession
+    url: str
+
+    async def container(self, namespace: str, pod: str, name: str) -> "_Container":
+        path = f"{self.url}/api/v1/namespaces/{namespace}/pods/{pod}"
+        async with self.session.get(path) as response:
+            body: dict[str, Any] = await response.json()
+        if response.status != 200:
+            return _Container(file=None, waiting=None, ended=True)
+        file = body["metadata"].get("annotations", {}).get(ANNOTATION)
+        statuses = body["status"].get("containerStatuses", [])
+        states = [status["state"] for status in statuses if status["name"] == name]
+        state = states[0] if states else {"waiting": {"reason": "ContainerCreating"}}
+        waiting = state["waiting"]["reason"] if "waiting" in state else None
+        return _Container(Path(file) if file else None, waiting, "terminated" in state)
+
+
+@dataclass(frozen=True)
+class _Container:
+    file: Path | None
+    waiting: str | None
+    ended: bool
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    pods = request.app[_PODS]
+    asked = (request.match_info[key] for key in ("namespace", "pod", "container"))
+    namespace, pod, name = asked
+    container = await pods.container(namespace, pod, name)
+    if container.waiting:
+        said = f'container "{name}" in pod "{pod}" is waiting to start: {container.waiting}'
+        return web.Response(status=400, text=said)
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(request)
+    follow = request.query.get("follow") == "true"
+    left = int(request.query.get("limitBytes", 2**60))
+    skip = _skip(container.file, request.query.get("tailLines"))
+    async for chunk in _chunks(pods, (namespace, pod, name), skip, follow):
+        await response.write(chunk[:left])
+        left -= len(chunk)
+        if left <= 0:
+            break
+    await response.write_eof()
+    return response
+
+
+async def _chunks(
+    pods: _Pods, asked: tuple[str, str, str], offset: int, follow: bool
+) -> AsyncIterator[bytes]:
+    """What the log grows by; when followed, until the container has ended and all is read."""
+    while True:
+        container = await pods.container(*asked)  # first: what it wrote before its end is read
+        content = _content(container.file)[offset:]
+        if content:
+            yield content
+            offset += len(content)
+        if container.ended or not follow:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _content(file: Path | None) -> bytes:
+    return file.read_bytes() if file and file.exists() else b""
+
+
+def _skip(file: Path | None, tail: str | None) -> int:
+    """How many bytes come before the last lines that were asked for."""
+    if tail is None:
+        return 0
+    lines = _content(file).splitlines(keepends=True)
+    return sum(len(line) for line in lines[: max(0, len(lines) - int(tail))])
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+_PODS: Final = web.AppKey("pods", _Pods)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    trust = ssl.create_default_context(cafile=arguments.ca)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(arguments.certificate, arguments.key)
+    headers = {"Authorization": f"Bearer {arguments.token_file.read_text('utf-8')}"}
+    async with ClientSession(headers=headers, connector=TCPConnector(ssl=trust)) as session:
+        app = web.Application()
+        app[_PODS] = _Pods(session, arguments.server)
+        app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _answer)
+        app.router.add_get("/healthz", _healthy)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", arguments.port, ssl_context=serving).start()
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--token-file", type=Path, required=True)
+    for name in ("--ca", "--certificate", "--key"):
+        parser.add_argument(name, required=True)
+    asyncio.run(_serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
