@@ -139,11 +139,6 @@ NEVER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"size": "13B"},
         "its GPUs are shared (time-slicing)",
     ),
-    "split GPUs": (
-        node(A100_80 | {"nvidia.com/mig.strategy": "single"}),
-        {"size": "13B"},
-        "its GPUs are split into MIG slices",
-    ),
     "another instance type": (
         node({"node.kubernetes.io/instance-type": "p4d.24xlarge"}),
         {"size": "13B"},

@@ -162,10 +162,12 @@ class RunLogs:
             left = [pod for pod in pods if pod.name not in done]
             pod = left[0] if done and left else at_work(left)
             if pod is None:
-                if is_finished(run.status) or (done and self._choice.is_narrow):
+                if is_finished(run.status):
                     return
             elif pod.has_started or pod.is_over:
                 await self._follow_pod(pod)
+                if self._choice.is_narrow:
+                    return
                 done |= {each.name for each in left if each.created <= pod.created}
             else:
                 self._say_waiting(pod)

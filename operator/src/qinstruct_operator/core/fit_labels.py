@@ -123,8 +123,6 @@ def _sentence(expression: Expression, labels: Labels) -> str:
             return gpu_shortage(there, asked=int(values[0]) + 1)
         case "nvidia.com/gpu.sharing-strategy", "NotIn":
             return f"its GPUs are shared ({labels.get(key)})"
-        case "nvidia.com/mig.strategy", "NotIn":
-            return "its GPUs are split into MIG slices"
     return _unequal(key, " or ".join(values), labels, operator)
 
 
