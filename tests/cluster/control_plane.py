@@ -119,13 +119,16 @@ class ControlPlane:
         return {_request(event) for event in self.audited(user) if "objectRef" in event}
 
 
-def start(processes: Processes, address: str = LOOPBACK) -> ControlPlane:
+def start(
+    processes: Processes, address: str = LOOPBACK, crds: tuple[Path, ...] = ()
+) -> ControlPlane:
     """Start the four programs, on free ports.
 
     Args:
         processes: takes them; its folder takes their data.
         address: where the API server can be reached. Only a real node needs another one than
             loopback: its pods have a network of their own.
+        crds: files. Of a kind that comes later the garbage collector learns within 30 seconds.
     """
     folder = processes.folder
     authority = pki.authority(folder / "pki", "kubernetes-ca")
@@ -141,6 +144,9 @@ def start(processes: Processes, address: str = LOOPBACK) -> ControlPlane:
     )
     made.kubeconfig_for(tokens["admin"]).rename(made.admin_kubeconfig)
     _start_api_server(made, port, address, _start_etcd(processes))
+    if crds:
+        made.apply(files=crds)
+        made.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
     _start_controllers(made)
     return made
 

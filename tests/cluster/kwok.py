@@ -110,7 +110,8 @@ class Kwok:
         self,
         run: str,
         component: str,
-        *lines: str,
+        lines: Iterable[str],
+        *,
         namespace: str | None = None,
         attempt: int | None = None,
     ) -> None:
@@ -162,12 +163,15 @@ def cpu_node(name: str) -> dict[str, Any]:
     return _node(name, {"cpu": "16", "memory": "64Gi"}, {}, [])
 
 
+def crd() -> Path:
+    """The definition of the only kind of its own that we use."""
+    module = module_dir("kwok", "sigs.k8s.io/kwok")
+    return module / "kustomize" / "crd" / "bases" / "kwok.x-k8s.io_stages.yaml"
+
+
 def start(control_plane: ControlPlane) -> Kwok:
-    """Install its CRD, our stages and a default storage class, and start it."""
-    crds = module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "crd" / "bases"
-    control_plane.apply(_storage_class(), files=(crds / "kwok.x-k8s.io_stages.yaml",))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/stages.kwok.x-k8s.io")
-    control_plane.apply(files=(_STAGES,))
+    """Apply our stages and a default storage class, and start it; its CRD must be there."""
+    control_plane.apply(_storage_class(), files=(_STAGES,))
     port = free_port()
     control_plane.processes.start(
         "kwok",

@@ -1,15 +1,20 @@
-"""One test cluster: a real control plane and training-operator, with nodes that kwok pretends."""
+"""One test cluster: a real control plane and training-operator, with nodes that kwok pretends.
+
+Our own CustomResourceDefinition is installed, the operator is not.
+"""
 
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from cluster import control_plane, kwok, training_operator
 from cluster.control_plane import LOOPBACK, ControlPlane
 from cluster.kwok import Kwok, a100, cpu_node
 from cluster.processes import Processes
+
+_CRDS: Final = Path(__file__).parents[2] / "crds"
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class TestCluster:
         """
         processes = Processes(Path(tempfile.mkdtemp(prefix="qinstruct-cluster-")))
         try:
-            api = control_plane.start(processes, address)
+            crds = (*_CRDS.glob("qinstruct.dev_*.yaml"), training_operator.crd(), kwok.crd())
+            api = control_plane.start(processes, address, crds)
             training_operator.start(api)
             nodes = kwok.start(api)
             nodes.add_nodes(

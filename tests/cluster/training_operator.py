@@ -18,21 +18,25 @@ _SECRET: Final = "training-operator-webhook-cert"
 _MARKER: Final = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")
 
 
+def crd() -> Path:
+    """The definition of PyTorchJob."""
+    return _manifests() / "crds" / "kubeflow.org_pytorchjobs.yaml"
+
+
 def start(control_plane: ControlPlane) -> None:
-    """Install its manifests and start it as the process `training-operator`."""
+    """Start it as the process `training-operator`, which is soon ready."""
     ports = {name: free_port() for name in ("webhook", "health", "metrics")}
     temporary = control_plane.folder / "training-operator-tmp"
     certificates = _certificates(temporary)
     _MARKER.parent.mkdir(parents=True, exist_ok=True)
     _MARKER.touch()
-    manifests = module_dir("training-operator", "github.com/kubeflow/training-operator")
-    base = manifests / "manifests" / "base"
+    base = _manifests()
     control_plane.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},
         _secret(certificates),
         *_rbac(base / "rbac"),
         _webhook(base / "webhook" / "manifests.yaml", ports["webhook"]),
-        files=(base / "crds" / "kubeflow.org_pytorchjobs.yaml", base / "rbac" / "role.yaml"),
+        files=(crd(), base / "rbac" / "role.yaml"),
     )
     kubeconfig = control_plane.kubeconfig_for(control_plane.token(_NAMESPACE, "training-operator"))
     health = f"{LOOPBACK}:{ports['health']}"
@@ -51,6 +55,11 @@ def start(control_plane: ControlPlane) -> None:
         ready=lambda: answers(f"http://{health}/readyz"),
         wait=False,
     )
+
+
+def _manifests() -> Path:
+    module = module_dir("training-operator", "github.com/kubeflow/training-operator")
+    return module / "manifests" / "base"
 
 
 def _certificates(temporary: Path) -> dict[str, bytes]:
