@@ -110,8 +110,7 @@ class Kwok:
         self,
         run: str,
         component: str,
-        lines: Iterable[str],
-        *,
+        *lines: str,
         namespace: str | None = None,
         attempt: int | None = None,
     ) -> None:

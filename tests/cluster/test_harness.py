@@ -104,7 +104,7 @@ def test_log_is_followed_until_the_container_ends(
     _wait(test_cluster, namespace, "condition=Running")
 
     def go_on() -> None:
-        test_cluster.kwok.log("follow", "train", ["two"], namespace=namespace)
+        test_cluster.kwok.log("follow", "train", "two", namespace=namespace)
         test_cluster.kwok.change("x-master-0", namespace, Behaviour(run_for="300ms"))
 
     later = threading.Timer(0.5, go_on)
