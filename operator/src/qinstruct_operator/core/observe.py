@@ -1,17 +1,16 @@
 """Observe: raw JSON of a run's children becomes frozen values. Pure.
 
-Whatever the API server or a pod wrote is read leniently: a missing key is a value of its own,
-never an exception.
+Metadata are the API server's own and believed; whatever else somebody wrote is read leniently: a
+missing key or one of another type is a value of its own, never an exception.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
-
-Raw = Mapping[str, Any]
+from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, objects, text
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,7 @@ class Pod:
         reason, message: the pod's own, e.g. Evicted.
         unschedulable: the scheduler's message, empty where there is none.
         disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
+        has_sandbox: its volumes and its network are there; what is left is the image.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Pod:
     message: str = ""
     unschedulable: str = ""
     disruption: str = ""
+    has_sandbox: bool = False
     container: Container | None = None
 
     @property
@@ -185,19 +186,23 @@ class Observed:
 
 def observe(run: Run, snapshot: Snapshot) -> Observed:
     """What a snapshot says about a run."""
+    claims = {name: raw for name, raw in snapshot.claims.items() if raw}
     found = [raw for raw in (snapshot.config, snapshot.prep, snapshot.training) if raw]
-    others = [raw for raw in found if not _is_controlled_by(raw, run.uid)]
-    leftovers = [raw for raw in others if _was_made_by_us(raw, run)]
-    taken = [raw for raw in others if raw not in leftovers]
-    own = [raw for raw in found if raw not in others]
+    own = [raw for raw in found if _is_controlled_by(raw, run.uid)]
+    leftovers = [
+        raw
+        for raw in (*found, *claims.values())
+        if _was_made_by_us(raw, run) and not _is_controlled_by(raw, run.uid)
+    ]
+    # A claim that nobody controls is data that somebody kept: it may be used again.
+    taken = [raw for raw in found if raw not in own and raw not in leftovers]
     return Observed(
         config=snapshot.config in own,
         prep=_workload(snapshot.prep, snapshot) if snapshot.prep in own else None,
         training=_workload(snapshot.training, snapshot) if snapshot.training in own else None,
         claims={
-            name: Claim(_at(raw, "status", "phase") or "", _warnings([raw], snapshot.events))
-            for name, raw in snapshot.claims.items()
-            if raw
+            name: Claim(text(raw, "status", "phase"), _warnings([raw], snapshot.events))
+            for name, raw in claims.items()
         },
         leftovers=tuple(_called(raw) for raw in leftovers),
         taken=tuple(_called(raw) for raw in taken),
@@ -216,8 +221,8 @@ def _workload(raw: Raw | None, snapshot: Snapshot) -> Workload | None:
         return None
     pod = newest_pod(raw, snapshot.pods)
     conditions = {
-        condition.get("type"): condition
-        for condition in _at(raw, "status", "conditions") or ()
+        type_: condition
+        for type_, condition in conditions_of(raw).items()
         if condition.get("status") == "True"
     }
     # batch/v1 says Complete where Kubeflow says Succeeded.
@@ -227,8 +232,8 @@ def _workload(raw: Raw | None, snapshot: Snapshot) -> Workload | None:
     return Workload(
         name=raw["metadata"]["name"],
         verdict="succeeded" if succeeded else "failed" if failed else "active",
-        reason=verdict.get("reason") or "",
-        message=verdict.get("message") or "",
+        reason=text(verdict, "reason"),
+        message=text(verdict, "message"),
         suspended="Suspended" in conditions,
         pod=_pod(pod) if pod else None,
         warnings=_warnings([raw, *([pod] if pod else [])], snapshot.events),
@@ -236,65 +241,69 @@ def _workload(raw: Raw | None, snapshot: Snapshot) -> Workload | None:
 
 
 def _pod(raw: Raw) -> Pod:
-    status = raw.get("status") or {}
-    conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+    conditions = conditions_of(raw)
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
-    containers = status.get("containerStatuses") or ()
+    sandbox = conditions.get("PodReadyToStartContainers", {})
+    containers = objects(raw, "status", "containerStatuses")
     return Pod(
         name=raw["metadata"]["name"],
-        phase=status.get("phase") or "Pending",
-        node=_at(raw, "spec", "nodeName"),
+        phase=text(raw, "status", "phase") or "Pending",
+        node=text(raw, "spec", "nodeName") or None,
         created=_created(raw),
-        reason=status.get("reason") or "",
-        message=status.get("message") or "",
-        unschedulable=scheduled.get("message") or "" if scheduled.get("status") == "False" else "",
-        disruption=disruption.get("reason") or "" if disruption.get("status") == "True" else "",
-        container=_container(containers[0].get("state") or {}) if containers else None,
+        reason=text(raw, "status", "reason"),
+        message=text(raw, "status", "message"),
+        unschedulable=text(scheduled, "message") if scheduled.get("status") == "False" else "",
+        disruption=text(disruption, "reason") if disruption.get("status") == "True" else "",
+        has_sandbox=sandbox.get("status") == "True",
+        container=_container(containers[0]) if containers else None,
     )
 
 
-def _container(state: Raw) -> Container | None:
-    if ended := state.get("terminated"):
+def _container(raw: Raw) -> Container:
+    if ended := at(raw, "state", "terminated"):
+        exit_code = at(ended, "exitCode")
         return Container(
             "terminated",
-            reason=ended.get("reason") or "",
-            message=ended.get("message") or "",
-            exit_code=ended.get("exitCode"),
-            started=_moment(ended.get("startedAt")),
-            finished=_moment(ended.get("finishedAt")),
+            reason=text(ended, "reason"),
+            message=text(ended, "message"),
+            exit_code=exit_code if isinstance(exit_code, int) else None,
+            started=moment(text(ended, "startedAt")),
+            finished=moment(text(ended, "finishedAt")),
         )
-    if (running := state.get("running")) is not None:
-        return Container("running", started=_moment(running.get("startedAt")))
-    waiting = state.get("waiting") or {}
-    return Container("waiting", waiting.get("reason") or "", waiting.get("message") or "")
+    if (running := at(raw, "state", "running")) is not None:
+        return Container("running", started=moment(text(running, "startedAt")))
+    waiting = at(raw, "state", "waiting")
+    return Container("waiting", text(waiting, "reason"), text(waiting, "message"))
 
 
 def _warnings(about: list[Raw], events: Iterable[Raw]) -> tuple[str, ...]:
     """Each message once, in the order of its last occurrence."""
     uids = {raw["metadata"]["uid"] for raw in about}
     messages = [
-        f"{event.get('reason') or 'Warning'}: {event.get('message') or ''}"
+        f"{text(event, 'reason') or 'Warning'}: {text(event, 'message')}"
         for event in sorted(events, key=_last_seen)
-        if event.get("type") == "Warning" and _at(event, "involvedObject", "uid") in uids
+        if event.get("type") == "Warning" and text(event, "involvedObject", "uid") in uids
     ]
     return tuple(dict.fromkeys(reversed(messages)))[::-1]
 
 
 def _last_seen(event: Raw) -> str:
-    seen = event.get("lastTimestamp") or event.get("eventTime")
-    return str(seen or _at(event, "metadata", "creationTimestamp") or "")
+    seen = text(event, "lastTimestamp") or text(event, "eventTime")
+    return seen or _created(event)
 
 
 def _is_controlled_by(raw: Raw, uid: str) -> bool:
-    owners = _at(raw, "metadata", "ownerReferences") or ()
+    owners = objects(raw, "metadata", "ownerReferences")
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
 
 
 def _was_made_by_us(raw: Raw, run: Run) -> bool:
-    labels = _at(raw, "metadata", "labels") or {}
-    made = labels.get(LABEL_MANAGED_BY) == FIELD_MANAGER and labels.get(LABEL_RUN) == run.name
-    return made and bool(_at(raw, "metadata", "ownerReferences"))
+    manager, made_for = (
+        text(raw, "metadata", "labels", label) for label in (LABEL_MANAGED_BY, LABEL_RUN)
+    )
+    is_ours = manager == FIELD_MANAGER and made_for == run.name
+    return is_ours and bool(objects(raw, "metadata", "ownerReferences"))
 
 
 def _called(raw: Raw) -> str:
@@ -302,19 +311,4 @@ def _called(raw: Raw) -> str:
 
 
 def _created(raw: Raw) -> str:
-    return str(_at(raw, "metadata", "creationTimestamp") or "")
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-
-
-def _at(raw: Raw, *path: str) -> Any:
-    """The value at a path, or None."""
-    value: Any = raw
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+    return text(raw, "metadata", "creationTimestamp")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qinstruct_operator.core.observe import Claim, Pod, Workload
+from qinstruct_operator.core.text import one_line
 
 REFUSED: Final = "Refused"
 QUEUED: Final = "Queued"
@@ -20,7 +21,9 @@ IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
 BLOCKED: Final = "Blocked"
 STARTING: Final = "Starting"
 
-TROUBLES: Final = frozenset({POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED})
+TROUBLES: Final = frozenset(
+    {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
+)
 """Reasons that a person should look at."""
 
 # https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/images/types.go
@@ -65,9 +68,10 @@ def _without_pod(workload: Workload) -> Waiting:
     if workload.suspended:
         return Waiting(QUEUED, f"{workload.name} is suspended until its queue admits it")
     if workload.warnings:
+        told = _sentence(workload.warnings[-1])
         return Waiting(
             POD_REFUSED,
-            f"the cluster refuses the pod of {workload.name}: {workload.warnings[-1]}; change "
+            f"the cluster refuses the pod of {workload.name}: {told}; change "
             "what refuses it (Pod Security, quota, admission policy) or use another namespace",
         )
     return Waiting(PENDING, f"{workload.name} has no pod yet")
@@ -77,9 +81,10 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
     unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
     for name, claim in unbound:
         if claim.warnings:
+            told = _sentence(claim.warnings[-1])
             return Waiting(
                 CLAIM_PENDING,
-                f"claim {name} is not bound: {claim.warnings[-1]}; it needs a storage class that "
+                f"claim {name} is not bound: {told}; it needs a storage class that "
                 "offers ReadWriteMany volumes (spec.output.storageClassName, or the operator's "
                 "QINSTRUCT_CACHE_STORAGE_CLASS for the cache)",
             )
@@ -111,7 +116,7 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
             f"the container of {pod.name} cannot be made on node {pod.node}: {reason}: "
             f"{_sentence(message)}; mend what the message names",
         )
-    if workload.warnings:
+    if workload.warnings and not pod.has_sandbox:  # those before are over; harmless ones stay
         return Waiting(
             BLOCKED,
             f"{pod.name} does not start on node {pod.node}: {_sentence(workload.warnings[-1])}; "
@@ -122,4 +127,4 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
 
 def _sentence(text: str) -> str:
     """Text of the cluster as part of a sentence of ours."""
-    return " ".join(text.split()).rstrip(".") or "no message"
+    return one_line(text).rstrip(".") or "no message"

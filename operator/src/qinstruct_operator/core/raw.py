@@ -1,0 +1,42 @@
+"""Read JSON that somebody else wrote: what is missing or of another type is None or empty. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+Raw = Mapping[str, Any]
+"""An object of the cluster as JSON."""
+
+
+def at(raw: Any, *path: str) -> Any:
+    """The value at a path, or None."""
+    value: Any = raw
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def text(raw: Any, *path: str) -> str:
+    """The text at a path, or an empty one."""
+    value = at(raw, *path)
+    return value if isinstance(value, str) else ""
+
+
+def objects(raw: Any, *path: str) -> list[Raw]:
+    """The objects in the list at a path."""
+    value = at(raw, *path)
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def conditions_of(raw: Raw) -> dict[str, Raw]:
+    """The conditions in an object's status, by type."""
+    return {text(each, "type"): each for each in objects(raw, "status", "conditions")}
+
+
+def moment(said: str) -> datetime | None:
+    """The moment that a text means, in UTC where it names no zone."""
+    try:
+        meant = datetime.fromisoformat(said)
+    except ValueError:
+        return None
+    return meant if meant.tzinfo else meant.replace(tzinfo=UTC)
