@@ -8,13 +8,13 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from qinstruct_operator.cluster.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, PYTORCHJOB
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER, TRAINING_CONTAINER
 from qinstruct_operator.core import names
-from qinstruct_operator.core.observe import Raw, Run, Snapshot, newest_pod
+from qinstruct_operator.core.observe import Run, Snapshot, newest_pod
+from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, objects, text
 from qinstruct_operator.errors import ClusterError
 
 _logger = logging.getLogger(__name__)
@@ -46,10 +46,11 @@ async def gather(
     prep = training = None
     if not prepared:
         prep = await cluster.get(JOB, run.namespace, names.prep_name(run.name))
-    if prepared or (prep is not None and _is_complete(prep)):
+    is_prepared = prepared or (prep is not None and _is_complete(prep))
+    if is_prepared:
         name = names.training_name(run.name, attempt)
         training = await cluster.get(PYTORCHJOB, run.namespace, name)
-    workload = training or prep
+    workload = training if is_prepared else prep
     pods: tuple[Resource, ...] = ()
     if workload is not None:
         pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
@@ -90,9 +91,9 @@ def _held_up(workload: Raw, pods: tuple[Resource, ...], claims: Iterable[Raw | N
     pod = newest_pod(workload, pods)
     if pod is None:
         return [workload]
-    if (pod.get("spec") or {}).get("nodeName"):
+    if text(pod, "spec", "nodeName"):
         return [pod]
-    return [raw for raw in claims if raw and (raw.get("status") or {}).get("phase") == "Pending"]
+    return [raw for raw in claims if raw and text(raw, "status", "phase") == "Pending"]
 
 
 async def _events(cluster: Cluster, run: Run, about: list[Raw]) -> tuple[Resource, ...]:
@@ -111,14 +112,13 @@ async def _events(cluster: Cluster, run: Run, about: list[Raw]) -> tuple[Resourc
 
 
 def _is_complete(job: Raw) -> bool:
-    conditions: list[dict[str, Any]] = (job.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Complete" and c.get("status") == "True" for c in conditions)
+    return text(conditions_of(job), "Complete", "status") == "True"
 
 
 def _has_started(pod: Raw) -> bool:
-    statuses: list[dict[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
-    return any("waiting" not in (status.get("state") or {"waiting": {}}) for status in statuses)
+    statuses = objects(pod, "status", "containerStatuses")
+    return any(at(each, "state") and at(each, "state", "waiting") is None for each in statuses)
 
 
 def _age(raw: Raw, now: datetime) -> timedelta:
-    return now - datetime.fromisoformat(raw["metadata"]["creationTimestamp"])
+    return now - (moment(text(raw, "metadata", "creationTimestamp")) or now)
