@@ -4,12 +4,14 @@ The trainer's own last word wins, because it names the field and the way out; th
 cluster did to the pod; then the exit code alone.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.core.observe import Container, Pod, Workload
+from qinstruct_operator.core.text import one_line, printable
 from qinstruct_trainer.errors import (
     EXIT_CONFIG,
     EXIT_DATA,
@@ -19,6 +21,9 @@ from qinstruct_trainer.errors import (
     EXIT_UNAVAILABLE,
     ConfigError,
     DataError,
+    NonFiniteLossError,
+    OutOfMemoryError,
+    OutputBusyError,
     PeerLostError,
     Stopped,
     StorageError,
@@ -26,17 +31,44 @@ from qinstruct_trainer.errors import (
 )
 from qinstruct_trainer.events import Failed, parse_line
 
-OUT_OF_MEMORY: Final = "OutOfMemory"
+OUT_OF_MEMORY: Final = OutOfMemoryError.reason
 POD_LOST: Final = "PodLost"
 DISRUPTED: Final = "Disrupted"
+EVICTED: Final = "Evicted"
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+TERMINATED: Final = "Terminated"
 ERROR: Final = "Error"
 
 _TAIL_LINES = 20
 _TAIL_CHARS = 4096
+_LINE_CHARS = 1024
+_SAID_CHARS = 512
 _MESSAGE_CHARS = 2048
 _SIGTERM_CODE = 143
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
 
-_REASONS: Final = MappingProxyType(
+REASONS: Final = (
+    ConfigError.reason,
+    DataError.reason,
+    UnavailableError.reason,
+    StorageError.reason,
+    OutputBusyError.reason,
+    NonFiniteLossError.reason,
+    OUT_OF_MEMORY,
+    Stopped.reason,
+    TERMINATED,
+    DISRUPTED,
+    EVICTED,
+    DEADLINE_EXCEEDED,
+    POD_LOST,
+    PeerLostError.reason,
+    "Killed",
+    "Bug",
+    ERROR,
+)
+"""Reasons that are known; a newer trainer or kubelet may say others."""
+
+_BY_EXIT_CODE: Final = MappingProxyType(
     {
         EXIT_DATA: DataError.reason,
         EXIT_UNAVAILABLE: UnavailableError.reason,
@@ -44,7 +76,7 @@ _REASONS: Final = MappingProxyType(
         EXIT_STOPPED: Stopped.reason,
         EXIT_PEER_LOST: PeerLostError.reason,
         EXIT_CONFIG: ConfigError.reason,
-        _SIGTERM_CODE: "Terminated",
+        _SIGTERM_CODE: TERMINATED,
     }
 )
 """By exit code, for a container that left no last word."""
@@ -53,11 +85,13 @@ _WAYS_OUT: Final = MappingProxyType(
     {
         OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
         "(memory is requested in proportion to gpu.perNode), and create the run again",
-        "DeadlineExceeded": "raise spec.scheduling.activeDeadlineSeconds and create the run "
-        "again: it goes on from its last checkpoint",
-        POD_LOST: "create the run again: it goes on from its last checkpoint",
-        DISRUPTED: "create the run again: it goes on from its last checkpoint",
-        "Evicted": "free what the message names, and create the run again: it goes on from its "
+        DEADLINE_EXCEEDED: "raise spec.scheduling.activeDeadlineSeconds and create the run "
+        "again: it goes on from what it has saved",
+        **dict.fromkeys(
+            (POD_LOST, DISRUPTED, TERMINATED, Stopped.reason),
+            "create the run again: it goes on from what it has saved",
+        ),
+        EVICTED: "free what the message names, and create the run again: it goes on from its "
         "last checkpoint",
     }
 )
@@ -72,28 +106,29 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
         attempt: the attempt that it belongs to; None for prep.
         log: last lines of its newest pod's log.
     """
-    tail = _tail(log)
+    lines = tuple(log)
     pod = workload.pod
     container = pod.container if pod else None
-    said = _last_word(container, tail)
+    said = _last_word(container, lines)
     exit_code = container.exit_code if container else None
     reason, message = (
         (said.reason, said.message) if said else _from_cluster(workload, pod, container)
     )
     return FailureStatus(
-        reason=reason[:256] or ERROR,
-        message=message[:_MESSAGE_CHARS],
+        reason=reason if _WORD.fullmatch(reason) else ERROR,
+        message=one_line(message)[:_MESSAGE_CHARS],
         exit_code=exit_code,
         attempt=attempt,
-        log_tail="\n".join(tail)[-_TAIL_CHARS:] or None,
+        log_tail=_tail(lines) or None,
     )
 
 
-def _last_word(container: Container | None, tail: tuple[str, ...]) -> Failed | None:
-    """The newest `Failed` event in the termination message or the log."""
+def _last_word(container: Container | None, lines: Sequence[str]) -> Failed | None:
+    """The newest `Failed` event in the termination message, else in the log."""
     if container is None or not container.exit_code:
         return None
-    for line in [*container.message.splitlines(), *reversed(tail)]:
+    # Not splitlines: JSON text may hold separators that it takes for the end of a line.
+    for line in (*reversed(container.message.split("\n")), *reversed(lines)):
         event = parse_line(line)
         if isinstance(event, Failed):
             return event
@@ -115,10 +150,10 @@ def _from_cluster(
         text = f"{ended}: the cluster took its place ({pod.disruption})"
         return DISRUPTED, _with_way_out(DISRUPTED, text)
     if pod.reason:
-        told = f": {_one_line(pod.message)}" if pod.message else ""
+        told = f": {_last_line(pod.message)}" if pod.message else ""
         return pod.reason, _with_way_out(pod.reason, f"{ended} ({pod.reason}){told}")
-    reason = _REASONS.get(code, ERROR) if code is not None else ERROR
-    told = _one_line(container.message) if container else ""
+    reason = _BY_EXIT_CODE.get(code, ERROR) if code is not None else ERROR
+    told = _last_line(container.message) if container else ""
     why = container.reason if container and container.reason != "Error" else ""
     parts = [ended, f" ({why})" if why else "", f": {told}" if told else ""]
     return reason, _with_way_out(reason, "".join(parts))
@@ -128,15 +163,15 @@ def _with_way_out(reason: str, text: str) -> str:
     return f"{text}; {_WAYS_OUT.get(reason, _OTHER_WAY_OUT)}"
 
 
-def _tail(log: Iterable[str]) -> tuple[str, ...]:
-    """The last lines, without what a terminal or YAML would trip over."""
-    return tuple(
-        "".join(sign if sign.isprintable() or sign == "\t" else "?" for sign in line)[:1024]
-        for line in tuple(log)[-_TAIL_LINES:]
-    )
+def _tail(lines: Sequence[str]) -> str:
+    """The last lines, each of a bounded length."""
+    tail = "\n".join(printable(line)[:_LINE_CHARS] for line in lines[-_TAIL_LINES:])
+    return tail[-_TAIL_CHARS:]
 
 
-def _one_line(text: str) -> str:
-    """The end of a text as part of a sentence: the last line is the one that says it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:512].rstrip(".") if lines else ""
+def _last_line(text: str) -> str:
+    """The last line of a text as part of a sentence; an event is for machines, and not told."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if not lines or parse_line(lines[-1]) is not None:
+        return ""
+    return lines[-1][:_SAID_CHARS].rstrip(".")
