@@ -23,6 +23,8 @@ from qinstruct_trainer.events import (
 
 E = TypeVar("E")
 _DAY = 86400
+_MAX_COUNT = 2**53  # what every reader of JSON keeps exactly
+_MAX_DAYS = 99
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def prep_progress(lines: Iterable[str]) -> PrepSeen | None:
     status = PrepStatus(
         stage=newest.stage,
         item=newest.item[:256],
-        done=max(newest.done, 0),
-        total=newest.total if newest.total is None else max(newest.total, 0),
+        done=_count(newest.done),
+        total=None if newest.total is None else _count(newest.total),
         unit=newest.unit,
     )
     return PrepSeen(status, _prep_eta(newest, events))
@@ -77,7 +79,7 @@ def training_progress(lines: Iterable[str]) -> TrainingSeen:
     saved = _newest(events, Checkpoint)
     return TrainingSeen(
         status=_training_status(step, start),
-        checkpoint=CheckpointStatus(step=max(saved.step, 0), time=_time(saved.time))
+        checkpoint=CheckpointStatus(step=_count(saved.step), time=_time(saved.time))
         if saved
         else None,
         eta_seconds=_finite(step.eta_seconds) if step else None,
@@ -91,10 +93,10 @@ def percent_text(done: int | None, total: int | None) -> str | None:
 
 
 def eta_text(seconds: float | None) -> str | None:
-    """`45s`, `12m`, `3h05m`, `2d04h`: at most 6 characters below 100 days."""
+    """`45s`, `12m`, `3h05m`, `2d04h`, at most `99d23h`; None where it cannot be told."""
     if seconds is None:
         return None
-    whole = max(0, math.ceil(seconds))
+    whole = min(max(0, math.ceil(seconds)), (_MAX_DAYS + 1) * _DAY - 1)
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
@@ -121,10 +123,10 @@ def _training_status(step: Step | None, start: Start | None) -> TrainingStatus |
     if step is None:
         if start is None:
             return None
-        return TrainingStatus(step=max(start.step, 0), steps=max(start.steps, 0))
+        return TrainingStatus(step=_count(start.step), steps=_count(start.steps))
     return TrainingStatus(
-        step=max(step.step, 0),
-        steps=max(step.steps, 0),
+        step=_count(step.step),
+        steps=_count(step.steps),
         loss=_finite(step.loss, 4),
         samples_per_second=_finite(step.samples_per_second, 1),
         tokens_per_second=_finite(step.tokens_per_second, 1),
@@ -139,10 +141,16 @@ def _prep_eta(newest: PrepProgress, events: list[PrepProgress | PrepWaiting]) ->
         if isinstance(event, PrepProgress)
         and (event.stage, event.item) == (newest.stage, newest.item)
     ]
-    done, seconds = newest.done - same[0].done, newest.time - same[0].time
+    done = _count(newest.done) - _count(same[0].done)
+    seconds = newest.time - same[0].time
     if newest.total is None or done <= 0 or seconds <= 0:
         return None
-    return _finite((newest.total - newest.done) * seconds / done)
+    return _finite((_count(newest.total) - _count(newest.done)) * seconds / done)
+
+
+def _count(value: int) -> int:
+    """A count as the API takes it."""
+    return min(max(value, 0), _MAX_COUNT)
 
 
 def _finite(value: float, digits: int | None = None) -> float | None:
