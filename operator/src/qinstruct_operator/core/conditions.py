@@ -15,7 +15,7 @@ from qinstruct_operator.constants import (
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core import waiting
+from qinstruct_operator.core import failure, waiting
 from qinstruct_operator.core.progress import time_text
 
 CONDITIONS: Final = (
@@ -73,7 +73,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             STOPPING,
             FAILED,
         ),
-        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, *_WAITING, FAILED),
+        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *_WAITING, FAILED),
         CONDITION_RUNNING: (
             LOADING,
             TRAINING,
@@ -86,9 +86,12 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             FAILED,
         ),
         CONDITION_COMPLETE: (COMPLETE, IN_PROGRESS, FAILED),
+        CONDITION_FAILED: (IN_PROGRESS, *failure.REASONS),
     }
 )
-"""Every reason of a condition; those of `Failed` are the failure's own, and `InProgress`."""
+"""Every reason of a condition; a newer trainer may give `Failed` others."""
+
+_MESSAGE_CHARS = 8192
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def conditions(
             type=type_,
             status=judged[type_].status,
             reason=judged[type_].reason,
-            message=judged[type_].message,
+            message=judged[type_].message[:_MESSAGE_CHARS],
             last_transition_time=_since(find(previous, type_), judged[type_], now),
             observed_generation=generation,
         )
@@ -154,9 +157,8 @@ def phase(judged: Mapping[str, Judged]) -> str:
         return "Failed"
     if running.status == "True":
         return running.reason
-    if prepared.status == "False":
-        return "Rejected" if prepared.reason == NOT_ACCEPTED else prepared.reason
-    return scheduled.reason if scheduled.status == "False" else running.reason
+    first = next((each for each in (prepared, scheduled) if each.status == "False"), running)
+    return "Rejected" if first.reason == NOT_ACCEPTED else first.reason
 
 
 def _since(before: Condition | None, now_is: Judged, now: datetime) -> str:

@@ -113,16 +113,26 @@ def _digest(previous: Status, seen: Observed, attempt: int) -> _View:
         prep is not None and prep.verdict == "succeeded"
     )
     child = training if prepared else prep
-    lines = seen.log
+    lines = seen.log if child else ()  # of somebody else's otherwise
     return _View(
         seen=seen,
         prepared=prepared,
         prep=None if prepared else prep_progress(lines),
         training=training_progress(lines) if prepared and training else None,
-        failure=failure(child, attempt if prepared else None, lines)
+        failure=_failure(child, attempt if prepared else None, lines, previous)
         if child and child.has_failed
         else None,
     )
+
+
+def _failure(
+    child: Workload, attempt: int | None, lines: tuple[str, ...], previous: Status
+) -> FailureStatus:
+    """The failure; of a pod that is gone, what was seen of it while it was there."""
+    before = previous.failure
+    if child.pod is None and before is not None and before.attempt == attempt:
+        return before
+    return failure(child, attempt, lines)
 
 
 def _judged(view: _View, violations: tuple[Violation, ...], plan: Plan | None) -> dict[str, Judged]:
@@ -131,7 +141,7 @@ def _judged(view: _View, violations: tuple[Violation, ...], plan: Plan | None) -
     return {
         CONDITION_ACCEPTED: accepted,
         CONDITION_PREPARED: _prepared(view, accepted),
-        CONDITION_SCHEDULED: _scheduled(view),
+        CONDITION_SCHEDULED: _scheduled(view, accepted),
         CONDITION_RUNNING: _running(view),
         CONDITION_COMPLETE: _complete(view, failed, plan),
         CONDITION_FAILED: failed,
@@ -155,7 +165,7 @@ def _prepared(view: _View, accepted: Judged) -> Judged:
     if view.prepared:
         return yes(is_.PREPARED, "data and model are fetched, checked and indexed")
     if view.seen.prep is None:
-        return _not_begun(view.seen, accepted)
+        return _not_begun(view.seen, accepted, "the prep Job")
     return _preparing(view, view.seen.prep)
 
 
@@ -182,31 +192,29 @@ def _waiting(workload: Workload, seen: Observed) -> Judged:
     return no(why.reason, why.message)
 
 
-def _not_begun(seen: Observed, accepted: Judged) -> Judged:
+def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
     if accepted.status == "False":
         return no(is_.NOT_ACCEPTED, "the run is not accepted; see condition Accepted")
     if seen.leftovers:
         names = ", ".join(seen.leftovers)
         return no(PENDING, f"waits until {names} of an earlier run with this name is deleted")
-    return _refused(seen) or no(PENDING, "the prep Job is being created")
+    if seen.refused:
+        return no(REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
+    return no(PENDING, f"{child} is being created")
 
 
-def _refused(seen: Observed) -> Judged | None:
-    if not seen.refused:
-        return None
-    return no(REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
-
-
-def _scheduled(view: _View) -> Judged:
+def _scheduled(view: _View, accepted: Judged) -> Judged:
     training = view.seen.training
     if not view.prepared:
         return no(is_.WAITING_FOR_DATA, "no GPU is asked for before the data are prepared")
     if training is None:
-        return _refused(view.seen) or no(PENDING, "the PyTorchJob is being created")
+        return _not_begun(view.seen, accepted, "the PyTorchJob")
     if training.pod and training.pod.node:
         return yes(is_.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
+    if training.verdict == "succeeded":
+        return yes(is_.SCHEDULED, f"{training.name} had a node until its pod was deleted")
     if training.is_over:
-        return no(is_.FAILED, training.message or f"{training.name} ended without a node")
+        return no(is_.FAILED, f"{training.name} has failed, and has no pod on a node")
     return _waiting(training, view.seen)
 
 
@@ -235,10 +243,11 @@ def _on_node(view: _View, training: Workload, pod: Pod) -> Judged:
 
 def _at_work(view: _View, where: str) -> Judged:
     status = view.training.status if view.training else None
+    exported = view.training is not None and view.training.exported
+    if exported or (status is not None and status.step == status.steps):
+        return yes(is_.FINISHING, f"{where} exports and evaluates the model")
     if status is None:
         return yes(is_.LOADING, f"{where} loads model and data")
-    if view.training and (view.training.exported or status.step == status.steps):
-        return yes(is_.FINISHING, f"{where} exports and evaluates the model")
     return yes(is_.TRAINING, f"{where} trains")
 
 

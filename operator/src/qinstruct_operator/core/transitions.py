@@ -48,7 +48,8 @@ def _news(previous: Status, status: Status) -> Iterator[Condition]:
     for condition in status.conditions:
         before = is_.find(previous, condition.type)
         same = before and (before.status, before.reason) == (condition.status, condition.reason)
-        if not same and condition.reason not in _SILENT:
+        failed = (condition.type, condition.status) == (CONDITION_FAILED, "True")
+        if not same and (failed or condition.reason not in _SILENT):
             yield condition
 
 
