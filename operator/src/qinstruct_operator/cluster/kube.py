@@ -57,9 +57,9 @@ class KubeCluster:
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
         """The object, or None where there is none (or its kind is not installed)."""
-        path = _path(kind, namespace, name)
+        tried = _tried("get", kind, namespace, name)
         try:
-            return await self._send(_tried("get", kind, namespace, name), "GET", path)
+            return await self._send(tried, "GET", _path(kind, namespace, name))
         except NotFound:
             return None
 
@@ -293,8 +293,8 @@ def _path(
 
 
 def _segment(name: str) -> str:
-    """The name as one part of a path, so that no name can reach another object."""
-    if name in ("", ".", ".."):
+    """The name as one part of a path; by the server's own rule it can reach nothing else."""
+    if name in ("", ".", "..") or "/" in name or "%" in name:
         raise NotFound(f"{name!r} is not a name that an object can have", status=404)
     return quote(name, safe="")
 

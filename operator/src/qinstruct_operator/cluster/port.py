@@ -4,7 +4,7 @@ Objects are JSON as the API server speaks it. Every method raises `ClusterError`
 when the server refuses or cannot be reached; nothing is retried here.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 
 from qinstruct_operator.cluster.kinds import Kind
@@ -54,6 +54,11 @@ class Cluster(Protocol):
         """The last lines of a container's log; none where it has not started or is gone."""
         ...
 
-    def follow_log(self, namespace: str, pod: str, container: str) -> AsyncIterator[str]:
-        """Every line of a container's log, and further ones until the container ends."""
+    def follow_log(self, namespace: str, pod: str, container: str) -> AsyncGenerator[str, None]:
+        """Every line of a container's log, and further ones until the container ends.
+
+        Raises:
+            NotFound: the pod is gone.
+            Refused: the container has not started.
+        """
         ...

@@ -1,0 +1,226 @@
+"""A real API server behind the port: the contract suite, and what only a real one can show."""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("support.port_contract")
+
+from cluster.kwok import Behaviour as Life  # noqa: E402 - after the line above, as all below
+from cluster.processes import free_port  # noqa: E402
+from cluster.testcluster import TestCluster  # noqa: E402
+from qinstruct_operator.cluster import kube  # noqa: E402
+from qinstruct_operator.cluster.connect import connect  # noqa: E402
+from qinstruct_operator.cluster.kinds import CONFIG_MAP, KINDS, POD, TRAINING, Kind  # noqa: E402
+from qinstruct_operator.cluster.kube import KubeCluster  # noqa: E402
+from qinstruct_operator.constants import GROUP, LABEL_COMPONENT, LABEL_RUN  # noqa: E402
+from qinstruct_operator.errors import ClusterError, Forbidden, Refused  # noqa: E402
+from support.port_contract import (  # noqa: E402
+    BEHAVIOURS,
+    Behaviour,
+    Site,
+    config_map,
+    pod,
+    pytorchjob,
+)
+
+pytestmark = pytest.mark.cluster
+
+_CRD = Path(__file__).parents[2] / "crds" / "qinstruct.dev_qinstructtrainings.yaml"
+
+
+Run = Callable[[Behaviour], None]
+
+
+@pytest.fixture(scope="module")
+def crd(test_cluster: TestCluster) -> None:
+    """Our kind is installed."""
+    test_cluster.api.apply(files=(_CRD,))
+    test_cluster.kubectl("wait", "--for=condition=Established", f"crd/{TRAINING.plural}.{GROUP}")
+
+
+@pytest.fixture
+def run(test_cluster: TestCluster, namespace: str, crd: None) -> Run:
+    """Try a behaviour on the real server, as a user who may do everything."""
+    kubeconfig = str(test_cluster.api.admin_kubeconfig)
+
+    async def delete(kind: Kind, name: str) -> None:
+        arguments = ("delete", kind.plural, name, f"--namespace={namespace}")
+        await asyncio.to_thread(test_cluster.kubectl, *arguments, "--cascade=foreground")
+
+    async def trial(behaviour: Behaviour) -> None:
+        async with (
+            connect(kubeconfig=kubeconfig) as cluster,
+            connect(kubeconfig=kubeconfig, field_manager="somebody-else") as other,
+        ):
+            await behaviour(Site(cluster, other, namespace, delete))
+
+    return lambda behaviour: asyncio.run(trial(behaviour))
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda one: one.__name__)
+def test_a_real_server(run: Run, behaviour: Behaviour) -> None:
+    run(behaviour)
+
+
+def test_every_kind_is_known_to_the_server_as_we_write_it(run: Run) -> None:
+    async def behaviour(site: Site) -> None:
+        for kind in KINDS.values():
+            await site.cluster.list(kind, site.namespace if kind.namespaced else None)
+
+    run(behaviour)
+
+
+def test_pages_make_one_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "_PAGE", "3")
+
+    async def behaviour(site: Site) -> None:
+        wanted = [f"notes-{number}" for number in range(10)]
+        for name in wanted:
+            manifest = config_map(site, name, k="v")
+            manifest["metadata"]["labels"] = {"page": "yes"}
+            await site.cluster.apply(manifest)
+        found = await site.cluster.list(CONFIG_MAP, site.namespace, labels={"page": "yes"})
+        assert [one["metadata"]["name"] for one in found] == wanted
+
+    run(behaviour)
+
+
+def test_the_refusal_of_a_webhook_is_about_the_object(run: Run) -> None:
+    async def behaviour(site: Site) -> None:
+        manifest = pytorchjob(site)
+        template = manifest["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+        template["spec"]["containers"][0]["name"] = "other"
+        with pytest.raises(Refused, match="at least one container with name pytorch"):
+            await site.cluster.apply(manifest)
+
+    run(behaviour)
+
+
+def test_the_refusal_of_the_pod_security_standard_is_said(run: Run) -> None:
+    async def behaviour(site: Site) -> None:
+        manifest = pod(site)
+        del manifest["spec"]["containers"][0]["securityContext"]
+        with pytest.raises(ClusterError, match="violates PodSecurity") as caught:
+            await site.cluster.apply(manifest)
+        assert caught.value.status == 403
+
+    run(behaviour)
+
+
+# aiohttp advises against bodies of such a size; none of ours has it.
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("megabytes", [1.1, 4])
+def test_an_object_that_is_too_large_is_refused(run: Run, megabytes: float) -> None:
+    async def behaviour(site: Site) -> None:
+        with pytest.raises(Refused):
+            await site.cluster.apply(config_map(site, k="x" * int(megabytes * 2**20)))
+
+    run(behaviour)
+
+
+def test_an_absent_namespace_is_named(run: Run) -> None:
+    async def behaviour(site: Site) -> None:
+        manifest = config_map(site, k="v")
+        manifest["metadata"]["namespace"] = "nowhere"
+        with pytest.raises(ClusterError, match="apply ConfigMap nowhere/notes: namespaces"):
+            await site.cluster.apply(manifest)
+
+    run(behaviour)
+
+
+def test_whose_rights_do_not_reach_is_forbidden(test_cluster: TestCluster, namespace: str) -> None:
+    kubeconfig = test_cluster.api.kubeconfig_for(test_cluster.api.token(namespace, "default"))
+
+    async def trial(attempt: Callable[[KubeCluster], Awaitable[object]]) -> None:
+        async with connect(kubeconfig=str(kubeconfig)) as cluster:
+            with pytest.raises(Forbidden, match=f"{namespace}:default. cannot") as caught:
+                await attempt(cluster)
+            assert caught.value.status == 403
+
+    pod_log = ("pod", "main")
+    asyncio.run(trial(lambda cluster: cluster.get(CONFIG_MAP, namespace, "x")))
+    asyncio.run(trial(lambda cluster: cluster.list(POD, None)))
+    asyncio.run(trial(lambda cluster: cluster.read_log(namespace, *pod_log, tail_lines=1)))
+
+
+def test_a_token_that_nobody_gave_is_not_accepted(test_cluster: TestCluster) -> None:
+    kubeconfig = test_cluster.api.kubeconfig_for("made-up")
+
+    async def trial() -> None:
+        async with connect(kubeconfig=str(kubeconfig)) as cluster:
+            with pytest.raises(ClusterError) as caught:
+                await cluster.get(CONFIG_MAP, "default", "x")
+            assert caught.value.status == 401
+
+    asyncio.run(trial())
+
+
+def test_a_server_that_is_not_there_is_named(test_cluster: TestCluster) -> None:
+    server = f"https://127.0.0.1:{free_port()}"
+    kubeconfig = test_cluster.api.kubeconfig_for("any", server)
+
+    async def trial() -> None:
+        async with connect(kubeconfig=str(kubeconfig)) as cluster:
+            with pytest.raises(
+                ClusterError, match=f"no answer from {server}: .*127.0.0.1"
+            ) as caught:
+                await cluster.get(CONFIG_MAP, "default", "x")
+            assert caught.value.status is None
+
+    asyncio.run(trial())
+
+
+def test_a_log_is_read_and_followed(run: Run, test_cluster: TestCluster, namespace: str) -> None:
+    labels = {LABEL_RUN: "logged", LABEL_COMPONENT: "prep"}
+    lines = ["one", "two \x85 \u2028 still two", "three"]
+    test_cluster.kwok.behave(
+        "logged", "prep", Life(run_for="100h"), namespace=namespace, logs=lines
+    )
+
+    async def behaviour(site: Site) -> None:
+        manifest = copy.deepcopy(pod(site))
+        manifest["metadata"]["labels"] = labels
+        del manifest["spec"]["nodeSelector"]
+        await site.cluster.apply(manifest)
+        wait = ("wait", "pod/pod", "--for=condition=Ready", f"--namespace={namespace}")
+        await asyncio.to_thread(test_cluster.kubectl, *wait, "--timeout=30s")
+        read = await site.cluster.read_log(namespace, "pod", "main", tail_lines=2)
+        assert read == tuple(lines[1:])
+        async with aclosing(site.cluster.follow_log(namespace, "pod", "main")) as followed:
+            assert [await anext(followed) for _ in lines] == lines
+            test_cluster.kwok.log("logged", "prep", "four", namespace=namespace)
+            assert await anext(followed) == "four"
+            test_cluster.kwok.change("pod", namespace, Life(run_for="100ms"))
+            assert [line async for line in followed] == []
+
+    run(behaviour)
+
+
+def test_a_follower_learns_that_the_connection_is_lost(
+    run: Run, test_cluster: TestCluster, namespace: str
+) -> None:
+    labels = {LABEL_RUN: "lost", LABEL_COMPONENT: "prep"}
+    test_cluster.kwok.behave("lost", "prep", Life(run_for="100h"), namespace=namespace, logs=["a"])
+
+    async def behaviour(site: Site) -> None:
+        manifest = copy.deepcopy(pod(site))
+        manifest["metadata"]["labels"] = labels
+        del manifest["spec"]["nodeSelector"]
+        await site.cluster.apply(manifest)
+        wait = ("wait", "pod/pod", "--for=condition=Ready", f"--namespace={namespace}")
+        await asyncio.to_thread(test_cluster.kubectl, *wait, "--timeout=30s")
+        async with aclosing(site.cluster.follow_log(namespace, "pod", "main")) as followed:
+            assert await anext(followed) == "a"
+            await asyncio.to_thread(test_cluster.stop_program, "kube-apiserver")
+            try:
+                with pytest.raises(ClusterError, match="the connection was lost"):
+                    await anext(followed)
+            finally:
+                await asyncio.to_thread(test_cluster.start_program, "kube-apiserver")
+
+    run(behaviour)
