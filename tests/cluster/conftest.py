@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from cluster.operator_process import Operator, install, operator_process
 from cluster.programs import BuildError
+from cluster.runs import Runs
 from cluster.testcluster import TestCluster
+from cluster.watching import watching
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +36,22 @@ def namespace(test_cluster: TestCluster) -> Iterator[str]:
     test_cluster.create_namespace(name)
     yield name
     test_cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(test_cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Operator]:
+    """The operator, looking at all namespaces, as its service account and nothing more."""
+    token = install(test_cluster.api)
+    kubeconfig = test_cluster.api.kubeconfig_for(token)
+    environment = {"QINSTRUCT_PROGRESS_SECONDS": "1"}
+    folder = test_cluster.folder / f"operator-{request.module.__name__}"
+    with operator_process(folder, kubeconfig, environment=environment) as process:
+        yield process
+
+
+@pytest.fixture
+def runs(test_cluster: TestCluster, operator: Operator, namespace: str) -> Iterator[Runs]:
+    """The runs of a namespace that the operator looks at."""
+    path = f"/apis/qinstruct.dev/v1alpha1/namespaces/{namespace}/qinstructtrainings"
+    with watching(test_cluster.api, path) as watch:
+        yield Runs(test_cluster, namespace, watch)

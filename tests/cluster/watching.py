@@ -15,6 +15,7 @@ import aiohttp
 from cluster.control_plane import ControlPlane
 from cluster.processes import wait_until
 
+_CLOSING: Final = 0.1  # seconds in which the event loop really closes what was told to close
 _MAX_LINE: Final = 2**22
 
 
@@ -91,6 +92,7 @@ def watching(control_plane: ControlPlane, path: str) -> Iterator[Watch]:
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
+        loop.run_until_complete(asyncio.sleep(_CLOSING))
         loop.close()
         if not task.cancelled():
             task.result()  # a watch that ended by itself has recorded too little

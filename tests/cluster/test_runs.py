@@ -1,0 +1,188 @@
+"""The line on a real API server: each published run from `kubectl apply` to its end.
+
+Everything is real but the nodes: kwok plays GPU nodes and the containers on them.
+"""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from cluster.kwok import Behaviour
+from cluster.operator_process import USER, Operator
+from cluster.processes import wait_until
+from cluster.runs import FOR_EVER, PREP, STEP, Runs, lines
+from cluster.testcluster import TestCluster
+from cluster.watching import watching
+from qinstruct_operator.core.conditions import CONDITIONS
+from support.operator_documents import SAMPLES
+
+pytestmark = pytest.mark.cluster
+
+PUBLISHED = ("run-7b-mix", "run-13b-mix", "run-7b-after", "run-13b-after")
+
+
+def transitions(statuses: list[dict[str, Any]], type_: str) -> list[str]:
+    """The values of one condition's status in the order in which they were written."""
+    seen: list[str] = []
+    for status in statuses:
+        value = next(each["status"] for each in status["conditions"] if each["type"] == type_)
+        if not seen or seen[-1] != value:
+            seen.append(value)
+    return seen
+
+
+def test_the_four_published_runs_at_once(runs: Runs) -> None:
+    for name in PUBLISHED:
+        runs.behave(name, "prep", Behaviour(run_for="2s"), logs=lines({**PREP, "done": 86}))
+        logs = lines({**STEP, "step": 190}, {**STEP, "step": 430})
+        runs.behave(name, "train", Behaviour(run_for="4s"), logs=logs)
+        runs.kubectl("apply", "-f", str(SAMPLES / f"{name}.yaml"))
+    for name in PUBLISHED:
+        runs.wait_phase(name, "Complete", seconds=120)
+    claims = runs.names("pvc")
+    assert claims == {f"PersistentVolumeClaim/{name}-output" for name in PUBLISHED} | {
+        "PersistentVolumeClaim/qinstruct-cache"
+    }
+    for name in PUBLISHED:
+        statuses = runs.statuses(name)
+        for type_ in CONDITIONS:
+            expected = {
+                "Accepted": ["True"],
+                "Running": ["False", "True", "False"],
+                "Failed": ["False"],
+            }.get(type_, ["False", "True"])
+            assert transitions(statuses, type_) == expected, (name, type_)
+        trues = [
+            {c["type"] for c in status["conditions"] if c["status"] == "True"}
+            for status in statuses
+        ]
+        for earlier, later in pairwise(CONDITIONS[:3]):
+            assert all(earlier in true for true in trues if later in true), (name, later)
+        generations = {c["observedGeneration"] for status in statuses for c in status["conditions"]}
+        assert generations == {1}
+        last = statuses[-1]
+        assert last["model"] == f"{name}-output:/model"
+        assert (last["progress"], last["attempt"]) == ("100%", 1)
+        assert {status.get("progress") for status in statuses} >= {"fetch 43%", "43%"}
+        assert last["training"]["loss"] == 1.25
+        assert ("13b" not in name) or last["node"].startswith("gpu-80-")
+
+
+def test_prep_ends_before_the_pytorchjob_exists(runs: Runs) -> None:
+    runs.behave("one", "prep", Behaviour(run_for="1s"))
+    with watching(
+        runs.cluster.api, f"/apis/kubeflow.org/v1/namespaces/{runs.namespace}/pytorchjobs"
+    ) as jobs:
+        runs.apply("one", {"size": "7B", "strategy": "after"})
+        runs.wait_phase("one", "Complete")
+        created = jobs.of("one-1")[0]["metadata"]["creationTimestamp"]
+    (prep,) = runs.get("jobs")
+    assert prep["status"]["completionTime"] <= created
+
+
+def test_a_7b_run_takes_the_40_gb_node_while_it_is_free(runs: Runs) -> None:
+    runs.behave("small", "train", FOR_EVER)
+    runs.apply("small", {"size": "7B", "strategy": "after"})
+    runs.wait("small", "Scheduled", "True", "Scheduled")
+    assert runs.statuses("small")[-1]["node"] == "gpu-40-0"
+    runs.kubectl("delete", "qit", "small")
+
+
+PHASES = {
+    "Preparing": {"prep": FOR_EVER},
+    "Starting": {"prep": Behaviour(start_after="100h")},
+    "Unschedulable": {},
+    "Loading": {"train": FOR_EVER},
+    "Complete": {},
+    "Failed": {"prep": Behaviour(exit_code=65)},
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_deleting_a_run_leaves_its_output_and_the_cache_alone(runs: Runs, phase: str) -> None:
+    for component, behaviour in PHASES[phase].items():
+        runs.behave("gone", component, behaviour)
+    spec: dict[str, Any] = {"size": "7B", "strategy": "after"}
+    if phase == "Unschedulable":
+        spec["scheduling"] = {"nodeSelector": {"rack": "nowhere"}}
+    runs.apply("gone", spec)
+    runs.wait_phase("gone", phase)
+    runs.kubectl("delete", "qit", "gone")
+    left = {
+        "PersistentVolumeClaim/gone-output",
+        "PersistentVolumeClaim/qinstruct-cache",
+        "ConfigMap/kube-root-ca.crt",
+    }
+    kinds = "pods,jobs,pytorchjobs,configmaps,persistentvolumeclaims,services,qit"
+    wait_until(lambda: runs.names(kinds) == left, "only the claims are left", 30)
+
+
+def test_an_output_that_shall_not_stay_goes(runs: Runs) -> None:
+    runs.behave("gone", "prep", FOR_EVER)
+    runs.apply("gone", {"size": "7B", "strategy": "after", "output": {"retain": False}})
+    runs.wait_phase("gone", "Preparing")
+    runs.kubectl("delete", "qit", "gone")
+    left = {"PersistentVolumeClaim/qinstruct-cache"}
+    wait_until(lambda: runs.names("pvc,pods") == left, "only the cache is left", 30)
+
+
+def test_a_run_of_a_deleted_ones_name_waits_for_its_children_to_go(runs: Runs) -> None:
+    runs.behave("again", "prep", FOR_EVER)
+    runs.apply("again", {"size": "7B", "strategy": "after"})
+    runs.wait_phase("again", "Preparing")
+    runs.kubectl("delete", "qit", "again", "--wait=false")
+    runs.behave("again", "prep", Behaviour(run_for="300ms"))
+    runs.apply("again", {"size": "7B", "strategy": "mix"})
+    runs.wait_phase("again", "Complete", 90)
+    assert runs.get("qit")[0]["spec"]["strategy"] == "mix"
+
+
+def test_a_deleted_child_comes_back(runs: Runs) -> None:
+    runs.behave("healed", "prep", Behaviour(start_after="100h"))
+    runs.apply("healed", {"size": "7B", "strategy": "after"})
+    runs.wait_phase("healed", "Starting")
+    runs.behave("healed", "prep", Behaviour(run_for="300ms"))
+    runs.kubectl("delete", "job", "healed-prep")
+    runs.wait_phase("healed", "Complete")
+
+
+def test_a_foreign_object_of_a_childs_name_is_left_alone(runs: Runs) -> None:
+    runs.kubectl("create", "configmap", "mine-config", "--from-literal=prep.json=precious")
+    runs.apply("mine", {"size": "7B", "strategy": "after"})
+    message = runs.wait("mine", "Accepted", "False", "NameTaken")
+    assert "ConfigMap mine-config" in message
+    assert runs.get("jobs") == []
+    (kept,) = (one for one in runs.get("cm") if one["metadata"]["name"] == "mine-config")
+    assert kept["data"] == {"prep.json": "precious"}
+
+
+def test_the_rules_grant_exactly_what_is_used(
+    test_cluster: TestCluster, operator: Operator, runs: Runs
+) -> None:
+    """A whole run, a wait and a failure, then the audit log against the ClusterRole."""
+    runs.behave("bad", "prep", Behaviour(exit_code=65))
+    runs.apply("whole", {"size": "7B", "strategy": "after"})
+    runs.apply("bad", {"size": "7B", "strategy": "after"})
+    held = {"nodeSelector": {"rack": "nowhere"}}
+    runs.apply("held", {"size": "7B", "strategy": "after", "scheduling": held})
+    runs.wait_phase("whole", "Complete")
+    runs.wait_phase("bad", "Failed")
+    runs.wait_phase("held", "Unschedulable")
+    role = json.loads(
+        test_cluster.kubectl("get", "clusterrole", "qinstruct-operator", "-o", "json")
+    )
+    granted = {
+        (verb, group, resource)
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    # Server-side apply is audited as a patch, but needs the right to create as well.
+    applied = {("create", group, resource) for verb, group, resource in granted if verb == "patch"}
+    used = test_cluster.api.audit_requests(USER)
+    assert used - granted == set()
+    assert granted - used - applied == set()
+    assert "forbidden" not in operator.log.lower()
