@@ -113,6 +113,20 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     ),
     "size without unit": _spec("output.size", "wrong form", output={"size": "500"}),
     "claim name with a slash": _spec("output.claimName", "wrong form", output={"claimName": "a/b"}),
+    "claim name with an empty part": _spec(
+        "data.claimName", "wrong form", data={"claimName": "my..claim"}
+    ),
+    "queue name longer than a label": _spec(
+        "scheduling.queueName", "63 characters", scheduling={"queueName": "q" * 64}
+    ),
+    "label key longer than a label's": _spec(
+        "scheduling.nodeSelector",
+        "not a valid key",
+        scheduling={"nodeSelector": {"example.org/" + "k" * 64: "x"}},
+    ),
+    "label value with a blank": _spec(
+        "scheduling.nodeSelector.zone", "wrong form", scheduling={"nodeSelector": {"zone": "a b"}}
+    ),
     "no GPU": _spec("gpu.perNode", "at least 1", gpu={"perNode": 0}),
     "unknown product": _spec("gpu.product", "NVIDIA-H100", gpu={"product": "NVIDIA-V100"}),
     # Cross-field rules.
@@ -138,6 +152,11 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     ),
     "micro-batch that does not divide": _spec(
         "training.microBatchSize", "not a multiple", training={"microBatchSize": 7}
+    ),
+    "micro-batch larger than the batch": _spec(
+        "training.microBatchSize",
+        "not a multiple",
+        training={"microBatchSize": 16, "globalBatchSize": 8},
     ),
     "global batch that does not divide": _spec(
         "training.globalBatchSize", "not a multiple of 8", training={"globalBatchSize": 100}
@@ -165,6 +184,16 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "scheduling.tolerations[0].value",
         "Exists",
         scheduling={"tolerations": [{"key": "sku", "operator": "Exists", "value": "gpu"}]},
+    ),
+    "Equal without a key": _spec(
+        "scheduling.tolerations[0].key",
+        "operator Equal",
+        scheduling={"tolerations": [{"effect": "NoSchedule"}]},
+    ),
+    "time for a taint that does not evict": _spec(
+        "scheduling.tolerations[0].tolerationSeconds",
+        "NoExecute",
+        scheduling={"tolerations": [{"key": "sku", "operator": "Exists", "tolerationSeconds": 60}]},
     ),
     "revision of a folder": _spec(
         "model.revision", "hub repository", model={"base": "/models/llava", "revision": "main"}
@@ -214,6 +243,18 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         output={"push": {"repo": "me/model", "secretRef": {"name": "hub"}}},
     ),
     "packing": _spec("training.packing", "not supported yet", training={"packing": "prefix"}),
+    "token": _spec(
+        "data.tokenSecretRef", "not supported yet", data={"tokenSecretRef": {"name": "hub"}}
+    ),
+    "clean-up": _spec(
+        "scheduling.ttlSecondsAfterFinished",
+        "not supported yet",
+        scheduling={"ttlSecondsAfterFinished": 60},
+    ),
+    "TensorBoard": _spec(
+        "tracking.tensorboard", "not supported yet", tracking={"tensorboard": True}
+    ),
+    "Q-Bench": _spec("evaluation.qbench", "not supported yet", evaluation={"qbench": {}}),
     "retries": _spec("recovery.maxRetries", "not supported yet", recovery={"maxRetries": 9}),
     "budget": _spec("budget.maxGpuHours", "not supported yet", budget={"maxGpuHours": 10}),
     "other backend": _spec("backend", "not supported yet", backend="JobSet"),

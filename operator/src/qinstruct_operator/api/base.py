@@ -27,10 +27,14 @@ def _float_text(value: object) -> object:
 Number = Annotated[float, BeforeValidator(_float_text), Field(allow_inf_nan=False)]
 """A JSON number, also in the YAML 1.1 spellings that PyYAML leaves as text."""
 
-DnsName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
+
+DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_DNS_NAME}$")]
 """Name of an object of the cluster (DNS-1123 subdomain)."""
+
+QueueName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_DNS_NAME}$")]
+"""Name of a Kueue queue: a workload names it in a label, whose values are shorter than names."""
 
 LabelValue = Annotated[
     str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
@@ -41,11 +45,11 @@ LabelKey = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=316,
-        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        max_length=317,
+        pattern=rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
     ),
 ]
-"""Key of a Kubernetes label, prefix included."""
+"""Key of a Kubernetes label: a prefix of at most 253 characters, `/`, a name of at most 63."""
 
 Quantity = Annotated[
     str, Field(min_length=2, max_length=32, pattern=r"^[1-9][0-9]*(Mi|Gi|Ti|M|G|T)$")

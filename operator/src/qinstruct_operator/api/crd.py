@@ -60,7 +60,9 @@ def _schema() -> dict[str, Any]:
     """The object's schema; the API server itself validates apiVersion, kind and metadata."""
     schema = structural_schema(QInstructTraining)
     plain = {name: {"type": "string"} for name in ("apiVersion", "kind")}
-    properties = schema["properties"] | plain | {"metadata": {"type": "object"}}
+    # A rule may name only a field that the schema has; of metadata it may have the name alone.
+    metadata = {"type": "object", "properties": {"name": {"type": "string"}}}
+    properties = schema["properties"] | plain | {"metadata": metadata}
     return add_rules(schema | {"properties": properties, "required": ["spec"]})
 
 

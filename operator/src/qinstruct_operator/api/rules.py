@@ -10,8 +10,9 @@ from qinstruct_operator.api.spec import SourceName
 
 Rule = dict[str, str]
 
-_REQUIRED_IMMUTABLE = ("size", "strategy")
-_OPTIONAL_IMMUTABLE = ("data", "model", "training", "output")
+_IMMUTABLE_REQUIRED = ("size", "strategy")
+_IMMUTABLE_GROUPS = ("data", "model", "training", "output")
+_IMMUTABLE = "cannot change after creation; delete the run and create it again"
 
 
 def spec_rules() -> list[Rule]:
@@ -22,78 +23,91 @@ def spec_rules() -> list[Rule]:
 def name_rules() -> list[Rule]:
     """Rules on the object: only `metadata.name` is visible to them."""
     return [
-        {
-            "rule": "self.metadata.name.size() <= 48",
-            "message": "metadata.name is longer than 48 characters, so that its children's names "
-            "would not fit; choose a shorter one",
-        },
-        {
-            "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-            "message": "metadata.name must start with a letter and have only lower-case letters, "
-            "digits and '-'; choose another one",
-        },
+        _rule(
+            ".metadata.name",
+            "self.metadata.name.size() <= 48",
+            "is longer than 48 characters, so that its children's names would not fit; choose a "
+            "shorter one",
+        ),
+        _rule(
+            ".metadata.name",
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "must start with a letter and have only lower-case letters, digits and '-'; choose "
+            "another one",
+        ),
     ]
+
+
+def _rule(field: str, rule: str, message: str) -> Rule:
+    """A rule; the server's sentence is the field's path, then the message."""
+    return {"rule": rule, "message": message, "fieldPath": field}
 
 
 def _immutability() -> list[Rule]:
-    way_out = "cannot change after creation; delete the run and create it again"
     required = [
-        {"rule": f"self.{name} == oldSelf.{name}", "message": f"spec.{name} {way_out}"}
-        for name in _REQUIRED_IMMUTABLE
+        _rule(f".{name}", f"self.{name} == oldSelf.{name}", _IMMUTABLE)
+        for name in _IMMUTABLE_REQUIRED
     ]
-    optional = [
-        {
-            "rule": f"has(self.{name}) == has(oldSelf.{name}) && "
+    groups = [
+        _rule(
+            f".{name}",
+            f"has(self.{name}) == has(oldSelf.{name}) && "
             f"(!has(self.{name}) || self.{name} == oldSelf.{name})",
-            "message": f"spec.{name} {way_out}",
-        }
-        for name in _OPTIONAL_IMMUTABLE
+            _IMMUTABLE,
+        )
+        for name in _IMMUTABLE_GROUPS
     ]
-    return required + optional
+    return [rule | {"reason": "FieldValueForbidden"} for rule in required + groups]
 
 
 def _cross_field() -> list[Rule]:
     sources = ", ".join(f"'{name}'" for name in get_args(SourceName))
     return [
-        {
-            "rule": "!has(self.data) || !has(self.data.sources) || "
+        _rule(
+            ".data.sources",
+            "!has(self.data) || !has(self.data.sources) || "
             f"self.data.sources.all(name, name in [{sources}])",
-            "message": f"spec.data.sources has an unknown source; use one of {sources}",
-        },
-        {
-            "rule": "!(self.size == 'Tiny' && has(self.gpu))",
-            "message": "spec.gpu means nothing for size Tiny, which trains on CPUs; remove it",
-        },
-        {
-            "rule": "!(self.size == '13B' && has(self.gpu) && has(self.gpu.product) && "
+            f"has an unknown source; use one of {sources}",
+        ),
+        _rule(
+            ".gpu",
+            "!(self.size == 'Tiny' && has(self.gpu))",
+            "means nothing for size Tiny, which trains on CPUs; remove it",
+        ),
+        _rule(
+            ".gpu.product",
+            "!(self.size == '13B' && has(self.gpu) && has(self.gpu.product) && "
             "self.gpu.product.contains('40GB'))",
-            "message": "size 13B does not fit GPUs with 40 GB; use an 80 GB product",
-        },
-        {
-            "rule": "!has(self.data) || !has(self.data.maxMissing) || "
+            "has 40 GB, and size 13B needs GPUs of 80 GB; use auto or a product of 80 GB or more",
+        ),
+        _rule(
+            ".data.maxMissing",
+            "!has(self.data) || !has(self.data.maxMissing) || "
             "self.data.maxMissing == 0 || self.data.missingImages == 'Drop'",
-            "message": "spec.data.maxMissing needs missingImages: Drop; set that, or drop this",
-        },
-        {
-            "rule": "!(self.size == 'Tiny' && has(self.data) && has(self.data.sources) && "
+            "means nothing with missingImages Fail; set missingImages: Drop, or remove it",
+        ),
+        _rule(
+            ".data.sources",
+            "!(self.size == 'Tiny' && has(self.data) && has(self.data.sources) && "
             "('q-instruct-labels' in self.data.sources) != "
             "('q-instruct-images' in self.data.sources))",
-            "message": "spec.data.sources must give q-instruct-labels and q-instruct-images "
-            "together for size Tiny",
-        },
-        {
-            "rule": "!has(self.training) || !has(self.training.globalBatchSize) || "
+            "must give q-instruct-labels and q-instruct-images together for size Tiny; add the "
+            "other one",
+        ),
+        _rule(
+            ".training.microBatchSize",
+            "!has(self.training) || !has(self.training.globalBatchSize) || "
             "!has(self.training.microBatchSize) || "
             "self.training.microBatchSize <= self.training.globalBatchSize",
-            "message": "spec.training.microBatchSize is larger than globalBatchSize; lower it",
-        },
-        {
-            "rule": "!(has(self.gpu) && self.gpu.strict && has(self.scheduling) && "
+            "is larger than globalBatchSize; lower it",
+        ),
+        _rule(
+            ".scheduling.nodeSelector",
+            "!(has(self.gpu) && self.gpu.strict && has(self.scheduling) && "
             "has(self.scheduling.nodeSelector) && "
             "'nvidia.com/gpu.product' in self.scheduling.nodeSelector)",
-            "message": "spec.scheduling.nodeSelector may not name nvidia.com/gpu.product with "
-            "gpu.strict; set gpu.product instead",
-        },
+            "names nvidia.com/gpu.product, which gpu.strict sets already; set gpu.product instead",
+        ),
     ]
 
 

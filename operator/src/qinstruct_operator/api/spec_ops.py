@@ -10,6 +10,7 @@ from qinstruct_operator.api.base import (
     LabelKey,
     LabelValue,
     Number,
+    QueueName,
     SecretKeyRef,
 )
 
@@ -64,7 +65,7 @@ class Toleration(ApiModel):
 class Scheduling(ApiModel):
     """How the cluster places and queues the pods."""
 
-    queue_name: DnsName | None = Field(
+    queue_name: QueueName | None = Field(
         default=None, description="Kueue LocalQueue of the training workload."
     )
     priority_class_name: DnsName | None = Field(
