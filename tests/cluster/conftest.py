@@ -3,25 +3,40 @@
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from cluster.operator_process import Operator, install, operator_process
-from cluster.programs import BuildError
+from cluster.programs import BuildError, program
 from cluster.runs import Runs
-from cluster.testcluster import TestCluster
+from cluster.testcluster import PROGRAMS_USED, TestCluster
 from cluster.watching import watching
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build before the first test starts: from nothing it takes longer than a test may."""
+    wanted = any("test_cluster" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not _skipped() and not session.config.option.collectonly:
+        with suppress(BuildError):  # the fixture says it
+            for name in PROGRAMS_USED:
+                program(name)
+
+
+def _skipped() -> bool:
+    return os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1"
 
 
 @pytest.fixture(scope="session")
 def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
     """A running cluster; its logs are kept, and their folder named, when a test failed."""
-    if os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1":
+    if _skipped():
         pytest.skip("QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out")
     try:
         cluster = TestCluster.start()
     except BuildError as error:
-        pytest.fail(f"{error}\nQINSTRUCT_SKIP_CLUSTER=1 leaves out what needs a real cluster.")
+        said = f"{error}\nQINSTRUCT_SKIP_CLUSTER=1 leaves out what needs a real cluster."
+        pytest.fail(said, pytrace=False)
     yield cluster
     failed = request.session.testsfailed > 0
     cluster.stop(keep_logs=failed)

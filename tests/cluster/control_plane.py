@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster import pki
-from cluster.processes import Processes, free_port
+from cluster.processes import Processes, free_port, wait_until
 from cluster.programs import program
 
 LOOPBACK: Final = "127.0.0.1"
@@ -146,7 +146,7 @@ def start(
     _start_api_server(made, port, address, _start_etcd(processes))
     if crds:
         made.apply(files=crds)
-        made.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+        wait_until(lambda: _established(made), "the CRDs are established")
     _start_controllers(made)
     return made
 
@@ -209,6 +209,16 @@ def _start_api_server(made: ControlPlane, port: int, address: str, etcd: str) ->
     )
     made.processes.start(
         "kube-apiserver", command, ready=lambda: answers(f"{made.url}/readyz", made.ca)
+    )
+
+
+def _established(made: ControlPlane) -> bool:
+    """Whether all CRDs are served; `kubectl wait` fails on one that has no conditions yet."""
+    crds = json.loads(made.kubectl("get", "crd", "--output=json"))["items"]
+    conditions = [crd["status"].get("conditions") or () for crd in crds]
+    return all(
+        any(one["type"] == "Established" and one["status"] == "True" for one in of_one)
+        for of_one in conditions
     )
 
 

@@ -72,8 +72,9 @@ def _wait(cluster: TestCluster, namespace: str, condition: str) -> None:
 
 def test_pytorchjob_runs_on_a_fake_node(test_cluster: TestCluster, namespace: str) -> None:
     test_cluster.kubectl("apply", "-f", "-", stdin=_pytorchjob(namespace))
-    for condition in ("Created", "Running", "Succeeded"):
-        _wait(test_cluster, namespace, f"condition={condition}")
+    _wait(test_cluster, namespace, "condition=Succeeded")
+    conditions = _get(test_cluster, namespace, "pytorchjob", "x")["status"]["conditions"]
+    assert [one["type"] for one in conditions] == ["Created", "Running", "Succeeded"]
     pod = _get(test_cluster, namespace, "pod", "x-master-0")
     assert pod["spec"]["nodeName"].startswith("gpu-80-")
     assert pod["status"]["phase"] == "Succeeded"
@@ -192,10 +193,11 @@ def test_requests_of_a_service_account_are_audited(
 
 def test_api_server_comes_back_after_a_kill(test_cluster: TestCluster, namespace: str) -> None:
     manifest = _pytorchjob(namespace, _labels("bounce"))
-    test_cluster.kwok.behave("bounce", "train", Behaviour(run_for="4s"))
+    test_cluster.kwok.behave("bounce", "train", Behaviour(run_for="100h"))
     test_cluster.kubectl("apply", "-f", "-", stdin=manifest)
     _wait(test_cluster, namespace, "condition=Running")
     test_cluster.bounce("kube-apiserver")
+    test_cluster.kwok.change("x-master-0", namespace, Behaviour(run_for="100ms"))
     _wait(test_cluster, namespace, "condition=Succeeded")
 
 

@@ -14,6 +14,12 @@ from cluster.control_plane import LOOPBACK, ControlPlane
 from cluster.kwok import Kwok, a100, cpu_node
 from cluster.processes import Processes
 
+PROGRAMS_USED: Final = (
+    *("etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler"),
+    *("training-operator.v1", "kwok"),
+)
+"""What has to be built for it."""
+
 _CRDS: Final = Path(__file__).parents[2] / "crds"
 
 
