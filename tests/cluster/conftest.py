@@ -58,7 +58,7 @@ def operator(test_cluster: TestCluster, request: pytest.FixtureRequest) -> Itera
     """The operator, looking at all namespaces, as its service account and nothing more."""
     token = install(test_cluster.api)
     kubeconfig = test_cluster.api.kubeconfig_for(token)
-    environment = {"QINSTRUCT_PROGRESS_SECONDS": "1"}
+    environment = {"QINSTRUCT_PROGRESS_SECONDS": "1", "QINSTRUCT_WAITING_SECONDS": "4"}
     folder = test_cluster.folder / f"operator-{request.module.__name__}"
     with operator_process(folder, kubeconfig, environment=environment) as process:
         yield process

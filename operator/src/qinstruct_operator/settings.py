@@ -23,6 +23,8 @@ class Settings:
         cache_size: request of the namespace's shared cache claim (`core.disk` has the sum).
         cache_storage_class: storage class of that claim; None: the cluster's default.
         progress_seconds: how often the operator reads the log of a container at work.
+        waiting_seconds: how often it looks, at first, at a run that waits; later a quarter
+            as often. What it watches (runs, jobs, pods) wakes it up at once.
         workers: runs that the operator looks at side by side.
     """
 
@@ -35,6 +37,7 @@ class Settings:
     cache_size: str = "400Gi"
     cache_storage_class: str | None = None
     progress_seconds: float = 10.0
+    waiting_seconds: float = 15.0
     workers: int = 16
 
     @classmethod

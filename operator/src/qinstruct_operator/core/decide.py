@@ -23,9 +23,8 @@ from qinstruct_operator.core.plan import Plan
 from qinstruct_operator.core.status import present_attempt
 from qinstruct_operator.settings import Settings
 
-_SOON_SECONDS = 15.0
-_LATER_SECONDS = 60.0
 _FRESH_SECONDS = 180.0  # how long after a change a run that waits is looked at more often
+_LATER = 4  # times as long between two looks afterwards
 
 
 def due(plan: Plan, previous: Status, seen: Observed) -> tuple[Manifest, ...]:
@@ -67,7 +66,7 @@ def requeue_after(
         default=now,
     )
     waited = (now - changed).total_seconds()
-    return _SOON_SECONDS if waited < _FRESH_SECONDS else _LATER_SECONDS
+    return settings.waiting_seconds * (1 if waited < _FRESH_SECONDS else _LATER)
 
 
 def _has_started(workload: Workload) -> bool:
