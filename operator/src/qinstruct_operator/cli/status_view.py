@@ -10,11 +10,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qinstruct_operator.api.status import FailureStatus, PrepStatus, Status
+from qinstruct_operator.api.status import Condition, FailureStatus, PrepStatus, Status
 from qinstruct_operator.cli.runs import SeenRun, moment, text_at
 from qinstruct_operator.cli.tables import table, titled
 from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.cli.wording import amount_text
+from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
+from qinstruct_operator.core.conditions import is_finished
 from qinstruct_operator.core.progress import eta_text
 
 UNSEEN = "not seen yet"
@@ -26,7 +28,8 @@ _BAR_WIDTH = 40
 _COLUMNS = ("name", "size", "strategy", "phase", "progress", "ETA", "attempt", "queue", "age")
 _CONDITION_COLUMNS = ("type", "status", "reason", "message", "age")
 _EVENT_COLUMNS = ("age", "type", "reason", "message")
-_STYLES = {"True": "green", "False": "yellow", "Unknown": "yellow"}
+_BAD = {(CONDITION_FAILED, "True"), (CONDITION_ACCEPTED, "False")}
+_STYLES = {"True": "green", "False": "dim", "Unknown": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def run_detail(detail: Detail, now: datetime, *, bar: bool) -> Group:
         Text(f"{run.name} in namespace {run.namespace}: {kind or 'unknown recipe'}", style="bold"),
         titled("State", table((), _state(run, now))),
     ]
-    if bar and (drawn := _bar(status)):
+    if bar and not is_finished(status) and (drawn := _bar(status)):
         parts.append(drawn)
     if rows := [*_progress(status, now), *_storage(detail)]:
         parts.append(titled("Progress and storage", table((), rows)))
@@ -187,11 +190,16 @@ def _conditions(status: Status, now: datetime) -> Iterator[tuple[str | Text, ...
     for each in status.conditions:
         yield (
             harmless(each.type),
-            Text(each.status, style=_STYLES[each.status]),
+            Text(each.status, style=_style(each)),
             harmless(each.reason),
             _lines(each.message),
             age(moment(each.last_transition_time), now),
         )
+
+
+def _style(condition: Condition) -> str:
+    is_bad = (condition.type, condition.status) in _BAD
+    return "red" if is_bad else _STYLES[condition.status]
 
 
 def _failure(failure: FailureStatus) -> Group:
