@@ -89,7 +89,7 @@ class Kwok:
             component: `prep` or `train`.
             behaviour: None: the usual one.
             namespace: of the run; None: of all runs of that name.
-            attempt: this attempt alone; then each attempt needs its own call.
+            attempt: this attempt alone; it goes before what was said without one.
             logs: lines that `kubectl logs` shows.
         """
         told = behaviour or Behaviour()
@@ -239,7 +239,9 @@ def _told_stage(
         "spec": {
             "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
             "selector": {"matchLabels": labels, "matchExpressions": expressions},
-            "weight": 1,  # goes before every stage that has none
+            # Kwok draws among stages that match, by weight; without one they are not drawn at all.
+            # So the most specific one is, except once in a million times.
+            "weight": 10 ** (6 * (len(labels) + len(expressions) - 4)),
             "steps": [{"patch": {"root": "metadata", "template": template}}],
         },
     }
