@@ -4,7 +4,6 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +14,9 @@ from cluster.processes import free_port  # noqa: E402
 from cluster.testcluster import TestCluster  # noqa: E402
 from qinstruct_operator.cluster import kube  # noqa: E402
 from qinstruct_operator.cluster.connect import connect  # noqa: E402
-from qinstruct_operator.cluster.kinds import CONFIG_MAP, KINDS, POD, TRAINING, Kind  # noqa: E402
+from qinstruct_operator.cluster.kinds import CONFIG_MAP, KINDS, POD, Kind  # noqa: E402
 from qinstruct_operator.cluster.kube import KubeCluster  # noqa: E402
-from qinstruct_operator.constants import GROUP, LABEL_COMPONENT, LABEL_RUN  # noqa: E402
+from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN  # noqa: E402
 from qinstruct_operator.errors import ClusterError, Forbidden, Refused  # noqa: E402
 from support.port_contract import (  # noqa: E402
     BEHAVIOURS,
@@ -30,21 +29,12 @@ from support.port_contract import (  # noqa: E402
 
 pytestmark = pytest.mark.cluster
 
-_CRD = Path(__file__).parents[2] / "crds" / "qinstruct.dev_qinstructtrainings.yaml"
-
 
 Run = Callable[[Behaviour], None]
 
 
-@pytest.fixture(scope="module")
-def crd(test_cluster: TestCluster) -> None:
-    """Our kind is installed."""
-    test_cluster.api.apply(files=(_CRD,))
-    test_cluster.kubectl("wait", "--for=condition=Established", f"crd/{TRAINING.plural}.{GROUP}")
-
-
 @pytest.fixture
-def run(test_cluster: TestCluster, namespace: str, crd: None) -> Run:
+def run(test_cluster: TestCluster, namespace: str) -> Run:
     """Try a behaviour on the real server, as a user who may do everything."""
     kubeconfig = str(test_cluster.api.admin_kubeconfig)
 
