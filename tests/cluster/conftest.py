@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 
 import pytest
@@ -23,6 +23,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 program(name)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the folder of the cluster's logs where a failure is told."""
+    report = yield
+    cluster = item.funcargs.get("test_cluster")
+    if report.failed and isinstance(cluster, TestCluster):
+        report.sections.append(("test cluster", f"logs: {cluster.folder}"))
+    return report
+
+
 def _skipped() -> bool:
     return os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1"
 
@@ -38,10 +50,7 @@ def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
         said = f"{error}\nQINSTRUCT_SKIP_CLUSTER=1 leaves out what needs a real cluster."
         pytest.fail(said, pytrace=False)
     yield cluster
-    failed = request.session.testsfailed > 0
-    cluster.stop(keep_logs=failed)
-    if failed:
-        print(f"\nlogs of the test cluster: {cluster.folder}")  # noqa: T201 - for who reads it
+    cluster.stop(keep_logs=request.session.testsfailed > 0)
 
 
 @pytest.fixture
