@@ -198,5 +198,7 @@ def _set_proxy(configuration: Configuration, env: Mapping[str, str]) -> None:
             " name an http:// one, or add the server to NO_PROXY"
         )
     if url.username:
-        login = aiohttp.BasicAuth(unquote(url.username), unquote(url.password or ""))
-        configuration.proxy_headers = {"Proxy-Authorization": login.encode()}
+        login = aiohttp.encode_basic_auth(unquote(url.username), unquote(url.password or ""))
+        configuration.proxy_headers = {"Proxy-Authorization": login}
+        # Errors quote the URL.
+        configuration.proxy = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
