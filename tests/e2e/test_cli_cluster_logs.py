@@ -220,6 +220,45 @@ def test_follow_of_one_part_ends_with_it(
     assert "x-2-master-0" not in [call.name for call in history.calls if call.method != "create"]
 
 
+def test_follow_goes_on_where_a_log_is_lost(
+    qinstruct: CommandLine,
+    cluster: FakeCluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A prep that never started, a node that is gone, and an attempt of the same second."""
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    add_pod(cluster, "x-prep-b", "prep", waiting)
+    cluster.edit(POD, TEAM, "x-prep-b", lambda pod: pod["status"].update(phase="Failed"))
+
+    def story() -> Any:
+        yield
+        add_pod(cluster, "x-1-master-0", "train", ENDED, attempt=1)
+        cluster.fail(
+            ClusterError("dial tcp: no route to the node", status=502), "follow_log", times=5
+        )
+        add_pod(cluster, "x-2-master-0", "train", {}, attempt=2)
+        for _ in range(7):
+            yield
+        cluster.set_status(POD, TEAM, "x-2-master-0", pod_status("train", ENDED))
+        print_lines(cluster, "x-2-master-0", "train", "train again")
+        end_log(cluster, "x-2-master-0", "train")
+        yield
+        cluster.set_status(TRAINING, TEAM, "x", COMPLETE)
+        yield
+
+    steps = story()
+    between_looks(monkeypatch, lambda: next(steps))
+    assert qinstruct("logs", "x", "-f") == EXIT_OK
+    assert capsys.readouterr().out.splitlines() == [
+        "preparation (pod x-prep-b) has not started: ImagePullBackOff: no such image",
+        "dial tcp: no route to the node; reading on",
+        "the rest of the log of pod x-1-master-0 is lost",
+        "training (pod x-2-master-0) has not started",
+        "train again",
+    ]
+
+
 def test_follow_gives_up_on_a_log_that_never_comes(
     qinstruct: CommandLine,
     cluster: FakeCluster,

@@ -16,7 +16,7 @@ from qinstruct_operator.cluster.kinds import POD
 from qinstruct_operator.cluster.port import Cluster
 from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core.conditions import is_finished
-from qinstruct_operator.errors import ClusterError, NotFound
+from qinstruct_operator.errors import ClusterError, NotFound, Refused
 from qinstruct_trainer.errors import UnavailableError
 from qinstruct_trainer.events import Complete, Event, Failed, StoppedEvent, parse_line
 
@@ -168,7 +168,7 @@ class RunLogs:
                 await self._follow_pod(pod)
                 if self._choice.is_narrow:
                     return
-                done |= {each.name for each in left if each.created <= pod.created}
+                done |= {each.name for each in left[: left.index(pod) + 1]}
             else:
                 self._say_waiting(pod)
             await asyncio.sleep(POLL_SECONDS)
@@ -187,6 +187,9 @@ class RunLogs:
 
     async def _follow_pod(self, pod: WorkPod) -> None:
         """Every line once, over lost connections too: the server only tells from the start."""
+        if not pod.has_started:
+            self._say_waiting(pod)  # and it never will start
+            return
         printed = lost = 0
         while lost < _LOST:
             before = printed
@@ -195,10 +198,12 @@ class RunLogs:
                 return
             lost = lost + 1 if printed == before else 0
             await asyncio.sleep(POLL_SECONDS)
-        raise UnavailableError(
-            f"the log of pod {pod.name} breaks off again and again; "
-            "run the command again to read it from its beginning"
-        )
+        if not await self._is_over(pod):
+            raise UnavailableError(
+                f"the log of pod {pod.name} breaks off again and again; "
+                "run the command again to read it from its beginning"
+            )
+        self._note(f"the rest of the log of pod {pod.name} is lost")  # as with its node
 
     async def _read_on(self, pod: WorkPod, printed: int) -> tuple[int, bool]:
         """Print what comes after so many lines; how many there are now, and whether that is all."""
@@ -211,7 +216,8 @@ class RunLogs:
                 if seen > printed:
                     self._printer.line(line)
             return max(seen, printed), await self._is_over(pod)
-        except NotFound:
+        except (NotFound, Refused) as error:  # pod or container are gone, and the log with them
+            self._note(refusal(error))
             return printed, True
         except ClusterError as error:
             self._bear(error)

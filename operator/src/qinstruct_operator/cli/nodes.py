@@ -25,14 +25,17 @@ def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
     """
     if context is None and not has_kubeconfig():
         return
-    try:
-        nodes = asyncio.run(_nodes(context))
-    except (RunError, TimeoutError) as error:
-        reason = str(error) or f"the cluster did not answer within {_SECONDS:g} s"
-        note = f"note: the cluster's nodes are not compared: {reason} (--offline leaves this out)"
-        console.print(Text(f"\n{note}"), soft_wrap=True)
-    else:
-        show_nodes(console, plan, nodes)
+    with asyncio.Runner() as runner:  # at its end it waits for a name server that is silent
+        try:
+            nodes = runner.run(_nodes(context))
+        except (RunError, TimeoutError) as error:
+            reason = str(error) or f"the cluster did not answer within {_SECONDS:g} s"
+            note = (
+                f"note: the cluster's nodes are not compared: {reason} (--offline leaves this out)"
+            )
+            console.print(Text(f"\n{note}"), soft_wrap=True)
+        else:
+            show_nodes(console, plan, nodes)
 
 
 async def _nodes(context: str | None) -> tuple[Resource, ...]:
