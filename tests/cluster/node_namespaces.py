@@ -62,10 +62,17 @@ class Namespaces:
 
     def run(self, *words: str | Path) -> str:
         """Run a command inside; what it prints."""
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60)
+        done = self._try(*words)
         if done.returncode != 0:
             raise RuntimeError(f"{words[0]} failed in the node: {done.stderr.strip()}")
         return done.stdout
+
+    def succeeds(self, *words: str | Path) -> bool:
+        """Whether a command, run inside, ends with code 0."""
+        return self._try(*words).returncode == 0
+
+    def _try(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60)
 
     def end(self) -> None:
         """Kill everything inside, wait until it is gone, and remove what nobody else does."""

@@ -38,7 +38,7 @@ def start(api: ControlPlane, image: str) -> Path:
         "--configmap-name=local-path-config",
         "--service-account-name=default",
     )
-    api.processes.start(_NAME, command, environment={})
+    api.processes.start(_NAME, command)
     return volumes
 
 
