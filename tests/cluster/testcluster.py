@@ -64,10 +64,9 @@ class TestCluster:
         return cls(api, nodes, processes)
 
     def stop(self, *, keep_logs: bool = False) -> None:
-        """End every program and remove what they wrote."""
+        """End every program and remove what they wrote, or of that etcd's files alone."""
         self.processes.close()
-        if not keep_logs:
-            shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder / "etcd" if keep_logs else self.folder)
 
     @property
     def folder(self) -> Path:
