@@ -81,18 +81,14 @@ _BY_EXIT_CODE: Final = MappingProxyType(
 )
 """By exit code, for a container that left no last word."""
 
+_AGAIN = "create the run again: it goes on from what it has saved"
 _WAYS_OUT: Final = MappingProxyType(
     {
         OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
         "(memory is requested in proportion to gpu.perNode), and create the run again",
-        DEADLINE_EXCEEDED: "raise spec.scheduling.activeDeadlineSeconds and create the run "
-        "again: it goes on from what it has saved",
-        **dict.fromkeys(
-            (POD_LOST, DISRUPTED, TERMINATED, Stopped.reason),
-            "create the run again: it goes on from what it has saved",
-        ),
-        EVICTED: "free what the message names, and create the run again: it goes on from its "
-        "last checkpoint",
+        DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {_AGAIN}",
+        EVICTED: f"free what the message names, and {_AGAIN}",
+        **dict.fromkeys((POD_LOST, DISRUPTED, TERMINATED, Stopped.reason), _AGAIN),
     }
 )
 _OTHER_WAY_OUT: Final = "the log says more: `qinstruct logs`"
@@ -139,7 +135,7 @@ def _from_cluster(
     workload: Workload, pod: Pod | None, container: Container | None
 ) -> tuple[str, str]:
     if pod is None:
-        told = workload.message or "no reason is given"
+        told = workload.message.rstrip(".") or "no reason is given"
         return POD_LOST, _with_way_out(POD_LOST, f"the pod of {workload.name} is gone: {told}")
     code = container.exit_code if container else None
     ended = f"{pod.name} ended" + (f" with exit code {code}" if code is not None else "")

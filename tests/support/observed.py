@@ -1,0 +1,276 @@
+"""Raw objects of a cluster as a run's children look, and what the pure core makes of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from qinstruct_operator.api import parse
+from qinstruct_operator.api.status import Status
+from qinstruct_operator.constants import (
+    API_VERSION,
+    FIELD_MANAGER,
+    KIND,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+)
+from qinstruct_operator.core.observe import Observed, Run, Snapshot, observe
+from qinstruct_operator.core.plan import Plan, make_plan
+from qinstruct_operator.core.status import judge
+from qinstruct_operator.errors import Violation
+from qinstruct_operator.settings import Settings
+from qinstruct_trainer.events import (
+    Checkpoint,
+    Complete,
+    Event,
+    Exported,
+    Failed,
+    PrepProgress,
+    PrepWaiting,
+    Stage,
+    Start,
+    Step,
+    StoppedEvent,
+)
+from support.operator_documents import UID, document
+
+NAMESPACE = "team"
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+CREATED = "2026-03-01T11:00:00Z"
+OTHER_UID = "99999999-8a54-4f0e-9a53-0c8f5b1d7e11"
+RUN = Run(NAMESPACE, "x", UID, generation=1, resource_version="7")
+
+Raw = dict[str, Any]
+
+
+def training(name: str = "x", size: str = "7B", **spec: Any) -> Raw:
+    """A run as the API server stores it."""
+    raw = document(name, size, **spec)
+    raw["metadata"] |= {
+        "namespace": NAMESPACE,
+        "uid": UID,
+        "generation": 1,
+        "resourceVersion": "7",
+        "creationTimestamp": CREATED,
+    }
+    return raw
+
+
+def plan(**spec: Any) -> Plan:
+    """The plan of such a run."""
+    return make_plan(parse(training(**spec)), Settings())
+
+
+def child(
+    kind: str, name: str, *conditions: Raw, owner: str | None = UID, ours: bool = True
+) -> Raw:
+    """A child, by default of the run and made by us."""
+    owners = [{"apiVersion": API_VERSION, "kind": KIND, "name": "x", "uid": owner}]
+    return {
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "uid": f"uid-{name}",
+            "creationTimestamp": CREATED,
+            "labels": {LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_RUN: "x"} if ours else {},
+            **({"ownerReferences": [owners[0] | {"controller": True}]} if owner else {}),
+        },
+        "status": {"conditions": list(conditions)},
+    }
+
+
+def prep_job(*conditions: Raw, **options: Any) -> Raw:
+    """The prep Job."""
+    return child("Job", "x-prep", *conditions, **options)
+
+
+def pytorchjob(*conditions: Raw, **options: Any) -> Raw:
+    """The PyTorchJob of the first attempt."""
+    return child("PyTorchJob", "x-1", *conditions, **options)
+
+
+def config_map(**options: Any) -> Raw:
+    """The ConfigMap."""
+    return child("ConfigMap", "x-config", **options)
+
+
+def claim(name: str = "x-output", phase: str = "Bound", owner: str | None = None) -> Raw:
+    """A volume claim."""
+    raw = child("PersistentVolumeClaim", name, owner=owner)
+    return raw | {"status": {"phase": phase}}
+
+
+def condition(type_: str, reason: str = "", message: str = "", status: str = "True") -> Raw:
+    """A condition as the API server stores it."""
+    return {"type": type_, "status": status, "reason": reason, "message": message}
+
+
+COMPLETE = condition("Complete", "CompletionsReached")
+SUCCEEDED = condition(
+    "Succeeded", "PyTorchJobSucceeded", "PyTorchJob x-1 is successfully completed."
+)
+JOB_FAILED = condition(
+    "Failed", "PyTorchJobFailed", "PyTorchJob x-1 is failed because 1 replica failed."
+)
+SUSPENDED = condition("Suspended", "PyTorchJobSuspended", "PyTorchJob x-1 is suspended.")
+
+
+def pod(
+    workload: Raw,
+    state: Raw | None = None,
+    *conditions: Raw,
+    name: str | None = None,
+    node: str | None = "gpu-1",
+    created: str = CREATED,
+    **status: Any,
+) -> Raw:
+    """A pod of a workload; without a state its container has not been heard of."""
+    owner = {"uid": workload["metadata"]["uid"], "controller": True}
+    name = name or f"{workload['metadata']['name']}-master-0"
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "creationTimestamp": created,
+            "ownerReferences": [owner],
+        },
+        "spec": {"nodeName": node} if node else {},
+        "status": {
+            "phase": "Pending",
+            "conditions": list(conditions),
+            **({"containerStatuses": [{"state": state}]} if state else {}),
+            **status,
+        },
+    }
+
+
+def waiting(reason: str = "ContainerCreating", message: str | None = None) -> Raw:
+    """State of a container that waits."""
+    return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+
+
+def running(minutes: int = 30) -> Raw:
+    """State of a container that has run for so long at `NOW`."""
+    return {"running": {"startedAt": _ago(minutes)}}
+
+
+def ended(exit_code: int = 0, reason: str | None = None, message: str = "") -> Raw:
+    """State of a container that ran from 30 minutes to one minute before `NOW`."""
+    return {
+        "terminated": {
+            "exitCode": exit_code,
+            "reason": reason or ("Error" if exit_code else "Completed"),
+            "message": message,
+            "startedAt": _ago(30),
+            "finishedAt": _ago(1),
+        }
+    }
+
+
+def warning(about: Raw, reason: str, message: str, last: str = "2026-03-01T11:30:00Z") -> Raw:
+    """A Warning event about an object."""
+    return {
+        "metadata": {"name": f"{reason}.{last}", "creationTimestamp": CREATED},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "involvedObject": {"uid": about["metadata"]["uid"]},
+        "lastTimestamp": last,
+    }
+
+
+def lines(*events: Event) -> tuple[str, ...]:
+    """A log as the trainer writes it: one event each ten seconds up to `NOW`."""
+    first = NOW.timestamp() - 10 * (len(events) - 1)
+    timed = (each.model_copy(update={"time": first + 10 * n}) for n, each in enumerate(events))
+    return tuple(each.model_dump_json(exclude_none=True) for each in timed)
+
+
+def prep_event(done: int, total: int | None = 100, stage: Stage = "fetch") -> PrepProgress:
+    return PrepProgress(stage=stage, item="labels", done=done, total=total, unit="files")
+
+
+def waiting_event(owner: str = "run-a") -> PrepWaiting:
+    return PrepWaiting(stage="model", item="llava", owner=owner)
+
+
+def start_event(step: int = 0, steps: int = 200) -> Start:
+    return Start(
+        step=step,
+        steps=steps,
+        world_size=8,
+        num_records=1,
+        parameters=1,
+        trainable=1,
+        device="cuda",
+    )
+
+
+def step_event(step: int, steps: int = 200, **values: Any) -> Step:
+    usual: dict[str, Any] = {
+        "loss": 1.23456,
+        "learning_rate": 2e-5,
+        "gradient_norm": 1.0,
+        "tokens": 1000,
+        "seconds": 10.0,
+        "samples_per_second": 12.84,
+        "tokens_per_second": 9876.54,
+        "eta_seconds": 10.0 * (steps - step),
+        "memory_bytes": 1,
+    }
+    return Step(step=step, steps=steps, **(usual | values))
+
+
+def saved_event(step: int) -> Checkpoint:
+    return Checkpoint(step=step, path="/output/checkpoints/1", num_bytes=1, seconds=1.0)
+
+
+def exported_event() -> Exported:
+    return Exported(path="/output/model", num_bytes=1)
+
+
+def complete_event() -> Complete:
+    return Complete(model="/output/model")
+
+
+def failed_event(reason: str, message: str, exit_code: int) -> Failed:
+    return Failed(reason=reason, message=message, exit_code=exit_code)
+
+
+def stopped_event(step: int, steps: int = 200) -> StoppedEvent:
+    return StoppedEvent(step=step, steps=steps)
+
+
+def seen(snapshot: Snapshot) -> Observed:
+    return observe(RUN, snapshot)
+
+
+def status_of(
+    snapshot: Snapshot,
+    previous: Status | None = None,
+    *,
+    made: Plan | None = None,
+    violations: Sequence[Violation] = (),
+    now: datetime = NOW,
+    refused: str = "",
+) -> Status:
+    """The status of the run with these children; without violations with its plan."""
+    observed = replace(seen(snapshot), refused=refused)
+    chosen = None if violations else (made or plan())
+    return judge(RUN, previous or Status(), chosen, tuple(violations), observed, now)
+
+
+def told(status: Status) -> dict[str, tuple[str, str]]:
+    """Each condition's status and reason."""
+    return {each.type: (each.status, each.reason) for each in status.conditions}
+
+
+def message(status: Status, type_: str) -> str:
+    """A condition's message."""
+    return next(each.message for each in status.conditions if each.type == type_)
+
+
+def _ago(minutes: int) -> str:
+    return (NOW - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
