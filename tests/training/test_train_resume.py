@@ -132,6 +132,24 @@ def test_a_checkpoint_of_another_batch_is_refused(uninterrupted: RunConfig, tmp_
     assert "was written with global_batch_size 8, but the run now has 16" in ended.stderr
 
 
+def test_a_finished_model_of_another_run_is_neither_taken_nor_touched(
+    uninterrupted: RunConfig, tmp_path: Path
+) -> None:
+    """As on a retained output claim, when a run of the same name is created with other values."""
+    output = tmp_path / "copy"
+    shutil.copytree(uninterrupted.output, output, ignore=shutil.ignore_patterns("lease.*"))
+    config = uninterrupted.model_copy(update={"output": output, "learning_rate": 0.5})
+    ended = train(config)
+    assert ended.code == 78
+    assert f"written with learning_rate {uninterrupted.learning_rate}, but the run now has 0.5" in ended.stderr
+    assert weights(config) == weights(uninterrupted)
+
+    (output / "identity.json").unlink()
+    ended = train(config)
+    assert ended.code == 65
+    assert "does not say which run made it" in ended.stderr
+
+
 def _stopped_at(ended: Ended) -> int:
     assert ended.code == EXIT_STOPPED, ended.stderr
     last = ended.events[-1]

@@ -35,7 +35,7 @@ class PrepProgress(_Event):
     stage: Stage
     item: str = Field(description="Source or model the stage works on.")
     done: int
-    total: int | None
+    total: int | None = None
     unit: Literal["bytes", "files", "records"]
     cached: bool = Field(default=False, description="The finished unit was already there.")
 

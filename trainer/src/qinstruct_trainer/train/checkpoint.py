@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import distributed
 
-from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.config import Prepared, RunConfig
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.errors import ConfigError, StorageError
 from qinstruct_trainer.events import Checkpoint, emit
@@ -32,10 +32,14 @@ _PARTIAL = ".partial-"
 
 
 class Identity(BaseModel):
-    """What must be equal for a checkpoint to be gone on from: all that the result depends on."""
+    """What must be equal for a run to go on from a checkpoint, or to own a finished model.
+
+    It is all that the result depends on.
+    """
 
     model_config = ConfigDict(frozen=True)
 
+    model: str  # folder name of the starting checkpoint: a unit's holds a digest of its content
     data: str  # sha256 over the lengths of the index's records
     world_size: int
     global_batch_size: int
@@ -51,11 +55,26 @@ class Identity(BaseModel):
     seed: int
 
     @classmethod
-    def of(cls, config: RunConfig, index: Index) -> Self:
+    def of(cls, config: RunConfig, prepared: Prepared, index: Index) -> Self:
         """The identity of a run."""
-        shared = {name: getattr(config, name) for name in cls.model_fields if name != "data"}
+        given = {"model", "data"}
+        shared = {name: getattr(config, name) for name in cls.model_fields if name not in given}
         data = hashlib.sha256(index.lengths.tobytes() + index.modality_lengths.tobytes())
-        return cls(data=data.hexdigest(), **shared)
+        return cls(model=prepared.model.name, data=data.hexdigest(), **shared)
+
+    def check(self, found: "Identity", where: Path) -> None:
+        """Refuse what another run has left.
+
+        Raises:
+            ConfigError: naming the first value that differs.
+        """
+        for name in Identity.model_fields:
+            was, now = getattr(found, name), getattr(self, name)
+            if was != now:
+                raise ConfigError(
+                    f"{where} was written with {name} {was}, but the run now has {now}; "
+                    "set it back to go on, or give the run another name to start anew"
+                )
 
 
 class Manifest(BaseModel):
@@ -149,7 +168,7 @@ class Checkpoints:
             folder = self._folder / name
             manifest = self._verified(folder)
             if manifest is not None:
-                _check_identity(folder, manifest.identity, self._identity)
+                self._identity.check(manifest.identity, folder)
                 engine.load(folder)
                 restore_rng(torch.load(folder / _rng_file(self._ranks.rank), weights_only=True))
                 return manifest.step
@@ -216,16 +235,6 @@ class Checkpoints:
             f"the checkpoint {folder} {fault} and was moved to {target}; "
             "the run goes on from the newest intact one\n"
         )
-
-
-def _check_identity(folder: Path, found: Identity, wanted: Identity) -> None:
-    for name in Identity.model_fields:
-        was, now = getattr(found, name), getattr(wanted, name)
-        if was != now:
-            raise ConfigError(
-                f"{folder} was written with {name} {was}, but the run now has {now}; "
-                "set it back to go on, or give the run another name to start anew"
-            )
 
 
 def _rng_file(rank: int) -> str:

@@ -4,26 +4,57 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from qinstruct_trainer.config import Prepared, RunConfig
 from qinstruct_trainer.data import Example, Index, collate
+from qinstruct_trainer.errors import DataError
 from qinstruct_trainer.events import Exported, emit
-from qinstruct_trainer.files import sync_path
+from qinstruct_trainer.files import sync_path, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
+from qinstruct_trainer.train.checkpoint import Identity
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
 from qinstruct_trainer.train.ranks import Ranks
 
 _MODEL = "model"
 _PARTIAL = "model.partial"
+_IDENTITY = "identity.json"
 _SEARCHED = 1000  # records looked at for one with an image
 
 
-def has_export(output: Path) -> bool:
-    """Whether the finished model is there; it gets its name only when it is complete."""
-    return (output / _MODEL).is_dir()
+def has_export(output: Path, identity: Identity) -> bool:
+    """Whether this run's finished model is there; it gets its name only when it is complete.
+
+    Raises:
+        ConfigError: there is one, of another run: nothing is overwritten.
+        DataError: there is one, and nothing says whose.
+    """
+    model, owner = export_folder(output), output / _IDENTITY
+    if not model.is_dir():
+        return False
+    try:
+        found = Identity.model_validate_json(owner.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(
+            f"{model} is there, but {owner} does not say which run made it; move it away, or give "
+            "the run another output claim"
+        ) from error
+    identity.check(found, model)
+    return True
+
+
+def say_whose_export(output: Path, identity: Identity) -> None:
+    """Leave the run's identity where `has_export` looks for it; before the model is there.
+
+    Raises:
+        StorageError: the output folder cannot be written.
+    """
+    path = output / _IDENTITY
+    with storage_errors(str(path)):
+        write_durably(path, identity.model_dump_json(indent=1) + "\n")
 
 
 def export_folder(output: Path) -> Path:

@@ -14,7 +14,12 @@ from qinstruct_trainer.events import Start, emit
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.export import export, has_export, rehearse_export
+from qinstruct_trainer.train.export import (
+    export,
+    has_export,
+    rehearse_export,
+    say_whose_export,
+)
 from qinstruct_trainer.train.finish import finish
 from qinstruct_trainer.train.loader import MicroBatches
 from qinstruct_trainer.train.loop import Loop
@@ -41,9 +46,11 @@ def train(config: RunConfig) -> None:
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
     prepared = Prepared.read(config.prepared)
+    index = Index.open(prepared.index)
+    identity = Identity.of(config, prepared, index)
     with _lease(config, ranks) as lease:
-        if not has_export(config.output):
-            _train_and_export(config, prepared, ranks, lease)
+        if not has_export(config.output, identity):
+            _train_and_export(config, prepared, index, identity, ranks, lease)
         if ranks.is_main:
             finish(config, prepared, ranks.device)
 
@@ -63,20 +70,22 @@ def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
 
 
 def _train_and_export(
-    config: RunConfig, prepared: Prepared, ranks: Ranks, lease: Lease | None
+    config: RunConfig,
+    prepared: Prepared,
+    index: Index,
+    identity: Identity,
+    ranks: Ranks,
+    lease: Lease | None,
 ) -> None:
     seed_generators(config.seed)
     model_config = LlavaConfig.from_pretrained(prepared.model)
     text: Any = model_config.text_config
     vision: Any = model_config.vision_config
-    index = Index.open(prepared.index)
     order = SampleOrder.of(config, index.modality_lengths)
     dataset = MicroBatches(index, order, ranks.rank, vision.image_size)
     with process_group(ranks):
         engine = Engine(config, prepared.model, text.hidden_size, ranks)
-        checkpoints = Checkpoints(
-            config.output, Identity.of(config, index), config.checkpoint.keep, ranks, lease
-        )
+        checkpoints = Checkpoints(config.output, identity, config.checkpoint.keep, ranks, lease)
         done = checkpoints.resume(engine)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
@@ -97,4 +106,6 @@ def _train_and_export(
                 )
             )
         Loop(config, model_config, ranks, engine, dataset, checkpoints).run(done)
+        if ranks.is_main:
+            say_whose_export(config.output, identity)
         export(engine, config, prepared, index, ranks, lease)
