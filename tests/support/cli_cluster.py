@@ -18,6 +18,7 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
+from qinstruct_operator.errors import ClusterError
 from support.fake_cluster import FakeCluster
 from support.operator_documents import document
 
@@ -27,6 +28,8 @@ EVIL = "\x1b]0;owned\x07\x1b[31m[bold]red[/bold]\u202e"
 """A title, a colour, markup, and a sign that turns the text around."""
 TAMED = "[bold]red[/bold]?"
 """What may be left of it."""
+
+UNREACHABLE = ClusterError("no answer from https://cluster.example: refused")
 
 _CONTAINERS = {"prep": PREP_CONTAINER, "train": TRAINING_CONTAINER}
 

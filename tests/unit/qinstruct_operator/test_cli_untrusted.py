@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -98,6 +98,7 @@ def test_any_pods_can_be_chosen_from(raws: list[dict[str, Any]], attempt: int) -
 PODS_OF_13B = pods_of(plan(document(size="13B")))
 
 
+@example({"status": {"conditions": [{"type": []}]}})
 @given(NODES)
 def test_any_node_can_be_judged(raw: dict[str, Any]) -> None:
     fit = node_fit(PODS_OF_13B, read_node(raw))

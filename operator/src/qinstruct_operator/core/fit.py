@@ -106,7 +106,7 @@ def pod_reasons(pod: Manifest, node: Node) -> tuple[str, ...]:
 def read_node(raw: Mapping[str, Any]) -> Node:
     """A node from the API server's JSON. What cannot be read counts as not there."""
     metadata, spec, status = (_mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
-    conditions = {c.get("type"): c.get("status") for c in _mappings(status.get("conditions"))}
+    conditions = _mappings(status.get("conditions"))
     allocatable = {
         str(resource): amount
         for resource, text in _mapping(status.get("allocatable")).items()
@@ -121,7 +121,7 @@ def read_node(raw: Mapping[str, Any]) -> Node:
         ),
         allocatable=allocatable,
         cordoned=spec.get("unschedulable") is True,
-        ready=conditions.get("Ready") == "True",
+        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
     )
 
 
