@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-pytest.register_assert_rewrite("support.port_contract")
+pytest.register_assert_rewrite("support.port_contract", "support.port_objects", "support.port_site")
 
 from qinstruct_operator.cluster.kinds import Kind  # noqa: E402 - after the line above
 from support.fake_cluster import FakeCluster  # noqa: E402
-from support.port_contract import BEHAVIOURS, Behaviour, Site  # noqa: E402
+from support.port_contract import BEHAVIOURS  # noqa: E402
+from support.port_site import Behaviour, Site  # noqa: E402
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda one: one.__name__)
