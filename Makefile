@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-fast generate verify bench run-tiny clean
+.PHONY: help setup check test cluster-programs test-fast generate verify bench run-tiny clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -34,8 +34,12 @@ check: setup ## Lint, types, import contracts, spelling
 # A file's tests stay on one worker, because they share what they trained.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-test: setup ## All tests, the two-process training ones and the tiny run included
-	$(PYTEST)
+# The programs are built beside the first tests; what needs them waits for them.
+test: setup ## All tests: two-process training, the tiny run and the test cluster included
+	PYTHONPATH=tests nice $(BIN)/python -m cluster.programs & $(PYTEST)
+
+cluster-programs: setup ## Build the test cluster's Go programs, once
+	PYTHONPATH=tests $(BIN)/python -m cluster.programs
 
 test-fast: setup ## The tests that need seconds, not minutes
 	$(PYTEST) -m "not slow and not cluster"

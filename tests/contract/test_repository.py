@@ -1,5 +1,6 @@
 """The repository keeps its own rules: sizes, names, drawings and links are what the docs say."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.readme import README, ROOT, shell_blocks
+
 PACKAGES = {
     "qinstruct_operator": ROOT / "operator/src/qinstruct_operator",
     "qinstruct_trainer": ROOT / "trainer/src/qinstruct_trainer",
 }
 MAX_LINES = 400
-README = (ROOT / "README.md").read_text("utf-8")
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -64,9 +65,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def readme_commands() -> list[str]:
-    """The `qinstruct` commands in the README's shell blocks, comments left out."""
-    blocks = re.findall(r"```shell\n(.*?)```", README, re.DOTALL)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    """The `qinstruct` commands of the README that need no cluster (tests/cluster has those)."""
+    lines = [line for block in shell_blocks() for line in block if "kubectl" not in " ".join(block)]
     return [line for line in lines if line.startswith(".venv/bin/qinstruct ")]
 
 
@@ -76,6 +76,7 @@ def test_readme_commands_run(command: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "qinstruct_operator", *arguments],
         cwd=ROOT,
+        env=os.environ | {"KUBECONFIG": "", "HOME": "/nonexistent"},
         capture_output=True,
         text=True,
         check=False,
