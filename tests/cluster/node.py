@@ -3,6 +3,7 @@
 Needs root and a few packages of Debian or Ubuntu; `why_not` says in a sentence what is missing.
 """
 
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ class RealCluster:
 
 
 def why_not() -> str | None:
-    """Why this machine cannot run a real node, in a sentence; None when it can."""
+    """Why this machine cannot, or shall not, run a real node, in a sentence; None when it can."""
+    if os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1":
+        return "QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out"
     missing = {name: package for name, package in _PACKAGES.items() if shutil.which(name) is None}
     if node_containerd.plugin_folder() is None:
         missing["the CNI plugin bridge"] = "containernetworking-plugins"

@@ -20,6 +20,7 @@ from cluster.processes import Processes, wait_until
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _CGROUP_PREFIX: Final = "qinstruct-node-"
+_CONTROLLERS: Final = ("cpu", "cpuset", "memory", "hugetlb", "pids")  # those that a kubelet needs
 _INIT: Final = "node"
 _READY: Final = "node-is-ready"
 # RFC 2544's range for measurements between two machines: nobody routes it. Each node takes four.
@@ -88,9 +89,10 @@ def why_not() -> str | None:
     """Why there can be no such namespaces here, in a sentence; None when there can."""
     if os.geteuid() != 0:
         return f"a real node needs root for its cgroups and mounts, and this is user {os.geteuid()}"
-    unwritable = [path for path in _hierarchies() if not os.access(path, os.W_OK)]
-    if unwritable or not _CGROUPS.is_dir():
-        return f"a real node needs cgroups of its own: {(*unwritable, _CGROUPS)[0]} is not writable"
+    hierarchies = list(_hierarchies()) or [_CGROUPS]
+    unwritable = [path for path in hierarchies if not os.access(path, os.W_OK)]
+    if unwritable:
+        return f"a real node needs cgroups of its own, and {unwritable[0]} cannot be written to"
     trial = [*_unshare(), "ip", "link", "add", "qi0", "type", "veth", "peer", "name", "qi1"]
     done = subprocess.run(trial, capture_output=True, text=True)
     if done.returncode != 0:
@@ -114,8 +116,7 @@ def start(processes: Processes) -> Namespaces:
     first = _ADDRESSES + pid * 4 % _NUM_ADDRESSES
     made = Namespaces(pid, str(first + 1), str(first + 2), f"{_CGROUP_PREFIX}{pid}")
     _connect(made)
-    for hierarchy in _hierarchies():
-        (hierarchy / made.cgroup).mkdir()
+    _make_cgroups(made.cgroup)
     return made
 
 
@@ -140,6 +141,15 @@ def _remove(cgroup: Path) -> None:
         return True
 
     wait_until(removed, f"the cgroup {cgroup} is empty", seconds=10)
+
+
+def _make_cgroups(name: str) -> None:
+    controllers = _CGROUPS / "cgroup.controllers"
+    if controllers.exists():  # version 2, where a child has what its parent has been told to give
+        given = [f"+{c}" for c in controllers.read_text("ascii").split() if c in _CONTROLLERS]
+        (_CGROUPS / "cgroup.subtree_control").write_text(" ".join(given), "ascii")
+    for hierarchy in _hierarchies():
+        (hierarchy / name).mkdir()
 
 
 def _connect(made: Namespaces) -> None:

@@ -1,0 +1,76 @@
+"""A real node comes up, and takes everything with it when it goes, however it goes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cluster import node, node_namespaces
+from cluster.processes import wait_until
+
+TESTS = Path(__file__).parents[1]
+WHY_NOT = node.why_not()
+
+pytestmark = pytest.mark.cluster
+
+
+def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QINSTRUCT_SKIP_CLUSTER", raising=False)
+    monkeypatch.setenv("PATH", "")
+    said = node.why_not()
+    assert said is not None
+    assert said.startswith("a real node needs containerd: `apt-get install containerd")
+    assert "runc" in said
+
+
+ONE_POD = """
+import time
+from cluster.node import RealCluster
+from cluster.node_containerd import SANDBOX_IMAGE
+
+cluster = RealCluster.start()
+pod = ("run", "one", f"--image={SANDBOX_IMAGE}", "--restart=Never", "--command", "--")
+cluster.kubectl(*pod, "sleep", "7777")
+cluster.kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=60s")
+print(cluster.namespaces.pid, cluster.folder, flush=True)
+time.sleep(600)
+"""
+
+
+def traces(pid: str, folder: str) -> set[str]:
+    """What there still is of a node."""
+    commands = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # ended since
+            commands.append(file.read_text("utf-8", errors="replace"))
+    cgroups = Path("/sys/fs/cgroup")
+    found = {
+        "namespaces": Path("/proc", pid).exists(),
+        "pod": "sleep\0007777\0" in commands,
+        "program": any(folder in command for command in commands),
+        "mount": folder in Path("/proc/self/mounts").read_text("utf-8"),
+        "interface": Path(f"/sys/class/net/qi{pid}").exists(),
+        "cgroup": any(any(cgroups.glob(f"{level}qinstruct-node-{pid}")) for level in ("", "*/")),
+    }
+    return {name for name, is_there in found.items() if is_there}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # where nothing is built yet, it builds the cluster's programs
+@pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+def test_a_killed_node_leaves_nothing_that_runs_or_is_mounted() -> None:
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    command = [sys.executable, "-c", ONE_POD]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout
+        pid, folder = harness.stdout.readline().split()
+        assert traces(pid, folder) == {"namespaces", "pod", "program", "interface", "cgroup"}
+        harness.kill()
+    wait_until(lambda: traces(pid, folder) == {"cgroup"}, "the rest of the node is gone", 10)
+    node_namespaces.remove_cgroups()  # as the next node does
+    assert not traces(pid, folder)
+    shutil.rmtree(folder)
