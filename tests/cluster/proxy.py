@@ -41,6 +41,7 @@ _REASONS: Final = MappingProxyType(
 _HOP_HEADERS: Final = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length", "date"}
 )
+_CLOSING: Final = 0.1  # seconds in which the event loop really closes what was told to close
 _MAX_BODY: Final = 16 * 2**20
 
 
@@ -265,6 +266,7 @@ class FaultProxy:
     async def _stop(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
+        await asyncio.sleep(_CLOSING)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         arrived, body = time.monotonic(), await request.read()

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import pytest
 
 from cluster.kwok import Behaviour
-from cluster.operator_process import install, operator_process
 from cluster.processes import wait_until
-from cluster.proxy import Exchange, Kill, Moment, Rule, fault_proxy
+from cluster.proxy import Kill, Moment, Rule
 from cluster.testcluster import TestCluster
-from cluster.witness import Witness, create_runs, witness
+from cluster.trials import Trials, trials
 
 pytestmark = pytest.mark.cluster
 
@@ -29,12 +28,11 @@ SIDE_BY_SIDE = 6
 POINTS: dict[str, tuple[str, str, str, int]] = {
     "the first ConfigMap": ("PATCH", "/configmaps/", "", 1),
     "the cache claim": ("PATCH", "/persistentvolumeclaims/qinstruct-cache", "", 1),
-    "the output claim": ("PATCH", "/persistentvolumeclaims/run-7b-after-output", "", 1),
+    "the output claim": ("PATCH", "/persistentvolumeclaims/killed-output", "", 1),
     "the prep Job": ("PATCH", "/jobs/", "", 1),
     "event Accepted": ("POST", "/events", '"reason": ?"Accepted"', 1),
     "the first status": ("PUT", "/status", "", 1),
-    "event Starting of prep": ("POST", "/events", '"reason": ?"Starting"', 1),
-    "status Starting of prep": ("PUT", "/status", '"phase": ?"Starting"', 1),
+    "status Starting": ("PUT", "/status", '"phase": ?"Starting"', 1),
     "event Preparing": ("POST", "/events", '"reason": ?"Preparing"', 1),
     "status Preparing": ("PUT", "/status", '"phase": ?"Preparing"', 1),
     "the second ConfigMap": ("PATCH", "/configmaps/", "", 2),
@@ -62,65 +60,24 @@ class Outcome:
     log: str
 
 
-@dataclass(frozen=True)
-class Killing:
-    """One operator, one proxy, one run, and perhaps one kill."""
-
-    cluster: TestCluster
-    witness: Witness
-    token: str
-
-    def run(self, namespace: str, point: str, moment: Moment) -> Outcome:
-        """Kill at that point, start again at once, wait for the end."""
-        method, path, body, nth = POINTS[point]
-        api, killed = self.cluster.api, threading.Event()
-        with fault_proxy(api.url, api.ca) as proxy:
-            kubeconfig = api.kubeconfig_for(self.token, proxy.url)
-            folder = self.cluster.folder / namespace
-            with operator_process(folder, kubeconfig, namespace=namespace) as operator:
-
-                def kill() -> None:
-                    operator.kill()
-                    killed.set()
-
-                proxy.add(Rule(Kill(kill, moment), method, path, body, nth))
-                wait_until(killed.is_set, f"{namespace}: {moment} {point}: the kill")
-                operator.start()
-                self.witness.wait_complete(namespace)
-                log = operator.log
-        return Outcome(self.witness.violations(namespace), self.witness.phases(namespace), log)
-
-    def undisturbed(self, namespace: str) -> tuple[Exchange, ...]:
-        """The writes of a run that nothing happens to."""
-        api = self.cluster.api
-        with fault_proxy(api.url, api.ca) as proxy:
-            kubeconfig = api.kubeconfig_for(self.token, proxy.url)
-            folder = self.cluster.folder / namespace
-            with operator_process(folder, kubeconfig, namespace=namespace):
-                self.witness.wait_complete(namespace)
-            return proxy.writes
+Outcomes = dict[tuple[str, Moment], Outcome | Exception]
 
 
 @pytest.fixture(scope="module")
-def killing(test_cluster: TestCluster) -> Iterator[Killing]:
-    token = install(test_cluster.api)
-    with witness(test_cluster) as seen:
-        yield Killing(test_cluster, seen, token)
-
-
-def _namespace(point: str, moment: Moment) -> str:
-    return f"{moment}-{point.replace(' ', '-').lower()}"
+def killed(test_cluster: TestCluster) -> Iterator[Trials]:
+    with trials(test_cluster, "killed", LIFE) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def outcomes(killing: Killing) -> dict[tuple[str, Moment], Outcome | BaseException]:
+def outcomes(killed: Trials) -> Outcomes:
     """All points at once, some side by side: most of the time is waiting."""
     asked = [(point, moment) for moment in MOMENTS for point in POINTS]
-    create_runs(killing.cluster, [_namespace(*one) for one in asked], LIFE)
+    killed.create_namespaces(_namespace(*one) for one in asked)
 
-    def outcome(one: tuple[str, Moment]) -> Outcome | BaseException:
+    def outcome(one: tuple[str, Moment]) -> Outcome | Exception:
         try:
-            return killing.run(_namespace(*one), *one)
+            return kill_and_restart(killed, *one)
         except (RuntimeError, TimeoutError) as error:
             return error
 
@@ -128,22 +85,47 @@ def outcomes(killing: Killing) -> dict[tuple[str, Moment], Outcome | BaseExcepti
         return dict(zip(asked, pool.map(outcome, asked), strict=True))
 
 
+def kill_and_restart(killed: Trials, point: str, moment: Moment) -> Outcome:
+    """Kill one operator at that point, start it again at once, and wait for the run's end."""
+    namespace, is_dead = _namespace(point, moment), threading.Event()
+    with killed.operator(namespace) as (proxy, operator):
+
+        def kill() -> None:
+            operator.kill()
+            is_dead.set()
+
+        proxy.add(Rule(Kill(kill, moment), *POINTS[point]))
+        killed.create_run(namespace)
+        wait_until(is_dead.is_set, f"{namespace}: the kill")
+        operator.start()
+        killed.witness.wait_complete(namespace)
+        log = operator.log
+    seen = killed.witness
+    return Outcome(seen.violations(namespace), seen.phases(namespace), log)
+
+
+def _namespace(point: str, moment: Moment) -> str:
+    return f"{moment}-{point.replace(' ', '-').lower()}"
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_completes_although_its_operator_was_killed(
-    outcomes: dict[tuple[str, Moment], Outcome | BaseException], point: str, moment: Moment
+    outcomes: Outcomes, point: str, moment: Moment
 ) -> None:
     outcome = outcomes[point, moment]
-    if isinstance(outcome, BaseException):
+    if isinstance(outcome, Exception):
         raise outcome
     assert outcome.violations == [], outcome.phases
     assert "Traceback" not in outcome.log
 
 
-def test_every_write_of_the_line_is_a_point(killing: Killing) -> None:
-    create_runs(killing.cluster, ["undisturbed"], LIFE)
-    writes = killing.undisturbed("undisturbed")
-    kinds = [Rule(Kill(print, "before"), *what) for what in (*POINTS.values(), BY_CHANCE)]
-    missed = [one.path for one in writes if not any(kind.matches(one) for kind in kinds)]
+def test_every_write_of_the_line_is_a_point(killed: Trials) -> None:
+    killed.create_namespaces(["undisturbed"])
+    with killed.operator("undisturbed") as (proxy, _):
+        killed.create_run("undisturbed")
+        killed.witness.wait_complete("undisturbed")
+    rules = [Rule(Kill(print, "before"), *what) for what in (*POINTS.values(), BY_CHANCE)]
+    missed = [one.path for one in proxy.writes if not any(rule.matches(one) for rule in rules)]
     assert missed == []
-    assert killing.witness.violations("undisturbed") == []
+    assert killed.witness.violations("undisturbed") == []

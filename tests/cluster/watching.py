@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -59,7 +60,9 @@ class Watch:
             while True:
                 try:
                     await self._follow_once(session, control_plane.url + self.path)
-                except aiohttp.ClientError:
+                except aiohttp.ClientError as error:
+                    if getattr(error, "status", None) == HTTPStatus.GONE:
+                        self._version = ""
                     await asyncio.sleep(0.2)  # the server is away, by the will of a test
 
     async def _follow_once(self, session: aiohttp.ClientSession, url: str) -> None:
@@ -71,7 +74,8 @@ class Watch:
             async for line in answer.content:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise RuntimeError(f"{url}: the watch lost its history: {event['object']}")
+                    self._version = ""  # a server started again may know no history: begin anew
+                    return
                 self._version = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":
                     self.changes.append(Change(time.monotonic(), event["type"], event["object"]))

@@ -10,12 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from cluster.kwok import Behaviour
 from cluster.processes import wait_until
 from cluster.testcluster import TestCluster
 from cluster.watching import Watch, watching
@@ -23,7 +19,6 @@ from qinstruct_operator.constants import API_VERSION, FIELD_MANAGER, PLURAL
 
 Json = dict[str, Any]
 
-_SAMPLE: Final = Path(__file__).parents[2] / "manifests" / "samples" / "run-7b-after.yaml"
 _LASTING: Final = ("Accepted", "Prepared", "Scheduled", "Complete")
 """Conditions that, once true, stay so; in the order in which they come true."""
 
@@ -100,23 +95,6 @@ def witness(cluster: TestCluster) -> Iterator[Witness]:
                 )
             )
         )
-
-
-def create_runs(cluster: TestCluster, namespaces: list[str], behaviour: Behaviour) -> None:
-    """Create the published 7B run in each of some new namespaces."""
-    sample: Json = yaml.safe_load(_SAMPLE.read_text("utf-8"))
-    name = sample["metadata"]["name"]
-    for component in ("prep", "train"):
-        cluster.kwok.behave(name, component, behaviour)
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    spaces = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one, "labels": labels}}
-        for one in namespaces
-    ]
-    runs = [
-        sample | {"metadata": {"name": name, "namespace": namespace}} for namespace in namespaces
-    ]
-    cluster.api.apply(*spaces, *runs)
 
 
 def _states(watch: Watch, namespace: str) -> list[Json]:
