@@ -172,6 +172,13 @@ async def apply_wins_over_others(site: Site) -> None:
 
 
 @behaviour
+async def what_was_taken_from_others_goes_with_us(site: Site) -> None:
+    await site.other.apply(config_map(site, k="theirs", l="theirs"))
+    await site.cluster.apply(config_map(site, k="mine"))
+    assert (await site.cluster.apply(config_map(site)))["data"] == {"l": "theirs"}
+
+
+@behaviour
 async def apply_replaces_a_list(site: Site) -> None:
     manifest = pytorchjob(site)
     container = manifest["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"][

@@ -189,6 +189,19 @@ def test_a_server_that_does_not_answer_is_left_in_time() -> None:
         assert caught.status is None
 
 
+def test_a_log_whose_answer_does_not_begin_is_left_in_time() -> None:
+    async def never(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def trial() -> None:
+        async with connected(never, timeout=0.2) as (cluster, _):
+            with pytest.raises(ClusterError, match=r"no answer within 0\.2 s"):
+                await anext(cluster.follow_log("a", "b", "c"))
+
+    asyncio.run(asyncio.wait_for(trial(), 10))
+
+
 def test_a_connection_that_breaks_is_said() -> None:
     caught = error_of(broken_after(b'{"kind": '))
     assert "the connection was lost in the middle of the answer" in str(caught)
