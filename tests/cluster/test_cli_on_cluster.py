@@ -122,9 +122,32 @@ def test_a_reader_that_has_seen_enough_ends_the_log(runs: Runs) -> None:
             assert process.stderr is not None
             assert process.stdout.readline() == "a line\n"
             process.stdout.close()
-            runs.cluster.kwok.log("busy", "prep", ["more"] * 9, namespace=runs.namespace)
+            runs.cluster.kwok.log("busy", "prep", *["more"] * 9, namespace=runs.namespace)
             assert process.wait(30) != 0
             assert process.stderr.read() == ""
+
+
+def test_follow_and_watch_survive_a_restart_of_the_server(runs: Runs) -> None:
+    runs.behave("busy", "prep", Behaviour(run_for="15s"), logs=["line 1"])
+    runs.behave("busy", "train", FOR_EVER, logs=["trained"])
+    runs.apply("busy", PUBLISHED)
+    runs.wait_phase("busy", "Preparing")
+    with started(runs, "logs busy --follow") as logs, started(runs, "status busy -w") as watch:
+        try:
+            assert logs.stdout is not None
+            assert watch.stdout is not None
+            assert logs.stdout.readline() == "line 1\n"
+            watch.stdout.readline()
+            runs.cluster.bounce("kube-apiserver")
+            runs.cluster.kwok.log("busy", "prep", "line 2", namespace=runs.namespace)
+            lines = [logs.stdout.readline() for _ in range(3)]
+            while "busy: Loading" not in (line := watch.stdout.readline()):
+                assert line != ""
+        finally:
+            logs.kill()
+            watch.kill()
+    assert "reading on" in lines[0]
+    assert lines[1:] == ["line 2\n", "trained\n"]
 
 
 def started(runs: Runs, command: str) -> subprocess.Popen[str]:
