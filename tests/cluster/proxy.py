@@ -182,6 +182,12 @@ class FaultProxy:
         """Every request so far that was to change something."""
         return tuple(exchange for exchange in self.exchanges if exchange.is_write)
 
+    @property
+    def unmet(self) -> tuple[Rule, ...]:
+        """The rules that have not yet applied as often as they are to."""
+        pairs = zip(self._rules, self._counts, strict=True)
+        return tuple(rule for rule, count in pairs if count < rule.nth + rule.times - 1)
+
     def add(self, *rules: Rule) -> None:
         """Let matching requests go wrong from now on; of several rules the first one wins."""
 

@@ -1,0 +1,193 @@
+"""Whatever goes wrong between the operator and the API server, each run completes.
+
+Each fault meets a run of its own, with an operator of its own behind a proxy. Where only a watch
+may bring the news, the operator's own looks are set to once an hour.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from cluster.asking import MERGE, ask, runs_path
+from cluster.kwok import Behaviour
+from cluster.processes import wait_until
+from cluster.proxy import Answer, Delay, FaultProxy, Reset, Rule
+from cluster.testcluster import TestCluster
+from cluster.trials import Trials, trials
+
+pytestmark = pytest.mark.cluster
+
+LIFE: Final = Behaviour(start_after="300ms", run_for="1200ms")
+WRITES: Final = "PATCH|PUT|POST"
+ONLY_WATCHES: Final = {"QINSTRUCT_PROGRESS_SECONDS": "3600"}
+
+
+@pytest.fixture(scope="module")
+def faulty(test_cluster: TestCluster) -> Iterator[Trials]:
+    with trials(test_cluster, "faulty", LIFE) as made:
+        yield made
+
+
+# The operator waits 1, 2, 4 ... seconds after failures in a row; hence few in a row.
+RULES: Final = {
+    "conflicts": [
+        Rule(Answer(409), "PUT|PATCH", "/status", nth=1, times=3),
+        Rule(Answer(409), "PUT|PATCH", "/status", nth=6, times=2),
+    ],
+    "too-many-requests": [
+        Rule(Answer(429, retry_after=2), "PATCH", "/jobs/"),
+        Rule(Answer(429, retry_after=2), "POST", "/events", nth=2),
+        Rule(Answer(429, retry_after=2), "GET", "watch=true", nth=2, times=3),
+    ],
+    "internal-errors": [
+        Rule(Answer(500), WRITES, nth=2),
+        Rule(Answer(500), WRITES, "/pytorchjobs/"),
+        Rule(Answer(500), "GET", "/qinstructtrainings/faulty", nth=3),
+        Rule(Answer(500), "GET", "/log", nth=1),
+        Rule(Answer(500), "GET", "/pods", nth=4),
+    ],
+    "unavailable": [
+        Rule(Answer(503), WRITES, "/persistentvolumeclaims/"),
+        Rule(Answer(503), WRITES, "/status", nth=2),
+        Rule(Answer(503), "GET", "watch=true", nth=1, times=2),
+    ],
+    "resets-before": [
+        Rule(Reset("before"), WRITES, "/configmaps/"),
+        Rule(Reset("before"), WRITES, "/status", nth=3),
+        Rule(Reset("before"), "GET", "/jobs/", nth=2),
+    ],
+    "resets-after": [
+        Rule(Reset("after"), WRITES, "/jobs/"),
+        Rule(Reset("after"), WRITES, "/pytorchjobs/"),
+        Rule(Reset("after"), WRITES, "/events", nth=2, times=2),
+        Rule(Reset("after"), WRITES, "/status", nth=2, times=2),
+    ],
+    "delays": [
+        Rule(Delay(1.5), WRITES, "/jobs/"),
+        Rule(Delay(1.5), WRITES, "/status", nth=2, times=2),
+        Rule(Delay(1.5), "GET", "/pods"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_run_completes_although_requests_fail(faulty: Trials, name: str) -> None:
+    faulty.create_namespaces([name])
+    with faulty.operator(name) as (proxy, operator):
+        proxy.add(*RULES[name])
+        faulty.create_run(name)
+        faulty.witness.wait_complete(name)
+    assert proxy.unmet == ()
+    assert faulty.witness.violations(name) == []
+    assert "Traceback" not in operator.log
+
+
+def test_the_operator_waits_as_long_as_the_server_asks(faulty: Trials) -> None:
+    faulty.create_namespaces(["patient"])
+    with faulty.operator("patient") as (proxy, _):
+        proxy.add(Rule(Answer(429, retry_after=4), "PATCH", "/jobs/"))
+        faulty.create_run("patient")
+        faulty.witness.wait_complete("patient")
+    refused, repeated = (
+        one for one in proxy.writes if "/jobs/" in one.path and "pytorch" not in one.path
+    )
+    assert (refused.status, repeated.status) == (429, 201)
+    assert repeated.time - refused.time >= 4
+
+
+def test_a_write_of_somebody_else_between_reading_and_writing(faulty: Trials) -> None:
+    """A true conflict: the status write is refused by the server, and no event is told twice."""
+    faulty.create_namespaces(["raced"])
+    with faulty.operator("raced") as (proxy, _):
+        proxy.add(Rule(Delay(2), "PUT|PATCH", "/status", body='"phase": ?"Preparing"'))
+        faulty.create_run("raced")
+        wait_until(lambda: any(one.fault for one in proxy.writes), "the status is on its way")
+        label = {"metadata": {"labels": {"team": "vision"}}}
+        path = runs_path("raced", "faulty")
+        assert ask(faulty.cluster.api, "PATCH", path, label, content_type=MERGE).ok
+        faulty.witness.wait_complete("raced")
+    assert [one.status for one in proxy.writes if one.fault] == [409]
+    assert faulty.witness.violations("raced") == []
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What is done to the watches once the prep pod runs, and in which environment."""
+
+    disturb: Callable[[FaultProxy], int]
+    environment: dict[str, str]
+
+
+def silence(proxy: FaultProxy) -> int:
+    return proxy.silence_watches()
+
+
+def cut(proxy: FaultProxy) -> int:
+    return proxy.cut_watches()
+
+
+def expire(proxy: FaultProxy) -> int:
+    proxy.add(Rule(Answer(410), "GET", "watch=true", times=2))
+    return proxy.expire_watches()
+
+
+WATCHES: Final = {
+    "silent": Disturbance(silence, {"TEST_INACTIVITY_SECONDS": "3"}),
+    "cut": Disturbance(cut, {}),
+    "expired": Disturbance(expire, {}),
+}
+
+
+@pytest.mark.parametrize("name", WATCHES)
+def test_watches_are_opened_anew(faulty: Trials, name: str) -> None:
+    namespace, disturbance = f"watches-{name}", WATCHES[name]
+    faulty.create_namespaces([namespace])
+    environment = ONLY_WATCHES | disturbance.environment
+    with faulty.operator(namespace, environment) as (proxy, operator):
+        faulty.create_run(namespace)
+        wait_until(lambda: "Preparing" in faulty.witness.phases(namespace), "Preparing")
+        disturbed, moment = disturbance.disturb(proxy), time.monotonic()
+        faulty.witness.wait_complete(namespace)
+    assert disturbed == 4  # runs, Jobs, PyTorchJobs, pods
+    opened = {
+        one.path.partition("?")[0]
+        for one in proxy.exchanges
+        if one.is_watch and one.time > moment and one.status == 200
+    }
+    assert len(opened) == 4
+    assert faulty.witness.violations(namespace) == []
+    assert "Traceback" not in operator.log
+
+
+def test_watches_that_are_cut_all_the_time(faulty: Trials) -> None:
+    faulty.create_namespaces(["cut-often"])
+    with faulty.operator("cut-often", ONLY_WATCHES) as (proxy, _):
+        faulty.create_run("cut-often")
+        deadline, num_cut = time.monotonic() + 90, 0
+        while not faulty.witness.is_complete("cut-often"):
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+            num_cut += proxy.cut_watches()
+    assert num_cut >= 8
+    assert faulty.witness.violations("cut-often") == []
+
+
+@pytest.mark.parametrize("phase", ["Preparing", "Loading"])
+def test_the_api_server_is_killed_and_started_again(faulty: Trials, phase: str) -> None:
+    namespace = f"bounced-{phase.lower()}"
+    faulty.create_namespaces([namespace])
+    with faulty.operator(namespace) as (proxy, _):
+        faulty.create_run(namespace)
+        wait_until(lambda: phase in faulty.witness.phases(namespace), phase)
+        begin = time.monotonic()
+        faulty.cluster.stop_program("kube-apiserver")
+        time.sleep(3)
+        faulty.cluster.start_program("kube-apiserver")
+        up = time.monotonic()
+        faulty.witness.wait_complete(namespace)
+    lost = [one for one in proxy.exchanges if begin < one.time < up and one.status is None]
+    assert lost, "the operator asked nothing while the server was away"
+    assert faulty.witness.violations(namespace) == []
