@@ -69,8 +69,8 @@ class NotFound(ClusterError):  # noqa: N818 - the API server's own word
 
 
 class Forbidden(ClusterError):  # noqa: N818 - the API server's own word
-    """The credentials may not do this; the message is the server's."""
+    """The credentials may not do this, or a quota or the pod security standard forbids it (403)."""
 
 
 class Refused(ClusterError):  # noqa: N818 - the object is not acceptable as it is
-    """The server finds the object invalid or an admission rule refuses it (400, 422)."""
+    """The server finds the object invalid or too large, or a webhook refuses it (400, 413, 422)."""
