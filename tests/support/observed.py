@@ -156,15 +156,20 @@ def running(minutes: int = 30) -> Raw:
     return {"running": {"startedAt": _ago(minutes)}}
 
 
-def ended(exit_code: int = 0, reason: str | None = None, message: str = "") -> Raw:
-    """State of a container that ran from 30 minutes to one minute before `NOW`."""
+def ended(
+    exit_code: int = 0,
+    reason: str | None = None,
+    message: str = "",
+    ran: tuple[int, int] = (30, 1),
+) -> Raw:
+    """State of a container that ran from so many minutes before `NOW` to so many before it."""
     return {
         "terminated": {
             "exitCode": exit_code,
             "reason": reason or ("Error" if exit_code else "Completed"),
             "message": message,
-            "startedAt": _ago(30),
-            "finishedAt": _ago(1),
+            "startedAt": _ago(ran[0]),
+            "finishedAt": _ago(ran[1]),
         }
     }
 
@@ -181,9 +186,9 @@ def warning(about: Raw, reason: str, message: str, last: str = "2026-03-01T11:30
     }
 
 
-def lines(*events: Event) -> tuple[str, ...]:
-    """A log as the trainer writes it: one event each ten seconds up to `NOW`."""
-    first = NOW.timestamp() - 10 * (len(events) - 1)
+def lines(*events: Event, until: datetime = NOW) -> tuple[str, ...]:
+    """A log as the trainer writes it: one event each ten seconds up to a moment."""
+    first = until.timestamp() - 10 * (len(events) - 1)
     timed = (each.model_copy(update={"time": first + 10 * n}) for n, each in enumerate(events))
     return tuple(each.model_dump_json(exclude_none=True) for each in timed)
 

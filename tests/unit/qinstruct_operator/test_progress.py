@@ -203,7 +203,7 @@ def _nearly_events(draw: st.DrawFn) -> str:
 @given(st.lists(_nearly_events() | st.text(max_size=20), max_size=6))
 def test_no_line_can_do_harm(log: list[str]) -> None:
     prep, training = prep_progress(log), training_progress(log)
-    for eta in (prep and prep.eta_seconds, training.eta_seconds):
+    for eta in (prep.eta_seconds if prep else None, training.eta_seconds):
         assert len(eta_text(eta) or "") <= 6
     counts = training.status or TrainingStatus()
     assert 0 <= (counts.step or 0) <= 2**53
