@@ -25,6 +25,7 @@ from support.cli_cluster import (
     COMPLETE,
     ENDED,
     EVIL,
+    FAILED,
     RUNNING,
     TAMED,
     TEAM,
@@ -259,6 +260,15 @@ def test_follow_goes_on_where_a_log_is_lost(
     ]
 
 
+@pytest.mark.parametrize("options", ["", "--prep", "--train"])
+def test_follow_of_a_run_that_has_ended_ends(
+    qinstruct: CommandLine, cluster: FakeCluster, options: str
+) -> None:
+    add_pod(cluster, "x-1-master-0", "train", {}, attempt=1)  # was never given a node
+    cluster.set_status(TRAINING, TEAM, "x", FAILED)
+    assert qinstruct("logs", "x", "-f", *options.split()) == EXIT_OK
+
+
 def test_follow_gives_up_on_a_log_that_never_comes(
     qinstruct: CommandLine,
     cluster: FakeCluster,
@@ -277,6 +287,7 @@ def test_follow_gives_up_on_a_log_that_never_comes(
 
 LINES = (
     EVIL,
+    FAILED,
     "epoch 1/3\r\x1b[Kepoch 2/3",
     "\tindented",
     '{"event": "from the future", "v": 9}',

@@ -161,15 +161,14 @@ class RunLogs:
         while True:
             left = [pod for pod in pods if pod.name not in done]
             pod = left[0] if done and left else at_work(left)
-            if pod is None:
-                if is_finished(run.status):
-                    return
-            elif pod.has_started or pod.is_over:
+            if pod is not None and (pod.has_started or pod.is_over):
                 await self._follow_pod(pod)
                 if self._choice.is_narrow:
                     return
                 done |= {each.name for each in left[: left.index(pod) + 1]}
-            else:
+            elif is_finished(run.status):
+                return
+            elif pod is not None:
                 self._say_waiting(pod)
             await asyncio.sleep(POLL_SECONDS)
             try:
