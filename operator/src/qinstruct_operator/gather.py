@@ -46,11 +46,12 @@ async def gather(
     prep = training = None
     if not prepared:
         prep = await cluster.get(JOB, run.namespace, names.prep_name(run.name))
-    is_prepared = prepared or (prep is not None and _is_complete(prep))
-    if is_prepared:
+    # Without prep Job and status, as after a restored backup, a PyTorchJob may be at work.
+    may_train = prepared or prep is None or _is_complete(prep)
+    if may_train:
         name = names.training_name(run.name, attempt)
         training = await cluster.get(PYTORCHJOB, run.namespace, name)
-    workload = training if is_prepared else prep
+    workload = training if may_train else prep
     pods: tuple[Resource, ...] = ()
     if workload is not None:
         pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})

@@ -35,9 +35,7 @@ def due(plan: Plan, previous: Status, seen: Observed) -> tuple[Manifest, ...]:
     """
     if is_.is_finished(previous) or seen.taken or seen.leftovers:
         return ()
-    prepared = is_.is_true(previous, CONDITION_PREPARED) or (
-        seen.prep is not None and seen.prep.verdict == "succeeded"
-    )
+    prepared = is_.is_true(previous, CONDITION_PREPARED) or seen.is_prepared
     workload = seen.training if prepared else seen.prep
     if workload is not None and (workload.is_over or _has_started(workload)):
         return ()

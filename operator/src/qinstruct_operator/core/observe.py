@@ -183,6 +183,13 @@ class Observed:
     refused: str = ""
     log: tuple[str, ...] = ()
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the children prove it; a PyTorchJob is made of prepared data alone."""
+        return self.training is not None or (
+            self.prep is not None and self.prep.verdict == "succeeded"
+        )
+
 
 def observe(run: Run, snapshot: Snapshot) -> Observed:
     """What a snapshot says about a run."""

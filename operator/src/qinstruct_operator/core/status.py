@@ -109,9 +109,7 @@ def _finished(run: Run, previous: Status) -> Status:
 
 def _digest(previous: Status, seen: Observed, attempt: int) -> _View:
     prep, training = seen.prep, seen.training
-    prepared = is_.is_true(previous, CONDITION_PREPARED) or (
-        prep is not None and prep.verdict == "succeeded"
-    )
+    prepared = is_.is_true(previous, CONDITION_PREPARED) or seen.is_prepared
     child = training if prepared else prep
     lines = seen.log if child else ()  # of somebody else's otherwise
     return _View(
