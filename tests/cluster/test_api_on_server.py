@@ -1,0 +1,254 @@
+"""The API on a real API server: installed, explained, listed and changed, as kubectl shows it."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from cluster import control_plane
+from cluster.asking import APPLY, DRY_RUN, MERGE, STRICT, ask, runs_path
+from cluster.control_plane import ControlPlane
+from cluster.processes import Processes
+from cluster.testcluster import TestCluster
+from qinstruct_operator.api.crd import crd
+from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
+from qinstruct_operator.core.conditions import REASONS
+from qinstruct_operator.core.progress import eta_text
+from qinstruct_operator.reconcile import status_json
+from support.operator_documents import ROOT, SAMPLES, document
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE: Final = "api"
+SAMPLE_NAMESPACE: Final = "training"  # that of all-fields.yaml
+TERMINAL: Final = 120
+LONGEST_AGE: Final = len("7d23h")  # of a run younger than two years
+SCHEMA: Final[dict[str, Any]] = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+SPEC: Final[dict[str, Any]] = SCHEMA["properties"]["spec"]
+STATUS: Final[dict[str, Any]] = SCHEMA["properties"]["status"]
+COLUMNS: Final = [
+    "NAME",
+    "MODEL",
+    "STRATEGY",
+    "PHASE",
+    "PROGRESS",
+    "ETA",
+    "ATTEMPT",
+    "QUEUE",
+    "AGE",
+]
+WIDE_COLUMNS: Final = [*COLUMNS[:-1], "LOSS", "GPU-H", "CHECKPOINT", "NODE", "AGE"]
+
+
+@pytest.fixture(scope="module")
+def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
+    for name in (NAMESPACE, SAMPLE_NAMESPACE):
+        test_cluster.create_namespace(name)
+    yield test_cluster.api
+    test_cluster.kubectl("delete", "namespace", NAMESPACE, SAMPLE_NAMESPACE, "--wait=false")
+
+
+@pytest.fixture
+def empty(test_cluster: TestCluster) -> Iterator[ControlPlane]:
+    """A control plane of its own without anything of ours, where there is a test cluster at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        processes = Processes(Path(folder))
+        try:
+            yield control_plane.start(processes)
+        finally:
+            processes.close()
+
+
+def test_client_side_and_server_side_apply_install_everything(empty: ControlPlane) -> None:
+    base = ROOT / "manifests" / "base"
+    client = empty.kubectl("apply", "-k", base)
+    server = empty.kubectl("apply", "--server-side", "-k", base)
+    names = [line.split()[0] for line in client.splitlines()]
+    assert client == "".join(f"{name} created\n" for name in names)
+    assert server == "".join(f"{name} serverside-applied\n" for name in names)
+    assert "customresourcedefinition.apiextensions.k8s.io/qinstructtrainings.qinstruct.dev" in names
+    empty.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    assert empty.kubectl("get", "qit", "--all-namespaces") == ""
+
+
+@pytest.mark.parametrize("file", sorted(SAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_sample_is_accepted(api: ControlPlane, file: Path) -> None:
+    said = api.kubectl("apply", "--dry-run=server", "-f", file)
+    assert said == f"qinstructtraining.qinstruct.dev/{run_name(file)} created (server dry run)\n"
+
+
+def run_name(file: Path) -> str:
+    """The name in a sample."""
+    found = re.search(r"^  name: (\S+)$", file.read_text("utf-8"), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def objects(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object below a schema that has fields of its own, with the path that kubectl takes."""
+    if "properties" in schema:
+        yield path, schema["properties"]
+        for name, child in schema["properties"].items():
+            yield from objects(child, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield from objects(schema[key], path)
+
+
+OBJECTS: Final = dict((*objects(SPEC, "spec"), *objects(STATUS, "status")))
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_kubectl_explains_every_field(api: ControlPlane, path: str) -> None:
+    """Each field's name is followed by our description, and none is there that we do not know."""
+    said = api.kubectl("explain", f"qinstructtraining.{path}")
+    _, _, fields = said.partition("FIELDS:\n")
+    explained = {
+        name: " ".join(text.split())
+        for name, text in re.findall(r"^  (\w+)\t[^\n]*\n(.*?)(?=^  \w+\t|\Z)", fields, re.M | re.S)
+    }
+    assert explained.keys() == OBJECTS[path].keys()
+    for name, field in OBJECTS[path].items():
+        assert field["description"] in explained[name], name
+
+
+def longest_row() -> Status:
+    """A status with the longest value in every column but the phase."""
+    return Status(
+        progress="extract 100%",
+        eta=eta_text(24 * 3600 - 1),
+        attempt=12,
+        queue="q-instruct-a100-80gb-x08",
+        node="gpu-80-0.example.internal",
+        gpu_hours=167.52,
+        training=TrainingStatus(loss=0.7712),
+        checkpoint=CheckpointStatus(step=5200, time="2026-11-24T11:15:59Z"),
+    )
+
+
+def test_the_columns_fit_into_a_terminal(api: ControlPlane) -> None:
+    row = longest_row()
+    assert row.eta == "23h59m"
+    assert row.queue is not None
+    assert len(row.queue) == 24
+    phases = sorted({"Rejected", "Complete", "Failed"}.union(*REASONS.values()))
+    for index, phase in enumerate(phases):
+        run = document(f"run-13b-{index:05}", "13B")
+        created = ask(api, "POST", runs_path(NAMESPACE), run).content
+        created["status"] = status_json(row.model_copy(update={"phase": phase}))
+        path = runs_path(NAMESPACE, run["metadata"]["name"], "status")
+        assert ask(api, "PUT", path, created).ok
+    listed = api.kubectl("get", "qit", f"--namespace={NAMESPACE}").splitlines()
+    heading, rows = listed[0].split(), [line for line in listed[1:] if line.startswith("run-13b-")]
+    assert heading == COLUMNS
+    assert [line.split()[3] for line in rows] == phases
+    for line in rows:
+        name, model, strategy, phase, *progress, eta, attempt, queue, age = line.split()
+        assert (model, strategy, " ".join(progress)) == ("13B", "after", row.progress)
+        assert (eta, attempt, queue) == (row.eta, str(row.attempt), row.queue)
+        assert len(name) == len("run-13b-after")
+        assert len(line.rstrip()) - len(age) + LONGEST_AGE <= TERMINAL, phase
+
+
+def test_wide_columns_say_more(api: ControlPlane) -> None:
+    run = document("wide")
+    created = ask(api, "POST", runs_path(NAMESPACE), run).content
+    created["status"] = status_json(longest_row())
+    assert ask(api, "PUT", runs_path(NAMESPACE, "wide", "status"), created).ok
+    wide = ("get", "qit", "wide", f"--namespace={NAMESPACE}", "--output=wide")
+    heading, line = (line.split() for line in api.kubectl(*wide).splitlines())
+    assert heading == WIDE_COLUMNS
+    assert line[-5:-1] == ["0.7712", "167.52", "5200", "gpu-80-0.example.internal"]
+
+
+FORBIDDEN: Final = "Forbidden: cannot change after creation; delete the run and create it again"
+BEFORE: Final[dict[str, Any]] = {"data": {"missingImages": "Drop"}, "training": {"epochs": 1}}
+IMMUTABLE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "another size": ("size", {"size": "13B"}),
+    "another strategy": ("strategy", {"strategy": "mix"}),
+    "another value in data": ("data", {"data": {"missingImages": "Fail"}}),
+    "one more value in data": ("data", {"data": {"maxMissing": 5}}),
+    "data are removed": ("data", {"data": None}),
+    "another value in training": ("training", {"training": {"epochs": 2}}),
+    "a value of training is removed": ("training", {"training": {"epochs": None}}),
+    "training is removed": ("training", {"training": None}),
+    "model is added": ("model", {"model": {"base": "me/llava"}}),
+    "an empty model is added": ("model", {"model": {}}),
+    "output is added": ("output", {"output": {"size": "1Ti"}}),
+}
+MUTABLE: Final[dict[str, Any]] = {
+    "suspend": True,
+    "gpu": {"perNode": 4},
+    "checkpoint": {"everyMinutes": 5, "keep": 2},
+    "recovery": {"maxRetries": 9},
+    "scheduling": {"queueName": "gpus", "nodeSelector": {"zone": "a"}},
+    "budget": {"maxGpuHours": 10},
+    "tracking": {"tensorboard": True},
+    "evaluation": {"qbench": {"split": "test"}},
+    "backend": "Job",
+    "patches": [{"target": "Prep", "patch": {"spec": {"hostNetwork": False}}}],
+}
+
+
+@pytest.fixture(scope="module")
+def run(api: ControlPlane) -> str:
+    """Path of a run that has two groups, and whose updates are dry runs."""
+    created = ask(api, "POST", runs_path(NAMESPACE), document("changing", **BEFORE))
+    assert created.ok, created.content
+    return f"{runs_path(NAMESPACE, 'changing')}?{DRY_RUN}&{STRICT}"
+
+
+@pytest.mark.parametrize("case", IMMUTABLE)
+def test_what_decides_the_model_cannot_change(api: ControlPlane, run: str, case: str) -> None:
+    field, change = IMMUTABLE[case]
+    answer = ask(api, "PATCH", run, {"spec": change}, content_type=MERGE)
+    assert answer.code == 422
+    assert answer.causes == [(f"spec.{field}", FORBIDDEN)]
+
+
+@pytest.mark.parametrize("field", MUTABLE)
+def test_what_shapes_operations_can_change(api: ControlPlane, run: str, field: str) -> None:
+    answer = ask(api, "PATCH", run, {"spec": {field: MUTABLE[field]}}, content_type=MERGE)
+    assert answer.ok, answer.content
+    assert answer.content["metadata"]["generation"] == 2
+
+
+def test_every_field_either_can_change_or_cannot() -> None:
+    frozen = {field for field, _ in IMMUTABLE.values()}
+    assert frozen.isdisjoint(MUTABLE)
+    assert frozen | set(MUTABLE) == SPEC["properties"].keys()
+
+
+@pytest.mark.parametrize("side", ["--server-side=false", "--server-side=true"])
+def test_the_same_file_again_changes_nothing(api: ControlPlane, side: str) -> None:
+    """With defaults filled in by the server, the rules against changes stay silent."""
+    apply = ("apply", side, "-f", SAMPLES / "all-fields.yaml", "-o", "jsonpath={.metadata}")
+    first, second = (api.kubectl(*apply) for _ in range(2))
+    generation = re.compile(r'"generation":1\b')
+    assert generation.search(first)
+    assert generation.search(second)
+    api.kubectl("delete", "-f", SAMPLES / "all-fields.yaml")
+
+
+def test_two_field_managers_share_a_run(api: ControlPlane) -> None:
+    whole = document("shared", checkpoint={"keep": 2})
+    queue = document("shared") | {"spec": {"scheduling": {"queueName": "gpus"}}}
+
+    def apply(manager: str, body: dict[str, Any]) -> Any:
+        path = f"{runs_path(NAMESPACE, 'shared')}?fieldManager={manager}"
+        return ask(api, "PATCH", path, body, content_type=APPLY)
+
+    assert apply("user", whole).ok
+    both = apply("queues", queue).content["spec"]
+    assert (both["checkpoint"], both["scheduling"]) == ({"keep": 2}, {"queueName": "gpus"})
+
+    conflict = apply("queues", document("shared", strategy="mix"))
+    assert conflict.code == 409
+    assert conflict.causes == [(".spec.strategy", 'conflict with "user"')]
+
+    without = apply("user", document("shared")).content["spec"]
+    assert "checkpoint" not in without
+    assert without["scheduling"] == {"queueName": "gpus"}
