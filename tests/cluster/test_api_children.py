@@ -1,0 +1,98 @@
+"""What the API and the plan accept, the server accepts as children: no name or number is too long.
+
+A PyTorchJob with an impossible pod template is stored, and only its pod is refused; a PodTemplate
+of the same content is validated as a pod is.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from cluster.asking import APPLY, DRY_RUN, STRICT, ask, runs_path
+from cluster.control_plane import ControlPlane
+from cluster.testcluster import TestCluster
+from qinstruct_operator.cluster.kinds import KINDS
+from qinstruct_operator.core.build import Manifest, build
+from support.operator_documents import RUNS, UID, document, plan, sample
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE: Final = "children"
+LONGEST_LABEL: Final = "x" * 63
+LONGEST_KEY: Final = f"{'d' * 253}/{LONGEST_LABEL}"
+LONGEST_NAME: Final = "n" * 253
+EDGES: Final[dict[str, dict[str, Any]]] = {
+    "longest name of a run": document("r" * 48),
+    "shortest name of a run": document("r"),
+    "longest names of others": document(
+        data={"claimName": LONGEST_NAME},
+        output={"storageClassName": LONGEST_NAME},
+        scheduling={"priorityClassName": LONGEST_NAME, "queueName": LONGEST_LABEL},
+    ),
+    "longest name of a claim": document(output={"claimName": LONGEST_NAME}),
+    "longest labels": document(
+        scheduling={
+            "nodeSelector": {LONGEST_KEY: LONGEST_LABEL, "empty": ""},
+            "tolerations": [
+                {"key": LONGEST_KEY, "operator": "Equal", "value": LONGEST_LABEL},
+                {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0},
+                {"operator": "Exists"},
+            ],
+        }
+    ),
+    "longest time": document(scheduling={"activeDeadlineSeconds": 31_536_000}),
+    "largest claim": document(output={"size": "9" * 30 + "Ti"}),
+    "every source": document(
+        strategy="mix",
+        data={
+            "sources": {
+                name: {"url": f"https://example.org/{'u' * 2000}"}
+                for name in ("q-instruct-labels", "q-instruct-images", "coco", "gqa", "vg-1")
+            }
+        },
+    ),
+} | {name: sample(name) for name in RUNS}
+
+
+@pytest.fixture(scope="module")
+def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
+    test_cluster.create_namespace(NAMESPACE)
+    yield test_cluster.api
+    test_cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_the_server_takes_every_child(api: ControlPlane, case: str) -> None:
+    raw = EDGES[case]
+    assert ask(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&{STRICT}", raw).ok
+    metadata = raw["metadata"] | {"namespace": NAMESPACE, "uid": UID}
+    children = build(plan(raw | {"metadata": metadata}))
+    kinds = {child["kind"] for child in children}
+    assert {"PersistentVolumeClaim", "ConfigMap", "Job", "PyTorchJob"} == kinds
+    for child in children:
+        applied(api, child)
+        if child["kind"] == "PyTorchJob":
+            applied(api, pod_template(child))
+
+
+def pod_template(job: Manifest) -> Manifest:
+    template = job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+    return {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": job["metadata"],
+        "template": template,
+    }
+
+
+def applied(api: ControlPlane, child: Manifest) -> None:
+    kind = KINDS.get((child["apiVersion"], child["kind"]))
+    plural = kind.plural if kind else "podtemplates"
+    group = "apis" if "/" in child["apiVersion"] else "api"
+    path = f"/{group}/{child['apiVersion']}/namespaces/{NAMESPACE}/{plural}"
+    query = f"{DRY_RUN}&fieldManager=test&{STRICT}"
+    answer = ask(
+        api, "PATCH", f"{path}/{child['metadata']['name']}?{query}", child, content_type=APPLY
+    )
+    assert answer.ok, answer.content["message"]
