@@ -21,7 +21,7 @@ from support.operator_documents import SAMPLES
 
 RUN = "run-tiny"
 NAMESPACE = "team"
-ENDED = ("Complete", "Failed", "Invalid")
+ENDED = ("Complete", "Failed", "Rejected")
 
 
 CORES = len(os.sched_getaffinity(0))
