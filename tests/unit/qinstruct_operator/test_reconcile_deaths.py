@@ -27,6 +27,7 @@ def test_death_at_any_write_changes_nothing(name: str, before: bool) -> None:
             await world.begin()
             with pytest.raises(Died):
                 await rest(world)
+            world.wait()
             await rest(world)  # it is started again
             assert (number, await outcome(world)) == (number, wanted)
             assert (number, await world.news()) == (number, news)

@@ -1,0 +1,270 @@
+"""The work queue: each key once, never twice at a time, never lost, ever more slowly after errors.
+
+Time is virtual: the event loop's clock jumps to the next timer when nothing else is to be done.
+"""
+
+import asyncio
+import logging
+import selectors
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qinstruct_operator.errors import ClusterError, Conflict
+from qinstruct_operator.workqueue import WorkQueue
+
+Work = Callable[[str], Awaitable[float | None]]
+
+
+class _Jump(selectors.DefaultSelector):
+    """Waits for nothing: what it would have waited is added to the loop's clock."""
+
+    waited = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready: list[Any] = super().select(0)
+        if not ready and timeout:
+            self.waited += timeout
+        return ready
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.waited
+
+
+def run(work: Work, drive: Callable[[WorkQueue[str]], Awaitable[None]], workers: int = 3) -> None:
+    """Drive a queue that works."""
+
+    async def main() -> None:
+        queue = WorkQueue(work, workers=workers)
+        working = asyncio.create_task(queue.run())
+        await drive(queue)
+        working.cancel()
+        await asyncio.wait([working])
+        assert working.cancelled()
+
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(main())
+
+
+def now() -> float:
+    return round(asyncio.get_running_loop().time(), 6)
+
+
+class Recorder:
+    """Work that takes a second, notes when it is called, and does what the test says."""
+
+    def __init__(self, *ends: float | Exception | None) -> None:
+        self.calls: list[tuple[float, str]] = []
+        self._ends = list(ends)
+
+    async def __call__(self, key: str) -> float | None:
+        self.calls.append((now(), key))
+        await asyncio.sleep(1)
+        end = self._ends.pop(0) if self._ends else None
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+def test_a_key_that_waits_is_there_once() -> None:
+    work = Recorder()
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        for key in "aabab":
+            queue.add(key)
+        assert len(queue) == 2
+        await asyncio.sleep(100)
+        assert len(queue) == 0
+
+    run(work, drive)
+    assert work.calls == [(0, "a"), (0, "b")]
+
+
+def test_a_key_added_during_its_work_is_worked_on_once_more_afterwards() -> None:
+    work = Recorder(50.0)
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(0.5)
+        queue.add("a")
+        queue.add("a")
+        await asyncio.sleep(100)
+
+    run(work, drive)
+    assert work.calls == [(0, "a"), (1, "a")]
+
+
+def test_no_more_workers_than_said_and_the_first_come_first() -> None:
+    work = Recorder()
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        for key in "abcde":
+            queue.add(key)
+        await asyncio.sleep(100)
+
+    run(work, drive, workers=2)
+    assert work.calls == [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (2, "e")]
+
+
+def test_work_says_when_to_look_again_and_an_event_is_sooner() -> None:
+    work = Recorder(10.0, 10.0, None)
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")  # done at 1, again at 11, done at 12, again at 22 but for the event
+        await asyncio.sleep(15)
+        queue.add("a")
+        await asyncio.sleep(100)
+
+    run(work, drive)
+    assert work.calls == [(0, "a"), (11, "a"), (15, "a")]
+
+
+def test_errors_make_it_slower_and_success_makes_it_forget() -> None:
+    lost = ClusterError("no answer")
+    work = Recorder(*[lost] * 8, None, lost, None)
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(1000)
+        queue.add("a")
+        await asyncio.sleep(1000)
+
+    run(work, drive)
+    times = [at for at, _ in work.calls]
+    pauses = [later - at - 1 for at, later in pairwise(times)]
+    assert pauses[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert times[9] == 1000
+    assert pauses[9:] == [1]
+
+
+def test_the_server_says_how_long_to_wait() -> None:
+    work = Recorder(ClusterError("slow down", status=429, retry_after=7.0))
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(100)
+
+    run(work, drive)
+    assert work.calls == [(0, "a"), (8, "a")]
+
+
+def test_a_conflict_is_tried_again_at_once() -> None:
+    work = Recorder(*[Conflict("changed")] * 3)
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(100)
+
+    run(work, drive)
+    assert work.calls == [(0, "a"), (1.1, "a"), (2.2, "a"), (3.3, "a")]
+
+
+def test_a_bug_in_one_run_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(key: str) -> float | None:
+        if key == "bad":
+            raise KeyError(key)
+        done.append(key)
+        return None
+
+    done: list[str] = []
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        for key in ("bad", "good"):
+            queue.add(key)
+        await asyncio.sleep(2)
+
+    with caplog.at_level(logging.ERROR):
+        run(work, drive, workers=1)
+    assert done == ["good"]
+    assert "bad: a bug, tried again later" in caplog.text
+    assert "KeyError" in caplog.text
+
+
+def test_a_stopped_queue_leaves_no_timer() -> None:
+    work = Recorder(5.0)
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(2)
+
+    async def main() -> None:
+        queue = WorkQueue(work)
+        working = asyncio.create_task(queue.run())
+        await drive(queue)
+        working.cancel()
+        await asyncio.wait([working])
+        await asyncio.sleep(100)
+        assert len(queue) == 0
+
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(main())
+    assert work.calls == [(0, "a")]
+
+
+ENDS = st.sampled_from(["done", "again", "lost", "conflict", "bug"])
+KEYS = st.sampled_from("abc")
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.tuples(KEYS, st.sampled_from([0.0, 0.3, 1.0, 9.0]), ENDS), max_size=30),
+    st.integers(1, 4),
+)
+def test_never_two_at_a_time_and_never_lost(
+    steps: list[tuple[str, float, str]], workers: int
+) -> None:
+    """Whatever is added, whenever, and however the work on it ends."""
+    at_work: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    added: dict[str, float] = {}
+    began: dict[str, float] = {}
+    ended: dict[str, str] = {}
+    ends = [end for _, _, end in steps]
+
+    async def work(key: str) -> float | None:
+        at_work[key] += 1
+        most[key] = max(most[key], at_work[key])
+        most["all"] = max(most["all"], at_work.total())
+        began[key] = now()
+        await asyncio.sleep(0.7)
+        at_work[key] -= 1
+        ended[key] = end = ends.pop() if ends else "done"
+        if end in _RAISED:
+            raise _RAISED[end]
+        return 3.0 if end == "again" else None
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        for key, pause, _ in steps:
+            added[key] = now()
+            queue.add(key)
+            await asyncio.sleep(pause)
+        await asyncio.sleep(10_000)
+        assert len(queue) == 0
+
+    logging.disable(logging.CRITICAL)  # the bugs are ours
+    try:
+        run(work, drive, workers)
+    finally:
+        logging.disable(logging.NOTSET)
+    assert most["all"] <= workers
+    assert all(most[key] == 1 for key in added)
+    assert all(began[key] >= added[key] for key in added)
+    assert ended == dict.fromkeys(added, "done")
+
+
+_RAISED: dict[str, Exception] = {
+    "lost": ClusterError("no answer"),
+    "conflict": Conflict("changed"),
+    "bug": ValueError("a bug"),
+}
