@@ -107,7 +107,7 @@ def test_a_quota_that_refuses_a_child(runs: Runs) -> None:
     runs.kubectl("create", "quota", "no-jobs", "--hard=count/jobs.batch=0")
     runs.apply("over", SPEC)
     message = runs.wait("over", "Prepared", "False", "Refused")
-    assert "apply Job" in message
+    assert "create Job" in message
     assert "exceeded quota: no-jobs" in message
     runs.kubectl("delete", "quota", "no-jobs")
     runs.wait_phase("over", "Complete", 90)

@@ -128,7 +128,7 @@ class FakeCluster:
         async with self._call("apply", *key_of(manifest)):
             return self._store.apply(manifest, self._manager)
 
-    async def create(self, manifest: Resource) -> bool:
+    async def create(self, manifest: Resource) -> Resource | None:
         """As `port.Cluster.create`."""
         async with self._call("create", *key_of(manifest)):
             return self._store.create(manifest, self._manager)

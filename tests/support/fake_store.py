@@ -106,13 +106,13 @@ class Store:
             self._add(key, applied, manager)
         return copy.deepcopy(self._objects[key].resource)
 
-    def create(self, manifest: Resource, manager: str) -> bool:
-        """False where there is one already."""
+    def create(self, manifest: Resource, manager: str) -> Resource | None:
+        """The new object; None where there is one already."""
         key = key_of(manifest)
         if key in self._objects:
-            return False
+            return None
         self._add(key, _settable(key[0], manifest), _updater(manager))
-        return True
+        return self.get(key)
 
     def put_status(self, resource: Resource, status: Mapping[str, Any], manager: str) -> Resource:
         """Replace the status of the object as it was read."""

@@ -117,7 +117,7 @@ class Operator:
         async with self._write("apply", manifest):
             return await self.world.cluster.apply(manifest)
 
-    async def create(self, manifest: Resource) -> bool:
+    async def create(self, manifest: Resource) -> Resource | None:
         async with self._write("create", manifest):
             return await self.world.cluster.create(manifest)
 
@@ -192,6 +192,10 @@ class World:
     async def make(self, move: Move) -> None:
         """Make a move; a minute passes."""
         await move()
+        self.wait()
+
+    def wait(self) -> None:
+        """Let a minute pass."""
         self._now += timedelta(minutes=1)
         self.cluster.set_now(_text(self._now))
 

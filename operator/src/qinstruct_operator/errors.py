@@ -64,6 +64,10 @@ class Conflict(ClusterError):  # noqa: N818 - the API server's own word
     """The object was changed since it was read: read it again."""
 
 
+class AlreadyExists(Conflict):
+    """An object of that name is there; a create changes nothing then."""
+
+
 class NotFound(ClusterError):  # noqa: N818 - the API server's own word
     """The object, or its kind, is not there."""
 

@@ -91,11 +91,26 @@ for _child in _CHILDREN:
     kopf.on.event(_child.group, _child.version, _child.plural, id=_child.plural)(child_changed)
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """No copy of an object to compare it with: we have no handlers of differences."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing; kopf's own copies every object, for each of its events."""
+        return {}
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """None was stored."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Set kopf up, each with its reason; no `queueing.worker_limit`, which divides speed."""
     settings.persistence.finalizer = f"{GROUP}/kopf"  # should kopf ever need one
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.peering.standalone = True
     settings.posting.enabled = False  # events are the reconciler's
     settings.networking.request_timeout = 30

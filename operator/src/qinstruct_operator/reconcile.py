@@ -11,7 +11,7 @@ from typing import Any
 
 from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.cluster.kinds import TRAINING
+from qinstruct_operator.cluster.kinds import CLAIM, CONFIG_MAP, TRAINING
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core import conditions, transitions
@@ -23,6 +23,21 @@ from qinstruct_operator.core.status import judge, present_attempt
 from qinstruct_operator.errors import Forbidden, InvalidSpec, NotFound, Refused, Violation
 from qinstruct_operator.gather import gather
 from qinstruct_operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What became of the manifests that were due.
+
+    Attributes:
+        objects: as the server returned them.
+        found: one was there that was thought absent; nothing was sent after it.
+        refused: what the server said to the one after which nothing was sent.
+    """
+
+    objects: list[Resource]
+    found: bool
+    refused: str
 
 
 @dataclass(frozen=True)
@@ -53,25 +68,53 @@ class Reconciler:
             return None
         run, previous = Run.of(resource), read_status(resource)
         plan, violations = self._plan(resource)
-        snapshot = await self._gather(run, previous, plan)
-        seen = observe(run, snapshot)
-        if plan is not None and (manifests := due(plan, previous, seen)):
-            applied, refused = await self._apply(manifests)
-            seen = replace(observe(run, snapshot.with_applied(applied)), refused=refused)
+        seen = None
+        if plan is not None and previous == Status():
+            seen = await self._begin(run, plan)
+        if seen is None:
+            seen = await self._go_on(run, previous, plan)
         try:
             return await self._conclude(resource, run, previous, plan, violations, seen)
         except NotFound:
             return None  # deleted meanwhile
 
-    async def _apply(self, manifests: Iterable[Manifest]) -> tuple[list[Resource], str]:
-        """Apply in order up to the first that the cluster will not have; what it says then."""
-        applied: list[Resource] = []
+    async def _begin(self, run: Run, plan: Plan) -> Observed | None:
+        """Create the first children unread: nobody has judged this run yet, so none is there.
+
+        None where one is all the same: of a pass that died, of an earlier run, of somebody else.
+        """
+        sent = await self._send(due(plan, Status(), Observed()), Snapshot())
+        if sent.found:
+            return None
+        return replace(observe(run, Snapshot().with_applied(sent.objects)), refused=sent.refused)
+
+    async def _go_on(self, run: Run, previous: Status, plan: Plan | None) -> Observed:
+        """Read, and send what is due and absent."""
+        snapshot = await self._gather(run, previous, plan)
+        seen = observe(run, snapshot)
+        if plan is None or not (manifests := due(plan, previous, seen)):
+            return seen
+        sent = await self._send(manifests, snapshot)
+        return replace(observe(run, snapshot.with_applied(sent.objects)), refused=sent.refused)
+
+    async def _send(self, manifests: Iterable[Manifest], snapshot: Snapshot) -> _Sent:
+        """Send in order, up to the first that the cluster will not have.
+
+        A child is created and never changed. The ConfigMap alone is applied where it is there:
+        the workload that comes after it reads what was planned for it.
+        """
+        objects: list[Resource] = []
         for manifest in manifests:
+            is_there = manifest["kind"] == CONFIG_MAP.kind and snapshot.config is not None
             try:
-                applied.append(await self.cluster.apply(manifest))
+                made = await (self.cluster.apply if is_there else self.cluster.create)(manifest)
             except (Forbidden, NotFound, Refused) as error:
-                return applied, str(error)
-        return applied, ""
+                return _Sent(objects, found=False, refused=str(error))
+            if made is not None:
+                objects.append(made)
+            elif manifest["kind"] != CLAIM.kind:  # claims are shared, and kept
+                return _Sent(objects, found=True, refused="")
+        return _Sent(objects, found=False, refused="")
 
     async def _conclude(
         self,

@@ -19,7 +19,7 @@ from qinstruct_operator.cluster.kinds import KINDS, POD, Kind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.cluster.refusals import refusal, unreachable
 from qinstruct_operator.constants import FIELD_MANAGER
-from qinstruct_operator.errors import ClusterError, Conflict, NotFound, Refused
+from qinstruct_operator.errors import AlreadyExists, ClusterError, NotFound, Refused
 
 Query = tuple[tuple[str, str], ...]
 
@@ -96,17 +96,16 @@ class KubeCluster:
             content_type=_APPLY,
         )
 
-    async def create(self, manifest: Resource) -> bool:
-        """Create the object; False where one of that name exists, which is left alone."""
+    async def create(self, manifest: Resource) -> Resource | None:
+        """Create the object; None where one of that name exists, which is left alone."""
         kind, namespace, name = _identity(manifest)
         tried = _tried("create", kind, namespace, name)
         try:
-            await self._send(
+            return await self._send(
                 tried, "POST", _path(kind, namespace), query=self._manager, body=manifest
             )
-        except Conflict:
-            return False
-        return True
+        except AlreadyExists:
+            return None
 
     async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
         """Replace the whole status of the object as it was read; the object as it is then.
@@ -195,7 +194,8 @@ class KubeCluster:
         return self._open(tried, "GET", path, query=query, read_timeout=timeout)
 
     async def _pages(self, kind: Kind, namespace: str | None, query: Query) -> tuple[Resource, ...]:
-        tried = f"list {kind.plural} of {namespace or 'all namespaces'}"
+        where = f" of {namespace or 'all namespaces'}" if kind.namespaced else ""
+        tried = f"list {kind.plural}{where}"
         path = _path(kind, namespace)
         # Items of the server's own kinds do not say what they are.
         said = {"apiVersion": kind.api_version, "kind": kind.kind}

@@ -35,8 +35,8 @@ class Cluster(Protocol):
         """Server-side apply as our field manager, with force; the object as it is then."""
         ...
 
-    async def create(self, manifest: Resource) -> bool:
-        """Create the object; False where one of that name exists, which is left alone."""
+    async def create(self, manifest: Resource) -> Resource | None:
+        """Create the object; None where one of that name exists, which is left alone."""
         ...
 
     async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:

@@ -6,7 +6,14 @@ from typing import Any, Final
 
 import aiohttp
 
-from qinstruct_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused
+from qinstruct_operator.errors import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Refused,
+)
 
 _ERRORS: Final[Mapping[int, type[ClusterError]]] = {
     400: Refused,
@@ -33,6 +40,8 @@ def refusal(tried: str, status: int, headers: Mapping[str, str], body: bytes) ->
     said = _status(body)
     message = said.get("message") or _text(status, body)
     error = _ERRORS.get(status, ClusterError)
+    if status == 409 and said.get("reason") == AlreadyExists.__name__:
+        error = AlreadyExists  # not a quota that was changed at the same moment
     if status == 403 and message.startswith(_ADMISSION):
         # A webhook that gives no code of its own answers 403, but it is the object that it
         # refuses, not the credentials.

@@ -1,0 +1,202 @@
+"""What is read of a run at each of its stages: enough, and not more."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from qinstruct_operator.cluster.kinds import CLAIM, JOB, POD, PYTORCHJOB, TRAINING
+from qinstruct_operator.constants import CONDITION_PREPARED
+from qinstruct_operator.core.conditions import is_true
+from qinstruct_operator.core.observe import Run, Snapshot
+from qinstruct_operator.core.status import present_attempt
+from qinstruct_operator.errors import ClusterError, Forbidden, Refused
+from qinstruct_operator.gather import gather
+from support.lives import rest
+from support.observed import NAMESPACE, NOW, message, told
+from support.world import PREP_LOG, Fate, World
+
+LATE = NOW + timedelta(hours=9)
+
+
+async def look(world: World) -> Snapshot:
+    """What the operator gathers."""
+    resource = await world.cluster.get(TRAINING, NAMESPACE, "x")
+    assert resource is not None
+    status = await world.status()
+    return await gather(
+        world.cluster,
+        Run.of(resource),
+        attempt=present_attempt(status),
+        prepared=is_true(status, CONDITION_PREPARED),
+        claims=("qinstruct-cache", "x-output"),
+        now=LATE,
+    )
+
+
+async def just_after(move: str) -> World:
+    """A run to which this has happened, and the operator has not looked since."""
+    world = World(Fate())
+    await world.begin()
+    while move:
+        await world.reconcile()
+        name, made = next(iter((await world.moves()).items()))
+        await world.make(made)
+        if name == move:
+            break
+    return world
+
+
+SUPPORT = ["get ConfigMap", "get PersistentVolumeClaim", "get PersistentVolumeClaim"]
+STAGES = {
+    "nothing is there": ("", ["get Job", "get PyTorchJob", *SUPPORT]),
+    "the prep Job has no pod": (
+        "bind x-output",
+        ["get Job", "list Pod", *SUPPORT, "list Event"],
+    ),
+    "the prep pod is on its node": (
+        "find a node for x-prep",
+        ["get Job", "list Pod", *SUPPORT, "list Event"],
+    ),
+    "prep runs": ("start the container of x-prep", ["get Job", "list Pod", "read_log Pod"]),
+    "prep has ended, its Job does not know yet": (
+        "end the container of x-prep",
+        ["get Job", "list Pod", "read_log Pod"],
+    ),
+    "prep is done": ("settle x-prep", ["get Job", "get PyTorchJob", *SUPPORT]),
+    "training has a pod": (
+        "make a pod of x-1",
+        ["get PyTorchJob", "list Pod", *SUPPORT],
+    ),
+    "training runs": (
+        "start the container of x-1",
+        ["get PyTorchJob", "list Pod", "read_log Pod"],
+    ),
+    "training is done": ("settle x-1", ["get PyTorchJob", "list Pod", "read_log Pod"]),
+}
+
+
+@pytest.mark.parametrize(("move", "want"), STAGES.values(), ids=STAGES)
+def test_requests_at_each_stage(move: str, want: list[str]) -> None:
+    async def see() -> list[str]:
+        world = await just_after(move)
+        before = len(world.cluster.calls) + 2  # the run, and its status
+        await look(world)
+        return [f"{call.method} {call.kind.kind}" for call in world.cluster.calls[before:]]
+
+    assert asyncio.run(see()) == want
+
+
+def test_a_finished_run_costs_one_request() -> None:
+    async def see() -> list[str]:
+        world = World(Fate())
+        await world.begin()
+        await rest(world)
+        before = len(world.cluster.calls)
+        await world.reconcile()
+        return [f"{call.method} {call.kind.kind}" for call in world.cluster.calls[before:]]
+
+    assert asyncio.run(see()) == ["get QInstructTraining"]
+
+
+def test_the_log_is_that_of_the_container_at_work() -> None:
+    async def see() -> None:
+        world = await just_after("hear x-prep")
+        assert (await look(world)).log == PREP_LOG[:1]
+        world = await just_after("hear x-1")
+        snapshot = await look(world)
+        assert snapshot.training is not None
+        assert snapshot.prep is None
+        assert "start" in snapshot.log[0]
+
+    asyncio.run(see())
+
+
+def test_a_log_that_no_node_gives_does_not_stop_the_pass() -> None:
+    async def see() -> None:
+        world = await just_after("settle x-1")
+        error = ClusterError("read log of x-1-0: no answer from the node", status=502)
+        world.cluster.fail(error, "read_log")
+        await world.reconcile()
+        assert (await world.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("error", [Forbidden("exceeded quota"), Refused("invalid")], ids=type)
+def test_a_refused_child_is_told_and_tried_again(error: ClusterError) -> None:
+    async def see() -> None:
+        world = World(Fate())
+        await world.begin()
+        world.cluster.fail(error, "create", kind=JOB)
+        await world.reconcile()
+        status = await world.status()
+        assert told(status)["Prepared"] == ("False", "Refused")
+        assert message(status, "Prepared").startswith(str(error))
+        assert await world.names(JOB) == []
+        await world.reconcile()
+        assert await world.names(JOB) == ["x-prep"]
+        await rest(world)
+        assert (await world.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+def test_a_server_that_is_not_there_stops_the_pass() -> None:
+    async def see() -> None:
+        world = World(Fate())
+        await world.begin()
+        world.cluster.fail(ClusterError("no answer"), "create", kind=CLAIM)
+        with pytest.raises(ClusterError):
+            await world.reconcile()
+        assert (await world.status()).phase is None
+        await rest(world)
+        assert (await world.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+def test_a_claim_that_was_grown_is_left_alone() -> None:
+    """Between prep and training as well: applied again it would shrink, which is refused."""
+
+    async def see() -> None:
+        world = await just_after("settle x-prep")
+        await world.reconcile()
+        changed = {name for method, _, name in world.operator.writes if method == "apply"}
+        assert changed == {"x-config"}
+        writes = [(method, name) for method, kind, name in world.operator.writes if kind != "Event"]
+        assert [name for method, name in writes if method == "create"] == [
+            "x-config", "qinstruct-cache", "x-output", "x-prep", "x-1",
+        ]  # fmt: skip
+
+    asyncio.run(see())
+
+
+def test_a_run_restored_without_status_and_prep_job_goes_on() -> None:
+    async def see() -> None:
+        world = await just_after("start the container of x-1")
+        meddling = await world.meddling()
+        for name in ("delete Job x-prep", "wipe the status"):
+            await world.make(meddling[name])
+        await world.reconcile()
+        assert (await world.status()).phase == "Loading"
+        assert await world.names(JOB) == []
+        assert await world.names(PYTORCHJOB) == ["x-1"]
+        assert len(await world.names(POD)) == 1
+
+    asyncio.run(see())
+
+
+def test_a_run_that_is_gone_or_going_is_not_looked_at() -> None:
+    async def see() -> None:
+        world = World(Fate())
+        await world.reconcile()
+        await world.begin()
+        world.cluster.edit(
+            TRAINING, NAMESPACE, "x",
+            lambda found: found["metadata"].update(deletionTimestamp="2026-03-01T12:00:00Z"),
+        )  # fmt: skip
+        await world.reconcile()
+        assert world.operator.writes == []
+
+    asyncio.run(see())
