@@ -16,38 +16,52 @@ from cluster.kwok import Behaviour
 from cluster.processes import wait_until
 from cluster.proxy import Kill, Moment, Rule
 from cluster.testcluster import TestCluster
-from cluster.trials import Trials, trials
+from cluster.trials import SIDE_BY_SIDE, Trials, trials
 
 pytestmark = pytest.mark.cluster
 
 # Long enough for each state to be seen before it passes, on a machine that is busy.
 LIFE = Behaviour(start_after="500ms", run_for="1200ms")
-SIDE_BY_SIDE = 6
 
-# By name, what a write request looks like: method, path, body, and which of those it is.
-POINTS: dict[str, tuple[str, str, str, int]] = {
-    "the first ConfigMap": ("PATCH", "/configmaps/", "", 1),
-    "the cache claim": ("PATCH", "/persistentvolumeclaims/qinstruct-cache", "", 1),
-    "the output claim": ("PATCH", "/persistentvolumeclaims/killed-output", "", 1),
-    "the prep Job": ("PATCH", "/jobs/", "", 1),
-    "event Accepted": ("POST", "/events", '"reason": ?"Accepted"', 1),
-    "the first status": ("PUT", "/status", "", 1),
-    "status Starting": ("PUT", "/status", '"phase": ?"Starting"', 1),
-    "event Preparing": ("POST", "/events", '"reason": ?"Preparing"', 1),
-    "status Preparing": ("PUT", "/status", '"phase": ?"Preparing"', 1),
-    "the second ConfigMap": ("PATCH", "/configmaps/", "", 2),
-    "the PyTorchJob": ("PATCH", "/pytorchjobs/", "", 1),
-    "event Prepared": ("POST", "/events", '"reason": ?"Prepared"', 1),
-    "status Prepared": ("PUT", "/status", '"reason": ?"Prepared"', 1),
-    "event Scheduled": ("POST", "/events", '"reason": ?"Scheduled"', 1),
-    "status Scheduled": ("PUT", "/status", '"reason": ?"Scheduled"', 1),
-    "event Loading": ("POST", "/events", '"reason": ?"Loading"', 1),
-    "status Loading": ("PUT", "/status", '"phase": ?"Loading"', 1),
-    "event Complete": ("POST", "/events", '"reason": ?"Complete"', 1),
-    "status Complete": ("PUT", "/status", '"phase": ?"Complete"', 1),
+Write = tuple[str, str, str, int]
+"""What a write request looks like: method, path, body, and which of those it is."""
+
+
+def child(plural: str, name: str = "", nth: int = 1) -> Write:
+    return ("POST|PATCH", f"/{plural}[/?]", f'"name": ?"{name}' if name else "", nth)
+
+
+def event(reason: str) -> Write:
+    return ("POST", "/events", f'"reason": ?"{reason}"', 1)
+
+
+def status(key: str, value: str) -> Write:
+    return ("PUT|PATCH", "/status", f'"{key}": ?"{value}"', 1)
+
+
+POINTS: dict[str, Write] = {
+    "the first ConfigMap": child("configmaps"),
+    "the cache claim": child("persistentvolumeclaims", "qinstruct-cache"),
+    "the output claim": child("persistentvolumeclaims", "killed-output"),
+    "the prep Job": child("jobs"),
+    "event Accepted": event("Accepted"),
+    "the first status": status("phase", ".*"),
+    "status Starting": status("phase", "Starting"),
+    "event Preparing": event("Preparing"),
+    "status Preparing": status("phase", "Preparing"),
+    "the second ConfigMap": child("configmaps", nth=2),
+    "the PyTorchJob": child("pytorchjobs"),
+    "event Prepared": event("Prepared"),
+    "status Prepared": status("reason", "Prepared"),
+    "event Scheduled": event("Scheduled"),
+    "status Scheduled": status("reason", "Scheduled"),
+    "event Loading": event("Loading"),
+    "status Loading": status("phase", "Loading"),
+    "event Complete": event("Complete"),
+    "status Complete": status("phase", "Complete"),
 }
 # Between the end of a pod and the end of its job; seen by chance.
-BY_CHANCE = ("POST|PUT", "/events|/status", '"(reason|phase)": ?"Finishing"', 1)
+BY_CHANCE = ("POST|PUT|PATCH", "/events|/status", '"(reason|phase)": ?"Finishing"', 1)
 MOMENTS: tuple[Moment, Moment] = ("before", "after")
 
 

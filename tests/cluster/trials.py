@@ -9,11 +9,14 @@ from typing import Any, Final
 import yaml
 
 from cluster.asking import ask, runs_path
-from cluster.kwok import Behaviour
+from cluster.kwok import Behaviour, a100, cpu_node
 from cluster.operator_process import Operator, install, operator_process
 from cluster.proxy import FaultProxy, fault_proxy
 from cluster.testcluster import TestCluster
 from cluster.witness import Witness, witness
+
+SIDE_BY_SIDE: Final = 6
+"""How many trials find nodes at once."""
 
 _SAMPLE: Final = Path(__file__).parents[2] / "manifests" / "samples" / "run-7b-after.yaml"
 
@@ -67,9 +70,20 @@ class Trials:
 
 @contextmanager
 def trials(cluster: TestCluster, name: str, behaviour: Behaviour) -> Iterator[Trials]:
-    """Install the operator's account, say how the runs' pods live, and watch until the end."""
+    """Install the operator's account, say how the runs' pods live, and watch until the end.
+
+    There are nodes enough for some trials side by side, until the end.
+    """
     token = install(cluster.api)
     for component in ("prep", "train"):
         cluster.kwok.behave(name, component, behaviour)
-    with witness(cluster) as seen:
-        yield Trials(cluster, name, token, seen)
+    nodes = [
+        *(cpu_node(f"trial-cpu-{number}") for number in range(SIDE_BY_SIDE)),
+        *(a100(f"trial-gpu-{number}", 40) for number in range(SIDE_BY_SIDE)),
+    ]
+    cluster.kwok.add_nodes(*nodes)
+    try:
+        with witness(cluster) as seen:
+            yield Trials(cluster, name, token, seen)
+    finally:
+        cluster.kubectl("delete", "node", *(node["metadata"]["name"] for node in nodes))

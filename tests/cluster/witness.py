@@ -19,6 +19,8 @@ from qinstruct_operator.constants import API_VERSION, FIELD_MANAGER, PLURAL
 
 Json = dict[str, Any]
 
+_UNTOLD: Final = ("Pending", "Starting", "Finishing")
+"""Phases that pass in the normal course of things, and have no event."""
 _LASTING: Final = ("Accepted", "Prepared", "Scheduled", "Complete")
 """Conditions that, once true, stay so; in the order in which they come true."""
 
@@ -72,6 +74,8 @@ class Witness:
         by_reason = {reason for reason, _ in came_true}
         yield from (f"{one} was never seen" for one in _LASTING if one not in by_reason)
         yield from (f"{said} was never told" for said in sorted(came_true) if said not in told)
+        reasons = {*_UNTOLD, *(reason for reason, _ in told)}
+        yield from (f"{one} was never told" for one in self.phases(namespace) if one not in reasons)
 
     def _told(self, namespace: str) -> Iterator[tuple[str, Json]]:
         for event in _states(self.events, namespace):
