@@ -180,6 +180,16 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     "own claim with a size": _spec(
         "output.size", "claimName", output={"claimName": "mine", "size": "1Ti"}
     ),
+    "output too small": _spec("output.size", "use at least 190Gi", output={"size": "189Gi"}),
+    "output on the cache": _spec(
+        "output.claimName", "other runs share", output={"claimName": "qinstruct-cache"}
+    ),
+    "output on one's own cache": _spec(
+        "output.claimName",
+        "other runs share",
+        data={"claimName": "mine"},
+        output={"claimName": "mine"},
+    ),
     "Exists with a value": _spec(
         "scheduling.tolerations[0].value",
         "Exists",

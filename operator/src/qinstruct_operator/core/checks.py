@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
+from qinstruct_operator.core import names
 from qinstruct_operator.core.sizes import PRODUCT_GIGABYTES, SIZES
 from qinstruct_operator.core.sources import source_names, source_violations
 from qinstruct_operator.errors import Violation
@@ -212,6 +213,19 @@ def own_claim_is_not_sized(spec: Spec) -> Iterator[Violation]:
             )
 
 
+def output_is_not_shared(spec: Spec) -> Iterator[Violation]:
+    """Two runs that write one output would go on from each other's checkpoints."""
+    name = spec.output.claim_name
+    caches = {spec.data.claim_name, names.CACHE_CLAIM, names.TINY_CACHE_CLAIM}
+    if name and name in caches:
+        yield Violation(
+            "spec.output.claimName",
+            name,
+            "is the claim of the cache, which other runs share",
+            "use a claim that is this run's alone, or remove it",
+        )
+
+
 def sequence_holds_an_image(spec: Spec) -> Iterator[Violation]:
     """An image must never be cut."""
     length, least = spec.training.max_length, _IMAGE_TOKENS + _TEXT_TOKENS
@@ -233,6 +247,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     sources_are_usable,
     model_is_usable,
     own_claim_is_not_sized,
+    output_is_not_shared,
     sequence_holds_an_image,
     not_supported_yet,
 )

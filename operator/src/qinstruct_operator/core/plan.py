@@ -12,6 +12,7 @@ from qinstruct_operator.api.spec_ops import Scheduling
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.core import checks, disk, names, recipes
 from qinstruct_operator.core.memory import MemoryEstimate, estimate
+from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.core.sizes import (
     GPUS_PER_DOCUMENTED_RUN,
     PRODUCT_GIGABYTES,
@@ -301,12 +302,27 @@ def _cache_claim(spec: Spec, settings: Settings, config: PrepConfig) -> Claim:
 
 
 def _output_claim(spec: Spec, name: str, num_bytes: int) -> Claim:
+    """The run's own claim, which must be large enough: a full one stops the run hours later.
+
+    Raises:
+        InvalidSpec: the size asked for is too small.
+    """
     output = spec.output
     if output.claim_name:
         return Claim(output.claim_name, None, None, owned=False)
+    needed = disk.quantity(num_bytes)
+    if output.size and (parse_quantity(output.size) or 0) < num_bytes:
+        violation = Violation(
+            "spec.output.size",
+            output.size,
+            f"is less than the {needed} that {spec.checkpoint.keep + 1} checkpoints and the "
+            "exported model take",
+            f"use at least {needed}, or remove it",
+        )
+        raise InvalidSpec([violation])
     return Claim(
         names.output_name(name),
-        output.size or disk.quantity(num_bytes),
+        output.size or needed,
         output.storage_class_name,
         owned=not output.retain,
     )
