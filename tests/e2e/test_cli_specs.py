@@ -83,7 +83,7 @@ def test_render_prints_the_golden_manifests(name: str, capsys: pytest.CaptureFix
 
 def test_crd_prints_the_checked_in_definition(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["crd"]) == EXIT_OK
-    (definition,) = (ROOT / "crds").glob("*.yaml")
+    (definition,) = (ROOT / "crds").glob("qinstruct.dev_*.yaml")
     assert capsys.readouterr().out == definition.read_text("utf-8")
 
 
