@@ -116,6 +116,7 @@ class Exchange:
     Attributes:
         path: as the client sent it, with the query.
         body: what it sent; empty for a read.
+        content_type: of the body.
         time: of its arrival, by `time.monotonic`.
         fault: what is done to it.
         status: what the client was told; None where it was told nothing (yet).
@@ -125,6 +126,7 @@ class Exchange:
     method: str
     path: str
     body: bytes
+    content_type: str
     time: float
     fault: Fault | None = None
     status: int | None = None
@@ -276,7 +278,8 @@ class FaultProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         arrived, body = time.monotonic(), await request.read()
-        exchange = Exchange(request.method, request.raw_path, body, arrived)
+        sent = (request.method, request.raw_path, body, request.headers.get("Content-Type", ""))
+        exchange = Exchange(*sent, arrived)
         exchange.fault = self._fault_for(exchange)
         self._exchanges.append(exchange)
         try:
