@@ -150,3 +150,11 @@ def test_a_run_that_waits_long_is_looked_at_less_often() -> None:
         assert requeue_after(status, seen(WAITS), SETTINGS, later) == want
     changed = status_of(replace(WAITS, prep=DONE), status, now=NOW + timedelta(hours=1))
     assert requeue_after(changed, seen(WAITS), SETTINGS, NOW + timedelta(hours=1)) == 15
+
+
+def test_a_time_that_is_none_does_not_stop_the_looks() -> None:
+    (first, *others) = status_of(WAITS).conditions
+    never = first.model_copy(update={"last_transition_time": "2026-13-45T99:99:99Z"})
+    for conditions in ((never,), (never, *others)):
+        status = Status(conditions=conditions)
+        assert requeue_after(status, seen(WAITS), SETTINGS, NOW) == 15

@@ -20,6 +20,7 @@ from qinstruct_operator.core.build import (
 )
 from qinstruct_operator.core.observe import Observed, Workload
 from qinstruct_operator.core.plan import Plan
+from qinstruct_operator.core.raw import moment
 from qinstruct_operator.core.status import present_attempt
 from qinstruct_operator.settings import Settings
 
@@ -59,10 +60,8 @@ def requeue_after(
         return None
     if any(work and _has_started(work) for work in (seen.prep, seen.training)):
         return settings.progress_seconds
-    changed = max(
-        (datetime.fromisoformat(each.last_transition_time) for each in status.conditions),
-        default=now,
-    )
+    times = (moment(each.last_transition_time) for each in status.conditions)
+    changed = max((time for time in times if time), default=now)
     waited = (now - changed).total_seconds()
     return settings.waiting_seconds * (1 if waited < _FRESH_SECONDS else _LATER)
 

@@ -10,7 +10,10 @@ from datetime import datetime
 from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
-from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, objects, text
+from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, number, objects, text
+from qinstruct_operator.core.text import one_line
+
+_NAME_CHARS = 253
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,7 @@ def _pod(raw: Raw) -> Pod:
     return Pod(
         name=raw["metadata"]["name"],
         phase=text(raw, "status", "phase") or "Pending",
-        node=text(raw, "spec", "nodeName") or None,
+        node=one_line(text(raw, "spec", "nodeName"))[:_NAME_CHARS] or None,
         created=_created(raw),
         reason=text(raw, "status", "reason"),
         message=text(raw, "status", "message"),
@@ -269,12 +272,11 @@ def _pod(raw: Raw) -> Pod:
 
 def _container(raw: Raw) -> Container:
     if ended := at(raw, "state", "terminated"):
-        exit_code = at(ended, "exitCode")
         return Container(
             "terminated",
             reason=text(ended, "reason"),
             message=text(ended, "message"),
-            exit_code=exit_code if isinstance(exit_code, int) else None,
+            exit_code=number(ended, "exitCode"),
             started=moment(text(ended, "startedAt")),
             finished=moment(text(ended, "finishedAt")),
         )

@@ -22,6 +22,12 @@ def text(raw: Any, *path: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def number(raw: Any, *path: str) -> int | None:
+    """The whole number at a path that fits 32 bits, or None."""
+    value = at(raw, *path)
+    return value if type(value) is int and abs(value) < 2**31 else None  # True is an int, too
+
+
 def objects(raw: Any, *path: str) -> list[Raw]:
     """The objects in the list at a path."""
     value = at(raw, *path)
