@@ -13,7 +13,7 @@ from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.kinds import CLAIM, CONFIG_MAP, TRAINING
 from qinstruct_operator.cluster.port import Cluster, Resource
-from qinstruct_operator.constants import CONDITION_PREPARED
+from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_RUN
 from qinstruct_operator.core import conditions, transitions
 from qinstruct_operator.core.build import Manifest
 from qinstruct_operator.core.decide import due, requeue_after
@@ -112,7 +112,8 @@ class Reconciler:
                 return _Sent(objects, found=False, refused=str(error))
             if made is not None:
                 objects.append(made)
-            elif manifest["kind"] != CLAIM.kind:  # claims are shared, and kept
+            elif manifest["kind"] != CLAIM.kind or LABEL_RUN in manifest["metadata"]["labels"]:
+                # Not so the shared cache; the run's own claim may be an earlier run's, and going.
                 return _Sent(objects, found=True, refused="")
         return _Sent(objects, found=False, refused="")
 

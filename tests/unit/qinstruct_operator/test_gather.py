@@ -13,7 +13,7 @@ from qinstruct_operator.core.status import present_attempt
 from qinstruct_operator.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.gather import gather
 from support.lives import rest
-from support.observed import NAMESPACE, NOW, message, told
+from support.observed import NAMESPACE, NOW, OTHER_UID, claim, message, told
 from support.world import PREP_LOG, Fate, World
 
 LATE = NOW + timedelta(hours=9)
@@ -198,5 +198,24 @@ def test_a_run_that_is_gone_or_going_is_not_looked_at() -> None:
         )  # fmt: skip
         await world.reconcile()
         assert world.operator.writes == []
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("going", [True, False], ids=["going with an earlier run", "kept"])
+def test_an_output_claim_that_is_there(going: bool) -> None:
+    """Prep must not fill a claim that the garbage collector is about to take."""
+
+    async def see() -> None:
+        world = World(Fate())
+        await world.begin()
+        old = claim("x-output", owner=OTHER_UID if going else None)
+        await world.cluster.create(old | {"apiVersion": "v1"})
+        await world.reconcile()
+        assert await world.names(JOB) == ([] if going else ["x-prep"])
+        if going:
+            world.cluster.delete(CLAIM, NAMESPACE, "x-output")
+        await rest(world)
+        assert (await world.status()).phase == "Complete"
 
     asyncio.run(see())
