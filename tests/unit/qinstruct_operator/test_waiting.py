@@ -45,7 +45,8 @@ PULL = (
     '"ghcr.io/qinstruct/trainer:0.1.0": ghcr.io/qinstruct/trainer:0.1.0: not found'
 )
 IMAGE_NAME = (
-    'Failed to apply default image tag "ghcr.io/Qinstruct/trainer": couldn\'t parse image name '
+    'Failed to apply default image tag "ghcr.io/Qinstruct/trainer": '
+    "couldn't parse image name "
     '"ghcr.io/Qinstruct/trainer": invalid reference format: repository name (Qinstruct/trainer) '
     "must be lowercase"
 )

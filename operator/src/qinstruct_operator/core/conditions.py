@@ -48,39 +48,27 @@ IN_PROGRESS: Final = "InProgress"
 COMPLETE: Final = "Complete"
 FAILED: Final = "Failed"
 
-_WAITING: Final = (
-    waiting.REFUSED,
-    waiting.QUEUED,
-    waiting.PENDING,
-    waiting.POD_REFUSED,
-    waiting.UNSCHEDULABLE,
-    waiting.CLAIM_PENDING,
-    waiting.IMAGE_UNAVAILABLE,
-    waiting.BLOCKED,
-    waiting.STARTING,
-)
-
 REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         CONDITION_ACCEPTED: (ACCEPTED, INVALID_SPEC, NAME_TAKEN),
         CONDITION_PREPARED: (
             PREPARED,
             NOT_ACCEPTED,
-            *_WAITING,
+            *waiting.REASONS,
             PREPARING,
             WAITING_FOR_RUN,
             RETRYING,
             STOPPING,
             FAILED,
         ),
-        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *_WAITING, FAILED),
+        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *waiting.REASONS, FAILED),
         CONDITION_RUNNING: (
             LOADING,
             TRAINING,
             FINISHING,
             WAITING_FOR_DATA,
             WAITING_FOR_NODE,
-            *_WAITING,
+            *waiting.REASONS,
             STOPPING,
             FINISHED,
             FAILED,

@@ -21,6 +21,19 @@ IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
 BLOCKED: Final = "Blocked"
 STARTING: Final = "Starting"
 
+REASONS: Final = (
+    REFUSED,
+    QUEUED,
+    PENDING,
+    POD_REFUSED,
+    UNSCHEDULABLE,
+    CLAIM_PENDING,
+    IMAGE_UNAVAILABLE,
+    BLOCKED,
+    STARTING,
+)
+"""Every reason to wait, those before there is a workload included."""
+
 TROUBLES: Final = frozenset(
     {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
 )
