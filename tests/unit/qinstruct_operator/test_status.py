@@ -6,7 +6,7 @@ from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_FAILED
 from qinstruct_operator.core.conditions import REASONS
 from qinstruct_operator.core.observe import Snapshot
-from support.observed import message, plan, pod, running, status_of, told
+from support.observed import message, plan, pod, pytorchjob, running, status_of, told
 from support.status_cases import CASES, Case
 from support.status_docs import tables
 
