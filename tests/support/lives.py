@@ -11,7 +11,7 @@ from support.world import Fate, World
 
 FATES = {
     "it goes well": Fate(),
-    "prep is tried again": Fate(prep=(69, 143, 0)),
+    "prep is tried again": Fate(prep=(143, 0)),
     "prep's data are bad": Fate(prep=(65,)),
     "prep fails for ever": Fate(prep=(69,)),
     "training fails": Fate(training=70),
