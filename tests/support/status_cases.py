@@ -195,6 +195,12 @@ CASES = {
         says=(P, "run run-a builds what this one needs"),
         fields={"progress": "model"},
     ),
+    "a prep pod has failed for good, the Job does not say so yet": Case(
+        of_prep(PREP, pod(PREP, ended(65)), log=lines(BAD)),
+        "Stopping",
+        NOT_YET | {P: (NO, "Stopping")},
+        says=(P, f"x-prep is ending: {SENTENCE}"),
+    ),
     "a prep pod has failed, the Job tries again": Case(
         of_prep(PREP, pod(PREP, ended(69)), log=lines(failed_event("Unavailable", SENTENCE, 69))),
         "Retrying",
@@ -331,8 +337,8 @@ CASES = {
     ),
     "the container has ended, the PyTorchJob does not know yet": Case(
         of_training(JOB, pod(JOB, ended())),
-        "Finishing",
-        PREPARED | {S: (YES, "Scheduled"), R: (NO, "Finishing")},
+        "Finished",
+        PREPARED | {S: (YES, "Scheduled"), R: (NO, "Finished")},
     ),
     "the PyTorchJob has failed, its container still saves": Case(
         of_training(JOB_LOST, pod(JOB_LOST, running()), log=TRAINING_LOG),

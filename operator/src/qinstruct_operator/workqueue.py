@@ -98,7 +98,7 @@ class WorkQueue(Generic[Key]):
             return _CONFLICT_SECONDS  # somebody else wrote: read again
         except ClusterError as error:
             _log.warning("%s: %s", key, error)
-            return max(self._backoff(key), error.retry_after or 0.0)
+            return max(self._backoff(key), min(error.retry_after or 0.0, self._max_backoff))
         except Exception:  # noqa: BLE001 - a bug in one run must not stop the others
             _log.exception("%s: a bug, tried again later", key)
             return self._backoff(key)

@@ -123,8 +123,9 @@ CASES = {
     "no node has the GPUs": Case(
         Waiting(
             "Unschedulable",
-            f"no node takes x-1-master-0: {SCHEDULER.rstrip('.')}; it starts as soon as one does, "
-            "and `qinstruct plan` says which nodes could",
+            "no node takes x-1-master-0: 0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 "
+            "node(s) didn't match Pod's node affinity/selector; it starts as soon as one does, and "
+            "`qinstruct plan` says which nodes could",
         ),
         pod=unscheduled(SCHEDULER),
         claims=(claim(),),
@@ -132,8 +133,9 @@ CASES = {
     "a claim without provisioner words": Case(
         Waiting(
             "Unschedulable",
-            f"no node takes x-1-master-0: {UNBOUND.rstrip('.')} (claims not bound: x-output); it "
-            "starts as soon as one does, and `qinstruct plan` says which nodes could",
+            "no node takes x-1-master-0: 0/1 nodes are available: pod has unbound immediate "
+            "PersistentVolumeClaims (not bound: x-output); it starts as soon as one does, and "
+            "`qinstruct plan` says which nodes could",
         ),
         pod=unscheduled(UNBOUND),
         claims=(claim("qinstruct-cache"), PENDING_OUTPUT),

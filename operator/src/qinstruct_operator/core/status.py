@@ -17,6 +17,7 @@ from qinstruct_operator.constants import (
     CONDITION_SCHEDULED,
 )
 from qinstruct_operator.core import conditions as is_
+from qinstruct_operator.core.build import FINAL_EXIT_CODES
 from qinstruct_operator.core.conditions import Judged, no, yes
 from qinstruct_operator.core.failure import failure
 from qinstruct_operator.core.observe import Observed, Pod, Run, Workload
@@ -175,6 +176,8 @@ def _preparing(view: _View, prep: Workload) -> Judged:
             return no(is_.STOPPING, f"{prep.name} has failed, and its container is ending")
         return no(is_.FAILED, told or prep.message)
     if pod and pod.is_over:
+        if told and view.failure and view.failure.exit_code in FINAL_EXIT_CODES:
+            return no(is_.STOPPING, f"{prep.name} is ending: {told}")
         if told:
             return no(is_.RETRYING, f"the cluster starts {prep.name} again: {told}")
         return no(is_.PREPARING, f"{pod.name} has ended")
@@ -233,7 +236,7 @@ def _on_node(view: _View, training: Workload, pod: Pod) -> Judged:
     if training.verdict == "failed":
         return no(is_.STOPPING, f"{training.name} has failed, and its container is ending")
     if pod.is_over:
-        return no(is_.FINISHING, f"{pod.name} has ended")
+        return no(is_.FINISHED, f"{pod.name} has ended")
     if pod.is_running:
         return _at_work(view, f"{pod.name} on node {pod.node}")
     return _waiting(training, view.seen)

@@ -102,12 +102,14 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
                 "QINSTRUCT_CACHE_STORAGE_CLASS for the cache)",
             )
     if pod.unschedulable:
-        claim_names = ", ".join(name for name, _ in unbound)
-        beside = f" (claims not bound: {claim_names})" if claim_names else ""
+        told = _sentence(pod.unschedulable.partition(" preemption:")[0])
+        names = ", ".join(name for name, _ in unbound)
+        # Many a claim waits for the scheduler: it is news where the scheduler waits for it.
+        beside = f" (not bound: {names})" if names and "PersistentVolumeClaim" in told else ""
         return Waiting(
             UNSCHEDULABLE,
-            f"no node takes {pod.name}: {_sentence(pod.unschedulable)}{beside}; it starts as soon "
-            "as one does, and `qinstruct plan` says which nodes could",
+            f"no node takes {pod.name}: {told}{beside}; it starts as soon as one does, and "
+            "`qinstruct plan` says which nodes could",
         )
     return Waiting(PENDING, f"{pod.name} waits for the scheduler")
 
@@ -129,10 +131,12 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
             f"the container of {pod.name} cannot be made on node {pod.node}: {reason}: "
             f"{_sentence(message)}; mend what the message names",
         )
-    if workload.warnings and not pod.has_sandbox:  # those before are over; harmless ones stay
+    # What the scheduler said is over now, and with a sandbox what the kubelet said before.
+    warnings = [each for each in workload.warnings if not each.startswith("FailedScheduling")]
+    if warnings and not pod.has_sandbox:
         return Waiting(
             BLOCKED,
-            f"{pod.name} does not start on node {pod.node}: {_sentence(workload.warnings[-1])}; "
+            f"{pod.name} does not start on node {pod.node}: {_sentence(warnings[-1])}; "
             "it starts as soon as that is mended",
         )
     return Waiting(STARTING, f"{pod.name} starts on node {pod.node}")

@@ -9,11 +9,12 @@ import yaml
 from qinstruct_operator.core.build.claims import build_cache_claim, build_output_claim
 from qinstruct_operator.core.build.config_map import build_config_map
 from qinstruct_operator.core.build.meta import Manifest
-from qinstruct_operator.core.build.prep_job import build_prep_job
+from qinstruct_operator.core.build.prep_job import FINAL_EXIT_CODES, build_prep_job
 from qinstruct_operator.core.build.pytorchjob import build_pytorchjob
 from qinstruct_operator.core.plan import Plan
 
 __all__ = [
+    "FINAL_EXIT_CODES",
     "Manifest",
     "build",
     "build_cache_claim",

@@ -1,5 +1,7 @@
 """The Job that prepares data and model on a CPU node, before any GPU is asked for."""
 
+from typing import Final
+
 from qinstruct_operator.constants import (
     ANNOTATION_ISTIO,
     PREP_CONFIG_KEY,
@@ -20,6 +22,9 @@ from qinstruct_trainer.errors import EXIT_CONFIG, EXIT_DATA
 
 # Prep goes on where it was killed, so a retry costs only what was missing.
 _RETRIES = 3
+FINAL_EXIT_CODES: Final = (EXIT_DATA, EXIT_CONFIG)
+"""Another try would end in the same way."""
+
 _GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk already
 
 
@@ -41,7 +46,7 @@ def build_prep_job(plan: Plan) -> Manifest:
                         "onExitCodes": {
                             "containerName": PREP_CONTAINER,
                             "operator": "In",
-                            "values": [EXIT_DATA, EXIT_CONFIG],
+                            "values": list(FINAL_EXIT_CODES),
                         },
                     },
                     {
