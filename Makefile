@@ -51,7 +51,7 @@ verify: setup ## Prove that everything generated is fresh
 	PATH="$(abspath $(BIN)):$$PATH" bash scripts/verify.sh
 
 bench: setup ## Run every benchmark in bench/ and print its figures
-	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in bench/*.py; do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
 
 run-tiny: setup ## Train the tiny LLaVA end to end on this machine
 	$(BIN)/qinstruct run manifests/samples/run-tiny.yaml --workdir runs
