@@ -61,7 +61,7 @@ POINTS: dict[str, Write] = {
     "status Complete": status("phase", "Complete"),
 }
 # Between the end of a pod and the end of its job; seen by chance.
-BY_CHANCE = ("POST|PUT|PATCH", "/events|/status", '"(reason|phase)": ?"Finishing"', 1)
+BY_CHANCE = ("PUT|PATCH", "/status", '"phase": ?"Finished"', 1)
 MOMENTS: tuple[Moment, Moment] = ("before", "after")
 
 

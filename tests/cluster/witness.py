@@ -19,7 +19,7 @@ from qinstruct_operator.constants import API_VERSION, FIELD_MANAGER, PLURAL
 
 Json = dict[str, Any]
 
-_UNTOLD: Final = ("Pending", "Starting", "Finishing")
+_UNTOLD: Final = ("Pending", "Starting", "Finished")
 """Phases that pass in the normal course of things, and have no event."""
 _LASTING: Final = ("Accepted", "Prepared", "Scheduled", "Complete")
 """Conditions that, once true, stay so; in the order in which they come true."""
