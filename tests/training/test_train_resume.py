@@ -141,7 +141,8 @@ def test_a_finished_model_of_another_run_is_neither_taken_nor_touched(
     config = uninterrupted.model_copy(update={"output": output, "learning_rate": 0.5})
     ended = train(config)
     assert ended.code == 78
-    assert f"written with learning_rate {uninterrupted.learning_rate}, but the run now has 0.5" in ended.stderr
+    was = uninterrupted.learning_rate
+    assert f"written with learning_rate {was}, but the run now has 0.5" in ended.stderr
     assert weights(config) == weights(uninterrupted)
 
     (output / "identity.json").unlink()

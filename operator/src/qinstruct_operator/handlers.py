@@ -9,6 +9,7 @@ objects, and its first listing after a start is the resume. See docs/adr/0008 fo
 import asyncio
 import logging
 import os
+import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -23,13 +24,16 @@ from qinstruct_operator.constants import (
     LABEL_MANAGED_BY,
     LABEL_RUN,
 )
+from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from qinstruct_operator.workqueue import WorkQueue
+from qinstruct_trainer.errors import EXIT_CONFIG, ConfigError
 
 Key = tuple[str, str]
 """Namespace and name of a run."""
 
+_logger = logging.getLogger(__name__)
 _CHILDREN = (JOB, PYTORCHJOB, POD)
 
 
@@ -37,9 +41,14 @@ _CHILDREN = (JOB, PYTORCHJOB, POD)
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
     """Set kopf up, connect, and let the queue work."""
     configure(settings)
-    ours = Settings.from_env(os.environ)
     memo.stack = AsyncExitStack()
-    cluster = await memo.stack.enter_async_context(connect())
+    try:
+        ours = Settings.from_env(os.environ)
+        cluster = await memo.stack.enter_async_context(connect())
+    except (InvalidSpec, ConfigError) as error:
+        # No retry mends these, and kopf would bury the sentence under a traceback.
+        _logger.critical("%s", error)
+        sys.exit(EXIT_CONFIG)
     reconciler = Reconciler(cluster, ours, lambda: datetime.now(UTC))
 
     async def look(key: Key) -> float | None:

@@ -1,0 +1,78 @@
+"""The installation's settings: read from the environment, refused in a sentence, documented."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from qinstruct_operator.errors import InvalidSpec
+from qinstruct_operator.settings import Settings
+from support.operator_documents import ROOT
+
+NAMES = {field.name: f"QINSTRUCT_{field.name.upper()}" for field in fields(Settings)}
+
+
+def test_every_setting_comes_from_the_environment() -> None:
+    given = {
+        "prep_image": "mirror/prep:1",
+        "cache_path": "/mnt",
+        "cache_storage_class": "nfs",
+        "progress_seconds": "2.5",
+        "workers": "3",
+    }
+    read = Settings.from_env({NAMES[name]: value for name, value in given.items()})
+    assert read == Settings(
+        prep_image="mirror/prep:1",
+        cache_path=Path("/mnt"),
+        cache_storage_class="nfs",
+        progress_seconds=2.5,
+        workers=3,
+    )
+    assert Settings.from_env({}) == Settings.from_env({NAMES["workers"]: ""}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf", "1e999"])
+@pytest.mark.parametrize("name", ["progress_seconds", "waiting_seconds", "workers"])
+def test_a_number_that_is_none_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        Settings.from_env({NAMES[name]: value})
+    assert str(refused.value).startswith(f"{NAMES[name]} {value}: is not a number above 0; use")
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `(QINSTRUCT_[A-Z_]+)` \| (.+?) \|", page, re.MULTILINE))
+    assert documented == {
+        NAMES[field.name]: "the cluster's default"
+        if field.default is None
+        else f"`{field.default}`"
+        for field in fields(Settings)
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"QINSTRUCT_WORKERS": "0"}, "QINSTRUCT_WORKERS 0: is not a number above 0"),
+        ({"KUBECONFIG": "/nonexistent"}, "kubeconfig /nonexistent does not exist; set KUBECONFIG"),
+    ],
+    ids=["setting", "kubeconfig"],
+)
+def test_an_operator_that_cannot_start_says_so_and_ends(
+    environment: dict[str, str], sentence: str
+) -> None:
+    module = "--module=qinstruct_operator.handlers"
+    done = subprocess.run(
+        [sys.executable, "-m", "kopf", "run", module, "--all-namespaces"],
+        env=os.environ | {"KUBERNETES_SERVICE_HOST": ""} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 78
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
