@@ -83,8 +83,17 @@ async def run_changed(
     event: kopf.RawEvent, namespace: str | None, name: str, memo: kopf.Memo, **_: Any
 ) -> None:
     """A run was created or changed, or the operator has just started."""
-    if namespace and event["type"] != "DELETED":
+    if namespace and is_news(event):
         memo.queue.add((namespace, name))
+
+
+def is_news(event: kopf.RawEvent) -> bool:
+    """Whether a run is to be looked at; not after a write of its status, which is ours."""
+    if event["type"] == "DELETED":
+        return False
+    run = event["object"]
+    judged = (run.get("status") or {}).get("observedGeneration")
+    return event["type"] != "MODIFIED" or judged != run["metadata"].get("generation")
 
 
 async def child_changed(

@@ -7,7 +7,6 @@ watched object, so a run and its three kinds of children would be worked on side
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -37,8 +36,8 @@ class WorkQueue(Generic[Key]):
         self._work = work
         self._num_workers = workers
         self._max_backoff = max_backoff
-        self._due: deque[Key] = deque()
-        self._queued: set[Key] = set()
+        self._due: dict[Key, None] = {}  # a set that keeps its order
+        self._looks: dict[Key, None] = {}  # due by the clock alone: after those with news
         self._active: set[Key] = set()
         self._again: set[Key] = set()  # added while active
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -47,24 +46,31 @@ class WorkQueue(Generic[Key]):
 
     def __len__(self) -> int:
         """Keys that are due and not yet worked on."""
-        return len(self._due)
+        return len(self._due) + len(self._looks)
 
     def add(self, key: Key) -> None:
-        """Look at it as soon as possible."""
+        """Look at it as soon as possible: there is news of it."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._active:
             self._again.add(key)
-        elif key not in self._queued:
-            self._queued.add(key)
-            self._due.append(key)
-            self._ready.release()
+        elif key not in self._due:
+            if key in self._looks:
+                del self._looks[key]
+            else:
+                self._ready.release()
+            self._due[key] = None
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Look at it then, unless something makes it due before."""
+        """Look at it then, unless there is news before; whoever has news goes first."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._look, key)
+
+    def _look(self, key: Key) -> None:
+        del self._timers[key]
+        self._looks[key] = None
+        self._ready.release()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -79,8 +85,9 @@ class WorkQueue(Generic[Key]):
     async def _worker(self) -> None:
         while True:
             await self._ready.acquire()
-            key = self._due.popleft()
-            self._queued.discard(key)
+            first = self._due or self._looks
+            key = next(iter(first))
+            del first[key]
             self._active.add(key)
             delay = await self._attempt(key)
             self._active.discard(key)

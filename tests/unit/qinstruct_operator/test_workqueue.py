@@ -130,6 +130,22 @@ def test_work_says_when_to_look_again_and_an_event_is_sooner() -> None:
     assert work.calls == [(0, "a"), (11, "a"), (15, "a")]
 
 
+def test_news_goes_before_a_look_by_the_clock() -> None:
+    """A new run must not wait behind a thousand that wait for a node."""
+    work = Recorder(5.0, 5.0, 5.0, None, None, None, None)
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        for key in "abc":  # done at 1, 2, 3; looked at again at 6, 7, 8
+            queue.add(key)
+        await asyncio.sleep(5.5)
+        for key in ("x", "y", "c"):  # busy with x until 6.5, with y until 7.5
+            queue.add(key)
+        await asyncio.sleep(100)
+
+    run(work, drive, workers=1)
+    assert [key for _, key in work.calls] == ["a", "b", "c", "x", "y", "c", "a", "b"]
+
+
 def test_errors_make_it_slower_and_success_makes_it_forget() -> None:
     lost = ClusterError("no answer")
     work = Recorder(*[lost] * 8, None, lost, None)
