@@ -131,7 +131,7 @@ def test_the_whole_event() -> None:
     assert event == {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": "x.6eeaa5944471df87", "namespace": "team"},
+        "metadata": {"name": "x.1723200a0c364f68", "namespace": "team"},
         "involvedObject": {
             "apiVersion": "qinstruct.dev/v1alpha1",
             "kind": "QInstructTraining",
@@ -157,15 +157,16 @@ def test_a_message_fits_an_event() -> None:
     assert len(event["message"]) == 1024
 
 
-def test_a_name_is_that_of_one_reading_and_one_piece_of_news() -> None:
-    def posted(run: Any, status: Status) -> set[str]:
-        return {each["metadata"]["name"] for each in transitions.events(run, Status(), status, NOW)}
+def test_a_name_is_that_of_one_status_before_and_one_piece_of_news() -> None:
+    def posted(run: Any, status: Status, progress: str | None = None) -> set[str]:
+        before = Status(progress=progress)
+        return {each["metadata"]["name"] for each in transitions.events(run, before, status, NOW)}
 
-    again, other_reading, other_news = (
-        posted(RUN, PREPARED),
-        posted(replace(RUN, resource_version="8"), PREPARED),
+    again, other_before, other_news = (
+        posted(replace(RUN, resource_version="8"), PREPARED),  # somebody else wrote meanwhile
+        posted(RUN, PREPARED, "43%"),
         posted(RUN, failed("BadData")),
     )
     assert posted(RUN, PREPARED) == again
-    assert not again & other_reading
+    assert not again & other_before
     assert len(again | other_news) == 4  # Accepted, Prepared, Scheduled, BadData

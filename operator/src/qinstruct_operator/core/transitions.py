@@ -1,7 +1,8 @@
 """Transitions: what changed from one status to the next, as events for `kubectl describe`. Pure.
 
-An event's name is made of the reading that it was judged from and of what it says, so an
-operator that dies between posting it and writing the status posts it once all the same.
+An event's name is made of the status before it and of what it says, so an operator that dies
+between posting it and writing the new status, or finds that somebody else wrote meanwhile, posts
+it once all the same.
 """
 
 import hashlib
@@ -41,7 +42,8 @@ _WARNINGS = waiting.TROUBLES | {is_.RETRYING, is_.INVALID_SPEC, is_.NAME_TAKEN}
 
 def events(run: Run, previous: Status, status: Status, now: datetime) -> tuple[Manifest, ...]:
     """One event for each condition whose status or reason changed, where that is news."""
-    return tuple(_event(run, condition, now) for condition in _news(previous, status))
+    before = previous.model_dump_json(exclude_none=True)
+    return tuple(_event(run, before, condition, now) for condition in _news(previous, status))
 
 
 def _news(previous: Status, status: Status) -> Iterator[Condition]:
@@ -53,8 +55,8 @@ def _news(previous: Status, status: Status) -> Iterator[Condition]:
             yield condition
 
 
-def _event(run: Run, condition: Condition, now: datetime) -> Manifest:
-    identity = [run.uid, run.resource_version, condition.type, condition.status, condition.reason]
+def _event(run: Run, before: str, condition: Condition, now: datetime) -> Manifest:
+    identity = [run.uid, before, condition.type, condition.status, condition.reason]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     bad = condition.reason in _WARNINGS or (condition.type, condition.status) in (
         (CONDITION_FAILED, "True"),
