@@ -5,10 +5,11 @@ import os
 import pytest
 from hypothesis import settings
 
-# A failure in CI must be one that everybody can repeat; new examples are looked for at home.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# A failure in CI must be one that everybody can repeat; new examples are looked for at home. No
+# deadlines: how long an example takes says more about the machine than about the code.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("home", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 # No test may talk to the cluster of whoever runs it; those that need one name their own.
 os.environ["KUBECONFIG"] = os.devnull

@@ -11,13 +11,12 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
+from qinstruct_operator.core.raw import Raw, at, conditions_of, objects
 
 Component = Literal["prep", "train"]
 
 CONTAINERS: Final[Mapping[str, str]] = {"prep": PREP_CONTAINER, "train": TRAINING_CONTAINER}
 WORK: Final[Mapping[str, str]] = {"prep": "preparation", "train": "training"}
-
-Raw = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,10 @@ def at_work(pods: Sequence[WorkPod]) -> WorkPod | None:
 
 
 def _state(raw: Raw, container: str) -> Mapping[str, Any]:
-    status = raw.get("status")
-    statuses = status.get("containerStatuses") if isinstance(status, Mapping) else None
-    for each in statuses if isinstance(statuses, list) else ():
-        if isinstance(each, Mapping) and each.get("name") == container:
-            state = each.get("state")
-            return state if isinstance(state, Mapping) else {}
-    return {}
+    statuses = objects(raw, "status", "containerStatuses")
+    ours = next((each for each in statuses if each.get("name") == container), {})
+    state = at(ours, "state")
+    return state if isinstance(state, Mapping) else {}
 
 
 def _waiting(raw: Raw, state: Mapping[str, Any]) -> str:
@@ -107,9 +103,4 @@ def _waiting(raw: Raw, state: Mapping[str, Any]) -> str:
     if reason:
         message = text_at(state, "waiting", "message")
         return f"{reason}: {message}" if message else reason
-    status = raw.get("status")
-    conditions = status.get("conditions") if isinstance(status, Mapping) else None
-    for each in conditions if isinstance(conditions, list) else ():
-        if isinstance(each, Mapping) and each.get("type") == "PodScheduled":
-            return text_at(each, "message")
-    return ""
+    return text_at(conditions_of(raw), "PodScheduled", "message")

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cli.terminal import harmless
-
-Raw = Mapping[str, Any]
+from qinstruct_operator.core.raw import Raw, moment, text
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,7 @@ def read_status(raw: object) -> tuple[Status, tuple[str, ...]]:
 
 def text_at(raw: Raw, *path: str) -> str:
     """The text at a path, harmless; empty where there is none."""
-    value: object = raw
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return harmless(value) if isinstance(value, str) else ""
-
-
-def moment(text: str) -> datetime | None:
-    """A time as the API server writes it, or None."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
+    return harmless(text(raw, *path))
 
 
 def _readable_conditions(value: object) -> object:

@@ -11,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from qinstruct_operator.api.status import Condition, FailureStatus, PrepStatus, Status
-from qinstruct_operator.cli.runs import SeenRun, moment, text_at
+from qinstruct_operator.cli.runs import SeenRun, text_at
 from qinstruct_operator.cli.tables import table, titled
 from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.cli.wording import amount_text
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
 from qinstruct_operator.core.conditions import is_finished
 from qinstruct_operator.core.progress import eta_text
+from qinstruct_operator.core.raw import moment
 
 UNSEEN = "not seen yet"
 """Phase of a run to which no operator has written a status."""
