@@ -1,6 +1,6 @@
 # Every target is one line of help and few lines of work; CI calls these and nothing else.
 PYTHON ?= python3
-JOBS ?= 2
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
@@ -31,7 +31,8 @@ check: setup ## Lint, types, import contracts, spelling
 	$(BIN)/codespell
 	$(BIN)/yamllint --strict .
 
-# A file's tests stay on one worker, because they share what they trained.
+# A file's tests stay on one worker, because they share what they trained or started. Three
+# workers for two cores: the cluster's tests mostly wait.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # The programs are built beside the first tests; what needs them waits for them.

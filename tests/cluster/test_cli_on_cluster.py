@@ -154,8 +154,10 @@ def test_follow_and_watch_survive_a_restart_of_the_server(runs: Runs) -> None:
 
 def started(runs: Runs, command: str) -> subprocess.Popen[str]:
     arguments = [*command.split(), "-n", runs.namespace]
+    # A shell's background jobs, CI's too, ignore Ctrl-C and leave that to their children.
+    listening = ("env", "--default-signal=INT")
     return subprocess.Popen(
-        [sys.executable, "-m", "qinstruct_operator", *arguments],
+        [*listening, sys.executable, "-m", "qinstruct_operator", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
