@@ -29,7 +29,7 @@ _LATER = 4  # times as long between two looks afterwards
 
 
 def due(plan: Plan, previous: Status, seen: Observed) -> tuple[Manifest, ...]:
-    """The manifests to apply now, in order; none for a run that has ended or may not go on.
+    """The manifests to send now, in order; none for a run that has ended or may not go on.
 
     The configuration goes with the workload that reads it, so that a pod never sees one that
     was written for another version of its image.
@@ -67,5 +67,4 @@ def requeue_after(
 
 
 def _has_started(workload: Workload) -> bool:
-    container = workload.pod.container if workload.pod else None
-    return container is not None and container.state != "waiting"
+    return workload.pod is not None and workload.pod.has_started

@@ -15,6 +15,7 @@ from qinstruct_operator.core.build.meta import Manifest
 from qinstruct_operator.core.fit_labels import gpu_shortage, label_reasons
 from qinstruct_operator.core.plan import Plan
 from qinstruct_operator.core.quantity import binary_text, parse_quantity
+from qinstruct_operator.core.raw import at, objects
 
 # Taints that the cluster sets while a node is out of order: they say "not now", never "never".
 _PASSING_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
@@ -105,23 +106,26 @@ def pod_reasons(pod: Manifest, node: Node) -> tuple[str, ...]:
 
 def read_node(raw: Mapping[str, Any]) -> Node:
     """A node from the API server's JSON. What cannot be read counts as not there."""
-    metadata, spec, status = (_mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
-    conditions = _mappings(status.get("conditions"))
     allocatable = {
         str(resource): amount
-        for resource, text in _mapping(status.get("allocatable")).items()
+        for resource, text in _mapping(at(raw, "status", "allocatable")).items()
         if (amount := parse_quantity(str(text))) is not None
     }
     return Node(
-        name=str(metadata.get("name", "")),
-        labels={str(key): str(value) for key, value in _mapping(metadata.get("labels")).items()},
+        name=str(_mapping(raw.get("metadata")).get("name", "")),
+        labels={
+            str(key): str(value) for key, value in _mapping(at(raw, "metadata", "labels")).items()
+        },
         taints=tuple(
             Taint(*(str(taint.get(part, "")) for part in ("key", "value", "effect")))
-            for taint in _mappings(spec.get("taints"))
+            for taint in objects(raw, "spec", "taints")
         ),
         allocatable=allocatable,
-        cordoned=spec.get("unschedulable") is True,
-        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
+        cordoned=at(raw, "spec", "unschedulable") is True,
+        ready=any(
+            each.get("type") == "Ready" and each.get("status") == "True"
+            for each in objects(raw, "status", "conditions")
+        ),
     )
 
 
@@ -186,7 +190,3 @@ def _has_no_gpu(node: Node) -> bool:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: object) -> Iterable[Mapping[str, Any]]:
-    return (part for part in value if isinstance(part, Mapping)) if isinstance(value, list) else ()

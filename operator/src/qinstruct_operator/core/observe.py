@@ -115,6 +115,11 @@ class Pod:
         return ended or self.phase in ("Succeeded", "Failed")
 
     @property
+    def has_started(self) -> bool:
+        """Whether its container runs, or has run."""
+        return self.container is not None and self.container.state != "waiting"
+
+    @property
     def is_running(self) -> bool:
         """Whether its container runs."""
         return self.container is not None and self.container.state == "running"
