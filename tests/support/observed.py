@@ -13,6 +13,8 @@ from qinstruct_operator.constants import (
     KIND,
     LABEL_MANAGED_BY,
     LABEL_RUN,
+    PREP_CONTAINER,
+    TRAINING_CONTAINER,
 )
 from qinstruct_operator.core.observe import Observed, Run, Snapshot, observe
 from qinstruct_operator.core.plan import Plan, make_plan
@@ -127,6 +129,7 @@ def pod(
 ) -> Raw:
     """A pod of a workload; without a state its container has not been heard of."""
     owner = {"uid": workload["metadata"]["uid"], "controller": True}
+    container = PREP_CONTAINER if workload["kind"] == "Job" else TRAINING_CONTAINER
     name = name or f"{workload['metadata']['name']}-master-0"
     return {
         "kind": "Pod",
@@ -140,7 +143,7 @@ def pod(
         "status": {
             "phase": "Pending",
             "conditions": list(conditions),
-            **({"containerStatuses": [{"state": state}]} if state else {}),
+            **({"containerStatuses": [{"name": container, "state": state}]} if state else {}),
             **status,
         },
     }

@@ -54,6 +54,8 @@ Move = Callable[[], Awaitable[None]]
 
 _RETRIES = 3
 _ENDS = {"Complete", "Succeeded", "Failed"}
+# What an admission webhook puts into a pod; the kubelet sorts containers by name.
+_SIDECAR = {"name": "istio-proxy", "state": {"running": {}}}
 PREP_LOG = lines(prep_event(10), prep_event(100), prep_event(99, stage="index"))
 TRAINING_LOG = lines(
     start_event(), step_event(1), saved_event(1), step_event(200), exported_event()
@@ -344,7 +346,8 @@ class World:
 
     async def _set_state(self, pod: str, phase: str, state: Resource) -> None:
         def change(found: Resource) -> None:
-            found["status"] |= {"phase": phase, "containerStatuses": [{"state": state}]}
+            statuses = [_SIDECAR, {"name": found["spec"]["containers"][0]["name"], "state": state}]
+            found["status"] |= {"phase": phase, "containerStatuses": statuses}
 
         await self._edit(POD, pod, change)
 
@@ -371,7 +374,7 @@ def _has_ended(job: Resource) -> bool:
 
 def _state(pod: Resource) -> dict[str, Any]:
     statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
-    state: dict[str, Any] = statuses[0]["state"]
+    state: dict[str, Any] = statuses[-1]["state"]
     return state
 
 

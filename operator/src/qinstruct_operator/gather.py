@@ -13,8 +13,8 @@ from qinstruct_operator.cluster.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD,
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER, TRAINING_CONTAINER
 from qinstruct_operator.core import names
-from qinstruct_operator.core.observe import Run, Snapshot, newest_pod
-from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, objects, text
+from qinstruct_operator.core.observe import Run, Snapshot, newest_pod, read_pod
+from qinstruct_operator.core.raw import Raw, conditions_of, moment, text
 from qinstruct_operator.errors import ClusterError
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ async def gather(
     if workload is not None:
         pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
         pod = newest_pod(workload, pods)
-        if pod is not None and _has_started(pod):
+        if pod is not None and read_pod(pod).has_started:
             container = TRAINING_CONTAINER if workload is training else PREP_CONTAINER
             log = await _log(cluster, run, pod["metadata"]["name"], container)
             return Snapshot(prep=prep, training=training, pods=pods, log=log)
@@ -114,11 +114,6 @@ async def _events(cluster: Cluster, run: Run, about: list[Raw]) -> tuple[Resourc
 
 def _is_complete(job: Raw) -> bool:
     return text(conditions_of(job), "Complete", "status") == "True"
-
-
-def _has_started(pod: Raw) -> bool:
-    statuses = objects(pod, "status", "containerStatuses")
-    return any(at(each, "state") and at(each, "state", "waiting") is None for each in statuses)
 
 
 def _age(raw: Raw, now: datetime) -> timedelta:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from qinstruct_operator.constants import TRAINING_CONTAINER
 from qinstruct_operator.core.observe import Claim, Container, Observed, Pod, Snapshot, Workload
 from support.observed import (
     COMPLETE,
@@ -154,6 +155,34 @@ CASES = {
                 "active",
                 pod=Pod("x-1-master-0", "Pending", None, CREATED),
                 warnings=("A: first", "B: second"),
+            )
+        ),
+    ),
+    "a container that is not ours says nothing": Case(
+        Snapshot(
+            training=JOB,
+            pods=(
+                pod(
+                    JOB,
+                    containerStatuses=[
+                        {"name": "istio-proxy", "state": running()},
+                        {"name": TRAINING_CONTAINER, "state": waiting("ErrImagePull")},
+                        {"name": "vault-agent", "state": ended(1)},
+                    ],
+                ),
+            ),
+        ),
+        Observed(
+            training=Workload(
+                "x-1",
+                "active",
+                pod=Pod(
+                    "x-1-master-0",
+                    "Pending",
+                    "gpu-1",
+                    CREATED,
+                    container=Container("waiting", "ErrImagePull"),
+                ),
             )
         ),
     ),

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from qinstruct_operator.cli.runs import text_at
+from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.constants import (
     LABEL_ATTEMPT,
     LABEL_COMPONENT,
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
-from qinstruct_operator.core.raw import Raw, at, conditions_of, objects
+from qinstruct_operator.core.observe import Pod, read_pod
+from qinstruct_operator.core.raw import Raw
 
 Component = Literal["prep", "train"]
 
@@ -65,16 +67,15 @@ class WorkPod:
         """The pod that an object stands for."""
         attempt = text_at(raw, "metadata", "labels", LABEL_ATTEMPT)
         component = text_at(raw, "metadata", "labels", LABEL_COMPONENT)
-        state = _state(raw, CONTAINERS.get(component, ""))
-        ended = "terminated" in state
+        pod = read_pod(raw)
         return cls(
-            name=text_at(raw, "metadata", "name"),
+            name=harmless(pod.name),
             component=component,
             attempt=int(attempt) if attempt.isdecimal() else None,
-            created=text_at(raw, "metadata", "creationTimestamp"),
-            has_started=ended or "running" in state,
-            is_over=ended or text_at(raw, "status", "phase") in ("Succeeded", "Failed"),
-            waiting=_waiting(raw, state),
+            created=harmless(pod.created),
+            has_started=pod.has_started,
+            is_over=pod.is_over,
+            waiting=harmless(_waiting(pod)),
         )
 
 
@@ -91,16 +92,8 @@ def at_work(pods: Sequence[WorkPod]) -> WorkPod | None:
     return started[-1] if started else None
 
 
-def _state(raw: Raw, container: str) -> Mapping[str, Any]:
-    statuses = objects(raw, "status", "containerStatuses")
-    ours = next((each for each in statuses if each.get("name") == container), {})
-    state = at(ours, "state")
-    return state if isinstance(state, Mapping) else {}
-
-
-def _waiting(raw: Raw, state: Mapping[str, Any]) -> str:
-    reason = text_at(state, "waiting", "reason")
-    if reason:
-        message = text_at(state, "waiting", "message")
-        return f"{reason}: {message}" if message else reason
-    return text_at(conditions_of(raw), "PodScheduled", "message")
+def _waiting(pod: Pod) -> str:
+    container = pod.container
+    if container and container.state == "waiting" and container.reason:
+        return ": ".join(filter(None, (container.reason, container.message)))
+    return pod.unschedulable

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Self
 
-from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
+from qinstruct_operator.constants import (
+    FIELD_MANAGER,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    PREP_CONTAINER,
+    TRAINING_CONTAINER,
+)
 from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, number, objects, text
 from qinstruct_operator.core.text import one_line
 
@@ -76,7 +82,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Container:
-    """The one container of a pod; exit_code None while it has not ended."""
+    """The container of a pod that is ours; exit_code None while it has not ended."""
 
     state: Literal["waiting", "running", "terminated"]
     reason: str = ""
@@ -250,19 +256,19 @@ def _workload(raw: Raw | None, snapshot: Snapshot) -> Workload | None:
         reason=text(verdict, "reason"),
         message=text(verdict, "message"),
         suspended="Suspended" in conditions,
-        pod=_pod(pod) if pod else None,
+        pod=read_pod(pod) if pod else None,
         warnings=_warnings([raw, *([pod] if pod else [])], snapshot.events),
     )
 
 
-def _pod(raw: Raw) -> Pod:
+def read_pod(raw: Raw) -> Pod:
+    """What a pod's object says of it."""
     conditions = conditions_of(raw)
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
     sandbox = conditions.get("PodReadyToStartContainers", {})
-    containers = objects(raw, "status", "containerStatuses")
     return Pod(
-        name=raw["metadata"]["name"],
+        name=text(raw, "metadata", "name"),
         phase=text(raw, "status", "phase") or "Pending",
         node=one_line(text(raw, "spec", "nodeName"))[:_NAME_CHARS] or None,
         created=_created(raw),
@@ -271,8 +277,15 @@ def _pod(raw: Raw) -> Pod:
         unschedulable=text(scheduled, "message") if scheduled.get("status") == "False" else "",
         disruption=text(disruption, "reason") if disruption.get("status") == "True" else "",
         has_sandbox=sandbox.get("status") == "True",
-        container=_container(containers[0]) if containers else None,
+        container=_own_container(raw),
     )
+
+
+def _own_container(pod: Raw) -> Container | None:
+    """By its name: admission webhooks put others beside it, and the kubelet sorts them all."""
+    own = (PREP_CONTAINER, TRAINING_CONTAINER)
+    statuses = objects(pod, "status", "containerStatuses")
+    return next((_container(each) for each in statuses if text(each, "name") in own), None)
 
 
 def _container(raw: Raw) -> Container:
