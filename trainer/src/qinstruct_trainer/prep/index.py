@@ -1,6 +1,7 @@
 """Merged records to the token index that training opens: tokenised once, here."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from qinstruct_trainer.data import (
     load_tokenizer,
     parse_record,
 )
+from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, render
 from qinstruct_trainer.errors import DataError
 from qinstruct_trainer.prep.gate import find_image
 from qinstruct_trainer.prep.progress import Progress
 
 _MAX_UNSUPERVISED = 0.001  # share of records that may have nothing to learn, e.g. cut by length
+_SPECIAL = re.compile(f"{re.escape(IMAGE_TOKEN)}|{re.escape(END_TOKEN)}")
 
 
 def write_index(
@@ -74,9 +77,9 @@ def write_index(
 
 
 def read_texts(records: Path) -> Iterator[str]:
-    """Every turn of every merged record."""
+    """Every merged record as it will be encoded, prompt included, without special tokens."""
     for index, raw in enumerate(_lines(records)):
-        yield from (turn.text for turn in parse_record(raw, index).turns)
+        yield from filter(None, _SPECIAL.split(render(parse_record(raw, index)).text))
 
 
 def _lines(records: Path) -> Iterator[object]:

@@ -29,7 +29,7 @@ CODE_VERSION: Final[dict[Stage, str]] = {
     "extract": "1",
     "gate": "1",
     "merge": "1",
-    "model": "1",
+    "model": "2",
     "index": "1",
 }
 RECORDS = "records.jsonl"
