@@ -23,6 +23,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take longest start first: no worker is left with one of them at the end."""
+    items.sort(key=_timeout, reverse=True)
+
+
+def _timeout(item: pytest.Item) -> float:
+    """Seconds that its file asks for; 0 where it does not."""
+    module = item.getparent(pytest.Module)
+    marks = module.own_markers if module else []
+    return max((mark.args[0] for mark in marks if mark.name == "timeout"), default=0)
+
+
 @pytest.fixture(scope="session")
 def update_golden(pytestconfig: pytest.Config) -> bool:
     """Whether golden files are rewritten."""

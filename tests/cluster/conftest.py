@@ -14,13 +14,14 @@ from cluster.testcluster import PROGRAMS_USED, TestCluster
 from cluster.watching import watching
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build before the first test starts: from nothing it takes longer than a test may."""
-    wanted = any("test_cluster" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not _skipped() and not session.config.option.collectonly:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, object]:
+    """Build before a test's clock starts: from nothing it takes longer than a test may."""
+    if "test_cluster" in item.fixturenames and not _skipped():
         with suppress(BuildError):  # the fixture says it
             for name in PROGRAMS_USED:
                 program(name)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cluster import (
     control_plane,
@@ -19,9 +19,9 @@ from cluster import (
     node_storage,
     training_operator,
 )
-from cluster.control_plane import ControlPlane
 from cluster.node_namespaces import Namespaces
 from cluster.processes import Processes
+from cluster.testcluster import OwnCluster
 
 _CRDS: Final = Path(__file__).parents[2] / "crds"
 _PACKAGES: Final = {
@@ -36,18 +36,15 @@ _PACKAGES: Final = {
 
 
 @dataclass(frozen=True)
-class RealCluster:
-    """A control plane, a training-operator, and this machine as the only node.
+class RealCluster(OwnCluster):
+    """One whose only node is this machine.
+
+    Its programs are also training-operator, containerd, kubelet, local-path-provisioner.
 
     Attributes:
-        api: the control plane, with kubectl.
-        processes: every program by name: those of the control plane, training-operator,
-            containerd, kubelet, local-path-provisioner.
         volumes: where the volumes' files are.
     """
 
-    api: ControlPlane
-    processes: Processes
     namespaces: Namespaces
     volumes: Path
 
@@ -72,7 +69,7 @@ class RealCluster:
             processes.close()
             error.add_note(f"logs: {processes.folder}")
             raise
-        return cls(api, processes, namespaces, volumes)
+        return cls(api, namespaces, volumes)
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """End every program and every pod, and remove what they wrote."""
@@ -80,21 +77,6 @@ class RealCluster:
         self.processes.close()
         if not keep_logs:
             shutil.rmtree(self.folder)
-
-    @property
-    def folder(self) -> Path:
-        """Logs and data of all programs."""
-        return self.processes.folder
-
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """What kubectl prints as administrator; `-f -` reads `stdin`."""
-        return self.api.kubectl(*arguments, stdin=stdin)
-
-    def create_namespace(self, name: str) -> None:
-        """A namespace under the pod security standard `restricted`."""
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        metadata: dict[str, Any] = {"name": name, "labels": labels}
-        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def files_of(self, namespace: str, claim: str) -> Path:
         """Where this machine finds the files of a claim that is bound."""

@@ -24,21 +24,47 @@ _CRDS: Final = Path(__file__).parents[2] / "crds"
 
 
 @dataclass(frozen=True)
-class TestCluster:
+class OwnCluster:
     """A cluster of its own: own ports, own data, own processes; several can run at once.
 
     Attributes:
         api: the control plane, with kubectl, tokens and the audit log.
+    """
+
+    api: ControlPlane
+
+    @property
+    def processes(self) -> Processes:
+        """Every program by name: those of the control plane and whatever was started with it."""
+        return self.api.processes
+
+    @property
+    def folder(self) -> Path:
+        """Logs and data of all programs."""
+        return self.api.folder
+
+    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
+        """What kubectl prints as administrator; `-f -` reads `stdin`."""
+        return self.api.kubectl(*arguments, stdin=stdin)
+
+    def create_namespace(self, name: str) -> None:
+        """A namespace under the pod security standard `restricted`."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": name, "labels": labels}
+        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+
+@dataclass(frozen=True)
+class TestCluster(OwnCluster):
+    """One whose nodes kwok pretends; its programs are also training-operator, kwok, pod-logs.
+
+    Attributes:
         kwok: the fake nodes, and how the pods on them behave.
-        processes: every program by name: etcd, kube-apiserver, kube-controller-manager,
-            kube-scheduler, training-operator, kwok, pod-logs.
     """
 
     __test__: ClassVar = False  # pytest would take it for tests
 
-    api: ControlPlane
     kwok: Kwok
-    processes: Processes
 
     @classmethod
     def start(cls, address: str = LOOPBACK) -> "TestCluster":
@@ -61,27 +87,12 @@ class TestCluster:
             processes.close()
             error.add_note(f"logs: {processes.folder}")
             raise
-        return cls(api, nodes, processes)
+        return cls(api, nodes)
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """End every program and remove what they wrote, or of that etcd's files alone."""
         self.processes.close()
         shutil.rmtree(self.folder / "etcd" if keep_logs else self.folder)
-
-    @property
-    def folder(self) -> Path:
-        """Logs and data of all programs."""
-        return self.processes.folder
-
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """What kubectl prints as administrator; `-f -` reads `stdin`."""
-        return self.api.kubectl(*arguments, stdin=stdin)
-
-    def create_namespace(self, name: str) -> None:
-        """A namespace under the pod security standard `restricted`."""
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        metadata = {"name": name, "labels": labels}
-        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def stop_program(self, name: str) -> None:
         """Kill a program (SIGKILL)."""
