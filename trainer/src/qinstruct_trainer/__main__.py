@@ -28,6 +28,7 @@ from qinstruct_trainer.events import (
     read_termination_message,
     write_termination_message,
 )
+from qinstruct_trainer.processes import end_process
 
 _log = logging.getLogger(__name__)
 
@@ -129,4 +130,4 @@ def _leave(failed: Failed) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))
