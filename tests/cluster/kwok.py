@@ -1,12 +1,11 @@
 """kwok: nodes with GPUs that do not exist, and pods on them that do as they are told.
 
-Stages are objects of the cluster here, so that a test can add one while kwok runs. Those of
-`stages.yaml` give every pod a life of a second that succeeds, unless its annotations say otherwise:
-each field of `Behaviour` is one, `run_for` as `test.qinstruct.dev/run-for`. Users cannot annotate
-the pods of a run; for them `behave` adds a stage that annotates every pod with the run's labels.
+The stages of `stages.yaml` give every pod a life of a second that succeeds, unless its annotations
+say otherwise: each field of `Behaviour` is one, `run_for` as `test.qinstruct.dev/run-for`. Users
+cannot annotate the pods of a run; for them `behave` lets a webhook do it (`kwok_helper`).
 """
 
-import hashlib
+import base64
 import json
 import sys
 from collections.abc import Iterable
@@ -15,17 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from cluster import pki, podlogs
+from cluster import kwok_helper, pki
+from cluster.asking import DRY_RUN, ask
 from cluster.control_plane import LOOPBACK, ControlPlane, answers
-from cluster.processes import free_port
-from cluster.programs import module_dir, program
-from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN
+from cluster.kwok_helper import behaviour_file
+from cluster.processes import free_port, wait_until
+from cluster.programs import program
+from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
 
 PREFIX: Final = "test.qinstruct.dev"
 _STAGES: Final = Path(__file__).with_name("stages.yaml")
 _MESSAGE_LINES: Final = 80  # of the log, as a kubelet takes them for a termination message
 _MESSAGE_CHARACTERS: Final = 2048
-_TOLD: Final = f"{PREFIX}/told"
+_HELPER: Final = "kwok-helper"
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,17 @@ class Kwok:
             logs: lines that `kubectl logs` shows.
         """
         told = behaviour or Behaviour()
-        labels = {LABEL_RUN: run, LABEL_COMPONENT: component}
-        if attempt is not None:
-            labels[LABEL_ATTEMPT] = str(attempt)
-        name = _told(run, component, namespace, attempt)
-        file = self._log_file(name)
+        file = self._behaviour_file(run, component, namespace, attempt)
+        log = file.with_suffix(".log")
         lines = list(logs)
-        file.write_text(_text(lines), "utf-8")
-        annotations = told.annotations() | {_TOLD: name, podlogs.ANNOTATION: str(file)}
+        log.write_text(_text(lines), "utf-8")
+        annotations = told.annotations() | {kwok_helper.LOG: str(log)}
         if told.message is None and told.exit_code != 0:
             tail = "\n".join(lines[-_MESSAGE_LINES:])[-_MESSAGE_CHARACTERS:]
             annotations[f"{PREFIX}/message"] = tail
-        self.control_plane.apply(_told_stage(name, labels, namespace, annotations))
+        written = file.with_suffix(".new")
+        written.write_text(json.dumps(annotations), "utf-8")
+        written.rename(file)
 
     def log(
         self,
@@ -115,8 +115,8 @@ class Kwok:
         attempt: int | None = None,
     ) -> None:
         """Add lines to the log of the pods that `behave` was called for with the same words."""
-        file = self._log_file(_told(run, component, namespace, attempt))
-        with file.open("a", encoding="utf-8") as log:
+        file = self._behaviour_file(run, component, namespace, attempt)
+        with file.with_suffix(".log").open("a", encoding="utf-8") as log:
             log.write(_text(lines))
 
     def change(self, pod: str, namespace: str, behaviour: Behaviour) -> None:
@@ -132,8 +132,12 @@ class Kwok:
         names = [node["metadata"]["name"] for node in nodes]
         self.control_plane.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "node", *names)
 
-    def _log_file(self, told: str) -> Path:
-        return self.control_plane.folder / "pod-logs" / f"{told}.log"
+    def _behaviour_file(
+        self, run: str, component: str, namespace: str | None, attempt: int | None
+    ) -> Path:
+        folder = _behaviours(self.control_plane)
+        number = None if attempt is None else str(attempt)
+        return behaviour_file(folder, run, component, namespace, number)
 
 
 def a100(name: str, gigabytes: int, *, gpus: int = 8) -> dict[str, Any]:
@@ -162,88 +166,94 @@ def cpu_node(name: str) -> dict[str, Any]:
     return _node(name, {"cpu": "16", "memory": "64Gi"}, {}, [])
 
 
-def crd() -> Path:
-    """The definition of the only kind of its own that we use."""
-    module = module_dir("kwok", "sigs.k8s.io/kwok")
-    return module / "kustomize" / "crd" / "bases" / "kwok.x-k8s.io_stages.yaml"
-
-
 def start(control_plane: ControlPlane) -> Kwok:
-    """Apply our stages and a default storage class, and start it; its CRD must be there."""
-    control_plane.apply(_storage_class(), files=(_STAGES,))
-    port = free_port()
+    """Start it and its helper, and add a default storage class."""
+    helper, port = free_port(), free_port()
     control_plane.processes.start(
         "kwok",
         (
             program("kwok"),
             f"--kubeconfig={control_plane.admin_kubeconfig}",
-            "--config=/dev/null",  # not the user's
-            "--enable-crds=Stage",
+            f"--config={_STAGES}",
             f"--manage-nodes-with-annotation-selector={PREFIX}/node=fake",
             "--cidr=10.200.0.0/16",
             "--node-lease-duration-seconds=40",
-            *(f"--node-ip={LOOPBACK}", f"--node-port={_start_pod_logs(control_plane)}"),
+            *(f"--node-ip={LOOPBACK}", f"--node-port={helper}"),
             f"--server-address={LOOPBACK}:{port}",
         ),
         ready=lambda: answers(f"http://{LOOPBACK}:{port}/healthz"),
+        wait=False,
     )
-    control_plane.processes.wait("pod-logs")
-    return Kwok(control_plane)
+    _start_helper(control_plane, helper)
+    control_plane.apply(_storage_class(), _webhook(control_plane, helper))
+    kwok = Kwok(control_plane)
+    _wait_for_webhook(kwok)
+    control_plane.processes.wait("kwok")
+    return kwok
 
 
-def _start_pod_logs(control_plane: ControlPlane) -> int:
-    """The port on which the fake nodes' kubelet answers."""
-    folder, port = control_plane.folder / "pki", free_port()
-    (control_plane.folder / "pod-logs").mkdir()
-    serving = pki.leaf(folder, control_plane.authority, "pod-logs", f"IP:{LOOPBACK}")
+def _start_helper(control_plane: ControlPlane, port: int) -> None:
+    folder, behaviours = control_plane.folder / "pki", _behaviours(control_plane)
+    behaviours.mkdir()
+    serving = pki.leaf(folder, control_plane.authority, _HELPER, f"IP:{LOOPBACK}")
     token = folder / "admin.token"
     token.write_text(control_plane.tokens["admin"], "utf-8")
     command = (
-        *(sys.executable, podlogs.__file__),
+        *(sys.executable, kwok_helper.__file__),
         *(f"--server={control_plane.url}", f"--port={port}", f"--token-file={token}"),
         *(f"--ca={control_plane.ca}", f"--certificate={serving.certificate}"),
-        f"--key={serving.key}",
+        *(f"--key={serving.key}", f"--behaviours={behaviours}"),
     )
     url = f"https://{LOOPBACK}:{port}/healthz"
     ready = partial(answers, url, control_plane.ca)
-    control_plane.processes.start("pod-logs", command, ready=ready, wait=False)
-    return port
+    control_plane.processes.start(_HELPER, command, ready=ready)
 
 
-def _told(run: str, component: str, namespace: str | None, attempt: int | None) -> str:
-    """The name of what a test said: of its stage and of its log."""
-    said = json.dumps([run, component, namespace, attempt])
-    return f"told-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+def _wait_for_webhook(kwok: Kwok) -> None:
+    """Until the API server asks it about new pods."""
+    labels = {LABEL_RUN: "probe", LABEL_COMPONENT: "probe"}
+    pod = {
+        "metadata": {"name": "probe", "labels": labels},
+        "spec": {"containers": [{"name": "probe", "image": "probe"}]},
+    }
+    kwok.behave("probe", "probe")
+
+    def is_told() -> bool:
+        path = f"/api/v1/namespaces/default/pods?{DRY_RUN}"
+        made = ask(kwok.control_plane, "POST", path, pod).content
+        return kwok_helper.LOG in made["metadata"].get("annotations", {})
+
+    wait_until(is_told, "new pods are told how to behave")
+
+
+def _behaviours(control_plane: ControlPlane) -> Path:
+    return control_plane.folder / "behaviours"
 
 
 def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _told_stage(
-    name: str, labels: dict[str, str], namespace: str | None, annotations: dict[str, str]
-) -> dict[str, Any]:
-    """A stage that annotates a new pod."""
-    expressions = [
-        {"key": f'.metadata.annotations["{_TOLD}"]', "operator": "DoesNotExist"},
-        {"key": ".status.phase", "operator": "In", "values": ["Pending"]},
-    ]
-    if namespace is not None:
-        expressions.append({"key": ".metadata.namespace", "operator": "In", "values": [namespace]})
-    # JSON is YAML; what a test says is data and no template: `{{` is written as an escape.
-    template = json.dumps({"annotations": annotations}).replace("{{", "\\u007b\\u007b")
+def _webhook(control_plane: ControlPlane, port: int) -> dict[str, Any]:
+    """Pods of runs are told how to behave as they are created."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
     return {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "Stage",
-        "metadata": {"name": name},
-        "spec": {
-            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
-            "selector": {"matchLabels": labels, "matchExpressions": expressions},
-            # Kwok draws among stages that match, by weight; without one they are not drawn at all.
-            # So the most specific one is, except once in a million times.
-            "weight": 10 ** (6 * (len(labels) + len(expressions) - 4)),
-            "steps": [{"patch": {"root": "metadata", "template": template}}],
-        },
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": _HELPER},
+        "webhooks": [
+            {
+                "name": PREFIX,
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "rules": [rule | {"operations": ["CREATE"]}],
+                "objectSelector": {"matchExpressions": [{"key": LABEL_RUN, "operator": "Exists"}]},
+                "clientConfig": {
+                    "url": f"https://{LOOPBACK}:{port}{kwok_helper.WEBHOOK}",
+                    "caBundle": base64.b64encode(control_plane.ca.read_bytes()).decode(),
+                },
+            }
+        ],
     }
 
 

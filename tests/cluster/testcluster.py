@@ -56,7 +56,7 @@ class OwnCluster:
 
 @dataclass(frozen=True)
 class TestCluster(OwnCluster):
-    """One whose nodes kwok pretends; its programs are also training-operator, kwok, pod-logs.
+    """One whose nodes kwok pretends; its programs are also training-operator, kwok, kwok-helper.
 
     Attributes:
         kwok: the fake nodes, and how the pods on them behave.
@@ -75,7 +75,7 @@ class TestCluster(OwnCluster):
         """
         processes = Processes(Path(tempfile.mkdtemp(prefix="qinstruct-cluster-")))
         try:
-            crds = (*_CRDS.glob("qinstruct.dev_*.yaml"), training_operator.crd(), kwok.crd())
+            crds = (*_CRDS.glob("qinstruct.dev_*.yaml"), training_operator.crd())
             api = control_plane.start(processes, address, crds)
             training_operator.start(api)
             nodes = kwok.start(api)

@@ -1,12 +1,19 @@
-"""Container logs of fake nodes: the one endpoint of a kubelet that clients of pods need.
+"""What kwok leaves to us: telling new pods how to behave, and the logs of their containers.
 
-kwok has one too, but a stream that follows a log never ends there, and a container that waits to
-start has a log. Here both are as with a kubelet. The log of a pod is the file that its annotation
-`test.qinstruct.dev/log` names; a pod without one has printed nothing.
+A webhook annotates every new pod of a run with what a test has said, which nobody can be too late
+to hear; kwok learns of new stages when it gets to it, and not while it has lost the API server.
+
+Of a kubelet's endpoints clients of pods need the one for logs. kwok has one too, but a stream that
+follows a log never ends there, and a container that waits to start has a log. Here both are as with
+a kubelet. The log of a pod is the file that its annotation `test.qinstruct.dev/log` names; a pod
+without one has printed nothing.
 """
 
 import argparse
 import asyncio
+import base64
+import hashlib
+import json
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,8 +22,46 @@ from typing import Any, Final
 
 from aiohttp import ClientSession, TCPConnector, web
 
-ANNOTATION: Final = "test.qinstruct.dev/log"
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN
+
+LOG: Final = "test.qinstruct.dev/log"
+WEBHOOK: Final = "/tell"
 _POLL_SECONDS: Final = 0.1
+
+
+def behaviour_file(
+    folder: Path, run: str, component: str, namespace: str | None, attempt: str | None
+) -> Path:
+    """Where the annotations are, as a JSON object, of pods that are meant by these words."""
+    said = json.dumps([run, component, namespace, attempt])
+    return folder / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
+
+
+async def _tell(request: web.Request) -> web.Response:
+    """Answer an AdmissionReview of a new pod with a patch of its annotations."""
+    review = await request.json()
+    asked = review["request"]
+    metadata = asked["object"]["metadata"]
+    answer: dict[str, Any] = {"uid": asked["uid"], "allowed": True}
+    said = _said(request.app[_BEHAVIOURS], metadata["labels"], asked["namespace"])
+    if said:
+        annotations = metadata.get("annotations", {}) | said
+        patch = [{"op": "add", "path": "/metadata/annotations", "value": annotations}]
+        encoded = base64.b64encode(json.dumps(patch).encode()).decode()
+        answer |= {"patchType": "JSONPatch", "patch": encoded}
+    return web.json_response({**review, "response": answer})
+
+
+def _said(folder: Path, labels: dict[str, str], namespace: str) -> dict[str, str]:
+    """What was said of the pod in the most words."""
+    run, component = labels[LABEL_RUN], labels.get(LABEL_COMPONENT, "")
+    attempt = labels.get(LABEL_ATTEMPT)
+    for words in ((namespace, attempt), (None, attempt), (namespace, None), (None, None)):
+        file = behaviour_file(folder, run, component, *words)
+        if file.exists():
+            found: dict[str, str] = json.loads(file.read_text("utf-8"))
+            return found
+    return {}
 
 
 @dataclass(frozen=True)
@@ -32,7 +77,7 @@ class _Pods:
             body: dict[str, Any] = await response.json()
         if response.status != 200:
             return _Container(file=None, waiting=None, ended=True)
-        file = body["metadata"].get("annotations", {}).get(ANNOTATION)
+        file = body["metadata"].get("annotations", {}).get(LOG)
         statuses = body["status"].get("containerStatuses", [])
         states = [status["state"] for status in statuses if status["name"] == name]
         state = states[0] if states else {"waiting": {"reason": "ContainerCreating"}}
@@ -101,6 +146,7 @@ async def _healthy(_: web.Request) -> web.Response:
 
 
 _PODS: Final = web.AppKey("pods", _Pods)
+_BEHAVIOURS: Final = web.AppKey("behaviours", Path)
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -111,6 +157,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     async with ClientSession(headers=headers, connector=TCPConnector(ssl=trust)) as session:
         app = web.Application()
         app[_PODS] = _Pods(session, arguments.server)
+        app[_BEHAVIOURS] = arguments.behaviours
+        app.router.add_post(WEBHOOK, _tell)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _answer)
         app.router.add_get("/healthz", _healthy)
         runner = web.AppRunner(app, access_log=None)
@@ -125,6 +173,7 @@ def main() -> None:
     parser.add_argument("--server", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--behaviours", type=Path, required=True)
     for name in ("--ca", "--certificate", "--key"):
         parser.add_argument(name, required=True)
     asyncio.run(_serve(parser.parse_args()))
