@@ -16,6 +16,8 @@ from qinstruct_operator.constants import (
     CONDITION_PREPARED,
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
+    PREP_CONTAINER,
+    TRAINING_CONTAINER,
 )
 from qinstruct_operator.core.observe import Snapshot
 from qinstruct_operator.errors import Violation
@@ -88,6 +90,11 @@ def of_prep(job: Raw, *pods: Raw, log: tuple[str, ...] = ()) -> Snapshot:
 
 def of_training(job: Raw, *pods: Raw, log: tuple[str, ...] = ()) -> Snapshot:
     return Snapshot(prep=DONE, training=job, pods=pods, log=log)
+
+
+def beside(container: str, state: Raw) -> list[Raw]:
+    """Statuses of our container and of one that an admission webhook put into its pod."""
+    return [{"name": "istio-proxy", "state": running()}, {"name": container, "state": state}]
 
 
 TRAINING_LOG = lines(start_event(), step_event(42), saved_event(42), step_event(43))
@@ -236,6 +243,16 @@ CASES = {
         NOT_YET | {P: (NO, "Preparing")},
         says=(P, "x-prep-master-0 has ended"),
     ),
+    "the prep container has ended, but not the one that a webhook put beside it": Case(
+        of_prep(PREP, pod(PREP, containerStatuses=beside(PREP_CONTAINER, ended(69)))),
+        "SidecarRunning",
+        NOT_YET | {P: (NO, "SidecarRunning")},
+        says=(
+            P,
+            "the work in x-prep-master-0 has ended, but the pod does not, because of istio-proxy, "
+            "which is not ours; keep what injects it away from this run's pods, and delete the pod",
+        ),
+    ),
     "prep has failed, its container still ends": Case(
         of_prep(PREP_FAILED, pod(PREP_FAILED, running())),
         "Stopping",
@@ -339,6 +356,20 @@ CASES = {
         of_training(JOB, pod(JOB, ended())),
         "Finished",
         PREPARED | {S: (YES, "Scheduled"), R: (NO, "Finished")},
+    ),
+    "the training container has ended, but not the one beside it": Case(
+        of_training(JOB, pod(JOB, containerStatuses=beside(TRAINING_CONTAINER, ended()))),
+        "SidecarRunning",
+        PREPARED | {S: (YES, "Scheduled"), R: (NO, "SidecarRunning")},
+    ),
+    "training, with a container beside it": Case(
+        of_training(
+            JOB,
+            pod(JOB, containerStatuses=beside(TRAINING_CONTAINER, running())),
+            log=TRAINING_LOG,
+        ),
+        "Training",
+        PREPARED | {S: (YES, "Scheduled"), R: (YES, "Training")},
     ),
     "the PyTorchJob has failed, its container still saves": Case(
         of_training(JOB_LOST, pod(JOB_LOST, running()), log=TRAINING_LOG),

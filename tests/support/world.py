@@ -54,8 +54,6 @@ Move = Callable[[], Awaitable[None]]
 
 _RETRIES = 3
 _ENDS = {"Complete", "Succeeded", "Failed"}
-# What an admission webhook puts into a pod; the kubelet sorts containers by name.
-_SIDECAR = {"name": "istio-proxy", "state": {"running": {}}}
 PREP_LOG = lines(prep_event(10), prep_event(100), prep_event(99, stage="index"))
 TRAINING_LOG = lines(
     start_event(), step_event(1), saved_event(1), step_event(200), exported_event()
@@ -346,7 +344,9 @@ class World:
 
     async def _set_state(self, pod: str, phase: str, state: Resource) -> None:
         def change(found: Resource) -> None:
-            statuses = [_SIDECAR, {"name": found["spec"]["containers"][0]["name"], "state": state}]
+            # Something has put another container into the pod; the kubelet sorts them by name.
+            names = ("istio-proxy", found["spec"]["containers"][0]["name"])
+            statuses = [{"name": name, "state": state} for name in names]
             found["status"] |= {"phase": phase, "containerStatuses": statuses}
 
         await self._edit(POD, pod, change)

@@ -181,6 +181,7 @@ CASES = {
                     "Pending",
                     "gpu-1",
                     CREATED,
+                    sidecars=("istio-proxy",),
                     container=Container("waiting", "ErrImagePull"),
                 ),
             )

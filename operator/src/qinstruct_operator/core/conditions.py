@@ -36,6 +36,7 @@ PREPARING: Final = "Preparing"
 WAITING_FOR_RUN: Final = "WaitingForRun"
 RETRYING: Final = "Retrying"
 STOPPING: Final = "Stopping"
+SIDECAR_RUNNING: Final = "SidecarRunning"
 PREPARED: Final = "Prepared"
 WAITING_FOR_DATA: Final = "WaitingForData"
 SCHEDULED: Final = "Scheduled"
@@ -59,6 +60,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             WAITING_FOR_RUN,
             RETRYING,
             STOPPING,
+            SIDECAR_RUNNING,
             FAILED,
         ),
         CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *waiting.REASONS, FAILED),
@@ -70,6 +72,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             WAITING_FOR_NODE,
             *waiting.REASONS,
             STOPPING,
+            SIDECAR_RUNNING,
             FINISHED,
             FAILED,
         ),

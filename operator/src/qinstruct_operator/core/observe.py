@@ -20,6 +20,7 @@ from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, number, 
 from qinstruct_operator.core.text import one_line
 
 _NAME_CHARS = 253
+_OWN_CONTAINERS = (PREP_CONTAINER, TRAINING_CONTAINER)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Pod:
         unschedulable: the scheduler's message, empty where there is none.
         disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
         has_sandbox: its volumes and its network are there; what is left is the image.
+        sidecars: names of other containers that run; the pod ends when they do.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Pod:
     unschedulable: str = ""
     disruption: str = ""
     has_sandbox: bool = False
+    sidecars: tuple[str, ...] = ()
     container: Container | None = None
 
     @property
@@ -267,6 +270,10 @@ def read_pod(raw: Raw) -> Pod:
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
     sandbox = conditions.get("PodReadyToStartContainers", {})
+    # By their names: admission webhooks put others beside ours, and the kubelet sorts them all.
+    statuses = objects(raw, "status", "containerStatuses")
+    own = next((each for each in statuses if text(each, "name") in _OWN_CONTAINERS), None)
+    others = [each for each in statuses if text(each, "name") not in _OWN_CONTAINERS]
     return Pod(
         name=text(raw, "metadata", "name"),
         phase=text(raw, "status", "phase") or "Pending",
@@ -277,15 +284,13 @@ def read_pod(raw: Raw) -> Pod:
         unschedulable=text(scheduled, "message") if scheduled.get("status") == "False" else "",
         disruption=text(disruption, "reason") if disruption.get("status") == "True" else "",
         has_sandbox=sandbox.get("status") == "True",
-        container=_own_container(raw),
+        sidecars=tuple(
+            one_line(text(each, "name"))[:_NAME_CHARS]
+            for each in others
+            if at(each, "state", "running") is not None
+        ),
+        container=_container(own) if own else None,
     )
-
-
-def _own_container(pod: Raw) -> Container | None:
-    """By its name: admission webhooks put others beside it, and the kubelet sorts them all."""
-    own = (PREP_CONTAINER, TRAINING_CONTAINER)
-    statuses = objects(pod, "status", "containerStatuses")
-    return next((_container(each) for each in statuses if text(each, "name") in own), None)
 
 
 def _container(raw: Raw) -> Container:

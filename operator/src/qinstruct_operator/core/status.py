@@ -170,22 +170,38 @@ def _prepared(view: _View, accepted: Judged) -> Judged:
 
 def _preparing(view: _View, prep: Workload) -> Judged:
     pod = prep.pod
-    told = view.failure.message if view.failure else None
     if prep.verdict == "failed":
         if not prep.is_over:
             return no(is_.STOPPING, f"{prep.name} has failed, and its container is ending")
+        told = view.failure.message if view.failure else None
         return no(is_.FAILED, told or prep.message)
     if pod and pod.is_over:
-        if told and view.failure and view.failure.exit_code in FINAL_EXIT_CODES:
-            return no(is_.STOPPING, f"{prep.name} is ending: {told}")
-        if told:
-            return no(is_.RETRYING, f"the cluster starts {prep.name} again: {told}")
-        return no(is_.PREPARING, f"{pod.name} has ended")
+        return _prep_ended(prep, pod, view.failure)
     if pod and pod.is_running:
         if waiting_for := view.prep and view.prep.status.waiting_for:
             return no(is_.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")
         return no(is_.PREPARING, f"{pod.name} prepares data and model on node {pod.node}")
     return _waiting(prep, view.seen)
+
+
+def _prep_ended(prep: Workload, pod: Pod, failed: FailureStatus | None) -> Judged:
+    """Its container has ended, and the Job has not said what follows from that."""
+    if pod.sidecars:
+        return _held_open(pod)
+    if failed is None or not failed.message:
+        return no(is_.PREPARING, f"{pod.name} has ended")
+    if failed.exit_code in FINAL_EXIT_CODES:
+        return no(is_.STOPPING, f"{prep.name} is ending: {failed.message}")
+    return no(is_.RETRYING, f"the cluster starts {prep.name} again: {failed.message}")
+
+
+def _held_open(pod: Pod) -> Judged:
+    names = ", ".join(pod.sidecars)
+    return no(
+        is_.SIDECAR_RUNNING,
+        f"the work in {pod.name} has ended, but the pod does not, because of {names}, which is "
+        "not ours; keep what injects it away from this run's pods, and delete the pod",
+    )
 
 
 def _waiting(workload: Workload, seen: Observed) -> Judged:
@@ -236,6 +252,8 @@ def _on_node(view: _View, training: Workload, pod: Pod) -> Judged:
     if training.verdict == "failed":
         return no(is_.STOPPING, f"{training.name} has failed, and its container is ending")
     if pod.is_over:
+        if pod.sidecars:
+            return _held_open(pod)
         return no(is_.FINISHED, f"{pod.name} has ended")
     if pod.is_running:
         return _at_work(view, f"{pod.name} on node {pod.node}")

@@ -37,7 +37,12 @@ _SILENT = frozenset(
         waiting.STARTING,
     }
 )
-_WARNINGS = waiting.TROUBLES | {is_.RETRYING, is_.INVALID_SPEC, is_.NAME_TAKEN}
+_WARNINGS = waiting.TROUBLES | {
+    is_.RETRYING,
+    is_.SIDECAR_RUNNING,
+    is_.INVALID_SPEC,
+    is_.NAME_TAKEN,
+}
 
 
 def events(run: Run, previous: Status, status: Status, now: datetime) -> tuple[Manifest, ...]:
