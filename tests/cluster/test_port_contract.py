@@ -103,6 +103,8 @@ def test_an_object_that_is_too_large_is_refused(run: Run, megabytes: float) -> N
     async def behaviour(site: Site) -> None:
         with pytest.raises(Refused):
             await site.cluster.apply(config_map(site, k="x" * int(megabytes * 2**20)))
+        # Refused before it was sent to its end: the event loop must live to see the rest refused.
+        await asyncio.sleep(0.5)
 
     run(behaviour)
 
