@@ -12,7 +12,8 @@ from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.plan import Plan
 from qinstruct_trainer.errors import RunError
 
-_SECONDS = 3.0  # a plan is for a person who waits, and is complete without the nodes
+# A cloud's credential plugin alone takes some of them; the plan is on the screen already.
+_SECONDS = 10.0
 
 
 def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
@@ -27,7 +28,8 @@ def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
         return
     with asyncio.Runner() as runner:  # at its end it waits for a name server that is silent
         try:
-            nodes = runner.run(_nodes(context))
+            with console.status("asking the cluster for its nodes (--offline leaves this out)"):
+                nodes = runner.run(_nodes(context))
         except (RunError, TimeoutError) as error:
             reason = str(error) or f"the cluster did not answer within {_SECONDS:g} s"
             note = (
