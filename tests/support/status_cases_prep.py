@@ -197,6 +197,19 @@ CASES = {
             "which is not ours; keep what injects it away from this run's pods, and delete the pod",
         ),
     ),
+    "the prep pod is evicted, and its containers were last heard of at work": Case(
+        of_prep(
+            PREP,
+            pod(
+                PREP,
+                phase="Failed",
+                reason="Evicted",
+                containerStatuses=beside(PREP_CONTAINER, running()),
+            ),
+        ),
+        "Retrying",
+        NOT_YET | {P: (NO, "Retrying")},
+    ),
     "prep has failed, its container still ends": Case(
         of_prep(PREP_FAILED, pod(PREP_FAILED, running())),
         "Stopping",

@@ -102,7 +102,7 @@ class Pod:
         unschedulable: the scheduler's message, empty where there is none.
         disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
         has_sandbox: its volumes and its network are there; what is left is the image.
-        sidecars: names of other containers that run; the pod ends when they do.
+        sidecars: names of other containers that run, as far as the pod has heard.
     """
 
     name: str
@@ -121,7 +121,12 @@ class Pod:
     def is_over(self) -> bool:
         """Whether its container will never run (again)."""
         ended = self.container is not None and self.container.state == "terminated"
-        return ended or self.phase in ("Succeeded", "Failed")
+        return ended or self._has_verdict
+
+    @property
+    def is_held_open(self) -> bool:
+        """Whether it goes on for others' containers alone: it ends only when they do."""
+        return self.is_over and bool(self.sidecars) and not self._has_verdict
 
     @property
     def has_started(self) -> bool:
@@ -132,6 +137,10 @@ class Pod:
     def is_running(self) -> bool:
         """Whether its container runs."""
         return self.container is not None and self.container.state == "running"
+
+    @property
+    def _has_verdict(self) -> bool:
+        return self.phase in ("Succeeded", "Failed")
 
     @property
     def has_failed(self) -> bool:

@@ -186,7 +186,7 @@ def _preparing(view: _View, prep: Workload) -> Judged:
 
 def _prep_ended(prep: Workload, pod: Pod, failed: FailureStatus | None) -> Judged:
     """Its container has ended, and the Job has not said what follows from that."""
-    if pod.sidecars:
+    if pod.is_held_open:
         return _held_open(pod)
     if failed is None or not failed.message:
         return no(is_.PREPARING, f"{pod.name} has ended")
@@ -252,7 +252,7 @@ def _on_node(view: _View, training: Workload, pod: Pod) -> Judged:
     if training.verdict == "failed":
         return no(is_.STOPPING, f"{training.name} has failed, and its container is ending")
     if pod.is_over:
-        if pod.sidecars:
+        if pod.is_held_open:
             return _held_open(pod)
         return no(is_.FINISHED, f"{pod.name} has ended")
     if pod.is_running:
