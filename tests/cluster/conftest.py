@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from functools import cache
 
 import pytest
 
@@ -18,10 +19,16 @@ from cluster.watching import watching
 def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, object]:
     """Build before a test's clock starts: from nothing it takes longer than a test may."""
     if "test_cluster" in item.fixturenames and not _skipped():
-        with suppress(BuildError):  # the fixture says it
-            for name in PROGRAMS_USED:
-                program(name)
+        _build_programs()
     return (yield)
+
+
+@cache
+def _build_programs() -> None:
+    """Once a worker: to find a program its module files are read and digested."""
+    with suppress(BuildError):  # the fixture says it
+        for name in PROGRAMS_USED:
+            program(name)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,6 @@ from typing import Any, Final
 from cluster import kwok_helper, pki
 from cluster.asking import DRY_RUN, ask
 from cluster.control_plane import LOOPBACK, ControlPlane, answers
-from cluster.kwok_helper import behaviour_file
 from cluster.processes import free_port, wait_until
 from cluster.programs import program
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
@@ -137,7 +136,7 @@ class Kwok:
     ) -> Path:
         folder = _behaviours(self.control_plane)
         number = None if attempt is None else str(attempt)
-        return behaviour_file(folder, run, component, namespace, number)
+        return kwok_helper.behaviour_file(folder, run, component, namespace, number)
 
 
 def a100(name: str, gigabytes: int, *, gpus: int = 8) -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """States of a run until its data are prepared."""
 
-from qinstruct_operator.api.status import (
-    FailureStatus,
-    PrepStatus,
-)
+from qinstruct_operator.api.status import FailureStatus, PrepStatus
 from qinstruct_operator.constants import PREP_CONTAINER
 from qinstruct_operator.core.observe import Snapshot
 from qinstruct_operator.errors import Violation

@@ -1,9 +1,6 @@
 """States of a run from prepared data to its end."""
 
-from qinstruct_operator.api.status import (
-    CheckpointStatus,
-    TrainingStatus,
-)
+from qinstruct_operator.api.status import CheckpointStatus, TrainingStatus
 from qinstruct_operator.constants import TRAINING_CONTAINER
 from qinstruct_operator.core.observe import Snapshot
 from support.observed import (
