@@ -12,8 +12,8 @@ import pytest
 from cluster.asking import APPLY, DRY_RUN, STRICT, ask, runs_path
 from cluster.control_plane import ControlPlane
 from cluster.testcluster import TestCluster
-from qinstruct_operator.cluster.kinds import KINDS
-from qinstruct_operator.core.build import Manifest, build
+from qinstruct_operator.core.children import Manifest, build
+from qinstruct_operator.kinds import KINDS
 from support.operator_documents import RUNS, UID, document, plan, sample
 
 pytestmark = pytest.mark.cluster

@@ -18,8 +18,8 @@ from cluster.control_plane import ControlPlane, KubectlError
 from cluster.testcluster import TestCluster
 from qinstruct_operator.api.rules import name_rules, spec_rules
 from qinstruct_operator.cluster.connect import connect
-from qinstruct_operator.cluster.kinds import CLAIM, JOB, PYTORCHJOB, TRAINING
 from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.kinds import CLAIM, JOB, PYTORCHJOB, TRAINING
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from support.bad_specs import BAD_SPECS

@@ -23,11 +23,11 @@ from qinstruct_operator.api.status import (
     TrainingStatus,
 )
 from qinstruct_operator.cluster.connect import connect
-from qinstruct_operator.cluster.kinds import TRAINING
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import FIELD_MANAGER
-from qinstruct_operator.core.conditions import CONDITIONS
-from qinstruct_operator.core.progress import time_text
+from qinstruct_operator.core.judge.conditions import CONDITIONS
+from qinstruct_operator.core.judge.progress import time_text
+from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.reconcile import status_json
 from support.operator_documents import document
 

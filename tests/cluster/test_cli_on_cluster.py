@@ -13,7 +13,7 @@ from cluster.processes import wait_until
 from cluster.runs import FOR_EVER, PREP, STEP, Runs, lines
 from cluster.testcluster import TestCluster
 from qinstruct_operator.cli import main
-from qinstruct_trainer.errors import EXIT_CONFIG, EXIT_OK, EXIT_SOFTWARE, EXIT_UNAVAILABLE
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK, EXIT_SOFTWARE, EXIT_UNAVAILABLE
 from support.operator_documents import SAMPLES
 
 pytestmark = pytest.mark.cluster

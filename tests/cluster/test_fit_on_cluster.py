@@ -9,7 +9,7 @@ import pytest
 from cluster.kwok import a100, cpu_node
 from cluster.processes import wait_until
 from cluster.testcluster import TestCluster
-from qinstruct_operator.core.fit import node_fit, pods_of, read_node
+from qinstruct_operator.core.fit.nodes import node_fit, pods_of, read_node
 from support.operator_documents import document, plan
 
 pytestmark = pytest.mark.cluster

@@ -16,7 +16,7 @@ from cluster.node import RealCluster
 from cluster.operator_process import install, operator_process
 from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.settings import Settings
-from qinstruct_trainer.events import Evaluation
+from qinstruct_trainer.contract.events import Evaluation
 from support.operator_documents import SAMPLES
 
 RUN = "run-tiny"

@@ -43,7 +43,7 @@ def test_every_module_says_what_it_is() -> None:
 def drawn_modules() -> list[str]:
     """`room.module` names in the hand-drawn half of the architecture page."""
     page = (ROOT / "docs/architecture.md").read_text("utf-8").split("<!-- Below:")[0]
-    rooms = "api|core|cluster|cli|data|model|prep|train|evaluate|builtin"
+    rooms = "api|core|cluster|cli|contract|data|model|prep|train|evaluate|builtin"
     return sorted(set(re.findall(rf"\b((?:{rooms})\.[a-z_]+)\b", page)))
 
 

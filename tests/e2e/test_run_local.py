@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.config import Prepared
-from qinstruct_trainer.errors import (
+from qinstruct_trainer.contract.config import Prepared
+from qinstruct_trainer.contract.errors import (
     EXIT_CONFIG,
     EXIT_DATA,
     EXIT_OK,
     EXIT_STOPPED,
     EXIT_UNAVAILABLE,
 )
-from qinstruct_trainer.events import PrepDone, parse_line
+from qinstruct_trainer.contract.events import PrepDone, parse_line
 from support.cli_runs import Command, processes_that_mention, read_until, wait_until, write_spec
 from support.miniature import ARCHIVE, add_file, write_miniature
 from support.prep_server import FaultyServer, serve

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transformers import LlavaForConditionalGeneration
 
-from qinstruct_trainer.errors import EXIT_OK
-from qinstruct_trainer.events import Evaluation
+from qinstruct_trainer.contract.errors import EXIT_OK
+from qinstruct_trainer.contract.events import Evaluation
 from support.cli_runs import Command
 from support.operator_documents import SAMPLES
 

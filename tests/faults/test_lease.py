@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.errors import OutputBusyError, StorageError
+from qinstruct_trainer.contract.errors import OutputBusyError, StorageError
 from qinstruct_trainer.lease import Lease
 
 HOLD = """

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qinstruct_operator.cluster.kinds import (
+from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.errors import Conflict, NotFound, Refused
+from qinstruct_operator.kinds import (
     CLAIM,
     CONFIG_MAP,
     JOB,
@@ -20,8 +22,6 @@ from qinstruct_operator.cluster.kinds import (
     TRAINING,
     Kind,
 )
-from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.errors import Conflict, NotFound, Refused
 from support.fake_fields import Fields, Path, at, flatten, merge, unflatten, without
 
 Key = tuple[Kind, str | None, str]

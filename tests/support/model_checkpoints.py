@@ -12,7 +12,7 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
 from qinstruct_trainer.builtin import write_tiny_tokenizer
-from qinstruct_trainer.config import ModelSource
+from qinstruct_trainer.contract.config import ModelSource
 from qinstruct_trainer.prep.model import build_model
 
 HIDDEN, FFN, LAYERS = 32, 48, 2

@@ -16,12 +16,12 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
-from qinstruct_operator.core.observe import Observed, Run, Snapshot, observe
-from qinstruct_operator.core.plan import Plan, make_plan
-from qinstruct_operator.core.status import judge
+from qinstruct_operator.core.judge.judge import judge
+from qinstruct_operator.core.judge.observe import Observed, Run, Snapshot, observe
+from qinstruct_operator.core.plan.make import Plan, make_plan
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
-from qinstruct_trainer.events import (
+from qinstruct_trainer.contract.events import (
     Checkpoint,
     Complete,
     Event,

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from qinstruct_operator.cluster.kinds import TRAINING, Kind
 from qinstruct_operator.cluster.port import Cluster, Resource
+from qinstruct_operator.kinds import TRAINING, Kind
 
 RESTRICTED = {
     "runAsNonRoot": True,

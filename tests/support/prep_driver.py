@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from qinstruct_trainer.config import PrepConfig
-from qinstruct_trainer.events import Event, PrepProgress, emit
+from qinstruct_trainer.contract.config import PrepConfig
+from qinstruct_trainer.contract.events import Event, PrepProgress, emit
 from qinstruct_trainer.prep.run import run_prep
 
 

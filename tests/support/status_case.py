@@ -11,7 +11,7 @@ from qinstruct_operator.constants import (
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core.observe import Snapshot
+from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,

@@ -2,7 +2,7 @@
 
 from qinstruct_operator.api.status import FailureStatus, PrepStatus
 from qinstruct_operator.constants import PREP_CONTAINER
-from qinstruct_operator.core.observe import Snapshot
+from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,

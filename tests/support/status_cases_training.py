@@ -2,7 +2,7 @@
 
 from qinstruct_operator.api.status import CheckpointStatus, TrainingStatus
 from qinstruct_operator.constants import TRAINING_CONTAINER
-from qinstruct_operator.core.observe import Snapshot
+from qinstruct_operator.core.judge.observe import Snapshot
 from support.observed import (
     SUSPENDED,
     condition,

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
 
-from qinstruct_trainer.config import Checkpointing, Prepared, RunConfig
+from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.data import EncodedRecord, IndexWriter
 from qinstruct_trainer.model.keys import hub_name
 from qinstruct_trainer.model.llava import sane_generation_config

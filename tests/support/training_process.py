@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qinstruct_trainer.config import RunConfig
-from qinstruct_trainer.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
+from qinstruct_trainer.contract.config import RunConfig
+from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
 from qinstruct_trainer.train.metrics import METRICS, read_steps
 
 _TIMEOUT = 300.0

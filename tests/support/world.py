@@ -13,7 +13,15 @@ from typing import Any
 
 from qinstruct_operator.api.parse import read_status
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.cluster.kinds import (
+from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.constants import (
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    PREP_CONTAINER,
+    TRAINING_CONTAINER,
+)
+from qinstruct_operator.core.judge.conditions import is_finished
+from qinstruct_operator.kinds import (
     CLAIM,
     CONFIG_MAP,
     EVENT,
@@ -23,17 +31,9 @@ from qinstruct_operator.cluster.kinds import (
     TRAINING,
     Kind,
 )
-from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.constants import (
-    LABEL_MANAGED_BY,
-    LABEL_RUN,
-    PREP_CONTAINER,
-    TRAINING_CONTAINER,
-)
-from qinstruct_operator.core.conditions import is_finished
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
-from qinstruct_trainer.errors import EXIT_CONFIG, EXIT_DATA
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from support.fake_cluster import FakeCluster
 from support.observed import (
     NAMESPACE,

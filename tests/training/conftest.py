@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.contract.config import RunConfig
 from support.training_prepared import run_config, write_prepared
 from support.training_process import train
 

@@ -17,7 +17,6 @@ from typing import Any
 import kopf
 
 from qinstruct_operator.cluster.connect import connect
-from qinstruct_operator.cluster.kinds import JOB, POD, PYTORCHJOB, TRAINING, Kind
 from qinstruct_operator.constants import (
     FIELD_MANAGER,
     GROUP,
@@ -25,10 +24,11 @@ from qinstruct_operator.constants import (
     LABEL_RUN,
 )
 from qinstruct_operator.errors import InvalidSpec
+from qinstruct_operator.kinds import JOB, POD, PYTORCHJOB, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from qinstruct_operator.workqueue import WorkQueue
-from qinstruct_trainer.errors import EXIT_CONFIG, ConfigError
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, ConfigError
 
 Key = tuple[str, str]
 """Namespace and name of a run."""

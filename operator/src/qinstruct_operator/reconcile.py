@@ -11,17 +11,17 @@ from typing import Any
 
 from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.cluster.kinds import CLAIM, CONFIG_MAP, TRAINING
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_RUN
-from qinstruct_operator.core import conditions, transitions
-from qinstruct_operator.core.build import Manifest
+from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.decide import due, requeue_after
-from qinstruct_operator.core.observe import Observed, Run, Snapshot, observe
-from qinstruct_operator.core.plan import Plan, make_plan
-from qinstruct_operator.core.status import judge, present_attempt
+from qinstruct_operator.core.judge import conditions, transitions
+from qinstruct_operator.core.judge.judge import judge, present_attempt
+from qinstruct_operator.core.judge.observe import Observed, Run, Snapshot, observe
+from qinstruct_operator.core.plan.make import Plan, make_plan
 from qinstruct_operator.errors import Forbidden, InvalidSpec, NotFound, Refused, Violation
 from qinstruct_operator.gather import gather
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, TRAINING
 from qinstruct_operator.settings import Settings
 
 

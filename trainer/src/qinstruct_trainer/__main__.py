@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from qinstruct_trainer.config import Prepared, PrepConfig, RunConfig
-from qinstruct_trainer.errors import (
+from qinstruct_trainer.contract.config import Prepared, PrepConfig, RunConfig
+from qinstruct_trainer.contract.errors import (
     EXIT_OK,
     EXIT_SOFTWARE,
     ConfigError,
@@ -22,7 +22,7 @@ from qinstruct_trainer.errors import (
     RunError,
     Stopped,
 )
-from qinstruct_trainer.events import (
+from qinstruct_trainer.contract.events import (
     Failed,
     emit,
     read_termination_message,

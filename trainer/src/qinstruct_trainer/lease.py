@@ -24,7 +24,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from qinstruct_trainer.errors import OutputBusyError, StorageError
+from qinstruct_trainer.contract.errors import OutputBusyError, StorageError
 
 _BEATS_PER_STALE = 6  # heartbeats that must fail to appear before a lease counts as stale
 _MAX_OWNER = 100  # characters

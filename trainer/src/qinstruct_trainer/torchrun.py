@@ -20,8 +20,13 @@ from types import FrameType
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.run import parse_args, run
 
-from qinstruct_trainer.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED
-from qinstruct_trainer.events import Failed, emit, read_termination_message, termination_log
+from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED
+from qinstruct_trainer.contract.events import (
+    Failed,
+    emit,
+    read_termination_message,
+    termination_log,
+)
 
 # torchrun is left the signals that end it; the ones that end the run are ours.
 _LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"

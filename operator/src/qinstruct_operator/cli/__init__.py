@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Here, not at the top: Ctrl-C while modules load is then as clean as later.
         from qinstruct_operator.cli.app import app
         from qinstruct_operator.errors import InvalidSpec
-        from qinstruct_trainer.errors import EXIT_CONFIG, RunError
+        from qinstruct_trainer.contract.errors import EXIT_CONFIG, RunError
 
         try:
             app(args=None if argv is None else list(argv), prog_name="qinstruct")

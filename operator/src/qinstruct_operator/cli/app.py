@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qinstruct_operator.cli.document import load_document
-from qinstruct_trainer.errors import EXIT_OK, StorageError
+from qinstruct_trainer.contract.errors import EXIT_OK, StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qinstruct_operator.core.plan import Plan
+    from qinstruct_operator.core.plan.make import Plan
 
 _PIPED_WIDTH = 200  # columns of a table in a file or a pipe: room for an address in one piece
 
@@ -47,12 +47,12 @@ def run(
 ) -> None:
     """Prepare, train, export and evaluate on this machine; the same command goes on."""
     from qinstruct_operator.api.parse import parse
-    from qinstruct_operator.cli.child import StopRequests
-    from qinstruct_operator.cli.ending import show_ending
-    from qinstruct_operator.cli.folder import RunFolder
-    from qinstruct_operator.cli.local import LocalRun, check_machine
-    from qinstruct_operator.cli.view import open_view
-    from qinstruct_operator.core.plan import make_plan
+    from qinstruct_operator.cli.local.folder import RunFolder
+    from qinstruct_operator.cli.local.process import StopRequests
+    from qinstruct_operator.cli.local.run import LocalRun, check_machine
+    from qinstruct_operator.cli.local.show_events import open_view
+    from qinstruct_operator.cli.local.show_result import show_ending
+    from qinstruct_operator.core.plan.make import make_plan
     from qinstruct_operator.settings import Settings
 
     requests = StopRequests()
@@ -89,12 +89,12 @@ def plan(
 
     Where there is a kubeconfig, also which nodes of its cluster could ever run it.
     """
-    from qinstruct_operator.cli.plan_view import show_plan
+    from qinstruct_operator.cli.plan.show_plan import show_plan
 
     console, made = _console(), _load_plan(file)
     show_plan(console, made)
     if not offline:
-        from qinstruct_operator.cli.nodes import compare_nodes
+        from qinstruct_operator.cli.plan.nodes import compare_nodes
 
         compare_nodes(console, made, context)
 
@@ -102,7 +102,7 @@ def plan(
 @app.command()
 def render(file: File) -> None:
     """Print the manifests of all children as YAML, in apply order."""
-    from qinstruct_operator.core.build import build, render_yaml
+    from qinstruct_operator.core.children import build, render_yaml
 
     _print_document(render_yaml(build(_load_plan(file))))
 
@@ -126,7 +126,7 @@ def status(
     """
     import asyncio
 
-    from qinstruct_operator.cli.status import show_status
+    from qinstruct_operator.cli.cluster.status_command import show_status
 
     if name is not None and all_namespaces:
         raise typer.BadParameter("a run is in one namespace; give NAME or --all-namespaces")
@@ -167,8 +167,8 @@ def logs(
     """
     import asyncio
 
-    from qinstruct_operator.cli.logs import open_printer, show_logs
-    from qinstruct_operator.cli.pods import Choice
+    from qinstruct_operator.cli.cluster.logs_command import open_printer, show_logs
+    from qinstruct_operator.cli.cluster.pods import Choice
 
     if prep and (train or attempt):
         raise typer.BadParameter("--prep goes with neither --train nor --attempt")
@@ -213,7 +213,7 @@ def train(config: Config) -> None:
 def _load_plan(file: str) -> "Plan":
     """The plan for a cluster, with the settings that an installation has by default."""
     from qinstruct_operator.api.parse import parse
-    from qinstruct_operator.core.plan import make_plan
+    from qinstruct_operator.core.plan.make import make_plan
     from qinstruct_operator.settings import Settings
 
     return make_plan(parse(load_document(file)), Settings())

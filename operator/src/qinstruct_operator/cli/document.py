@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from qinstruct_trainer.errors import ConfigError
+from qinstruct_trainer.contract.errors import ConfigError
 
 STDIN = "-"
 _MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server takes 1.5 MiB for any object

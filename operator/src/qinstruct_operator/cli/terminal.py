@@ -6,7 +6,7 @@ rewrite the screen; an event's fields may too, because JSON can spell any charac
 
 import re
 
-from qinstruct_trainer.events import Event
+from qinstruct_trainer.contract.events import Event
 
 # Control sequences as ECMA-48 has them (CSI), and operating system commands (titles, links).
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")

@@ -24,7 +24,7 @@ from qinstruct_operator.cluster.kube import KubeCluster
 from qinstruct_operator.cluster.proxy import proxy_of
 from qinstruct_operator.cluster.refusals import sentence
 from qinstruct_operator.constants import FIELD_MANAGER, VERSION
-from qinstruct_trainer.errors import ConfigError
+from qinstruct_trainer.contract.errors import ConfigError
 
 # What the library and the modules below it raise, the last four on YAML of another shape.
 _UNUSABLE: Final = (

@@ -7,7 +7,7 @@ when the server refuses or cannot be reached; nothing is retried here.
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 
-from qinstruct_operator.cluster.kinds import Kind
+from qinstruct_operator.kinds import Kind
 
 Resource = dict[str, Any]
 """One object of the cluster, as JSON."""

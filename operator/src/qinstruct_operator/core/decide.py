@@ -9,8 +9,7 @@ from datetime import datetime
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
-from qinstruct_operator.core import conditions as is_
-from qinstruct_operator.core.build import (
+from qinstruct_operator.core.children import (
     Manifest,
     build_cache_claim,
     build_config_map,
@@ -18,10 +17,11 @@ from qinstruct_operator.core.build import (
     build_prep_job,
     build_pytorchjob,
 )
-from qinstruct_operator.core.observe import Observed, Workload
-from qinstruct_operator.core.plan import Plan
+from qinstruct_operator.core.judge import conditions as is_
+from qinstruct_operator.core.judge.judge import present_attempt
+from qinstruct_operator.core.judge.observe import Observed, Workload
+from qinstruct_operator.core.plan.make import Plan
 from qinstruct_operator.core.raw import moment
-from qinstruct_operator.core.status import present_attempt
 from qinstruct_operator.settings import Settings
 
 _FRESH_SECONDS = 180.0  # how long after a change a run that waits is looked at more often

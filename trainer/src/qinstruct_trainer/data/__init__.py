@@ -3,7 +3,7 @@
 `records` parses, `conversation` and `encode` make ids and labels, `images` makes pixels, `store`
 keeps encoded records in memory-mapped files, `sampler` orders them, `collate` makes batches.
 Everything here equals the published LLaVA-v1.5 code; docs/fidelity.md lists where it does not and
-why. Imports only `qinstruct_trainer.errors`, numpy, Pillow, torch and transformers' tokenizers.
+why. Imports only the contract, numpy, Pillow, torch and transformers' tokenizers.
 """
 
 from qinstruct_trainer.data.collate import Batch, collate

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from qinstruct_trainer.contract.errors import ConfigError, DataError
 from qinstruct_trainer.data.conversation import IMAGE_TOKEN, Prompt, render
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from qinstruct_trainer.errors import ConfigError, DataError
 
 IGNORE_INDEX = -100
 Ids = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from qinstruct_trainer.errors import DataError
+from qinstruct_trainer.contract.errors import DataError
 
 Pixels = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
-from qinstruct_trainer.errors import DataError
+from qinstruct_trainer.contract.errors import DataError
 
 Speaker = Literal["human", "gpt"]
 _SPEAKERS = frozenset(get_args(Speaker))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
-from qinstruct_trainer.errors import DataError
+from qinstruct_trainer.contract.errors import DataError
 
 
 class ModalityLengthSampler(Sampler[int]):

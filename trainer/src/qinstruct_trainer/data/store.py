@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.encode import IGNORE_INDEX, EncodedRecord, Ids, expand_images
-from qinstruct_trainer.errors import DataError, StorageError
 
 INDEX_VERSION = 1
 _META = "meta.json"

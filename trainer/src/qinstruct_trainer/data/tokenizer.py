@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
-from qinstruct_trainer.errors import DataError
+from qinstruct_trainer.contract.errors import DataError
 
 Tokenizer = PreTrainedTokenizerFast
 _PROBE = "What is in this image?"

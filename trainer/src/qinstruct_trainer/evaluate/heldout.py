@@ -8,8 +8,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data import Record, parse_record
-from qinstruct_trainer.errors import DataError, StorageError
 
 
 class HeldoutQuestion(BaseModel):

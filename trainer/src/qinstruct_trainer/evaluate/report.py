@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import LlavaForConditionalGeneration
 
+from qinstruct_trainer.contract.events import Answer, Evaluated
 from qinstruct_trainer.data import encode_record, load_pixels, load_tokenizer
 from qinstruct_trainer.data.tokenizer import Tokenizer
 from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, majority_accuracy, read_heldout
@@ -17,7 +18,6 @@ from qinstruct_trainer.evaluate.likelihood import (
     generate_answer,
     split_answer,
 )
-from qinstruct_trainer.events import Answer, Evaluated
 from qinstruct_trainer.model.llava import load_checked
 
 

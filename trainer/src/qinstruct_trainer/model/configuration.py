@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from qinstruct_trainer.errors import DataError
 from qinstruct_trainer.model.convert import padded_rows
 from qinstruct_trainer.model.processing import IMAGE_TOKEN
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import LlavaConfig
 
-from qinstruct_trainer.errors import DataError
-from qinstruct_trainer.model.files import StoredTensor, save_tensors
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.model.keys import EMBEDDING, HEAD, Rules, hub_shapes, rename
+from qinstruct_trainer.model.tensors import StoredTensor, save_tensors
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in total."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-from qinstruct_trainer.errors import DataError
+from qinstruct_trainer.contract.errors import DataError
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
 HEAD = "language_model.lm_head.weight"

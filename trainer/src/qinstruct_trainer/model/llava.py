@@ -9,7 +9,7 @@ from torch import nn
 from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from qinstruct_trainer.errors import ConfigError, DataError
+from qinstruct_trainer.contract.errors import ConfigError, DataError
 
 Precision = Literal["bf16", "fp32"]
 Attention = Literal["flash_attention_2", "sdpa", "eager"]

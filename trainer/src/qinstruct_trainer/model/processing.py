@@ -11,8 +11,8 @@ from transformers import LlavaConfig, LlavaProcessor
 # and the pixels must not depend on what is installed.
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
-from qinstruct_trainer.errors import DataError
 
 IMAGE_TOKEN = "<image>"
 PAD_TOKEN = "<pad>"

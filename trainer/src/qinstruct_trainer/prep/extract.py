@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from qinstruct_trainer.errors import DataError, StorageError
+from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.prep.progress import Progress
 
 _CHUNK = 1 << 20

@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from qinstruct_trainer.config import MissingImages
+from qinstruct_trainer.contract.config import MissingImages
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data import Record, parse_record, verify_image
-from qinstruct_trainer.errors import DataError
-from qinstruct_trainer.prep.labels import read_elements
+from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.processes import die_with_parent
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data import (
     IndexWriter,
     encode_record,
@@ -15,7 +16,6 @@ from qinstruct_trainer.data import (
     parse_record,
 )
 from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, render
-from qinstruct_trainer.errors import DataError
 from qinstruct_trainer.prep.gate import find_image
 from qinstruct_trainer.prep.progress import Progress
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qinstruct_trainer.prep.gate import GateReport, Labels
-from qinstruct_trainer.prep.labels import read_elements
+from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
 
 

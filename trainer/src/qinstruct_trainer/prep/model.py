@@ -7,9 +7,9 @@ from pathlib import Path
 from transformers import LlavaConfig
 
 from qinstruct_trainer.builtin import write_tiny_model, write_tiny_tokenizer
-from qinstruct_trainer.config import ModelSource
+from qinstruct_trainer.contract.config import ModelSource
+from qinstruct_trainer.contract.errors import ConfigError, DataError
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from qinstruct_trainer.errors import ConfigError, DataError
 from qinstruct_trainer.model.configuration import (
     compose_config,
     is_hub_layout,
@@ -17,11 +17,11 @@ from qinstruct_trainer.model.configuration import (
     read_json,
 )
 from qinstruct_trainer.model.convert import MAX_SHARD_BYTES, collect, convert
-from qinstruct_trainer.model.files import StoredTensor, open_checkpoint
 from qinstruct_trainer.model.keys import CLIP, HUB, LLAVA, PROJECTOR, VICUNA, Rules
 from qinstruct_trainer.model.llava import sane_generation_config
 from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
-from qinstruct_trainer.prep.hub import resolve
+from qinstruct_trainer.model.tensors import StoredTensor, open_checkpoint
+from qinstruct_trainer.prep.sources.hub import resolve
 
 Parts = list[tuple[list[StoredTensor], Rules]]
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from qinstruct_trainer.events import Event, PrepProgress, Stage
+from qinstruct_trainer.contract.events import Event, PrepProgress, Stage
 
 Report = Callable[[Event], None]
 Quantity = Literal["bytes", "files", "records"]

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from qinstruct_trainer.config import Prepared, PrepConfig, Source
-from qinstruct_trainer.errors import ConfigError, StorageError
-from qinstruct_trainer.events import PrepDone, emit
-from qinstruct_trainer.files import write_durably
+from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
+from qinstruct_trainer.contract.errors import ConfigError, StorageError
+from qinstruct_trainer.contract.events import PrepDone, emit
+from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.prep.gate import GateReport, Labels, judge
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.stages import REPORT, Built, Images, Stages
@@ -28,7 +28,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
         report: Takes the events; stdout by default.
 
     Raises:
-        RunError: a sentence for the user, see `qinstruct_trainer.errors`.
+        RunError: a sentence for the user, see `qinstruct_trainer.contract.errors`.
     """
     stages = Stages(UnitCache(config.cache.absolute(), config.run, report), report)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}

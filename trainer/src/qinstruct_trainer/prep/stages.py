@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from qinstruct_trainer.builtin import write_builtin
-from qinstruct_trainer.config import ModelSource, Source
-from qinstruct_trainer.errors import ConfigError
-from qinstruct_trainer.events import Stage
+from qinstruct_trainer.contract.config import ModelSource, Source
+from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.prep.extract import extract
-from qinstruct_trainer.prep.fetch import fetch, forget, local_path
 from qinstruct_trainer.prep.gate import GateReport, Labels, inspect
 from qinstruct_trainer.prep.index import read_texts, write_index
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model import build_model
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
+from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
 from qinstruct_trainer.prep.units import Unit, UnitCache
 
 CODE_VERSION: Final[dict[Stage, str]] = {

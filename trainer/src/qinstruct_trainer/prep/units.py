@@ -18,9 +18,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qinstruct_trainer.errors import DataError, StorageError
-from qinstruct_trainer.events import PrepProgress, PrepWaiting, Stage
-from qinstruct_trainer.files import NO_SPACE, sha256_of, sync_path, write_durably
+from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting, Stage
+from qinstruct_trainer.durable_files import NO_SPACE, sha256_of, sync_path, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
 

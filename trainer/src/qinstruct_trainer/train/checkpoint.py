@@ -16,11 +16,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import distributed
 
-from qinstruct_trainer.config import Prepared, RunConfig
+from qinstruct_trainer.contract.config import Prepared, RunConfig
+from qinstruct_trainer.contract.errors import ConfigError, StorageError
+from qinstruct_trainer.contract.events import Checkpoint, emit
 from qinstruct_trainer.data import Index
-from qinstruct_trainer.errors import ConfigError, StorageError
-from qinstruct_trainer.events import Checkpoint, emit
-from qinstruct_trainer.files import sha256_of, sync_path
+from qinstruct_trainer.durable_files import sha256_of, sync_path
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.files import num_bytes, storage_errors

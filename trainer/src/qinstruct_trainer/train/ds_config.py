@@ -6,8 +6,8 @@ transformers' integrations/deepspeed.py resolves them from the language model's 
 
 from typing import Any
 
-from qinstruct_trainer.batch import accumulation_steps
-from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.contract.batch import accumulation_steps
+from qinstruct_trainer.contract.config import RunConfig
 
 
 def build_ds_config(config: RunConfig, hidden_size: int) -> dict[str, Any]:

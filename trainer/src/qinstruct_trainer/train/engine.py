@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 from transformers import LlavaForConditionalGeneration
 from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
-from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.data import Batch
 from qinstruct_trainer.model.export import probe_logits
 from qinstruct_trainer.model.forward import LlavaLoss

@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from qinstruct_trainer.config import Prepared, RunConfig
+from qinstruct_trainer.contract.config import Prepared, RunConfig
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data import Example, Index, collate
-from qinstruct_trainer.errors import DataError
-from qinstruct_trainer.events import Exported, emit
-from qinstruct_trainer.files import sync_path, write_durably
+from qinstruct_trainer.durable_files import sync_path, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
 from qinstruct_trainer.train.checkpoint import Identity

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qinstruct_trainer.errors import StorageError
-from qinstruct_trainer.files import NO_SPACE, sync_path
+from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.durable_files import NO_SPACE, sync_path
 
 
 def sync_tree(folder: Path) -> None:

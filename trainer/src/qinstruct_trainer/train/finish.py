@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from qinstruct_trainer.config import Prepared, RunConfig
+from qinstruct_trainer.contract.config import Prepared, RunConfig
+from qinstruct_trainer.contract.events import Complete, Evaluation, emit
+from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.evaluate import evaluate_model
-from qinstruct_trainer.events import Complete, Evaluation, emit
-from qinstruct_trainer.files import sha256_of, write_durably
 from qinstruct_trainer.train.export import export_folder
 from qinstruct_trainer.train.files import storage_errors
 from qinstruct_trainer.train.metrics import METRICS, draw_loss_curve

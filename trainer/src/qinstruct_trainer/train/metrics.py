@@ -4,8 +4,8 @@ from collections import deque
 from pathlib import Path
 from statistics import median
 
-from qinstruct_trainer.events import Step, parse_line
-from qinstruct_trainer.files import write_durably
+from qinstruct_trainer.contract.events import Step, parse_line
+from qinstruct_trainer.durable_files import write_durably
 
 METRICS = "metrics.jsonl"
 _ETA_WINDOW = 50  # steps whose median stands for the speed

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qinstruct_trainer.batch import accumulation_steps, num_steps
-from qinstruct_trainer.config import RunConfig
+from qinstruct_trainer.contract.batch import accumulation_steps, num_steps
+from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.data import ModalityLengthSampler, random_order
 
 Order = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from qinstruct_trainer.errors import ConfigError, OutOfMemoryError, PeerLostError, RunError
+from qinstruct_trainer.contract.errors import ConfigError, OutOfMemoryError, PeerLostError, RunError
 
 # Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
 # dies is noticed at once, by its closed connection or by torchrun.

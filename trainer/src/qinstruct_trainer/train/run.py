@@ -8,9 +8,9 @@ from typing import Any
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
-from qinstruct_trainer.config import Prepared, RunConfig
+from qinstruct_trainer.contract.config import Prepared, RunConfig
+from qinstruct_trainer.contract.events import Start, emit
 from qinstruct_trainer.data import Index
-from qinstruct_trainer.events import Start, emit
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.engine import Engine

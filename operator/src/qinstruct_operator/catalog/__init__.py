@@ -1,0 +1,1 @@
+"""Published facts as data: recipes, sizes, sources. Imports nothing but the contract."""

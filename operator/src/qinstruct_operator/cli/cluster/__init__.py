@@ -1,0 +1,1 @@
+"""`qinstruct status` and `qinstruct logs`: what a cluster knows of its runs."""

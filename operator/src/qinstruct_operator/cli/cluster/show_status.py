@@ -1,0 +1,242 @@
+"""Draw runs of a cluster: a table of many, or everything known of one. Decides nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from qinstruct_operator.api.status import Condition, FailureStatus, PrepStatus, Status
+from qinstruct_operator.cli.cluster.runs import SeenRun, text_at
+from qinstruct_operator.cli.humanize import amount_text
+from qinstruct_operator.cli.tables import table, titled
+from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
+from qinstruct_operator.core.judge.conditions import is_finished
+from qinstruct_operator.core.judge.progress import eta_text
+from qinstruct_operator.core.raw import moment
+
+UNSEEN = "not seen yet"
+"""Phase of a run to which no operator has written a status."""
+
+_TAIL_LINES = 20
+_EVENTS = 10
+_BAR_WIDTH = 40
+_COLUMNS = ("name", "size", "strategy", "phase", "progress", "ETA", "attempt", "queue", "age")
+_CONDITION_COLUMNS = ("type", "status", "reason", "message", "age")
+_EVENT_COLUMNS = ("age", "type", "reason", "message")
+_BAD = {(CONDITION_FAILED, "True"), (CONDITION_ACCEPTED, "False")}
+_STYLES = {"True": "green", "False": "dim", "Unknown": "yellow"}
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Everything known of one run.
+
+    Attributes:
+        claims: phase by name of the run's claims; empty where it cannot be read.
+        events: about the run's own object.
+        notes: what could not be read, a sentence each.
+    """
+
+    run: SeenRun
+    claims: Mapping[str, str]
+    events: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+
+
+def runs_table(runs: Sequence[SeenRun], now: datetime, *, namespaces: bool) -> Table:
+    """One line a run, by namespace and name."""
+    rows = []
+    for run in sorted(runs, key=lambda run: (run.namespace, run.name)):
+        status = run.status
+        cells = (
+            *((run.namespace,) if namespaces else ()),
+            run.name,
+            run.size,
+            run.strategy,
+            phase_text(run),
+            harmless(status.progress or ""),
+            harmless(status.eta or ""),
+            str(status.attempt or ""),
+            harmless(status.queue or ""),
+            age(run.created, now),
+        )
+        rows.append(cells)
+    return table((*(("namespace",) if namespaces else ()), *_COLUMNS), rows)
+
+
+def run_detail(detail: Detail, now: datetime, *, bar: bool) -> Group:
+    """Everything known of one run; `bar`: draw its progress too, for a terminal."""
+    run, status = detail.run, detail.run.status
+    kind = ", ".join(
+        part
+        for part in (
+            f"size {run.size}" if run.size else "",
+            f"strategy {run.strategy}" if run.strategy else "",
+        )
+        if part
+    )
+    parts: list[RenderableType] = [
+        Text(f"{run.name} in namespace {run.namespace}: {kind or 'unknown recipe'}", style="bold"),
+        titled("State", table((), _state(run, now))),
+    ]
+    if bar and not is_finished(status) and (drawn := _bar(status)):
+        parts.append(drawn)
+    if rows := [*_progress(status, now), *_storage(detail)]:
+        parts.append(titled("Progress and storage", table((), rows)))
+    if status.conditions:
+        parts.append(titled("Conditions", table(_CONDITION_COLUMNS, _conditions(status, now))))
+    if status.failure:
+        parts.append(titled("Failure", _failure(status.failure)))
+    if detail.events:
+        parts.append(titled("Events", table(_EVENT_COLUMNS, _events(detail.events, now))))
+    parts += [Text(f"\nnote: {harmless(note)}") for note in detail.notes]
+    return Group(*parts)
+
+
+def phase_text(run: SeenRun) -> str:
+    """The status's phase, and that the run is going away."""
+    phase = harmless(run.status.phase or "") or UNSEEN
+    return f"{phase}, being deleted" if run.is_deleted else phase
+
+
+def line(run: SeenRun) -> str:
+    """The state in one line, for output that is no terminal."""
+    status = run.status
+    parts = [f"{run.namespace}/{run.name}: {phase_text(run)}"]
+    parts += [harmless(status.progress)] if status.progress else []
+    parts += [f"ETA {harmless(status.eta)}"] if status.eta else []
+    parts += [text for name, text in _work(status) if name != "preparation"][:1]
+    return "  ".join(parts)
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """How long ago; empty where nobody knows."""
+    return "" if since is None else eta_text((now - since).total_seconds()) or ""
+
+
+def _state(run: SeenRun, now: datetime) -> Iterator[tuple[str, str]]:
+    status = run.status
+    yield "phase", phase_text(run)
+    if status.progress:
+        left = f", {harmless(status.eta)} left" if status.eta else ""
+        yield "progress", harmless(status.progress) + left
+    for name, value in (
+        ("attempt", status.attempt),
+        ("queue", status.queue),
+        ("node", status.node),
+        ("GPU-hours", f"{status.gpu_hours:.1f}" if status.gpu_hours else None),
+    ):
+        if value:
+            yield name, harmless(str(value))
+    yield "created", f"{age(run.created, now)} ago" if run.created else "unknown"
+
+
+def _bar(status: Status) -> ProgressBar | None:
+    """Progress of training, or before it of the stage that preparation is in."""
+    done, total = None, None
+    if status.training:
+        done, total = status.training.step, status.training.steps
+    elif status.prep:
+        done, total = status.prep.done, status.prep.total
+    if done is None or not total:
+        return None
+    return ProgressBar(total=total, completed=min(done, total), width=_BAR_WIDTH)
+
+
+def _work(status: Status) -> Iterator[tuple[str, str]]:
+    if status.prep:
+        yield "preparation", _prep(status.prep)
+    training = status.training
+    if training is not None and training.step is not None:
+        parts = [f"step {training.step:,}" + (f" of {training.steps:,}" if training.steps else "")]
+        parts += [f"loss {training.loss:.4f}"] if training.loss is not None else []
+        rates = (
+            (training.samples_per_second, "samples/s"),
+            (training.tokens_per_second, "tokens/s"),
+        )
+        parts += [f"{rate:,.1f} {unit}" for rate, unit in rates if rate is not None]
+        yield "training", "  ".join(parts)
+
+
+def _progress(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
+    yield from _work(status)
+    if status.checkpoint:
+        saved = status.checkpoint
+        yield "checkpoint", f"after step {saved.step:,}, {age(moment(saved.time), now)} ago"
+
+
+def _prep(prep: PrepStatus) -> str:
+    work = harmless(" ".join(part for part in (prep.stage, prep.item) if part))
+    if prep.waiting_for:
+        return f"{work}: waiting for run {harmless(prep.waiting_for)}, which is building it"
+    if prep.done is None:
+        return work
+    return f"{work}: {harmless(amount_text(prep.done, prep.total, prep.unit or 'pieces'))}"
+
+
+def _storage(detail: Detail) -> Iterator[tuple[str, str]]:
+    for name, phase in detail.claims.items():
+        yield "claim", harmless(f"{name} ({phase})" if phase else name)
+    if detail.run.status.model:
+        yield "model", harmless(detail.run.status.model)
+
+
+def _conditions(status: Status, now: datetime) -> Iterator[tuple[str | Text, ...]]:
+    for each in status.conditions:
+        yield (
+            harmless(each.type),
+            Text(each.status, style=_style(each)),
+            harmless(each.reason),
+            _lines(each.message),
+            age(moment(each.last_transition_time), now),
+        )
+
+
+def _style(condition: Condition) -> str:
+    is_bad = (condition.type, condition.status) in _BAD
+    return "red" if is_bad else _STYLES[condition.status]
+
+
+def _failure(failure: FailureStatus) -> Group:
+    rows = [("reason", harmless(failure.reason))]
+    rows += [("attempt", str(failure.attempt))] if failure.attempt else []
+    rows += [("exit code", str(failure.exit_code))] if failure.exit_code is not None else []
+    rows += [("message", _lines(failure.message))] if failure.message else []
+    parts: list[RenderableType] = [table((), rows)]
+    if failure.log_tail:
+        tail = failure.log_tail.splitlines()[-_TAIL_LINES:]
+        parts.append(Text("the last lines of its log:", style="dim"))
+        parts += [Text(f"  {harmless(text)}") for text in tail]
+    return Group(*parts)
+
+
+def _events(events: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[tuple[str, ...]]:
+    for event in sorted(events, key=_last_seen)[-_EVENTS:]:
+        count = event.get("count")
+        times = f" (x{count})" if isinstance(count, int) and count > 1 else ""
+        message = _lines(str(event.get("message") or ""))
+        yield (
+            age(moment(_last_seen(event)), now),
+            text_at(event, "type"),
+            text_at(event, "reason"),
+            f"{message}{times}",
+        )
+
+
+def _last_seen(event: Mapping[str, Any]) -> str:
+    return (
+        text_at(event, "lastTimestamp")
+        or text_at(event, "eventTime")
+        or text_at(event, "metadata", "creationTimestamp")
+    )
+
+
+def _lines(text: str) -> str:
+    """Text of several lines, each made harmless."""
+    return "\n".join(harmless(each) for each in text.splitlines())

@@ -1,0 +1,123 @@
+"""The folder of a local run: where things are, and when it may be gone on with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from qinstruct_trainer.contract.config import PrepConfig, RunConfig
+from qinstruct_trainer.contract.errors import ConfigError, StorageError
+from qinstruct_trainer.contract.events import Complete, parse_line
+
+# May differ between two starts of one run: where the folders are, and what only decides how
+# often to save or where to pause. Everything else makes it another run.
+_MAY_DIFFER = frozenset({"cache", "output", "prepared", "checkpoint", "stop_after_step"})
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`root` is `<workdir>/<run>`, absolute; the same layout as the output claim of a cluster."""
+
+    root: Path
+
+    @property
+    def prep_config(self) -> Path:
+        """What prep is told."""
+        return self.root / "prep.json"
+
+    @property
+    def run_config(self) -> Path:
+        """What training is told."""
+        return self.root / "run.json"
+
+    @property
+    def model(self) -> Path:
+        """The exported model."""
+        return self.root / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """Accuracy on the held-out questions."""
+        return self.root / "evaluation.json"
+
+    @property
+    def loss_curve(self) -> Path:
+        """The picture of the loss."""
+        return self.root / "loss.png"
+
+    @property
+    def logs(self) -> Path:
+        """Everything that the processes of the run printed."""
+        return self.root / "logs"
+
+    def log(self, name: str) -> Path:
+        """Everything that prep or training printed."""
+        return self.logs / f"{name}.log"
+
+    def last_word(self, name: str) -> Path:
+        """The final event of prep or training, as a container leaves it for the kubelet."""
+        return self.logs / f"{name}.last.json"
+
+    def is_complete(self) -> bool:
+        """Whether training has said that everything is done, and the model is still there."""
+        try:
+            last = parse_line(self.last_word("train").read_text("utf-8", errors="replace"))
+        except OSError:
+            return False
+        return isinstance(last, Complete) and (self.model / "config.json").is_file()
+
+    def refuse_another(self, prep: PrepConfig, run: RunConfig) -> None:
+        """Refuse to go on where a training with other values has begun.
+
+        Raises:
+            ConfigError: names the first field that differs.
+            StorageError: what it began with cannot be read.
+        """
+        if (self.root / "checkpoints").is_dir() or self.model.is_dir():
+            # In this order: run.json holds the user's own words (strategy), prep.json what follows.
+            self._refuse_other(RunConfig.read(self.run_config), run)
+            self._refuse_other(PrepConfig.read(self.prep_config), prep)
+
+    def write_configs(self, prep: PrepConfig, run: RunConfig) -> None:
+        """Make the folder and write both configs into it.
+
+        Raises:
+            StorageError: the folder cannot be made or written.
+        """
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self.prep_config.write_text(prep.to_json(), "utf-8")
+            self.run_config.write_text(run.to_json(), "utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"{error.filename or self.root} cannot be written: {error.strerror}; "
+                "free or fix it, or choose another folder with --workdir"
+            ) from error
+
+    def _refuse_other(self, begun: BaseModel, wanted: BaseModel) -> None:
+        difference = _first_difference(begun.model_dump(), wanted.model_dump(), "")
+        if difference is not None:
+            field, before, now = difference
+            raise ConfigError(
+                f"{self.root} holds a training that began with {field} {before!r}, and the file "
+                f"now says {now!r}; change it back, give the run another metadata.name, or "
+                f"delete the folder"
+            )
+
+
+def _first_difference(before: Any, now: Any, path: str) -> tuple[str, Any, Any] | None:
+    """The dotted name of the first field that differs, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before:
+            if key not in _MAY_DIFFER:
+                name = f"{path}.{key}" if path else key
+                found = _first_difference(before[key], now.get(key), name)
+                if found is not None:
+                    return found
+        return None
+    if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        found_items = (_first_difference(a, b, f"{path}[{i}]") for i, (a, b) in pairs)
+        return next((found for found in found_items if found is not None), None)
+    return None if before == now else (path, before, now)

@@ -1,0 +1,170 @@
+"""Draw the events of a run while it goes: bars on a terminal, plain lines elsewhere.
+
+`PlainView` is a pure function of the events (it throttles by their own times), so that its
+output can be compared line by line.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+
+from qinstruct_operator.cli.humanize import amount_text, duration_text, size_text
+from qinstruct_trainer.contract.events import (
+    Checkpoint,
+    Evaluated,
+    Event,
+    Exported,
+    PrepDone,
+    PrepProgress,
+    PrepWaiting,
+    Start,
+    Step,
+)
+
+_PLAIN_SECONDS = 10.0  # between two plain lines of one stage
+_PLAIN_TENTHS = 10  # and one line each time a tenth is full
+
+
+class View(Protocol):
+    """Where the events of a run go."""
+
+    def show(self, event: Event) -> None:
+        """Draw one event."""
+
+    def note(self, text: str) -> None:
+        """Say one thing that stays on the screen."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def open_view(console: Console) -> View:
+    """Bars where the console is a terminal, plain lines where it is a file or a pipe."""
+    if console.is_terminal:
+        return BarView(console)
+    return PlainView(
+        lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+    )
+
+
+def sentence(event: Event) -> str | None:
+    """What a milestone says, on a terminal and in plain output alike; None: not a milestone."""
+    match event:
+        case PrepWaiting():
+            return (
+                f"{event.stage} {event.item}: waiting for run {event.owner}, which is building it"
+            )
+        case PrepDone():
+            dropped = f", {event.num_dropped:,} dropped" if event.num_dropped else ""
+            return f"data ready: {event.num_records:,} records{dropped}"
+        case Start():
+            begin = f"resuming after step {event.step}" if event.step else "starting"
+            return (
+                f"{begin}: {event.steps} steps, {event.num_records:,} records, "
+                f"{event.trainable:,} of {event.parameters:,} parameters trained, "
+                f"{event.world_size} x {event.device}"
+            )
+        case Checkpoint():
+            size = size_text(event.num_bytes)
+            return f"checkpoint after step {event.step} ({size}, {event.seconds:.1f} s)"
+        case Exported():
+            return f"model exported ({size_text(event.num_bytes)})"
+        case Evaluated():
+            return (
+                f"{event.model} model: {event.accuracy:.1%} of {event.questions} held-out "
+                f"questions right (majority answer: {event.majority:.1%})"
+            )
+        case _:
+            return None
+
+
+def _step_text(event: Step) -> str:
+    return (
+        f"loss {event.loss:.4f}  {event.samples_per_second:.1f} samples/s  "
+        f"ETA {duration_text(event.eta_seconds)}"
+    )
+
+
+class PlainView:
+    """One line a message: milestones, each started tenth of a stage, and a sign of life."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._last: dict[str, tuple[int, float]] = {}  # stage: tenth and time of its last line
+
+    def show(self, event: Event) -> None:
+        """Write the event's line, unless a line of the same stage has just been written."""
+        match event:
+            case PrepProgress(cached=True):
+                self._write(f"{event.stage} {event.item}: already there")
+            case PrepProgress():
+                stage = f"{event.stage} {event.item}"
+                if self._due(stage, event.done, event.total, event.time):
+                    self._write(f"{stage}: {amount_text(event.done, event.total, event.unit)}")
+            case Step():
+                if self._due("step", event.step, event.steps, event.time):
+                    self._write(f"step {event.step} of {event.steps}  {_step_text(event)}")
+            case _:
+                text = sentence(event)
+                if text is not None:
+                    self._write(text)
+
+    def note(self, text: str) -> None:
+        """Write the text as it is."""
+        self._write(text)
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+    def _due(self, stage: str, done: int, total: int | None, time: float) -> bool:
+        tenth = _PLAIN_TENTHS * done // total if total else 0
+        last_tenth, last_time = self._last.get(stage, (-1, float("-inf")))
+        if tenth == last_tenth and time - last_time < _PLAIN_SECONDS:
+            return False
+        self._last[stage] = (tenth, time)
+        return True
+
+
+class BarView:
+    """A bar for each stage that is under way; milestones scroll by above the bars."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=console,
+        )
+        self._bars: dict[str, TaskID] = {}
+        self._progress.start()
+
+    def show(self, event: Event) -> None:
+        """Move the event's bar, or print its sentence."""
+        match event:
+            case PrepProgress():
+                amount = amount_text(event.done, event.total, event.unit)
+                detail = f"{amount}, already there" if event.cached else amount
+                self._move(f"{event.stage} {event.item}", event.done, event.total, detail)
+            case Step():
+                detail = f"{event.step}/{event.steps}  {_step_text(event)}"
+                self._move("training", event.step, event.steps, detail)
+            case _:
+                text = sentence(event)
+                if text is not None:
+                    self.note(text)
+
+    def note(self, text: str) -> None:
+        """Print the text above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Stop drawing; the bars stay where they are."""
+        self._progress.stop()
+
+    def _move(self, name: str, done: int, total: int | None, detail: str) -> None:
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=total, detail=detail)
+        self._progress.update(self._bars[name], completed=done, total=total, detail=detail)

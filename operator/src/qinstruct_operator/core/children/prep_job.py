@@ -1,0 +1,100 @@
+"""The Job that prepares data and model on a CPU node, before any GPU is asked for."""
+
+from typing import Final
+
+from qinstruct_operator.constants import (
+    ANNOTATION_ISTIO,
+    PREP_CONFIG_KEY,
+    PREP_CONTAINER,
+)
+from qinstruct_operator.core import names
+from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
+from qinstruct_operator.core.children.pod import (
+    container_security,
+    environment,
+    pod_security,
+    volume_mounts,
+    volumes,
+)
+from qinstruct_operator.core.children.scheduling import resources, tolerations
+from qinstruct_operator.core.plan.make import Plan
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
+
+# Prep goes on where it was killed, so a retry costs only what was missing.
+_RETRIES = 3
+FINAL_EXIT_CODES: Final = (EXIT_DATA, EXIT_CONFIG)
+"""Another try would end in the same way."""
+
+_GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk already
+
+
+def build_prep_job(plan: Plan) -> Manifest:
+    """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry.
+
+    No queue label: Kueue's GPU queue is for the PyTorchJob.
+    """
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(plan, names.prep_name(plan.name), "prep"),
+        "spec": {
+            "backoffLimit": _RETRIES,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": PREP_CONTAINER,
+                            "operator": "In",
+                            "values": list(FINAL_EXIT_CODES),
+                        },
+                    },
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
+                ]
+            },
+            "template": {
+                "metadata": {
+                    "labels": labels(plan, "prep"),
+                    "annotations": {ANNOTATION_ISTIO: "false"},
+                },
+                "spec": _pod(plan),
+            },
+        },
+    }
+
+
+def _pod(plan: Plan) -> Manifest:
+    requests = plan.size.prep
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "securityContext": pod_security(),
+        **optional(
+            priorityClassName=plan.scheduling.priority_class_name,
+            tolerations=tolerations(plan, gpu=False),
+        ),
+        "containers": [
+            {
+                "name": PREP_CONTAINER,
+                "image": plan.settings.prep_image,
+                "command": [
+                    "python",
+                    "-m",
+                    "qinstruct_trainer",
+                    "prep",
+                    "--config",
+                    str(plan.settings.config_path / PREP_CONFIG_KEY),
+                ],
+                "env": environment(),
+                "resources": resources(requests),
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": volume_mounts(plan, fills_cache=True),
+            }
+        ],
+        "volumes": volumes(plan, requests),
+    }

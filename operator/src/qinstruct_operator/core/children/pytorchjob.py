@@ -1,0 +1,110 @@
+"""The PyTorchJob of one attempt: a Master alone, so that no init container is injected."""
+
+from qinstruct_operator.constants import (
+    ANNOTATION_ISTIO,
+    LABEL_ATTEMPT,
+    LABEL_QUEUE,
+    RUN_CONFIG_KEY,
+    TRAINING_CONTAINER,
+)
+from qinstruct_operator.core import names
+from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
+from qinstruct_operator.core.children.pod import (
+    container_security,
+    environment,
+    pod_security,
+    volume_mounts,
+    volumes,
+)
+from qinstruct_operator.core.children.scheduling import (
+    affinity,
+    node_selector,
+    resources,
+    tolerations,
+    train_requests,
+)
+from qinstruct_operator.core.plan.make import Plan
+
+
+def build_pytorchjob(plan: Plan, attempt: int) -> Manifest:
+    """kubeflow.org/v1 PyTorchJob. Retries are ours: its own counters do not work (v1.9)."""
+    meta = metadata(plan, names.training_name(plan.name, attempt), "train")
+    queue = plan.scheduling.queue_name
+    attempt_label = {LABEL_ATTEMPT: str(attempt)}
+    return {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": {
+            **meta,
+            "labels": meta["labels"] | attempt_label | optional(**{LABEL_QUEUE: queue}),
+        },
+        "spec": {
+            "nprocPerNode": str(plan.num_processes),
+            "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None"},
+            "pytorchReplicaSpecs": {
+                "Master": {
+                    "replicas": 1,
+                    "restartPolicy": "Never",
+                    "template": {
+                        "metadata": {
+                            "labels": labels(plan, "train") | attempt_label,
+                            "annotations": {ANNOTATION_ISTIO: "false"},
+                        },
+                        "spec": _pod(plan),
+                    },
+                }
+            },
+        },
+    }
+
+
+def _pod(plan: Plan) -> Manifest:
+    requests = train_requests(plan)
+    scheduling = plan.scheduling
+    return {
+        "automountServiceAccountToken": False,
+        # The pod's own deadline, not runPolicy's: the kubelet keeps it to the second, counts
+        # no time in the queue, and sends SIGTERM, so that a checkpoint is saved.
+        "activeDeadlineSeconds": plan.deadline_seconds,
+        "terminationGracePeriodSeconds": plan.size.grace_seconds,
+        "securityContext": pod_security(),
+        **optional(
+            priorityClassName=scheduling.priority_class_name,
+            schedulerName=scheduling.scheduler_name,
+            nodeSelector=node_selector(plan),
+            affinity=affinity(plan),
+            tolerations=tolerations(plan, gpu=plan.gpu is not None),
+        ),
+        "containers": [
+            {
+                "name": TRAINING_CONTAINER,
+                "image": plan.settings.trainer_image,
+                "command": _command(plan),
+                "env": [*environment(), *_nccl(plan)],
+                "resources": resources(requests, plan.gpu.per_node if plan.gpu else 0),
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": volume_mounts(plan, fills_cache=False),
+            }
+        ],
+        "volumes": volumes(plan, requests),
+    }
+
+
+def _command(plan: Plan) -> list[str]:
+    """torchrun, by the wrapper that ends with the exit code of the process that failed first."""
+    return [
+        "python",
+        "-m",
+        "qinstruct_trainer.torchrun",
+        f"--nproc-per-node={plan.num_processes}",
+        "-m",
+        "qinstruct_trainer",
+        "train",
+        "--config",
+        str(plan.settings.config_path / RUN_CONFIG_KEY),
+    ]
+
+
+def _nccl(plan: Plan) -> list[Manifest]:
+    return [{"name": "NCCL_DEBUG", "value": "WARN"}] if plan.gpu else []

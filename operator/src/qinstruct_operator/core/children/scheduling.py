@@ -1,0 +1,135 @@
+"""Which node the training pod may run on, and what it asks of it.
+
+Exact product names miss PCIe cards, old drivers and nodes that are still to be created, so the
+affinity's OR-ed terms ask for memory (GPU feature discovery), the accelerator (GKE) or the
+instance type (EKS, AKS, OCI, HyperPod): any one is enough.
+"""
+
+from qinstruct_operator.catalog.sizes import A100_80, GPUS_PER_DOCUMENTED_RUN, GpuClass, Requests
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL, GPU_RESOURCE
+from qinstruct_operator.core.children.metadata import Manifest, optional
+from qinstruct_operator.core.plan.make import GpuPlan, Plan
+
+# flash-attn 2 needs compute capability 8.0 and newer.
+_FAMILIES = ("ampere", "hopper", "blackwell")
+
+
+def node_selector(plan: Plan) -> dict[str, str]:
+    """The user's labels, and with `strict` the product."""
+    gpu = plan.gpu
+    strict = {GPU_PRODUCT_LABEL: _product(gpu)} if gpu and gpu.strict else {}
+    return {**plan.scheduling.node_selector, **strict}
+
+
+def affinity(plan: Plan) -> Manifest:
+    """Required affinity to nodes with the right GPUs; nothing without GPUs or with `strict`.
+
+    Where larger GPUs are allowed, those of the size's own class are preferred: the others are
+    then free for whom nothing else will do.
+    """
+    gpu = plan.gpu
+    if gpu is None or gpu.strict:
+        return {}
+    if gpu.product:
+        required = [_term(_expression(GPU_PRODUCT_LABEL, "In", gpu.product))]
+    else:
+        required = _terms(gpu, larger=gpu.allow_larger)
+    larger = not gpu.product and gpu.allow_larger and gpu.gpu_class != A100_80
+    preferred = _terms(gpu, larger=False) if larger else []
+    return {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": required},
+            **optional(
+                preferredDuringSchedulingIgnoredDuringExecution=[
+                    {"weight": 100, "preference": term} for term in preferred
+                ]
+            ),
+        }
+    }
+
+
+def tolerations(plan: Plan, *, gpu: bool) -> list[Manifest]:
+    """The user's tolerations, and for a GPU pod that of the usual taint of GPU nodes."""
+    own = [
+        toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for toleration in plan.scheduling.tolerations
+    ]
+    usual = {"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}
+    return [usual, *own] if gpu else own
+
+
+def train_requests(plan: Plan) -> Requests:
+    """The size's requests, in proportion to the number of GPUs."""
+    full = plan.size.train
+    if plan.gpu is None:
+        return full
+    return Requests(
+        cpu=_share(full.cpu, plan.gpu.per_node),
+        memory=_share(full.memory, plan.gpu.per_node),
+        shared_memory=_share(full.shared_memory, plan.gpu.per_node),
+        scratch=full.scratch,
+    )
+
+
+def resources(requests: Requests, num_gpus: int = 0) -> Manifest:
+    """Requests and limits; no CPU limit, so that idle cores may be used."""
+    gpus = {GPU_RESOURCE: str(num_gpus)} if num_gpus else {}
+    return {
+        "requests": {"cpu": requests.cpu, "memory": requests.memory, **gpus},
+        "limits": {"memory": requests.memory, **gpus},
+    }
+
+
+def _product(gpu: GpuPlan) -> str:
+    return gpu.product or gpu.gpu_class.product
+
+
+def _terms(gpu: GpuPlan, *, larger: bool) -> list[Manifest]:
+    """One term a kind of label, for the class itself or also for those with more memory."""
+    classes: tuple[GpuClass, ...] = (gpu.gpu_class,)
+    if larger and gpu.gpu_class.gigabytes < A100_80.gigabytes:
+        classes += (A100_80,)
+    below = [] if larger else [_memory("Lt", gpu.gpu_class.below_mebibytes)]
+    # No look at nvidia.com/mig.strategy: it is the plugin's setting, also of nodes that are not
+    # split, and a slice has less memory than is asked for.
+    return [
+        _term(
+            _memory("Gt", gpu.gpu_class.above_mebibytes),
+            *below,
+            _expression("nvidia.com/gpu.count", "Gt", str(gpu.per_node - 1)),
+            _expression("nvidia.com/gpu.family", "In", *_FAMILIES),
+            _expression("nvidia.com/gpu.sharing-strategy", "NotIn", "time-slicing", "mps"),
+        ),
+        _term(
+            _expression(
+                "cloud.google.com/gke-accelerator",
+                "In",
+                *(value for each in classes for value in each.gke),
+            )
+        ),
+        _term(
+            _expression(
+                "node.kubernetes.io/instance-type",
+                "In",
+                *(value for each in classes for value in each.instance_types),
+            )
+        ),
+    ]
+
+
+def _term(*expressions: Manifest) -> Manifest:
+    return {"matchExpressions": list(expressions)}
+
+
+def _memory(operator: str, mebibytes: int) -> Manifest:
+    return _expression("nvidia.com/gpu.memory", operator, str(mebibytes))
+
+
+def _expression(key: str, operator: str, *values: str) -> Manifest:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+def _share(amount: str, num_gpus: int) -> str:
+    """An amount for 8 GPUs, for another number of them: `560Gi` and 4 make `280Gi`."""
+    digits = amount.rstrip("Gi")
+    return f"{int(digits) * num_gpus // GPUS_PER_DOCUMENTED_RUN}{amount[len(digits) :]}"

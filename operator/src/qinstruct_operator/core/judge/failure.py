@@ -1,0 +1,173 @@
+"""Why a workload failed, from everything its pod left behind. Pure.
+
+The trainer's own last word wins, because it names the field and the way out; then what the
+cluster did to the pod; then the exit code alone.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from qinstruct_operator.api.status import FailureStatus
+from qinstruct_operator.core.judge.observe import Container, Pod, Workload
+from qinstruct_operator.core.text import one_line, printable
+from qinstruct_trainer.contract.errors import (
+    EXIT_CONFIG,
+    EXIT_DATA,
+    EXIT_PEER_LOST,
+    EXIT_STOPPED,
+    EXIT_STORAGE,
+    EXIT_UNAVAILABLE,
+    ConfigError,
+    DataError,
+    NonFiniteLossError,
+    OutOfMemoryError,
+    OutputBusyError,
+    PeerLostError,
+    Stopped,
+    StorageError,
+    UnavailableError,
+)
+from qinstruct_trainer.contract.events import Failed, parse_line
+
+OUT_OF_MEMORY: Final = OutOfMemoryError.reason
+POD_LOST: Final = "PodLost"
+DISRUPTED: Final = "Disrupted"
+EVICTED: Final = "Evicted"
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+TERMINATED: Final = "Terminated"
+ERROR: Final = "Error"
+
+_TAIL_LINES = 20
+_TAIL_CHARS = 4096
+_LINE_CHARS = 1024
+_SAID_CHARS = 512
+_MESSAGE_CHARS = 2048
+_SIGTERM_CODE = 143
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
+
+REASONS: Final = (
+    ConfigError.reason,
+    DataError.reason,
+    UnavailableError.reason,
+    StorageError.reason,
+    OutputBusyError.reason,
+    NonFiniteLossError.reason,
+    OUT_OF_MEMORY,
+    Stopped.reason,
+    TERMINATED,
+    DISRUPTED,
+    EVICTED,
+    DEADLINE_EXCEEDED,
+    POD_LOST,
+    PeerLostError.reason,
+    "Killed",
+    "Bug",
+    ERROR,
+)
+"""Reasons that are known; a newer trainer or kubelet may say others."""
+
+_BY_EXIT_CODE: Final = MappingProxyType(
+    {
+        EXIT_DATA: DataError.reason,
+        EXIT_UNAVAILABLE: UnavailableError.reason,
+        EXIT_STORAGE: StorageError.reason,
+        EXIT_STOPPED: Stopped.reason,
+        EXIT_PEER_LOST: PeerLostError.reason,
+        EXIT_CONFIG: ConfigError.reason,
+        _SIGTERM_CODE: TERMINATED,
+    }
+)
+"""By exit code, for a container that left no last word."""
+
+_AGAIN = "create the run again: it goes on from what it has saved"
+_WAYS_OUT: Final = MappingProxyType(
+    {
+        OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
+        "(memory is requested in proportion to gpu.perNode), and create the run again",
+        DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {_AGAIN}",
+        EVICTED: f"free what the message names, and {_AGAIN}",
+        **dict.fromkeys((POD_LOST, DISRUPTED, TERMINATED, Stopped.reason), _AGAIN),
+    }
+)
+_OTHER_WAY_OUT: Final = "the log says more: `qinstruct logs`"
+
+
+def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> FailureStatus:
+    """The verdict on a workload that has failed, or whose newest pod has.
+
+    Args:
+        workload: the prep Job or the PyTorchJob.
+        attempt: the attempt that it belongs to; None for prep.
+        log: last lines of its newest pod's log.
+    """
+    lines = tuple(log)
+    pod = workload.pod
+    container = pod.container if pod else None
+    said = _last_word(container, lines)
+    exit_code = container.exit_code if container else None
+    reason, message = (
+        (said.reason, said.message) if said else _from_cluster(workload, pod, container)
+    )
+    return FailureStatus(
+        reason=reason if _WORD.fullmatch(reason) else ERROR,
+        message=one_line(message)[:_MESSAGE_CHARS],
+        exit_code=exit_code,
+        attempt=attempt,
+        log_tail=_tail(lines) or None,
+    )
+
+
+def _last_word(container: Container | None, lines: Sequence[str]) -> Failed | None:
+    """The newest `Failed` event in the termination message, else in the log."""
+    if container is None or not container.exit_code:
+        return None
+    # Not splitlines: JSON text may hold separators that it takes for the end of a line.
+    for line in (*reversed(container.message.split("\n")), *reversed(lines)):
+        event = parse_line(line)
+        if isinstance(event, Failed):
+            return event
+    return None
+
+
+def _from_cluster(
+    workload: Workload, pod: Pod | None, container: Container | None
+) -> tuple[str, str]:
+    if pod is None:
+        told = workload.message.rstrip(".") or "no reason is given"
+        return POD_LOST, _with_way_out(POD_LOST, f"the pod of {workload.name} is gone: {told}")
+    code = container.exit_code if container else None
+    ended = f"{pod.name} ended" + (f" with exit code {code}" if code is not None else "")
+    if container and container.reason == "OOMKilled":
+        text = f"{ended} (OOMKilled): it used more than its memory limit"
+        return OUT_OF_MEMORY, _with_way_out(OUT_OF_MEMORY, text)
+    if pod.disruption:
+        text = f"{ended}: the cluster took its place ({pod.disruption})"
+        return DISRUPTED, _with_way_out(DISRUPTED, text)
+    if pod.reason:
+        told = f": {_last_line(pod.message)}" if pod.message else ""
+        return pod.reason, _with_way_out(pod.reason, f"{ended} ({pod.reason}){told}")
+    reason = _BY_EXIT_CODE.get(code, ERROR) if code is not None else ERROR
+    told = _last_line(container.message) if container else ""
+    why = container.reason if container and container.reason != "Error" else ""
+    parts = [ended, f" ({why})" if why else "", f": {told}" if told else ""]
+    return reason, _with_way_out(reason, "".join(parts))
+
+
+def _with_way_out(reason: str, text: str) -> str:
+    return f"{text}; {_WAYS_OUT.get(reason, _OTHER_WAY_OUT)}"
+
+
+def _tail(lines: Sequence[str]) -> str:
+    """The last lines, each of a bounded length."""
+    tail = "\n".join(printable(line)[:_LINE_CHARS] for line in lines[-_TAIL_LINES:])
+    return tail[-_TAIL_CHARS:]
+
+
+def _last_line(text: str) -> str:
+    """The last line of a text as part of a sentence; an event is for machines, and not told."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if not lines or parse_line(lines[-1]) is not None:
+        return ""
+    return lines[-1][:_SAID_CHARS].rstrip(".")

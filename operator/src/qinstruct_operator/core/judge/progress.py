@@ -1,0 +1,166 @@
+"""Progress: the events on a log's last lines become numbers and a few characters. Pure.
+
+Lines are whatever a container printed: what is not an event of ours is skipped.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
+from qinstruct_trainer.contract.events import (
+    Checkpoint,
+    Event,
+    Exported,
+    PrepProgress,
+    PrepWaiting,
+    Start,
+    Step,
+    parse_line,
+)
+
+E = TypeVar("E")
+_DAY = 86400
+_MAX_COUNT = 2**53  # what every reader of JSON keeps exactly
+_MAX_DAYS = 99
+
+
+@dataclass(frozen=True)
+class PrepSeen:
+    """How far preparation is; eta_seconds of the present stage, None where it cannot be told."""
+
+    status: PrepStatus
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class TrainingSeen:
+    """How far training is.
+
+    Attributes:
+        status: None before training has started.
+        checkpoint: newest in these lines.
+        exported: the model is written; only the evaluation is left.
+    """
+
+    status: TrainingStatus | None
+    checkpoint: CheckpointStatus | None
+    eta_seconds: float | None
+    exported: bool
+
+
+def prep_progress(lines: Iterable[str]) -> PrepSeen | None:
+    """The stage that prep works on, from the newest event; None while there is none."""
+    events = [e for e in _events(lines) if isinstance(e, PrepProgress | PrepWaiting)]
+    if not events:
+        return None
+    newest = events[-1]
+    if isinstance(newest, PrepWaiting):
+        waiting = PrepStatus(
+            stage=newest.stage, item=newest.item[:256], waiting_for=newest.owner[:253]
+        )
+        return PrepSeen(waiting, None)
+    status = PrepStatus(
+        stage=newest.stage,
+        item=newest.item[:256],
+        done=_count(newest.done),
+        total=None if newest.total is None else _count(newest.total),
+        unit=newest.unit,
+    )
+    return PrepSeen(status, _prep_eta(newest, events))
+
+
+def training_progress(lines: Iterable[str]) -> TrainingSeen:
+    """Steps, loss, throughput, newest checkpoint."""
+    events = list(_events(lines))
+    step, start = _newest(events, Step), _newest(events, Start)
+    saved = _newest(events, Checkpoint)
+    return TrainingSeen(
+        status=_training_status(step, start),
+        checkpoint=CheckpointStatus(step=_count(saved.step), time=_time(saved.time))
+        if saved
+        else None,
+        eta_seconds=_finite(step.eta_seconds) if step else None,
+        exported=_newest(events, Exported) is not None,
+    )
+
+
+def percent_text(done: int | None, total: int | None) -> str | None:
+    """`43%`, rounded down so that 100% means all; None where the total is unknown."""
+    return f"{min(100, 100 * done // total)}%" if total and done is not None else None
+
+
+def eta_text(seconds: float | None) -> str | None:
+    """`45s`, `12m`, `3h05m`, `2d04h`, at most `99d23h`; None where it cannot be told."""
+    if seconds is None:
+        return None
+    whole = min(max(0, math.ceil(seconds)), (_MAX_DAYS + 1) * _DAY - 1)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    if whole < _DAY:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // _DAY}d{whole % _DAY // 3600:02}h"
+
+
+def time_text(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds, as the API writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _events(lines: Iterable[str]) -> Iterable[Event]:
+    return (event for line in lines if (event := parse_line(line)) is not None)
+
+
+def _newest(events: list[Event], kind: type[E]) -> E | None:
+    return next((event for event in reversed(events) if isinstance(event, kind)), None)
+
+
+def _training_status(step: Step | None, start: Start | None) -> TrainingStatus | None:
+    if step is None:
+        if start is None:
+            return None
+        return TrainingStatus(step=_count(start.step), steps=_count(start.steps))
+    return TrainingStatus(
+        step=_count(step.step),
+        steps=_count(step.steps),
+        loss=_finite(step.loss, 4),
+        samples_per_second=_finite(step.samples_per_second, 1),
+        tokens_per_second=_finite(step.tokens_per_second, 1),
+    )
+
+
+def _prep_eta(newest: PrepProgress, events: list[PrepProgress | PrepWaiting]) -> float | None:
+    """From the rate of the same stage and item over these lines."""
+    same = [
+        event
+        for event in events
+        if isinstance(event, PrepProgress)
+        and (event.stage, event.item) == (newest.stage, newest.item)
+    ]
+    done = _count(newest.done) - _count(same[0].done)
+    seconds = newest.time - same[0].time
+    if newest.total is None or done <= 0 or seconds <= 0:
+        return None
+    return _finite((_count(newest.total) - _count(newest.done)) * seconds / done)
+
+
+def _count(value: int) -> int:
+    """A count as the API takes it."""
+    return min(max(value, 0), _MAX_COUNT)
+
+
+def _finite(value: float, digits: int | None = None) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return value if digits is None else round(value, digits)
+
+
+def _time(seconds: float) -> str:
+    try:
+        return time_text(datetime.fromtimestamp(seconds, UTC))
+    except (OverflowError, ValueError, OSError):
+        return time_text(datetime.fromtimestamp(0, UTC))

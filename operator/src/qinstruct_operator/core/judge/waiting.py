@@ -1,0 +1,147 @@
+"""Why a workload's container does not run yet, in the cluster's own words. Pure.
+
+Kubernetes spreads the answer over the job's events, the pod's conditions, its container's
+state and the claims' events; a user should need one place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from qinstruct_operator.core.judge.observe import Claim, Pod, Workload
+from qinstruct_operator.core.text import one_line
+
+REFUSED: Final = "Refused"
+QUEUED: Final = "Queued"
+PENDING: Final = "Pending"
+POD_REFUSED: Final = "PodRefused"
+UNSCHEDULABLE: Final = "Unschedulable"
+CLAIM_PENDING: Final = "ClaimPending"
+IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
+BLOCKED: Final = "Blocked"
+STARTING: Final = "Starting"
+
+REASONS: Final = (
+    REFUSED,
+    QUEUED,
+    PENDING,
+    POD_REFUSED,
+    UNSCHEDULABLE,
+    CLAIM_PENDING,
+    IMAGE_UNAVAILABLE,
+    BLOCKED,
+    STARTING,
+)
+"""Every reason to wait, those before there is a workload included."""
+
+TROUBLES: Final = frozenset(
+    {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
+)
+"""Reasons that a person should look at."""
+
+# https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/images/types.go
+_IMAGE_REASONS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+_NORMAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One CamelCase word and a sentence."""
+
+    reason: str
+    message: str
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it will hardly pass by itself."""
+        return self.reason in TROUBLES
+
+
+def why_waiting(workload: Workload, claims: Mapping[str, Claim]) -> Waiting:
+    """Why the workload's container has not started."""
+    pod = workload.pod
+    if pod is None:
+        return _without_pod(workload)
+    if pod.node is None:
+        return _without_node(pod, claims)
+    return _on_node(workload, pod)
+
+
+def _without_pod(workload: Workload) -> Waiting:
+    if workload.suspended:
+        return Waiting(QUEUED, f"{workload.name} is suspended until its queue admits it")
+    if workload.warnings:
+        told = _sentence(workload.warnings[-1])
+        return Waiting(
+            POD_REFUSED,
+            f"the cluster refuses the pod of {workload.name}: {told}; change "
+            "what refuses it (Pod Security, quota, admission policy) or use another namespace",
+        )
+    return Waiting(PENDING, f"{workload.name} has no pod yet")
+
+
+def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
+    unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
+    for name, claim in unbound:
+        if claim.warnings:
+            told = _sentence(claim.warnings[-1])
+            return Waiting(
+                CLAIM_PENDING,
+                f"claim {name} is not bound: {told}; it needs a storage class that "
+                "offers ReadWriteMany volumes (spec.output.storageClassName, or the operator's "
+                "QINSTRUCT_CACHE_STORAGE_CLASS for the cache)",
+            )
+    if pod.unschedulable:
+        told = _sentence(pod.unschedulable.partition(" preemption:")[0])
+        names = ", ".join(name for name, _ in unbound)
+        # Many a claim waits for the scheduler: it is news where the scheduler waits for it.
+        beside = f" (not bound: {names})" if names and "PersistentVolumeClaim" in told else ""
+        return Waiting(
+            UNSCHEDULABLE,
+            f"no node takes {pod.name}: {told}{beside}; it starts as soon as one does, and "
+            "`qinstruct plan` says which nodes could",
+        )
+    return Waiting(PENDING, f"{pod.name} waits for the scheduler")
+
+
+def _on_node(workload: Workload, pod: Pod) -> Waiting:
+    container = pod.container
+    reason = container.reason if container else ""
+    message = container.message if container else ""
+    if reason in _IMAGE_REASONS:
+        return Waiting(
+            IMAGE_UNAVAILABLE,
+            f"the image of {pod.name} cannot be pulled on node {pod.node}: {reason}: "
+            f"{_sentence(message)}; correct the operator's QINSTRUCT_PREP_IMAGE or "
+            "QINSTRUCT_TRAINER_IMAGE and create the run again, or make the image available",
+        )
+    if reason not in _NORMAL_REASONS:
+        return Waiting(
+            BLOCKED,
+            f"the container of {pod.name} cannot be made on node {pod.node}: {reason}: "
+            f"{_sentence(message)}; mend what the message names",
+        )
+    # What the scheduler said is over now, and with a sandbox what the kubelet said before.
+    warnings = [each for each in workload.warnings if not each.startswith("FailedScheduling")]
+    if warnings and not pod.has_sandbox:
+        return Waiting(
+            BLOCKED,
+            f"{pod.name} does not start on node {pod.node}: {_sentence(warnings[-1])}; "
+            "it starts as soon as that is mended",
+        )
+    return Waiting(STARTING, f"{pod.name} starts on node {pod.node}")
+
+
+def _sentence(text: str) -> str:
+    """Text of the cluster as part of a sentence of ours."""
+    return one_line(text).rstrip(".") or "no message"

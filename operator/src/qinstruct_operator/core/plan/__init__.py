@@ -1,0 +1,1 @@
+"""Plan a run: `make_plan` turns the document into a finished, frozen `Plan`. Pure."""

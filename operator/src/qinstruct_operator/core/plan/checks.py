@@ -1,0 +1,254 @@
+"""Rules that span fields, each a small function from the document to its violations. Pure.
+
+`LATER` is the table of fields that the schema has and this version does not act on: using one
+is refused by name, so that nothing is ever silently ignored.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from qinstruct_operator.api.spec import Spec
+from qinstruct_operator.catalog.sizes import PRODUCT_GIGABYTES, SIZES
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL
+from qinstruct_operator.core import names
+from qinstruct_operator.core.plan.sources import source_names, source_violations
+from qinstruct_operator.errors import Violation
+
+_IMAGE_TOKENS = 576  # (336 / 14)^2: what one image takes of the sequence
+_TEXT_TOKENS = 64  # the conversation around it, at the least
+
+LATER: Final = (
+    "spec.suspend",
+    "spec.gpu.nodes",
+    "spec.data.tokenSecretRef",
+    "spec.output.push",
+    "spec.training.packing",
+    "spec.recovery.maxRetries",
+    "spec.recovery.maxDisruptions",
+    "spec.recovery.backoffSeconds",
+    "spec.recovery.maxBackoffSeconds",
+    "spec.recovery.startupSeconds",
+    "spec.recovery.firstStepSeconds",
+    "spec.recovery.stallFactor",
+    "spec.scheduling.ttlSecondsAfterFinished",
+    "spec.budget.maxGpuHours",
+    "spec.tracking.tensorboard",
+    "spec.tracking.wandb",
+    "spec.evaluation.qbench",
+    "spec.backend",
+    "spec.patches",
+)
+"""Fields whose behaviour comes later; their defaults ask for nothing."""
+
+Check = Callable[[Spec], Iterator[Violation]]
+
+
+def violations(spec: Spec) -> tuple[Violation, ...]:
+    """Everything wrong with a spec that can be said without planning it."""
+    return tuple(violation for check in CHECKS for violation in check(spec))
+
+
+def not_supported_yet(spec: Spec) -> Iterator[Violation]:
+    """Fields of `LATER` that ask for something."""
+    default = Spec(size=spec.size, strategy=spec.strategy)
+    for path in LATER:
+        value = _at(spec, path)
+        if value != _at(default, path):
+            shown = value if isinstance(value, str | int | float) else None
+            yield Violation(path, shown, "is not supported yet in this version", "remove it")
+
+
+def _at(spec: Spec, path: str) -> Any:
+    """The value of a field by its path in the document."""
+    value: Any = {"spec": spec.model_dump(mode="json", by_alias=True)}
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+def gpu_only_with_a_gpu_size(spec: Spec) -> Iterator[Violation]:
+    """Tiny trains on CPUs."""
+    if spec.size == "Tiny" and "gpu" in spec.model_fields_set:
+        yield Violation(
+            "spec.gpu", None, "means nothing for size Tiny, which trains on CPUs", "remove it"
+        )
+    if spec.size == "Tiny" and spec.training.attention == "flash_attention_2":
+        yield Violation(
+            "spec.training.attention",
+            "flash_attention_2",
+            "needs a GPU, and size Tiny trains on CPUs",
+            "use sdpa or eager, or remove it",
+        )
+
+
+def product_is_large_enough(spec: Spec) -> Iterator[Violation]:
+    """The class that the published run used is the least that a size accepts."""
+    needed = SIZES[spec.size].gpu
+    if needed is None or spec.gpu.product == "auto":
+        return
+    gigabytes = PRODUCT_GIGABYTES[spec.gpu.product]
+    if gigabytes < needed.gigabytes:
+        enough = [name for name, size in PRODUCT_GIGABYTES.items() if size >= needed.gigabytes]
+        yield Violation(
+            "spec.gpu.product",
+            spec.gpu.product,
+            f"has {gigabytes} GB, and size {spec.size} needs GPUs of {needed.gigabytes} GB "
+            f"({_states_sentence(spec)})",
+            f"use auto or one of {', '.join(enough)}",
+        )
+
+
+def _states_sentence(spec: Spec) -> str:
+    """Why the class is needed: the part of the memory that no batch size changes."""
+    network = SIZES[spec.size].network
+    parameters = network.parameters if network else 0
+    states = 16 * parameters / spec.gpu.per_node / 1e9
+    return (
+        f"{parameters / 1e9:.1f}e9 parameters x 16 bytes / {spec.gpu.per_node} GPUs = "
+        f"{states:.1f} GB of model states, before activations and logits"
+    )
+
+
+def selection_is_unambiguous(spec: Spec) -> Iterator[Violation]:
+    """A node is selected in one way."""
+    if spec.gpu.product != "auto" and not spec.gpu.allow_larger:
+        yield Violation(
+            "spec.gpu.allowLarger",
+            False,
+            f"means nothing with product {spec.gpu.product}, which is exact already",
+            "remove one of the two",
+        )
+    if spec.gpu.strict and not spec.gpu.allow_larger:
+        yield Violation(
+            "spec.gpu.allowLarger",
+            False,
+            "means nothing with strict, which is exact already",
+            "remove one of the two",
+        )
+    if spec.gpu.strict and GPU_PRODUCT_LABEL in spec.scheduling.node_selector:
+        yield Violation(
+            f"spec.scheduling.nodeSelector.{GPU_PRODUCT_LABEL}",
+            spec.scheduling.node_selector[GPU_PRODUCT_LABEL],
+            "is set by gpu.strict already",
+            "set gpu.product instead",
+        )
+
+
+def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
+    """What the API server would refuse in a pod."""
+    for index, toleration in enumerate(spec.scheduling.tolerations):
+        field = f"spec.scheduling.tolerations[{index}]"
+        if toleration.operator == "Exists" and toleration.value is not None:
+            yield Violation(
+                f"{field}.value",
+                toleration.value,
+                "may not be given with operator Exists",
+                "remove it, or use operator Equal",
+            )
+        if toleration.operator == "Equal" and toleration.key is None:
+            yield Violation(
+                f"{field}.key", None, "is missing for operator Equal", "add it, or use Exists"
+            )
+        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+            yield Violation(
+                f"{field}.tolerationSeconds",
+                toleration.toleration_seconds,
+                "needs effect NoExecute",
+                "set effect: NoExecute, or remove it",
+            )
+
+
+def dropping_is_asked_for(spec: Spec) -> Iterator[Violation]:
+    """`maxMissing` bounds what Drop does."""
+    if spec.data.max_missing and spec.data.missing_images == "Fail":
+        yield Violation(
+            "spec.data.maxMissing",
+            spec.data.max_missing,
+            "means nothing with missingImages Fail",
+            "set missingImages: Drop, or remove it",
+        )
+
+
+def sources_are_usable(spec: Spec) -> Iterator[Violation]:
+    """Addresses, and sources that the run uses."""
+    names = source_names(spec.size, spec.strategy, spec.data.sources)
+    yield from source_violations(names, spec.data.sources, spec.size, spec.strategy)
+
+
+def model_is_usable(spec: Spec) -> Iterator[Violation]:
+    """`base` is a hub repository, an absolute folder or a file address."""
+    base, revision = spec.model.base, spec.model.revision
+    local = base is not None and base.startswith(("/", "file:///"))
+    if base is not None and not local and (base.count("/") != 1 or ":" in base or " " in base):
+        yield Violation(
+            "spec.model.base",
+            base,
+            "is no hub repository, absolute folder or file:/// address",
+            "write owner/name, /folder or file:///folder",
+        )
+    if revision and (local or (spec.size == "Tiny" and base is None)):
+        yield Violation(
+            "spec.model.revision",
+            revision,
+            "means nothing without a hub repository to take it from",
+            "remove it, or set model.base to owner/name",
+        )
+
+
+def own_claim_is_not_sized(spec: Spec) -> Iterator[Violation]:
+    """A claim that exists already has its size, class and owner."""
+    output = spec.output
+    given = {
+        "size": output.size,
+        "storageClassName": output.storage_class_name,
+        "retain": None if output.retain else False,
+    }
+    for name, value in given.items():
+        if output.claim_name and value is not None:
+            yield Violation(
+                f"spec.output.{name}",
+                value,
+                "means nothing with output.claimName, a claim that exists already",
+                "remove one of the two",
+            )
+
+
+def output_is_not_shared(spec: Spec) -> Iterator[Violation]:
+    """Two runs that write one output would go on from each other's checkpoints."""
+    name = spec.output.claim_name
+    caches = {spec.data.claim_name, names.CACHE_CLAIM, names.TINY_CACHE_CLAIM}
+    if name and name in caches:
+        yield Violation(
+            "spec.output.claimName",
+            name,
+            "is the claim of the cache, which other runs share",
+            "use a claim that is this run's alone, or remove it",
+        )
+
+
+def sequence_holds_an_image(spec: Spec) -> Iterator[Violation]:
+    """An image must never be cut."""
+    length, least = spec.training.max_length, _IMAGE_TOKENS + _TEXT_TOKENS
+    if length is not None and length < least and spec.size != "Tiny":
+        yield Violation(
+            "spec.training.maxLength",
+            length,
+            f"is too short: one image alone takes {_IMAGE_TOKENS} tokens",
+            f"use at least {least}",
+        )
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    gpu_only_with_a_gpu_size,
+    product_is_large_enough,
+    selection_is_unambiguous,
+    tolerations_are_complete,
+    dropping_is_asked_for,
+    sources_are_usable,
+    model_is_usable,
+    own_claim_is_not_sized,
+    output_is_not_shared,
+    sequence_holds_an_image,
+    not_supported_yet,
+)
+"""Every check, in the order of the spec's fields; what comes later is said last."""

@@ -1,0 +1,122 @@
+"""What a run prints: plain lines, compared one by one, and bars on a terminal."""
+
+import io
+
+from rich.console import Console
+
+from qinstruct_operator.cli.humanize import amount_text, duration_text, size_text
+from qinstruct_operator.cli.local.show_events import BarView, PlainView, View, open_view
+from qinstruct_trainer.contract.events import (
+    Checkpoint,
+    Evaluated,
+    Event,
+    Exported,
+    PrepDone,
+    PrepProgress,
+    PrepWaiting,
+    Start,
+    Step,
+)
+
+
+def fetched(done: int, time: float, *, cached: bool = False) -> PrepProgress:
+    return PrepProgress(
+        stage="fetch", item="labels", done=done, total=1000, unit="bytes", time=time, cached=cached
+    )
+
+
+def step(number: int, time: float) -> Step:
+    return Step(
+        step=number,
+        steps=100,
+        loss=2.5,
+        learning_rate=1e-3,
+        gradient_norm=1.0,
+        tokens=10,
+        seconds=0.1,
+        samples_per_second=320.0,
+        tokens_per_second=100.0,
+        eta_seconds=65.0,
+        memory_bytes=1,
+        time=time,
+    )
+
+
+EVENTS: tuple[Event, ...] = (
+    fetched(0, 0),
+    fetched(50, 1),  # same tenth, a second later: nothing
+    fetched(99, 11),  # same tenth, but a sign of life is due
+    fetched(500, 11.1),
+    fetched(1000, 11.2),
+    PrepProgress(stage="gate", item="all", done=7, total=None, unit="files", time=12, cached=False),
+    PrepWaiting(stage="model", item="llava", owner="other"),
+    fetched(1000, 13, cached=True),
+    PrepDone(num_records=1200, num_dropped=3, path="/x"),
+    Start(
+        step=0, steps=100, world_size=2, num_records=1200, parameters=5, trainable=4, device="cpu"
+    ),
+    step(1, 20),
+    step(2, 20.1),
+    step(10, 21),
+    step(100, 22),
+    Checkpoint(step=100, path="/x", num_bytes=2_500_000, seconds=0.5),
+    Exported(path="/x", num_bytes=1_000),
+    Evaluated(model="trained", questions=400, accuracy=0.75, majority=0.5, by_kind={}),
+)
+
+PLAIN = """\
+fetch labels: 0 B of 1.0 kB
+fetch labels: 99 B of 1.0 kB
+fetch labels: 500 B of 1.0 kB
+fetch labels: 1.0 kB of 1.0 kB
+gate all: 7 files
+model llava: waiting for run other, which is building it
+fetch labels: already there
+data ready: 1,200 records, 3 dropped
+starting: 100 steps, 1,200 records, 4 of 5 parameters trained, 2 x cpu
+step 1 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
+step 10 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
+step 100 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
+checkpoint after step 100 (2.5 MB, 0.5 s)
+model exported (1.0 kB)
+trained model: 75.0% of 400 held-out questions right (majority answer: 50.0%)
+"""
+
+
+def test_plain_output() -> None:
+    lines: list[str] = []
+    view: View = PlainView(lines.append)
+    for event in EVENTS:
+        view.show(event)
+    assert lines == PLAIN.splitlines()
+
+
+def test_bars_show_every_stage_and_milestone() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=120)
+    view = open_view(console)
+    assert isinstance(view, BarView)
+    for event in EVENTS:
+        view.show(event)
+    view.close()
+    drawn = stream.getvalue()
+    for text in ("fetch labels", "already there", "training", "100/100", "waiting for run other"):
+        assert text in drawn
+
+
+def test_wording() -> None:
+    assert [size_text(n) for n in (0, 999, 1000, 76_500_000, 10**18)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "76.5 MB",
+        "1000.0 PB",
+    ]
+    assert [duration_text(s) for s in (-1, 7.4, 750, 11_100)] == [
+        "0:00",
+        "0:07",
+        "12:30",
+        "3:05:00",
+    ]
+    assert amount_text(1200, 5000, "records") == "1,200 of 5,000 records"
+    assert amount_text(40, None, "bytes") == "40 B"

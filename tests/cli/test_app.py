@@ -1,0 +1,131 @@
+"""Documents through the commands: bad ones refused in a sentence, good ones planned, rendered."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qinstruct_operator.cli import main
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK
+from support.bad_specs import BAD_SPECS, BadSpec
+from support.operator_documents import ROOT, RUNS, SAMPLES
+
+GOLDEN = ROOT / "tests" / "golden" / "manifests"
+
+
+def write(folder: Path, document: object) -> str:
+    file = folder / "run.yaml"
+    file.write_text(yaml.safe_dump(document), "utf-8")
+    return str(file)
+
+
+@pytest.mark.parametrize("command", ["plan", "render", "run"])
+@pytest.mark.parametrize("bad", BAD_SPECS.values(), ids=BAD_SPECS)
+def test_a_bad_spec_is_refused_in_one_sentence(
+    command: str,
+    bad: BadSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document, field, text = bad
+    monkeypatch.chdir(tmp_path)
+
+    code = main([command, write(tmp_path, document)])
+
+    said = capsys.readouterr()
+    assert code == EXIT_CONFIG
+    assert said.out == ""
+    (sentence,) = said.err.splitlines()
+    assert sentence.startswith(f"qinstruct: {field}")
+    assert text in sentence
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "render", "run"])
+def test_a_bad_spec_from_a_shell(command: str, tmp_path: Path) -> None:
+    document, field, _ = BAD_SPECS["unknown strategy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "qinstruct_operator", command, write(tmp_path, document)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (EXIT_CONFIG, "")
+    assert done.stderr.startswith(f"qinstruct: {field} aftr: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_fault_gets_its_own_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document, _, _ = BAD_SPECS["unknown strategy"]
+    document = document | {"spec": document["spec"] | {"size": "1B", "colour": "red"}}
+    assert main(["plan", write(tmp_path, document)]) == EXIT_CONFIG
+    fields = [line.split()[1].rstrip(":") for line in capsys.readouterr().err.splitlines()]
+    assert sorted(fields) == ["spec.colour", "spec.size", "spec.strategy"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_render_prints_the_golden_manifests(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for _ in range(2):
+        assert main(["render", str(SAMPLES / f"{name}.yaml")]) == EXIT_OK
+        said = capsys.readouterr()
+        assert said.err == ""
+        texts.append(said.out)
+    assert texts[0] == texts[1] == (GOLDEN / f"{name}.yaml").read_text("utf-8")
+    kinds = [manifest["kind"] for manifest in yaml.safe_load_all(texts[0])]
+    assert kinds[0] == "ConfigMap"
+    assert kinds[-1] == "PyTorchJob"
+
+
+def test_crd_prints_the_checked_in_definition(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crd"]) == EXIT_OK
+    (definition,) = (ROOT / "crds").glob("qinstruct.dev_*.yaml")
+    assert capsys.readouterr().out == definition.read_text("utf-8")
+
+
+PLANNED = {
+    "run-7b-mix": ("18.0 hours (documented)", "144 GPU-hours", "865,832 records, 6,765 steps"),
+    "run-13b-mix": ("21.0 hours (documented)", "168 GPU-hours", "lmsys/vicuna-13b-v1.5"),
+    "run-7b-after": ("3.0 hours (documented)", "24 GPU-hours", "200,534 records, 1,567 steps"),
+    "run-13b-after": ("3.5 hours (documented)", "28 GPU-hours", "any with 80 GB GPUs or larger"),
+    "run-tiny": ("none; 2 processes on CPUs", "a tiny LLaVA, built from the seed", "builtin"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_plan_shows_the_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(SAMPLES / f"{name}.yaml")]) == EXIT_OK
+    shown = capsys.readouterr().out
+    for text in (*PLANNED[name], f"{name}-prep", f"{name}-1", f"{name}-config"):
+        assert text in shown
+    assert "\x1b" not in shown  # plain where there is no terminal
+
+
+def test_plan_shows_the_memory_of_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", str(SAMPLES / "run-13b-after.yaml")])
+    shown = capsys.readouterr().out
+    assert "26.0 GB model states + " in shown
+    assert " a GPU, of 80 GB" in shown
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from qinstruct_operator.cli import main\n"
+        f"main(['plan', {str(SAMPLES / 'run-7b-mix.yaml')!r}])\n"
+        "heavy = {'torch', 'numpy', 'kubernetes', 'kopf', 'httpx'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "-m", "qinstruct_operator", "crd"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""

@@ -1,0 +1,135 @@
+"""Whatever a cluster says, the command line reads it without an error and prints it harmlessly."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from qinstruct_operator.api.status import Status
+from qinstruct_operator.cli.cluster.pods import Choice, work_pods
+from qinstruct_operator.cli.cluster.runs import SeenRun, read_status
+from qinstruct_operator.cli.cluster.show_status import Detail, run_detail, runs_table
+from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT
+from qinstruct_operator.core.fit.nodes import node_fit, pods_of, read_node
+from support.operator_documents import document, plan
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+def holding(*keys: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Mappings with some of the keys, their values as they may be or anything else."""
+    return st.fixed_dictionaries(
+        {}, optional={key: JSON for key in keys} | {k: v | JSON for k, v in known.items()}
+    )
+
+
+CONDITION = holding("type", "status", "reason", "message", "lastTransitionTime")
+METADATA = holding(
+    *("name", "namespace", "creationTimestamp", "deletionTimestamp"),
+    labels=st.fixed_dictionaries(
+        {LABEL_COMPONENT: st.sampled_from(["prep", "train"])}, optional={LABEL_ATTEMPT: JSON}
+    ),
+)
+STATE = holding("running", "terminated", waiting=holding("reason", "message"))
+RUNS = holding(
+    metadata=METADATA,
+    spec=holding("size", "strategy"),
+    status=holding(
+        *("phase", "progress", "eta", "attempt", "queue", "gpuHours", "model"),
+        conditions=st.lists(CONDITION),
+        prep=holding("stage", "item", "done", "total", "unit", "waitingFor"),
+        training=holding("step", "steps", "loss"),
+        failure=st.fixed_dictionaries({"reason": st.text()}, optional={"logTail": st.text()}),
+    ),
+)
+EVENTS = st.lists(holding("type", "reason", "message", "count", "lastTimestamp"), max_size=2)
+PODS = holding(
+    metadata=METADATA,
+    status=holding(
+        "phase",
+        conditions=st.lists(CONDITION),
+        containerStatuses=st.lists(
+            st.fixed_dictionaries({"name": st.sampled_from(["prep", "pytorch"]), "state": STATE})
+        ),
+    ),
+)
+NODES = holding(
+    metadata=METADATA,
+    spec=holding("unschedulable", taints=st.lists(holding("key", "value", "effect"))),
+    status=holding(
+        allocatable=st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), JSON),
+        conditions=st.lists(CONDITION),
+    ),
+)
+
+
+@given(RUNS, EVENTS)
+def test_any_run_can_be_shown(raw: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    run = SeenRun.of(raw)
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system=None, width=80)
+    console.print(runs_table([run], NOW, namespaces=True))
+    console.print(run_detail(Detail(run, {}, events), NOW, bar=True))
+    assert not {sign for sign in stream.getvalue() if not sign.isprintable()} - {"\n"}
+
+
+@given(JSON)
+def test_any_status_can_be_read(raw: Any) -> None:
+    status, unreadable = read_status(raw)
+    assert unreadable or status == Status.model_validate(raw or {})
+
+
+@given(st.lists(PODS, max_size=3), st.integers(1, 3))
+def test_any_pods_can_be_chosen_from(raws: list[dict[str, Any]], attempt: int) -> None:
+    meant = work_pods(raws, Choice())
+    assert set(work_pods(raws, Choice("train", attempt))) <= set(meant)
+
+
+PODS_OF_13B = pods_of(plan(document(size="13B")))
+
+
+@example({"status": {"conditions": [{"type": []}]}})
+@given(NODES)
+def test_any_node_can_be_judged(raw: dict[str, Any]) -> None:
+    fit = node_fit(PODS_OF_13B, read_node(raw))
+    assert fit.train
+    assert fit.prep
+
+
+@given(st.text())
+def test_harmless_text_is_printable_and_stays_so(text: str) -> None:
+    assert harmless(text).isprintable()
+    assert harmless(harmless(text)) == harmless(text)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))
+def test_plain_text_is_left_alone(text: str) -> None:
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b[", "?["),
+        ("\x9b31mred", "?31mred"),
+        ("10%\r20%\r\n", "20%"),
+        ("a\tb", "a   b"),
+        ("bell\x07 back\x08", "bell? back?"),
+        ("no\u00a0break", "no break"),
+        ("right\u202eleft\u2066", "right?left?"),
+    ],
+)
+def test_what_harms(text: str, want: str) -> None:
+    assert harmless(text) == want

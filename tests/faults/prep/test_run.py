@@ -1,0 +1,254 @@
+"""The whole of prep on a served miniature: killed anywhere, run twice at once, given bad data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.contract.config import ModelSource, Prepared, PrepConfig, Source
+from qinstruct_trainer.contract.errors import EXIT_STOPPED, DataError, RunError, UnavailableError
+from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, parse_line
+from qinstruct_trainer.data import Index
+from qinstruct_trainer.prep.run import run_prep
+from qinstruct_trainer.prep.units import Manifest, verify
+from support import prep_driver
+from support.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
+from support.prep_server import FaultyServer, serve
+
+pytestmark = pytest.mark.slow
+
+STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
+SLOW = 4_000  # bytes per second: the labels take two seconds
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def miniature(tmp_path: Path) -> Miniature:
+    return write_miniature(tmp_path / "served")
+
+
+@pytest.fixture
+def server(miniature: Miniature) -> Iterator[FaultyServer]:
+    with serve(miniature.labels.parent) as running:
+        yield running
+
+
+def config_for(server: FaultyServer, folder: Path, run: str = "run", **changes: object) -> Path:
+    """prep.json for the served miniature, with its cache below the folder."""
+    sources = (
+        Source(name="q-instruct-labels", kind="labels", url=f"{server.url}/{LABELS}"),
+        Source(name="q-instruct-images", kind="images", url=f"{server.url}/{ARCHIVE}"),
+    )
+    config = PrepConfig(
+        run=run,
+        cache=folder / "cache",
+        output=folder / run,
+        sources=sources,
+        model=ModelSource(kind="tiny"),
+        max_length=512,
+        seed=0,
+    ).model_copy(update=changes)
+    path = folder / f"{run}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(config.to_json())
+    return path
+
+
+def prepare(config: Path) -> tuple[Prepared, list[Event]]:
+    events: list[Event] = []
+    return run_prep(PrepConfig.read(config), events.append), events
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+def drive(config: Path, stage: str) -> subprocess.Popen[str]:
+    """A prep process that holds in the middle of the stage."""
+    process = start(prep_driver.__file__, str(config), stage)
+    assert process.stdout is not None
+    assert any(line == "held\n" for line in process.stdout), f"{stage} was not reached"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def manifests(cache: Path) -> dict[str, Manifest]:
+    folders = [path for path in (cache / "units").iterdir() if not path.name.startswith(".")]
+    return {
+        folder.name.rsplit("-", 1)[0]: Manifest.model_validate_json(
+            (folder / "manifest.json").read_bytes()
+        )
+        for folder in folders
+    }
+
+
+def digests(manifest: Manifest) -> dict[str, str]:
+    """Of the files that do not name the cache's own folder."""
+    return {file.path: file.sha256 for file in manifest.files if file.path != "meta.json"}
+
+
+def test_served_miniature_is_prepared(
+    server: FaultyServer, miniature: Miniature, tmp_path: Path
+) -> None:
+    prepared, _ = prepare(config_for(server, tmp_path))
+    assert Prepared.read(tmp_path / "run" / "prepared.json") == prepared
+    assert (prepared.num_records, prepared.num_dropped) == (len(miniature.records), 0)
+    index = Index.open(prepared.index)
+    assert len(index) == len(miniature.records)
+    for number, record in enumerate(miniature.records):
+        image = index[number].image
+        assert image is not None
+        assert image.as_posix().endswith(str(record["image"]))
+        assert image.is_file()
+
+
+def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Path) -> None:
+    config = config_for(server, tmp_path / "killed")
+    for stage in STAGES:
+        server.bytes_per_second = SLOW if stage == "fetch" else None
+        kill(drive(config, stage))
+        for folder in (tmp_path / "killed" / "cache" / "units").glob("[!.]*"):
+            verify(folder)
+        assert not (tmp_path / "killed" / "run" / "prepared.json").exists()
+    assert any(asked is not None for asked in server.ranges), "the download did not go on"
+    prepare(config)
+    prepare(config_for(server, tmp_path / "whole"))
+    killed, whole = (manifests(tmp_path / name / "cache") for name in ("killed", "whole"))
+    assert {name: digests(manifest) for name, manifest in killed.items()} == {
+        name: digests(manifest) for name, manifest in whole.items()
+    }
+    hidden = [path.name for path in (tmp_path / "killed" / "cache" / "units").glob(".*")]
+    assert hidden == [".leases"]
+
+
+def test_waiting_run_follows_a_killed_one(server: FaultyServer, tmp_path: Path) -> None:
+    first = drive(config_for(server, tmp_path, "first"), "extract")
+    waited: list[str] = []
+
+    def kill_first_when_waiting(event: Event) -> None:
+        if isinstance(event, PrepWaiting):
+            waited.append(event.owner)
+            kill(first)
+
+    run_prep(PrepConfig.read(config_for(server, tmp_path, "second")), kill_first_when_waiting)
+    assert waited == ["first"]
+    assert len(server.ranges) == 2  # the labels and the archive, by the first run
+
+
+def test_two_runs_at_once_build_each_unit_once(server: FaultyServer, tmp_path: Path) -> None:
+    configs = [config_for(server, tmp_path, name) for name in ("first", "second")]
+    processes = [start("-m", "qinstruct_trainer", "prep", "--config", str(c)) for c in configs]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    built = [built_units(output) for output in outputs]
+    assert not built[0] & built[1]
+    assert len(built[0] | built[1]) == 7
+    assert len(server.ranges) == 2
+    first, second = (Prepared.read(config.with_suffix("") / "prepared.json") for config in configs)
+    assert first == second
+
+
+def built_units(output: str) -> set[tuple[str, str]]:
+    """Stage and item of what this process made itself."""
+    events = [parse_line(line) for line in output.splitlines()]
+    progress = [event for event in events if isinstance(event, PrepProgress)]
+    return {(event.stage, event.item) for event in progress if not event.cached}
+
+
+def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) -> None:
+    config = config_for(server, tmp_path)
+    server.bytes_per_second = SLOW
+    process = start("-m", "qinstruct_trainer", "prep", "--config", str(config))
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = parse_line(line)
+        if isinstance(event, PrepProgress) and event.done > 0:
+            process.send_signal(signal.SIGTERM)
+            break
+    process.communicate()
+    assert process.returncode == EXIT_STOPPED
+    server.bytes_per_second = None
+    prepare(config)
+    assert server.ranges[1] is not None
+
+
+def test_second_prep_finds_everything(server: FaultyServer, tmp_path: Path) -> None:
+    prepare(config_for(server, tmp_path, "first"))
+    _, events = prepare(config_for(server, tmp_path, "second"))
+    assert all(event.cached for event in events if isinstance(event, PrepProgress))
+    assert len(server.ranges) == 2
+
+
+def spoil(miniature: Miniature, how: str) -> None:
+    """Damage the served files."""
+    if how == "html labels":
+        miniature.labels.write_text("<!DOCTYPE html><title>cleaned_labels.json</title>")
+    elif how == "labels cut":
+        miniature.labels.write_bytes(miniature.labels.read_bytes()[:-300])
+    elif how == "archive cut":
+        miniature.archive.write_bytes(miniature.archive.read_bytes()[:6000])
+    else:
+        with tarfile.open(miniature.archive) as tar:
+            names = tar.getnames()
+        with tarfile.open(miniature.archive, "w") as tar:
+            for name in names[: -1 if how == "image missing" else None]:
+                add_file(tar, name, b"no image")
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ("html labels", UnavailableError, "HTML"),
+        ("labels cut", DataError, "truncated|not valid JSON"),
+        ("archive cut", DataError, "truncated"),
+        ("image missing", DataError, "00011.jpg|does not decode"),
+        ("images undecodable", DataError, "no record is usable"),
+    ],
+)
+def test_bad_source_is_a_verdict(
+    server: FaultyServer,
+    miniature: Miniature,
+    tmp_path: Path,
+    how: str,
+    error: type[RunError],
+    words: str,
+) -> None:
+    spoil(miniature, how)
+    with pytest.raises(error, match=words):
+        prepare(config_for(server, tmp_path))
+    assert not (tmp_path / "run" / "prepared.json").exists()
+    for folder in (tmp_path / "cache" / "units").glob("[!.]*"):
+        verify(folder)
+
+
+def test_dropped_records_are_counted(
+    server: FaultyServer, miniature: Miniature, tmp_path: Path
+) -> None:
+    records = [*miniature.records, {**miniature.records[0], "id": "lost", "image": "lost.jpg"}]
+    miniature.labels.write_text(json.dumps(records))
+    config = config_for(server, tmp_path, missing_images="Drop", max_missing=1)
+    prepared, _ = prepare(config)
+    assert (prepared.num_records, prepared.num_dropped) == (len(miniature.records), 1)
+    assert json.loads(prepared.gate_report.read_text())["bad"][0]["id"] == "lost"
+
+
+def test_label_file_changed_on_this_machine_is_taken(
+    server: FaultyServer, miniature: Miniature, tmp_path: Path
+) -> None:
+    local = Source(name="q-instruct-labels", kind="labels", url=miniature.labels.as_uri())
+    images = PrepConfig.read(config_for(server, tmp_path)).sources[1]
+    config = config_for(server, tmp_path, sources=(local, images))
+    prepare(config)
+    miniature.labels.write_text(json.dumps(miniature.records[:6]))
+    assert prepare(config)[0].num_records == 6

@@ -1,0 +1,194 @@
+"""The unit cache: built once, whole or not there."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.contract.config import Source
+from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting
+from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.sources.http import fetch
+from qinstruct_trainer.prep.units import Unit, UnitCache, is_whole, verify
+from support.prep_server import serve
+
+UNIT = Unit("fetch", "q-instruct labels", ("http://host/file", "1"))
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.prep.units import Unit, UnitCache
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+try:
+    UnitCache(Path(sys.argv[1]), "run", print).get(
+        Unit("fetch", "big", ()), lambda folder: (folder / "file").write_bytes(bytes(1 << 20))
+    )
+except StorageError as error:
+    print(error)
+"""
+
+
+def no_events(_: Event) -> None:
+    """Nobody looks at the progress."""
+
+
+def fill(folder: Path) -> None:
+    (folder / "below").mkdir()
+    (folder / "below" / "one").write_bytes(b"one")
+    (folder / "two").write_bytes(b"")
+
+
+def cache_at(path: Path) -> UnitCache:
+    return UnitCache(path, "run", no_events)
+
+
+def leftovers(cache: Path) -> list[str]:
+    return [path.name for path in (cache / "units").iterdir() if path.name != ".leases"]
+
+
+def test_unit_is_built_once(tmp_path: Path) -> None:
+    events: list[Event] = []
+    cache = UnitCache(tmp_path, "run", events.append)
+    folder = cache.get(UNIT, fill)
+    assert cache.get(UNIT, lambda _: pytest.fail("built again")) == folder
+    assert (folder / "below" / "one").read_bytes() == b"one"
+    assert folder.name == f"fetch-q-instruct-labels-{UNIT.key}"
+    assert [event.cached for event in events if isinstance(event, PrepProgress)] == [True]
+    verify(folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Unit("extract", "q-instruct labels", ("http://host/file", "1")),
+        Unit("fetch", "q-instruct", ("http://host/file", "1")),
+        Unit("fetch", "q-instruct labels", ("http://host/file", "2")),
+        Unit("fetch", "q-instruct labels", ("http://host/file1", "")),
+        Unit("fetch", "q-instruct labels", ("http://host/file", "1", "")),
+    ],
+)
+def test_any_difference_makes_another_unit(other: Unit) -> None:
+    assert other.key != UNIT.key
+
+
+def test_name_of_an_item_is_a_safe_file_name() -> None:
+    assert Unit("model", "../a/b c", ()).folder_name.startswith("model-a-b-c-")
+    assert Unit("model", "/", ()).folder_name.startswith("model-item-")
+
+
+def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        fill(folder)
+        raise DataError("bad archive")
+
+    with pytest.raises(DataError, match="bad archive"):
+        cache_at(tmp_path).get(UNIT, fail)
+    assert leftovers(tmp_path) == []
+    cache_at(tmp_path).get(UNIT, fill)
+
+
+def test_leftover_of_a_killed_builder_is_swept(tmp_path: Path) -> None:
+    building = tmp_path / "units" / f".{UNIT.folder_name}.building"
+    building.mkdir(parents=True)
+    (building / "half").write_bytes(b"half")
+    folder = cache_at(tmp_path).get(UNIT, fill)
+    assert leftovers(tmp_path) == [folder.name]
+    assert not (folder / "half").exists()
+
+
+@pytest.mark.parametrize("harm", ["file gone", "file cut", "manifest gone", "manifest cut"])
+def test_damaged_unit_is_built_again(tmp_path: Path, harm: str) -> None:
+    cache = cache_at(tmp_path)
+    folder = cache.get(UNIT, fill)
+    path = folder / ("manifest.json" if "manifest" in harm else "below/one")
+    if "gone" in harm:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+    assert not is_whole(folder)
+    assert cache.get(UNIT, fill) == folder
+    verify(folder)
+
+
+def test_changed_byte_is_found_by_the_digest(tmp_path: Path) -> None:
+    folder = cache_at(tmp_path).get(UNIT, fill)
+    (folder / "below" / "one").write_bytes(b"eno")
+    assert is_whole(folder)
+    with pytest.raises(DataError, match="damaged"):
+        verify(folder)
+
+
+def test_two_runs_build_a_unit_once(tmp_path: Path) -> None:
+    builds: list[str] = []
+    told: list[Event] = []
+    building, waiting = threading.Event(), threading.Event()
+
+    def build(folder: Path) -> None:
+        builds.append("first")
+        building.set()
+        assert waiting.wait(60)  # the second run stands in front of the lease
+        fill(folder)
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, PrepWaiting):
+            waiting.set()
+
+    first = threading.Thread(
+        target=UnitCache(tmp_path, "first-run", no_events).get, args=(UNIT, build)
+    )
+    first.start()
+    assert building.wait(60)
+    folder = UnitCache(tmp_path, "second-run", tell).get(UNIT, fill)
+    first.join()
+    assert builds == ["first"]
+    assert [event.owner for event in told if isinstance(event, PrepWaiting)] == ["first-run"]
+    verify(folder)
+
+
+def test_file_limit_is_a_storage_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FILL, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("the disk is full at")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_in_the_middle_of_a_build(small_disk: Path) -> None:
+    def overfill(folder: Path) -> None:
+        (folder / "file").write_bytes(bytes(2 << 20))
+
+    cache = cache_at(small_disk)
+    with pytest.raises(StorageError, match="the disk is full"):
+        cache.get(UNIT, overfill)
+    assert leftovers(small_disk) == []
+    cache.get(UNIT, fill)
+
+
+def test_download_that_cannot_fit_is_refused_first(small_disk: Path, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "file").write_bytes(bytes(2 << 20))
+    with serve(served) as server:
+        source = Source(name="labels", kind="labels", url=f"{server.url}/file")
+        progress = Progress(no_events, "fetch", "labels", "bytes")
+        with pytest.raises(StorageError, match=r"needs 2,097,152 bytes"):
+            fetch(source, small_disk / "part", progress)
+    assert not (small_disk / "part").exists()

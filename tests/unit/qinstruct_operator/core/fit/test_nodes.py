@@ -1,0 +1,333 @@
+"""Whether a node can ever run a run's pods: tables of nodes, and the operators as laws."""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes.utils.quantity import parse_quantity as official_quantity
+
+from qinstruct_operator.core.fit.labels import matches, term_matches
+from qinstruct_operator.core.fit.nodes import Fit, Taint, node_fit, pods_of, read_node, tolerates
+from qinstruct_operator.core.quantity import binary_text, parse_quantity
+from support.operator_documents import document, plan
+
+GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+A100_80 = {
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB",
+    "nvidia.com/gpu.memory": "81920",
+    "nvidia.com/gpu.count": "8",
+    "nvidia.com/gpu.family": "ampere",
+}
+A100_40 = A100_80 | {
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB",
+    "nvidia.com/gpu.memory": "40960",
+}
+
+
+def node(
+    labels: dict[str, str] | None = None,
+    *,
+    gpus: int = 8,
+    taints: tuple[dict[str, str], ...] = (GPU_TAINT,),
+    memory: str = "1126400Mi",
+    cpu: str = "95",
+    ready: str = "True",
+    **spec: Any,
+) -> dict[str, Any]:
+    offered = {"nvidia.com/gpu": str(gpus)} if gpus else {}
+    return {
+        "metadata": {"name": "node-a", "labels": {"kubernetes.io/arch": "amd64"} | (labels or {})},
+        "spec": {"taints": list(taints), **spec},
+        "status": {
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": "110", **offered},
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    }
+
+
+def cpu_node(cpu: str = "16", memory: str = "64Gi") -> dict[str, Any]:
+    return node(gpus=0, taints=(), cpu=cpu, memory=memory)
+
+
+def fit(raw: dict[str, Any], size: str = "13B", **spec: Any) -> Fit:
+    return node_fit(pods_of(plan(document(size=size, **spec))), read_node(raw))
+
+
+FITTING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "80 GB by GPU feature discovery": (node(A100_80), {"size": "13B"}),
+    "40 GB by GPU feature discovery": (node(A100_40), {"size": "7B"}),
+    "80 GB where 40 are enough": (node(A100_80), {"size": "7B"}),
+    "80 GB on GKE": (
+        node({"cloud.google.com/gke-accelerator": "nvidia-a100-80gb"}),
+        {"size": "13B"},
+    ),
+    "80 GB on EKS": (node({"node.kubernetes.io/instance-type": "p4de.24xlarge"}), {"size": "13B"}),
+    "a strict product": (node(A100_80), {"size": "13B", "gpu": {"strict": True}}),
+    "four GPUs asked, and half the memory": (
+        node(A100_80 | {"nvidia.com/gpu.count": "4"}, gpus=4, memory="300Gi"),
+        {"size": "13B", "gpu": {"perNode": 4}, "training": {"microBatchSize": 8}},
+    ),
+    "no GPUs for Tiny": (cpu_node(), {"size": "Tiny"}),
+    "the user's toleration": (
+        node(A100_80, taints=(GPU_TAINT, {"key": "sku", "value": "gpu", "effect": "NoExecute"})),
+        {"size": "13B", "scheduling": {"tolerations": [{"key": "sku", "value": "gpu"}]}},
+    ),
+    "a taint that only prefers": (
+        node(A100_80, taints=({"key": "old", "effect": "PreferNoSchedule"},)),
+        {"size": "13B"},
+    ),
+    "the user's node label": (
+        node(A100_80 | {"team": "vision"}),
+        {"size": "13B", "scheduling": {"nodeSelector": {"team": "vision"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "spec"), FITTING.values(), ids=FITTING)
+def test_a_node_that_can(raw: dict[str, Any], spec: dict[str, Any]) -> None:
+    assert fit(raw, **spec).train == ()
+
+
+NEVER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "40 GB": (
+        node(A100_40),
+        {"size": "13B"},
+        "40 GB GPUs (NVIDIA-A100-SXM4-40GB), the run needs 80 GB",
+    ),
+    "a product that nobody knows": (
+        node(A100_40 | {"nvidia.com/gpu.product": "X", "nvidia.com/gpu.memory": "24576"}),
+        {"size": "7B"},
+        "24 GB GPUs (X), the run needs 40 GB",
+    ),
+    "memory that is no number": (
+        node(A100_40 | {"nvidia.com/gpu.product": "", "nvidia.com/gpu.memory": "much"}),
+        {"size": "7B"},
+        "GPUs of unknown memory, the run needs 40 GB",
+    ),
+    "larger than allowed": (
+        node(A100_80),
+        {"size": "7B", "gpu": {"allowLarger": False}},
+        "80 GB GPUs (NVIDIA-A100-SXM4-80GB), the run takes no larger ones (gpu.allowLarger: false)",
+    ),
+    "four GPUs, said by a label and by the resource": (
+        node(A100_80 | {"nvidia.com/gpu.count": "4"}, gpus=4),
+        {"size": "13B"},
+        "has 4 GPUs, the run asks for 8",
+    ),
+    "a GPU is broken": (node(A100_80, gpus=7), {"size": "13B"}, "has 7 GPUs, the run asks for 8"),
+    "no device plugin": (
+        node(A100_80, gpus=0),
+        {"size": "13B"},
+        "its GPUs are not offered to pods: the NVIDIA device plugin does not serve them",
+    ),
+    "no GPUs at all": (cpu_node(), {"size": "13B"}, "offers no GPUs"),
+    "GPUs without labels": (
+        node(),
+        {"size": "13B"},
+        "no label says what GPUs it has (nvidia.com/gpu.memory, cloud.google.com/gke-accelerator "
+        "or a known instance type): GPU feature discovery does not run there",
+    ),
+    "an old family": (
+        node(A100_80 | {"nvidia.com/gpu.family": "volta"}),
+        {"size": "13B"},
+        "label nvidia.com/gpu.family is volta, the run needs ampere or hopper or blackwell",
+    ),
+    "shared GPUs": (
+        node(A100_80 | {"nvidia.com/gpu.sharing-strategy": "time-slicing"}),
+        {"size": "13B"},
+        "its GPUs are shared (time-slicing)",
+    ),
+    "another instance type": (
+        node({"node.kubernetes.io/instance-type": "p4d.24xlarge"}),
+        {"size": "13B"},
+        "label node.kubernetes.io/instance-type is p4d.24xlarge, the run needs p4de.24xlarge or "
+        "ml.p4de.24xlarge or Standard_ND96amsr_A100_v4 or BM.GPU.A100-v2.8",
+    ),
+    "another strict product": (
+        node(A100_40),
+        {"size": "13B", "gpu": {"strict": True}},
+        "label nvidia.com/gpu.product is NVIDIA-A100-SXM4-40GB, the run needs "
+        "NVIDIA-A100-SXM4-80GB",
+    ),
+    "a taint": (
+        node(A100_80, taints=(GPU_TAINT, {"key": "sku", "value": "gpu", "effect": "NoExecute"})),
+        {"size": "13B"},
+        "taint sku=gpu:NoExecute is not tolerated",
+    ),
+    "the usual taint, for a run without GPUs": (
+        node(A100_80),
+        {"size": "Tiny"},
+        "taint nvidia.com/gpu=present:NoSchedule is not tolerated",
+    ),
+    "memory": (
+        node(A100_80, memory="480Gi"),
+        {"size": "13B"},
+        "560Gi memory asked, 480Gi allocatable",
+    ),
+    "cores": (node(A100_80, cpu="63900m"), {"size": "13B"}, "80 CPUs asked, 63.9 allocatable"),
+    "a missing label of the user's": (
+        node(A100_80),
+        {"size": "13B", "scheduling": {"nodeSelector": {"team": "vision"}}},
+        "no label team, the run needs vision",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "spec", "reason"), NEVER.values(), ids=NEVER)
+def test_a_node_that_never_can(raw: dict[str, Any], spec: dict[str, Any], reason: str) -> None:
+    assert fit(raw, **spec).train == (reason,)
+
+
+def test_every_reason_is_given() -> None:
+    found = fit(node(A100_40, memory="480Gi", taints=({"key": "x", "effect": "NoSchedule"},)))
+    assert len(found.train) == 3
+
+
+def test_prep_is_judged_apart() -> None:
+    assert fit(cpu_node()).prep == ()
+    assert fit(cpu_node(memory="16Gi")).prep == ("32Gi memory asked, 16Gi allocatable",)
+    assert fit(node(A100_80)).prep == ("taint nvidia.com/gpu=present:NoSchedule is not tolerated",)
+
+
+def test_what_passes_is_not_never() -> None:
+    passing = (
+        GPU_TAINT,
+        {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+        {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"},
+    )
+    found = fit(node(A100_80, taints=passing, unschedulable=True, ready="Unknown"))
+    assert (found.train, found.now) == ((), ("cordoned", "not ready"))
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "empty": {},
+    "nothing but nulls": {"metadata": None, "spec": None, "status": None},
+    "wrong types": {
+        "metadata": {"name": 3, "labels": ["x"]},
+        "spec": {"taints": {"key": "x"}, "unschedulable": "yes"},
+        "status": {"allocatable": {"cpu": {}, "memory": "lots"}, "conditions": ["Ready"]},
+    },
+}
+
+
+@pytest.mark.parametrize("raw", ODD.values(), ids=ODD)
+def test_a_node_that_cannot_be_read_never_fits(raw: dict[str, Any]) -> None:
+    assert fit(raw).train == ("offers no GPUs",)
+
+
+KEYS = st.sampled_from(["a", "b", "c"])
+TEXTS = st.one_of(st.integers(-(2**64), 2**64).map(str), st.sampled_from(["", "x", "1_0", " 1"]))
+LABELS = st.dictionaries(KEYS, TEXTS)
+VALUES = st.lists(TEXTS, min_size=1, max_size=3)
+
+
+def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+@given(KEYS, VALUES, LABELS)
+def test_in_and_its_opposite(key: str, values: list[str], labels: dict[str, str]) -> None:
+    inside = matches(expression(key, "In", *values), labels)
+    assert inside == (key in labels and labels[key] in values)
+    assert matches(expression(key, "NotIn", *values), labels) is not inside  # also where absent
+
+
+@given(KEYS, LABELS)
+def test_exists_and_its_opposite(key: str, labels: dict[str, str]) -> None:
+    exists = matches(expression(key, "Exists"), labels)
+    assert exists == (key in labels)
+    assert matches(expression(key, "DoesNotExist"), labels) is not exists
+
+
+@given(KEYS, LABELS, st.integers(-(2**63), 2**63 - 1))
+def test_greater_and_less_compare_integers_of_64_bits(
+    key: str, labels: dict[str, str], bound: int
+) -> None:
+    more = matches(expression(key, "Gt", str(bound)), labels)
+    less = matches(expression(key, "Lt", str(bound)), labels)
+    text = labels.get(key, "")
+    number = int(text) if text.removeprefix("-").isdecimal() else None
+    if number is None or not -(2**63) <= number < 2**63:
+        assert not more
+        assert not less
+    else:
+        assert (more, less) == (number > bound, number < bound)
+
+
+@given(KEYS, VALUES.filter(lambda values: len(values) != 1), LABELS)
+def test_a_bound_is_one_value(key: str, values: list[str], labels: dict[str, str]) -> None:
+    assert not matches(expression(key, "Gt", *values), labels)
+    assert not matches(expression(key, "Lt", *values), labels)
+
+
+@given(st.lists(st.builds(expression, KEYS, st.sampled_from(["In", "NotIn"]), TEXTS)), LABELS)
+def test_a_term_is_a_conjunction_and_an_empty_one_holds_nowhere(
+    expressions: list[dict[str, Any]], labels: dict[str, str]
+) -> None:
+    holds = term_matches({"matchExpressions": expressions}, "n", labels)
+    assert holds == (bool(expressions) and all(matches(each, labels) for each in expressions))
+
+
+def test_a_term_may_name_the_node() -> None:
+    term = {"matchFields": [expression("metadata.name", "In", "n")]}
+    assert term_matches(term, "n", {})
+    assert not term_matches(term, "m", {})
+
+
+def test_an_unknown_operator_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="Near is no operator"):
+        matches(expression("a", "Near", "x"), {})
+
+
+TAINTS = st.builds(Taint, KEYS, st.sampled_from(["", "v", "w"]), st.sampled_from(["NoSchedule"]))
+
+
+@given(TAINTS)
+def test_a_toleration_covers_what_it_names(taint: Taint) -> None:
+    assert tolerates({"operator": "Exists"}, taint)
+    assert tolerates({"key": taint.key, "operator": "Exists"}, taint)
+    assert tolerates({"key": taint.key, "value": taint.value, "effect": taint.effect}, taint)
+    assert not tolerates({"key": taint.key, "value": taint.value + "x"}, taint)
+    assert not tolerates({"key": taint.key + "x", "operator": "Exists"}, taint)
+    assert not tolerates({"operator": "Exists", "effect": "NoExecute"}, taint)
+
+
+SUFFIXES = ("", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+
+
+@given(st.decimals(0, 10**6, places=3), st.sampled_from(SUFFIXES))
+def test_quantities_are_those_of_the_official_client(number: object, suffix: str) -> None:
+    text = f"{number}{suffix}"
+    official = official_quantity(text)  # type: ignore[no-untyped-call]  # the client has no hints
+    assert parse_quantity(text) == Fraction(official)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [("1e3", 1000), ("1E3", 1000), ("2E", 2 * 10**18), ("-1.5e-1", Fraction(-3, 20)), (".5", 0.5)],
+)
+def test_quantities_in_other_spellings(text: str, want: Fraction) -> None:
+    assert parse_quantity(text) == want
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1K", "1e", "1e999", "0x10", "1" * 65, "1GiB"])
+def test_what_is_no_quantity(text: str) -> None:
+    assert parse_quantity(text) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "want"),
+    [
+        ("560Gi", "560Gi"),
+        ("1126400Mi", "1100Gi"),
+        ("1Ti", "1Ti"),
+        ("12", "12"),
+        ("1000Ki", "1000Ki"),
+    ],
+)
+def test_memory_in_binary_units(amount: str, want: str) -> None:
+    parsed = parse_quantity(amount)
+    assert parsed is not None
+    assert binary_text(parsed) == want

@@ -1,0 +1,114 @@
+"""Conditions: complete, with the times of their changes, and one word for people."""
+
+from datetime import timedelta
+
+import pytest
+
+from qinstruct_operator.api.status import Condition, Status
+from qinstruct_operator.constants import (
+    CONDITION_ACCEPTED,
+    CONDITION_COMPLETE,
+    CONDITION_FAILED,
+    CONDITION_PREPARED,
+    CONDITION_RUNNING,
+    CONDITION_SCHEDULED,
+)
+from qinstruct_operator.core.judge import conditions as is_
+from qinstruct_operator.core.judge.conditions import CONDITIONS, Judged, no, yes
+from support.observed import NOW
+
+LATER = NOW + timedelta(minutes=7)
+FRESH = {
+    CONDITION_ACCEPTED: yes("Accepted", "fine"),
+    CONDITION_PREPARED: no("Preparing", "at work"),
+    CONDITION_SCHEDULED: no("WaitingForData", "not yet"),
+    CONDITION_RUNNING: no("WaitingForData", "not yet"),
+    CONDITION_COMPLETE: no("InProgress", "not yet"),
+    CONDITION_FAILED: no("InProgress", "not yet"),
+}
+
+
+def test_the_list_is_complete_and_in_order() -> None:
+    made = is_.conditions(Status(), FRESH, 3, NOW)
+    assert made == tuple(
+        Condition(
+            type=type_,
+            status=FRESH[type_].status,
+            reason=FRESH[type_].reason,
+            message=FRESH[type_].message,
+            last_transition_time="2026-03-01T12:00:00Z",
+            observed_generation=3,
+        )
+        for type_ in CONDITIONS
+    )
+
+
+def test_a_time_changes_with_the_status_alone() -> None:
+    before = Status(conditions=is_.conditions(Status(), FRESH, 1, NOW))
+    judged = FRESH | {
+        CONDITION_ACCEPTED: yes("Accepted", "another sentence"),
+        CONDITION_PREPARED: yes("Prepared", "done"),
+        CONDITION_SCHEDULED: no("Pending", "another reason"),
+    }
+    times = {
+        each.type: each.last_transition_time for each in is_.conditions(before, judged, 2, LATER)
+    }
+    old, new = "2026-03-01T12:00:00Z", "2026-03-01T12:07:00Z"
+    assert times == dict.fromkeys(CONDITIONS, old) | {CONDITION_PREPARED: new}
+
+
+def test_a_sentence_has_an_end() -> None:
+    judged = FRESH | {CONDITION_PREPARED: no("Blocked", "y" * 1_000_000)}
+    made = Status(conditions=is_.conditions(Status(), judged, 1, NOW))
+    blocked = is_.find(made, CONDITION_PREPARED)
+    assert blocked is not None
+    assert blocked.message == "y" * 8192
+
+
+PHASES = {
+    "nothing worth saying but the first that is missing": ({}, "Preparing"),
+    "refused at the door": ({CONDITION_PREPARED: no("NotAccepted", "")}, "Rejected"),
+    "refused at the second door": (
+        {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_SCHEDULED: no("NotAccepted", "")},
+        "Rejected",
+    ),
+    "prepared, no node": (
+        {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_SCHEDULED: no("Queued", "")},
+        "Queued",
+    ),
+    "a node, not running": (
+        {
+            CONDITION_PREPARED: yes("Prepared", ""),
+            CONDITION_SCHEDULED: yes("Scheduled", ""),
+            CONDITION_RUNNING: no("Starting", ""),
+        },
+        "Starting",
+    ),
+    "running": (
+        {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_RUNNING: yes("Training", "")},
+        "Training",
+    ),
+    "failed": (
+        {CONDITION_RUNNING: no("Failed", ""), CONDITION_FAILED: yes("BadData", "")},
+        "Failed",
+    ),
+    "complete": (
+        {CONDITION_RUNNING: no("Finished", ""), CONDITION_COMPLETE: yes("Complete", "")},
+        "Complete",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "want"), PHASES.values(), ids=PHASES)
+def test_phase(changes: dict[str, Judged], want: str) -> None:
+    assert is_.phase(FRESH | changes) == want
+
+
+def test_finished_is_complete_or_failed() -> None:
+    def with_(**changes: Judged) -> Status:
+        return Status(conditions=is_.conditions(Status(), FRESH | changes, 1, NOW))
+
+    assert not is_.is_finished(Status())
+    assert not is_.is_finished(with_())
+    assert is_.is_finished(with_(Complete=yes("Complete", "")))
+    assert is_.is_finished(with_(Failed=yes("BadData", "")))

@@ -1,0 +1,313 @@
+"""Why a workload failed: each way in which a pod can end, and whose word counts."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from qinstruct_operator.api.status import FailureStatus
+from qinstruct_operator.core.judge.failure import REASONS, failure
+from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_trainer.contract import errors
+from support.observed import (
+    JOB_FAILED,
+    Raw,
+    condition,
+    ended,
+    failed_event,
+    lines,
+    pod,
+    pytorchjob,
+    seen,
+    stopped_event,
+)
+
+JOB = pytorchjob(JOB_FAILED)
+LOG_SAYS_MORE = "the log says more: `qinstruct logs`"
+NO_ROOM = "Node didn't have enough resource: nvidia.com/gpu, requested: 8, used: 8, capacity: 8"
+AGAIN = "create the run again: it goes on from what it has saved"
+BAD_DATA = "labels record 7: image a.jpg is missing; add it or set spec.data.missingImages: Drop"
+(BAD_DATA_LINE,) = lines(failed_event("BadData", BAD_DATA, 65))
+(STOPPED_LINE,) = lines(stopped_event(40))
+EVICTION = (
+    "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 512Mi. "
+    "Container pytorch was using 30Gi, request is 0, has larger consumption of "
+    "ephemeral-storage. "
+)
+# What torchrun prints after a rank's last word.
+NOISE = tuple(f"E0301 12:00:00.{n:03} torch/distributed/elastic: traceback" for n in range(60))
+
+
+@dataclass(frozen=True)
+class Case:
+    pod: Raw | None
+    want: FailureStatus
+    log: tuple[str, ...] = ()
+
+
+def want(
+    reason: str, message: str, exit_code: int | None = None, log_tail: str | None = None
+) -> FailureStatus:
+    return FailureStatus(
+        reason=reason, message=message, exit_code=exit_code, attempt=1, log_tail=log_tail
+    )
+
+
+def by_exit_code(code: int, reason: str, way_out: str = LOG_SAYS_MORE) -> Case:
+    """A container that left no last word."""
+    message = f"x-1-master-0 ended with exit code {code}; {way_out}"
+    return Case(pod(JOB, ended(code), phase="Failed"), want(reason, message, code))
+
+
+CASES = {
+    "exit 65": by_exit_code(65, "BadData"),
+    "exit 69": by_exit_code(69, "Unavailable"),
+    "exit 74": by_exit_code(74, "Storage"),
+    "exit 75": by_exit_code(75, "Stopped", AGAIN),
+    "exit 76": by_exit_code(76, "PeerLost"),
+    "exit 78": by_exit_code(78, "BadConfig"),
+    "exit 1": by_exit_code(1, "Error"),
+    "exit 137, nobody says why": by_exit_code(137, "Error"),
+    "exit 143": by_exit_code(143, "Terminated", AGAIN),
+    "the last word in the termination message": Case(
+        pod(JOB, ended(65, message=BAD_DATA_LINE), phase="Failed"), want("BadData", BAD_DATA, 65)
+    ),
+    "the last word at the end of a log that is the termination message": Case(
+        pod(JOB, ended(65, message=f"loading\n{BAD_DATA_LINE}\n"), phase="Failed"),
+        want("BadData", BAD_DATA, 65),
+    ),
+    "of two words the newer": Case(
+        pod(
+            JOB,
+            ended(65, message="\n".join([*lines(failed_event("Old", "old", 65)), BAD_DATA_LINE])),
+        ),
+        want("BadData", BAD_DATA, 65),
+    ),
+    "the last word in the log alone": Case(
+        pod(JOB, ended(65), phase="Failed"),
+        want("BadData", BAD_DATA, 65, log_tail=BAD_DATA_LINE),
+        log=(BAD_DATA_LINE,),
+    ),
+    "the last word long before the end of the log": Case(
+        pod(JOB, ended(65), phase="Failed"),
+        want("BadData", BAD_DATA, 65, log_tail="\n".join(NOISE[-20:])),
+        log=(BAD_DATA_LINE, *NOISE),
+    ),
+    "a last word longer than a line of the tail": Case(
+        pod(JOB, ended(65), phase="Failed"),
+        want(
+            "BadData",
+            "x" * 2048,
+            65,
+            log_tail=lines(failed_event("BadData", "x" * 4000, 65))[0][:1024],
+        ),
+        log=lines(failed_event("BadData", "x" * 4000, 65)),
+    ),
+    "a last word with separators that are no ends of lines": Case(
+        pod(JOB, ended(70, message=lines(failed_event("Bug", "a\u2028b\x0bc", 70))[0])),
+        want("Bug", "a b c", 70),
+    ),
+    "a reason that is no word": Case(
+        pod(JOB, ended(70, message=lines(failed_event("Bad thing\x1b[2J", "why", 70))[0])),
+        want("Error", "why", 70),
+    ),
+    "a word without a message": Case(
+        pod(JOB, ended(70, message=lines(failed_event("NonFiniteLoss", "", 70))[0])),
+        want("NonFiniteLoss", "", 70),
+    ),
+    "the container ended well, its log quotes a failure": Case(
+        pod(JOB, ended(0), phase="Failed"),
+        want(
+            "Error",
+            f"x-1-master-0 ended with exit code 0 (Completed); {LOG_SAYS_MORE}",
+            0,
+            log_tail=BAD_DATA_LINE,
+        ),
+        log=(BAD_DATA_LINE,),
+    ),
+    "out of memory": Case(
+        pod(JOB, ended(137, "OOMKilled"), phase="Failed"),
+        want(
+            "OutOfMemory",
+            "x-1-master-0 ended with exit code 137 (OOMKilled): it used more than its memory "
+            "limit; lower spec.training.microBatchSize or maxLength, or use more GPUs (memory is "
+            "requested in proportion to gpu.perNode), and create the run again",
+            137,
+            log_tail="loading",
+        ),
+        log=("loading",),
+    ),
+    "evicted: the disk of the node": Case(
+        pod(JOB, ended(137), phase="Failed", reason="Evicted", message=EVICTION),
+        want(
+            "Evicted",
+            f"x-1-master-0 ended with exit code 137 (Evicted): {EVICTION.strip(' .')}; free what "
+            "the message names, and create the run again: it goes on from what it has saved",
+            137,
+        ),
+    ),
+    "evicted before its container was made": Case(
+        pod(
+            JOB,
+            None,
+            phase="Failed",
+            reason="Evicted",
+            message="Pod was rejected: The node had condition: [DiskPressure]. ",
+        ),
+        want(
+            "Evicted",
+            "x-1-master-0 ended (Evicted): Pod was rejected: The node had condition: "
+            "[DiskPressure]; free what the message names, and create the run again: it goes on "
+            "from what it has saved",
+        ),
+    ),
+    "the kubelet does not take it after all": Case(
+        pod(
+            JOB,
+            None,
+            phase="Failed",
+            reason="OutOfnvidia.com/gpu",
+            message=f"Pod was rejected: {NO_ROOM}",
+        ),
+        want(
+            "Error",
+            f"x-1-master-0 ended (OutOfnvidia.com/gpu): Pod was rejected: {NO_ROOM}; "
+            f"{LOG_SAYS_MORE}",
+        ),
+    ),
+    "the deadline, with a checkpoint saved": Case(
+        pod(
+            JOB,
+            ended(75, message=STOPPED_LINE),
+            phase="Failed",
+            reason="DeadlineExceeded",
+            message="Pod was active on the node longer than the specified deadline",
+        ),
+        want(
+            "DeadlineExceeded",
+            "x-1-master-0 ended with exit code 75 (DeadlineExceeded): Pod was active on the node "
+            "longer than the specified deadline; raise spec.scheduling.activeDeadlineSeconds and "
+            "create the run again: it goes on from what it has saved",
+            75,
+        ),
+    ),
+    "preempted, with a checkpoint saved": Case(
+        pod(
+            JOB,
+            ended(75, message=STOPPED_LINE),
+            condition("DisruptionTarget", "PreemptionByScheduler", "default-scheduler: preempting"),
+            phase="Failed",
+        ),
+        want(
+            "Disrupted",
+            "x-1-master-0 ended with exit code 75: the cluster took its place "
+            f"(PreemptionByScheduler); {AGAIN}",
+            75,
+        ),
+    ),
+    "drained, and it did not stop in time": Case(
+        pod(
+            JOB,
+            ended(137),
+            condition("DisruptionTarget", "EvictionByEvictionAPI", "Eviction API: evicting"),
+            phase="Failed",
+        ),
+        want(
+            "Disrupted",
+            "x-1-master-0 ended with exit code 137: the cluster took its place "
+            f"(EvictionByEvictionAPI); {AGAIN}",
+            137,
+        ),
+    ),
+    "a disruption that did not happen": Case(
+        pod(JOB, ended(1), condition("DisruptionTarget", "x", status="False"), phase="Failed"),
+        want("Error", f"x-1-master-0 ended with exit code 1; {LOG_SAYS_MORE}", 1),
+    ),
+    "bad data on a node that is drained: the data are the cause": Case(
+        pod(
+            JOB,
+            ended(65, message=BAD_DATA_LINE),
+            condition("DisruptionTarget", "EvictionByEvictionAPI"),
+            phase="Failed",
+        ),
+        want("BadData", BAD_DATA, 65),
+    ),
+    "stopped by nobody knows whom: the event is not quoted": Case(
+        pod(JOB, ended(75, message=STOPPED_LINE), phase="Failed"),
+        want("Stopped", f"x-1-master-0 ended with exit code 75; {AGAIN}", 75),
+    ),
+    "runc's words: the last line, which says it": Case(
+        pod(
+            JOB,
+            ended(
+                128,
+                "StartError",
+                'failed to create containerd task:\nexec: "python": executable file not found '
+                "in $PATH.\n\n",
+            ),
+            phase="Failed",
+        ),
+        want(
+            "Error",
+            'x-1-master-0 ended with exit code 128 (StartError): exec: "python": executable file '
+            f"not found in $PATH; {LOG_SAYS_MORE}",
+            128,
+        ),
+    ),
+    "hostile bytes": Case(
+        pod(JOB, ended(1, message="\x1b]0;owned\x07\x00\ud800 end"), phase="Failed"),
+        want(
+            "Error",
+            f"x-1-master-0 ended with exit code 1: ?]0;owned??? end; {LOG_SAYS_MORE}",
+            1,
+            log_tail="?[31mred\t?\n?",
+        ),
+        log=("\x1b[31mred\t\x9b", "\u202e"),
+    ),
+    "a log without bounds": Case(
+        pod(JOB, ended(1), phase="Failed"),
+        want(
+            "Error",
+            f"x-1-master-0 ended with exit code 1; {LOG_SAYS_MORE}",
+            1,
+            log_tail="\n".join(["y" * 1024] * 20)[-4096:],
+        ),
+        log=("y" * 100_000,) * 200,
+    ),
+    "the pod is gone": Case(
+        None,
+        want(
+            "PodLost",
+            f"the pod of x-1 is gone: PyTorchJob x-1 is failed because 1 replica failed; {AGAIN}",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_why_it_failed(case: Case) -> None:
+    workload = seen(Snapshot(training=JOB, pods=(case.pod,) if case.pod else ())).training
+    assert workload is not None
+    assert workload.has_failed or case.want.exit_code == 0
+    assert failure(workload, 1, case.log) == case.want
+
+
+def test_every_reason_of_the_trainer_is_known() -> None:
+    of_errors = {each.reason for each in _subclasses(errors.RunError)}
+    assert of_errors | {"Bug", "Killed"} <= set(REASONS)
+
+
+def test_every_exit_code_is_in_a_case() -> None:
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_") and value}
+    covered = {case.want.exit_code for case in CASES.values()}
+    assert codes <= covered
+
+
+def test_every_known_reason_can_be_told_by_the_operator_or_the_trainer() -> None:
+    told = {case.want.reason for case in CASES.values()}
+    said_by_the_trainer = {"OutputBusy", "Killed"}
+    assert set(REASONS) == told | said_by_the_trainer
+
+
+def _subclasses(kind: type[errors.RunError]) -> set[type[errors.RunError]]:
+    below = set(kind.__subclasses__())
+    return below.union(*(_subclasses(each) for each in below))

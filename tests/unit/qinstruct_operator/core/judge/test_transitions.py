@@ -1,0 +1,172 @@
+"""Events: what is news, how bad it is, and that it is posted once however often it is posted."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from qinstruct_operator.api.status import Status
+from qinstruct_operator.core.judge import transitions
+from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.errors import Violation
+from support.observed import (
+    COMPLETE,
+    JOB_FAILED,
+    NOW,
+    RUN,
+    SUCCEEDED,
+    condition,
+    ended,
+    failed_event,
+    lines,
+    pod,
+    prep_job,
+    pytorchjob,
+    running,
+    status_of,
+    waiting,
+)
+
+PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
+LOST = pytorchjob(JOB_FAILED)
+NOTHING = status_of(Snapshot())
+PREPARED = status_of(Snapshot(prep=DONE))
+SCHEDULED = status_of(Snapshot(training=JOB, pods=(pod(JOB, waiting()),)), PREPARED)
+
+
+def news(previous: Status, status: Status) -> list[tuple[str, str]]:
+    return [
+        (each["type"], each["reason"]) for each in transitions.events(RUN, previous, status, NOW)
+    ]
+
+
+def failed(reason: str) -> Status:
+    log = lines(failed_event(reason, "why", 70))
+    return status_of(Snapshot(training=LOST, pods=(pod(LOST, ended(70)),), log=log), PREPARED)
+
+
+CASES: dict[str, tuple[Status, Status, list[tuple[str, str]]]] = {
+    "a new run": (Status(), NOTHING, [("Normal", "Accepted")]),
+    "nothing new": (NOTHING, NOTHING, []),
+    "the same in other words": (
+        NOTHING,
+        NOTHING.model_copy(
+            update={
+                "conditions": tuple(
+                    each.model_copy(update={"message": "other"}) for each in NOTHING.conditions
+                )
+            }
+        ),
+        [],
+    ),
+    "a spec with faults": (
+        Status(),
+        status_of(Snapshot(), violations=[Violation("spec.a", 1, "is bad", "use 2")]),
+        [("Warning", "InvalidSpec")],
+    ),
+    "a refused child": (
+        NOTHING,
+        status_of(Snapshot(), NOTHING, refused="apply Job team/x-prep: no"),
+        [("Warning", "Refused")],
+    ),
+    "an image that is not there": (
+        NOTHING,
+        status_of(Snapshot(prep=PREP, pods=(pod(PREP, waiting("ErrImagePull")),)), NOTHING),
+        [("Warning", "ImageUnavailable")],
+    ),
+    "prep starts": (
+        NOTHING,
+        status_of(Snapshot(prep=PREP, pods=(pod(PREP, running()),)), NOTHING),
+        [("Normal", "Preparing")],
+    ),
+    "prep is tried again": (
+        NOTHING,
+        status_of(Snapshot(prep=PREP, pods=(pod(PREP, ended(69)),)), NOTHING),
+        [("Warning", "Retrying")],
+    ),
+    "prepared": (NOTHING, PREPARED, [("Normal", "Prepared")]),
+    "no node": (
+        PREPARED,
+        status_of(
+            Snapshot(
+                training=JOB,
+                pods=(
+                    pod(
+                        JOB, None, condition("PodScheduled", message="0/3", status="False"),
+                        node=None,
+                    ),
+                ),
+            ),
+            PREPARED,
+        ),
+        [("Warning", "Unschedulable")],
+    ),
+    "a node": (PREPARED, SCHEDULED, [("Normal", "Scheduled")]),
+    "several steps at once": (
+        NOTHING,
+        status_of(Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, running()),)), NOTHING),
+        [("Normal", "Prepared"), ("Normal", "Scheduled"), ("Normal", "Loading")],
+    ),
+    "complete": (
+        SCHEDULED,
+        status_of(Snapshot(training=pytorchjob(SUCCEEDED)), SCHEDULED),
+        [("Normal", "Complete")],
+    ),
+    "failed": (SCHEDULED, failed("BadData"), [("Warning", "BadData")]),
+    "failed, by a name that is silent elsewhere": (
+        SCHEDULED,
+        failed("Failed"),
+        [("Warning", "Failed")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after", "want"), CASES.values(), ids=CASES)
+def test_what_is_news(before: Status, after: Status, want: list[tuple[str, str]]) -> None:
+    assert news(before, after) == want
+
+
+def test_the_whole_event() -> None:
+    (event,) = transitions.events(RUN, Status(), NOTHING, NOW)
+    assert event == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "x.1723200a0c364f68", "namespace": "team"},
+        "involvedObject": {
+            "apiVersion": "qinstruct.dev/v1alpha1",
+            "kind": "QInstructTraining",
+            "namespace": "team",
+            "name": "x",
+            "uid": RUN.uid,
+            "resourceVersion": "7",
+        },
+        "type": "Normal",
+        "reason": "Accepted",
+        "message": "the spec is a run that this version can train",
+        "source": {"component": "qinstruct-operator"},
+        "reportingComponent": "qinstruct-operator",
+        "firstTimestamp": "2026-03-01T12:00:00Z",
+        "lastTimestamp": "2026-03-01T12:00:00Z",
+        "count": 1,
+    }
+
+
+def test_a_message_fits_an_event() -> None:
+    violations = [Violation(f"spec.{n}", "v" * 80, "is bad" * 9, "use 2") for n in range(20)]
+    (event,) = transitions.events(RUN, Status(), status_of(Snapshot(), violations=violations), NOW)
+    assert len(event["message"]) == 1024
+
+
+def test_a_name_is_that_of_one_status_before_and_one_piece_of_news() -> None:
+    def posted(run: Any, status: Status, progress: str | None = None) -> set[str]:
+        before = Status(progress=progress)
+        return {each["metadata"]["name"] for each in transitions.events(run, before, status, NOW)}
+
+    again, other_before, other_news = (
+        posted(replace(RUN, resource_version="8"), PREPARED),  # somebody else wrote meanwhile
+        posted(RUN, PREPARED, "43%"),
+        posted(RUN, failed("BadData")),
+    )
+    assert posted(RUN, PREPARED) == again
+    assert not again & other_before
+    assert len(again | other_news) == 4  # Accepted, Prepared, Scheduled, BadData

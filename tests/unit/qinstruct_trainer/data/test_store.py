@@ -1,0 +1,134 @@
+"""The index: what goes in comes out, and damage is noticed when it is opened."""
+
+import pickle
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data import EncodedRecord, Index, IndexWriter
+from qinstruct_trainer.data.encode import expand_images
+
+MAX_LENGTH = 24
+NUM_IMAGE_TOKENS = 5
+Entry = tuple[EncodedRecord, int, tuple[int, str] | None]
+
+
+def writer(folder: Path, image_token_id: int = 100) -> IndexWriter:
+    return IndexWriter(
+        folder,
+        image_token_id=image_token_id,
+        num_image_tokens=NUM_IMAGE_TOKENS,
+        pad_token_id=0,
+        max_length=MAX_LENGTH,
+        roots=[Path("/images/one"), Path("/images/two")],
+    )
+
+
+@st.composite
+def entries(draw: st.DrawFn, image_token_id: int) -> Entry:
+    """A record as `encode_record` makes them: placeholders anywhere, cut before and after."""
+    token = st.integers(0, image_token_id - 1)
+    ids = draw(st.lists(token | st.just(image_token_id), max_size=30))
+    learnt = draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids)))
+    array = np.array(ids, np.int64)
+    mask = np.array(learnt, np.bool_) & (array != image_token_id)
+    labels = np.where(mask, array, -100)
+    places = np.flatnonzero(array == image_token_id).tolist()
+    encoded = expand_images(
+        array[:MAX_LENGTH], labels[:MAX_LENGTH], places, NUM_IMAGE_TOKENS, MAX_LENGTH
+    )
+    names = st.sampled_from(["a.jpg", "b/ü.png", "c d.jpg"])
+    image = draw(st.none() | st.tuples(st.integers(0, 1), names))
+    return encoded, draw(st.integers(1, 500)), image
+
+
+@given(st.data(), st.sampled_from([100, 32_000, 65_535, 65_536, 151_655]))
+def test_what_goes_in_comes_out(data: st.DataObject, image_token_id: int) -> None:
+    records = data.draw(st.lists(entries(image_token_id), max_size=12))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "index"
+        with writer(folder, image_token_id) as index_writer:
+            for encoded, words, image in records:
+                index_writer.add(encoded, words=words, image=image)
+        index = Index.open(folder)
+        assert len(index) == len(records)
+        roots = (Path("/images/one"), Path("/images/two"))
+        for number, (encoded, words, image) in enumerate(records):
+            example = index[number]
+            assert example.input_ids.dtype == example.labels.dtype == np.int64
+            assert example.input_ids.tolist() == encoded.input_ids.tolist()
+            assert example.labels.tolist() == encoded.labels.tolist()
+            assert example.image_runs == encoded.image_runs
+            assert example.image == (None if image is None else roots[image[0]] / image[1])
+            assert index.lengths[number] == len(encoded.input_ids)
+            assert index.modality_lengths[number] == (words if image else -words)
+        assert index.meta.num_tokens == int(index.lengths.sum())
+
+
+def small_index(folder: Path) -> Path:
+    ids = np.arange(1, 9, dtype=np.int64)
+    with writer(folder) as index_writer:
+        for _ in range(3):
+            index_writer.add(EncodedRecord(ids, ids), words=4, image=(1, "x.jpg"))
+    return folder
+
+
+def test_an_index_is_pickled_as_its_folder(tmp_path: Path) -> None:
+    index = Index.open(small_index(tmp_path))
+    pickled = pickle.dumps(index)
+    assert len(pickled) < 1_000
+    assert pickle.loads(pickled)[2].image == Path("/images/two/x.jpg")
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_a_record_outside_is_an_index_error(number: int, tmp_path: Path) -> None:
+    index = Index.open(small_index(tmp_path))
+    with pytest.raises(IndexError):
+        index[number]
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "records.bin", "spans.bin", "images.bin"])
+def test_a_truncated_or_missing_file_is_refused(name: str, tmp_path: Path) -> None:
+    path = small_index(tmp_path) / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=name):
+        Index.open(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="missing"):
+        Index.open(tmp_path)
+
+
+def test_an_unfinished_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), writer(tmp_path):
+        raise ZeroDivisionError
+    with pytest.raises(DataError, match="no complete index"):
+        Index.open(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 1}', "\udcff"])
+def test_a_damaged_meta_is_refused(text: str, tmp_path: Path) -> None:
+    meta = small_index(tmp_path) / "meta.json"
+    meta.write_text(text, "utf-8", errors="surrogateescape")
+    with pytest.raises(DataError, match="damaged"):
+        Index.open(tmp_path)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    meta = small_index(tmp_path) / "meta.json"
+    meta.write_text(meta.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(DataError, match="version 2"):
+        Index.open(tmp_path)
+
+
+def test_a_record_of_another_setting_is_a_bug(tmp_path: Path) -> None:
+    ids = np.full(MAX_LENGTH + 1, 7, np.int64)
+    image = np.full(3, 100, np.int64)
+    with writer(tmp_path) as index_writer:
+        for encoded in (EncodedRecord(ids, ids), EncodedRecord(image, image, ((0, 3),))):
+            with pytest.raises(ValueError, match="does not fit"):
+                index_writer.add(encoded, words=1, image=None)

@@ -1,0 +1,144 @@
+"""Every published layout becomes the same checkpoint, bit for bit, or a sentence."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from transformers import GenerationConfig, LlavaProcessor
+
+from qinstruct_trainer.contract.config import ModelSource
+from qinstruct_trainer.data.tokenizer import load_tokenizer
+from qinstruct_trainer.model.llava import load_checked, load_model
+from qinstruct_trainer.model.tensors import open_checkpoint
+from qinstruct_trainer.prep.model import build_model
+from support.model_checkpoints import (
+    build,
+    hub,
+    hub_tensors,
+    original,
+    vicuna,
+)
+
+LEGACY_VOCABULARY = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
+
+
+def stored(folder: Path) -> dict[str, torch.Tensor]:
+    return {tensor.name: tensor.load() for tensor in open_checkpoint(folder)}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(vicuna, id="vicuna, projector and CLIP"),
+        pytest.param(lambda root: original(root, tower=True), id="original LLaVA"),
+        pytest.param(lambda root: original(root, tower=False), id="original LLaVA without tower"),
+        pytest.param(hub, id="llava-hf"),
+    ],
+)
+def test_every_layout_gives_the_same_checkpoint(
+    make: Callable[[Path], ModelSource], tmp_path: Path
+) -> None:
+    folder = build(make(tmp_path), tmp_path / "model")
+    written = stored(folder)
+    config = json.loads((folder / "config.json").read_text())
+    num_text_tokens = config["image_token_index"]
+    expected = hub_tensors(num_text_tokens)
+    assert written.keys() == expected.keys()
+    for name, tensor in expected.items():
+        rows = written[name]
+        if name in LEGACY_VOCABULARY:
+            assert rows.shape[0] % 64 == 0
+            mean = tensor.float().mean(dim=0).to(tensor.dtype)
+            assert torch.equal(rows[num_text_tokens:], mean.expand_as(rows[num_text_tokens:]))
+            rows = rows[:num_text_tokens]
+        assert rows.dtype == tensor.dtype
+        assert torch.equal(rows, tensor), name
+    model = load_model(folder, precision="fp32", attention="sdpa")  # every key matches
+    query = model.model.language_model.layers[1].self_attn.q_proj.weight
+    stored_query = expected["language_model.model.layers.1.self_attn.q_proj.weight"]
+    assert torch.equal(query, stored_query.float())
+    assert config["dtype"] == "float16"
+    assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> None:
+    source = vicuna(tmp_path)
+    folder = build(source, tmp_path / "model")
+    before, after = load_tokenizer(Path(source.base)), load_tokenizer(folder)
+    text = "USER: is  this image ünclear 火 ?\nASSISTANT: 12 no</s>"
+    assert before(text).input_ids == after(text).input_ids
+    num_tokens = len(before)
+    assert after.convert_tokens_to_ids(["<image>", "<pad>"]) == [num_tokens, num_tokens + 1]
+    assert after.pad_token == "<pad>"
+    assert (folder / "tokenizer.model").exists()
+    processor: Any = LlavaProcessor.from_pretrained(folder, local_files_only=True)
+    assert processor.image_processor.do_pad
+    inputs = processor(images=Image.new("RGB", (40, 20)), text="<image>\nis", return_tensors="pt")
+    assert inputs["pixel_values"].shape == (1, 3, 28, 28)
+    assert (inputs["input_ids"] == num_tokens).sum() == 4
+    generation = GenerationConfig.from_pretrained(folder)
+    assert not generation.do_sample
+    generation.save_pretrained(tmp_path / "again")  # Vicuna's own would raise here
+
+
+def test_small_shards_are_written_one_by_one_with_an_index(tmp_path: Path) -> None:
+    source = vicuna(tmp_path)
+    whole = stored(build(source, tmp_path / "whole"))
+    sharded = build(source, tmp_path / "sharded", max_shard_bytes=20_000)
+    assert len(list(sharded.glob("model-*.safetensors"))) > 3
+    parts = stored(sharded)
+    assert parts.keys() == whole.keys()
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    index = json.loads((sharded / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(value.nbytes for value in whole.values())
+    load_checked(sharded, precision="fp32")
+
+
+@pytest.mark.slow  # another interpreter imports torch
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    """Really full for the writer: the system refuses files over 30 kB, with EFBIG for ENOSPC."""
+    source, folder = vicuna(tmp_path), tmp_path / "model"
+    folder.mkdir()
+    program = f"""
+import resource, pathlib
+from qinstruct_trainer.contract.config import ModelSource
+from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.prep.model import build_model
+source = ModelSource.model_validate_json({source.model_dump_json()!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+try:
+    build_model(source, pathlib.Path({str(folder)!r}), seed=0, texts=[], progress=print)
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "model.safetensors cannot be written" in done.stdout.splitlines()[-1]
+
+
+def test_progress_ends_at_the_total(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    folder = tmp_path / "model"
+    folder.mkdir()
+    build_model(
+        vicuna(tmp_path),
+        folder,
+        seed=0,
+        texts=[],
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1] == sum(value.nbytes for value in stored(folder).values())
+
+
+def test_tiny_is_built_from_nothing_and_loads(tmp_path: Path) -> None:
+    folder = build(ModelSource(kind="tiny"), tmp_path / "tiny")
+    model = load_model(folder, precision="fp32", attention="sdpa")
+    assert model.config.image_token_index == len(load_tokenizer(folder)) - 2

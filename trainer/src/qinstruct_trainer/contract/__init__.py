@@ -1,0 +1,1 @@
+"""The contract between operator and trainer: configs, events, exit codes, batch arithmetic."""

@@ -1,0 +1,149 @@
+"""What a run is told: `PrepConfig` and `RunConfig`, and `Prepared`, the hand-over between them.
+
+The operator writes both configs as JSON into one ConfigMap (local mode: into the run's
+folder); `python -m qinstruct_trainer prep|train --config FILE` reads them. Nothing is left
+open in them: every default was resolved by the operator's plan. Torch-free, frozen, and
+strict: an unknown key is an error, so that an old trainer never ignores a new wish.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qinstruct_trainer.contract.errors import ConfigError, StorageError
+
+CONFIG_VERSION: Literal[1] = 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size = Literal["7B", "13B", "Tiny"]
+Strategy = Literal["mix", "after"]
+MissingImages = Literal["Fail", "Drop"]
+
+
+class _Config(BaseModel):
+    """A frozen JSON document; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and validate a document.
+
+        Raises:
+            StorageError: the file cannot be read.
+            ConfigError: it is not JSON, or not this document; names the first bad field.
+        """
+        try:
+            text = path.read_text("utf-8")
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise ConfigError(
+                f"{path} is not a {cls.__name__}: {field}: {first['msg']}; "
+                "it is written by qinstruct and must match this version of the trainer"
+            ) from error
+
+    def to_json(self) -> str:
+        """The document, indented, with a final newline: the same bytes for equal configs."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+class Source(_Config):
+    """One thing to fetch, or the builtin data set."""
+
+    name: str = Field(description="Key in the table of sources, e.g. q-instruct-images.")
+    kind: Literal["labels", "images", "builtin"] = Field(
+        description="labels: a JSON array of records. images: a tar or zip of image files."
+    )
+    url: str = Field(description="http(s)://, file:// or builtin:.")
+    into: str = Field(default="", description="Folder below the image root that the archive fills.")
+    sha256: Sha256 | None = Field(default=None, description="Digest of the file, if known.")
+    revision: str | None = Field(default=None, description="Commit of a hub repository.")
+    num_bytes: int | None = Field(default=None, description="Published size in bytes.")
+    num_records: int | None = Field(
+        default=None, description="Published number of records; the gate compares."
+    )
+
+
+class ModelSource(_Config):
+    """Where the starting weights come from.
+
+    `llava`: a LLaVA-v1.5 checkpoint (original or Hugging Face layout), strategy after.
+    `vicuna`: Vicuna and the stage-1 projector, strategy mix. `tiny`: built here, seeded.
+    Each of base, projector and vision_tower is a hub repository id, a `file://` URL or a
+    folder; `tiny` needs none of them.
+    """
+
+    kind: Literal["tiny", "llava", "vicuna"]
+    base: str = ""
+    revision: str | None = None
+    projector: str | None = None
+    vision_tower: str | None = None
+
+
+class PrepConfig(_Config):
+    """Everything that `prep` needs; its result is `<output>/prepared.json`."""
+
+    version: Literal[1] = CONFIG_VERSION
+    run: str = Field(description="Name of the run; shown to others that wait for its units.")
+    cache: Path = Field(description="Root of the shared unit cache.")
+    output: Path = Field(description="The run's own folder.")
+    sources: tuple[Source, ...] = Field(min_length=1, description="In the order of the merge.")
+    model: ModelSource
+    missing_images: MissingImages = "Fail"
+    max_missing: int = Field(default=0, ge=0, description="Records that Drop may leave out.")
+    max_length: int = Field(ge=1, description="Longest sequence in tokens, image included.")
+    seed: int
+
+
+class Checkpointing(_Config):
+    """When to save, and how much to keep."""
+
+    every_minutes: float = Field(gt=0)
+    keep: int = Field(ge=1, description="Newest verified checkpoints that stay on disk.")
+
+
+class RunConfig(_Config):
+    """Everything that `train` needs. The defaults of the four published runs are in the plan."""
+
+    version: Literal[1] = CONFIG_VERSION
+    run: str
+    size: Size
+    strategy: Strategy
+    prepared: Path = Field(description="prepared.json, written by prep.")
+    output: Path = Field(description="The run's own folder: checkpoints/, model/, metrics.jsonl.")
+    world_size: int = Field(ge=1, description="Processes; torchrun must start exactly these.")
+    global_batch_size: int = Field(ge=1, description="Samples per optimizer step.")
+    micro_batch_size: int = Field(ge=1, description="Samples per process and forward pass.")
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    warmup_ratio: float = Field(ge=0, lt=1, description="Share of all steps, rounded up.")
+    weight_decay: float = Field(ge=0)
+    gradient_clipping: float = Field(ge=0, description="Largest global norm; 0 turns it off.")
+    group_by_modality: bool = Field(description="The published mix order; off: random order.")
+    zero_stage: Literal[1, 2, 3]
+    precision: Literal["bf16", "fp32"]
+    attention: Literal["flash_attention_2", "sdpa", "eager"]
+    activation_checkpointing: bool
+    seed: int
+    checkpoint: Checkpointing
+    stop_after_step: int | None = Field(
+        default=None, ge=1, description="Checkpoint and exit 75 after this step, as SIGTERM does."
+    )
+
+
+class Prepared(_Config):
+    """What prep hands to training: finished units, never anything half made."""
+
+    version: Literal[1] = CONFIG_VERSION
+    index: Path = Field(description="Folder of the token index (qinstruct_trainer.data.store).")
+    model: Path = Field(description="Starting checkpoint, Hugging Face layout.")
+    gate_report: Path = Field(description="What the gate found, JSON.")
+    heldout: Path | None = Field(default=None, description="Held-out questions (builtin only).")
+    num_records: int
+    num_dropped: int = 0

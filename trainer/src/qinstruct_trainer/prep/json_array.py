@@ -1,0 +1,115 @@
+"""Read a JSON array of any length one element at a time, each exactly as it is written.
+
+The text of an element is kept, not only its value: so the merged file has every number and
+escape of the published ones, which a reader that decodes and encodes again would change.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
+
+from qinstruct_trainer.contract.errors import DataError
+
+_BLANK = " \t\n\r"
+_CHUNK = 1 << 20  # characters
+_MAX_ELEMENT = 1 << 26  # characters; a record of the published files has a few hundred
+
+
+def read_elements(path: Path, name: str) -> Iterator[tuple[str, object]]:
+    """The elements of a JSON array: (text on one line, decoded value).
+
+    Args:
+        path: A UTF-8 file.
+        name: Of the source, for messages.
+
+    Raises:
+        DataError: the file is not one JSON array; says where it goes wrong.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = _Reader(file, name)
+        try:
+            yield from reader.elements()
+        except UnicodeDecodeError as error:
+            raise reader.fault("the file is not UTF-8") from error
+        except RecursionError as error:
+            raise reader.fault("it is nested too deeply") from error
+
+
+class _Reader:
+    """A window on the file that grows until it holds the next element."""
+
+    def __init__(self, file: IO[str], name: str):
+        self._file = file
+        self._name = name
+        self._window = ""
+        self._at = 0
+        self._index = 0
+        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+    def elements(self) -> Iterator[tuple[str, object]]:
+        if self._next_character() != "[":
+            raise self.fault("the file does not begin with [; it is not a JSON array")
+        self._at += 1
+        if self._next_character() == "]":
+            self._at += 1
+        else:
+            yield from self._first_and_following()
+        if self._next_character():
+            raise self.fault("something follows the end of the array")
+
+    def fault(self, reason: str) -> DataError:
+        """An error that names the source and the element."""
+        return DataError(
+            f"{self._name}, record {self._index}: {reason}; "
+            f"correct the file or set data.sources.{self._name}.url to a good copy"
+        )
+
+    def _first_and_following(self) -> Iterator[tuple[str, object]]:
+        separator = ","
+        while separator == ",":
+            self._next_character()
+            yield self._element()
+            self._index += 1
+            separator = self._next_character()
+            self._at += 1
+        if separator != "]":
+            raise self.fault("the array is not closed; the file is truncated or damaged")
+
+    def _element(self) -> tuple[str, object]:
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._window, self._at)
+            except ValueError as error:  # invalid, or just not all of it in the window yet
+                if not self._grow():
+                    raise self.fault(f"it is not valid JSON ({error})") from error
+                continue
+            if end == len(self._window) and self._grow():
+                continue  # a number may go on
+            text = self._window[self._at : end]
+            self._at = end
+            # A JSON string has no raw line end, so that those found are blanks between tokens.
+            return text.replace("\r", " ").replace("\n", " "), value
+
+    def _next_character(self) -> str:
+        """The next character that is not blank, without taking it; "" at the end."""
+        while True:
+            while self._at < len(self._window) and self._window[self._at] in _BLANK:
+                self._at += 1
+            if self._at < len(self._window):
+                return self._window[self._at]
+            if not self._grow():
+                return ""
+
+    def _grow(self) -> bool:
+        """Forget what was read and double the rest; False at the end of file or of patience."""
+        rest = self._window[self._at :]
+        if len(rest) > _MAX_ELEMENT:
+            return False
+        more = self._file.read(max(_CHUNK, len(rest)))
+        self._window, self._at = rest + more, 0
+        return bool(more)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,303 @@
+"""Fetch one file over HTTP(S) or from a local path: resumed, bounded, checked.
+
+The bytes land in a partial file outside the unit, so that a killed download goes on where it
+stopped; beside it a small JSON file keeps what is needed to ask for the rest (RFC 9110: Range
+with If-Range, so that a changed file is sent whole).
+"""
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qinstruct_trainer.contract.config import Source
+from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
+from qinstruct_trainer.durable_files import sha256_of, write_durably
+from qinstruct_trainer.prep.progress import Progress
+
+_TIMEOUT = httpx.Timeout(60.0, connect=20.0)
+_RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
+_HTML_STARTS = (b"<!doctype html", b"<html")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often to try again without any progress, and how long to wait in between."""
+
+    attempts: int = 6
+    first_seconds: float = 1.0
+    max_seconds: float = 60.0
+
+    def delay(self, failures: int, asked: float | None) -> float:
+        """Seconds before the next attempt: doubling, or what the server asked for, bounded."""
+        return min(asked or self.first_seconds * 2.0 ** (failures - 1), self.max_seconds)
+
+
+class _Partial(BaseModel):
+    """What is known about a partial file: whose it is, and how to ask for the rest."""
+
+    model_config = ConfigDict(frozen=True)
+    url: str
+    validator: str | None = None
+    total: int | None = None
+
+
+class _AttemptError(Exception):
+    """An attempt failed in a way that another one may not."""
+
+    def __init__(self, reason: str, retry_after: float | None = None):
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+def local_path(url: str) -> Path | None:
+    """The path of a `file://` URL on this machine, or None for any other URL."""
+    return Path(unquote(urlsplit(url).path)) if _scheme(url) == "file" else None
+
+
+def fetch(source: Source, partial: Path, progress: Progress, retry: Retry | None = None) -> Path:
+    """Bring the source's file to this machine.
+
+    Args:
+        source: What to fetch.
+        partial: Where the download is kept until it is whole. The caller deletes it.
+        progress: Told the bytes done and their total.
+        retry: Waiting between attempts.
+
+    Returns:
+        The whole file: `partial`, or the path that a `file://` URL names.
+
+    Raises:
+        ConfigError: the URL is not http(s) or file.
+        UnavailableError: the server does not answer, or with something else than the file.
+        DataError: the digest differs.
+        StorageError: the file does not fit on the disk.
+    """
+    path = local_path(source.url)
+    if path is not None:
+        _check_local(source, path)
+        progress.set(path.stat().st_size)
+    elif _scheme(source.url) in {"http", "https"}:
+        _download(source, partial, progress, retry or Retry())
+        path = partial
+    else:
+        raise ConfigError(
+            f"data.sources.{source.name}.url {source.url} is not supported; "
+            "give an http://, https:// or file:// URL"
+        )
+    try:
+        _refuse_html(source, path)
+        _check_digest(source, path)
+    except (UnavailableError, DataError):
+        forget(partial)
+        raise
+    progress.finish()
+    return path
+
+
+def forget(partial: Path) -> None:
+    """Delete a partial file and what is known about it."""
+    partial.unlink(missing_ok=True)
+    _notes(partial).unlink(missing_ok=True)
+
+
+def shown(url: str) -> str:
+    """The URL without password and query, which may hold secrets, for messages and logs."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def _scheme(url: str) -> str:
+    """The URL's scheme; "" if it is none at all."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
+def _check_local(source: Source, path: Path) -> None:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UnavailableError(
+            f"data.sources.{source.name}.url {source.url} {what}; "
+            f"name a {'JSON file' if source.kind == 'labels' else 'tar or zip archive'}"
+        )
+
+
+def _download(source: Source, partial: Path, progress: Progress, retry: Retry) -> None:
+    """Attempt after attempt until the file is whole; progress sets the patience back."""
+    failures, furthest = 0, _size(partial)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
+        while True:
+            try:
+                return _attempt(client, source, partial, progress)
+            except _AttemptError as error:
+                failures = 1 if _size(partial) > furthest else failures + 1
+                furthest = max(furthest, _size(partial))
+                if failures >= retry.attempts:
+                    raise UnavailableError(
+                        f"{source.name} cannot be fetched from {shown(source.url)}: {error} "
+                        f"({failures} attempts); run again later, or set "
+                        f"data.sources.{source.name}.url to a mirror"
+                    ) from error
+                delay = retry.delay(failures, error.retry_after)
+                _log.warning("%s: %s; again in %.1f s", shown(source.url), error, delay)
+                time.sleep(delay)
+
+
+def _attempt(client: httpx.Client, source: Source, partial: Path, progress: Progress) -> None:
+    """One request. Returns when the file is whole."""
+    known = _read_notes(partial, source.url)
+    have = _size(partial) if known.validator else 0
+    if have and have == known.total:  # whole already; stopped before the unit was published
+        progress.set(have)
+        return
+    # identity: the bytes counted, resumed and digested are those of the file itself
+    headers = {"Accept-Encoding": "identity"}
+    if have and known.validator:
+        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
+    try:
+        with client.stream("GET", source.url, headers=headers) as response:
+            _check_status(source, response, partial)
+            have = have if _continues_at(response, have, known.total) else 0
+            _receive(response, source, partial, have, progress)
+    except httpx.TransportError as error:
+        raise _AttemptError(f"{type(error).__name__} {error}".strip()) from error
+    except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+        raise UnavailableError(
+            f"{source.name} cannot be fetched from {shown(source.url)}: {error}; "
+            f"correct data.sources.{source.name}.url"
+        ) from error
+
+
+def _check_status(source: Source, response: httpx.Response, partial: Path) -> None:
+    status = response.status_code
+    answer = f"the server answers {status} {response.reason_phrase}".strip()
+    if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        forget(partial)  # longer than the file: it is not a part of it
+    if status in _RETRIED_STATUS:
+        raise _AttemptError(answer, _retry_after(response))
+    if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
+        raise UnavailableError(
+            f"{source.name} cannot be fetched from {shown(source.url)}: {answer}; "
+            f"correct data.sources.{source.name}.url or set it to a mirror"
+        )
+    if response.headers.get("content-type", "").startswith("text/html"):
+        raise _html_error(source)
+
+
+def _continues_at(response: httpx.Response, have: int, total: int | None) -> bool:
+    """Whether the answer is the rest that was asked for, and not the whole file again.
+
+    Raises:
+        _AttemptError: it is another part.
+    """
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return False
+    content_range = response.headers.get("content-range", "")
+    span, _, whole = content_range.removeprefix("bytes ").partition("/")
+    if span.partition("-")[0] != str(have) or (total is not None and whole != str(total)):
+        raise _AttemptError(f"the server sends the wrong range {content_range!r:.60}")
+    return True
+
+
+def _receive(
+    response: httpx.Response, source: Source, partial: Path, have: int, progress: Progress
+) -> None:
+    length = response.headers.get("content-length", "")
+    total = have + int(length) if length.isdecimal() else None
+    _check_space(partial, total, have)
+    note = _Partial(url=source.url, validator=_validator(response), total=total)
+    if have == 0:
+        forget(partial)
+    write_durably(_notes(partial), note.model_dump_json())
+    progress.total = total
+    progress.set(have)
+    with partial.open("ab" if have else "wb") as file:
+        for chunk in response.iter_raw():  # as they come: a broken connection loses none
+            file.write(chunk)
+            file.flush()  # what is counted survives a kill
+            progress.set(file.tell())
+    if total is not None and _size(partial) != total:
+        raise _AttemptError(f"{_size(partial)} of {total} bytes came")
+
+
+def _check_space(partial: Path, total: int | None, have: int) -> None:
+    free = shutil.disk_usage(partial.parent).free
+    if total is not None and total - have > free:
+        raise StorageError(
+            f"the download needs {total - have:,} bytes and {partial.parent} has {free:,} free; "
+            "free space there and run again"
+        )
+
+
+def _validator(response: httpx.Response) -> str | None:
+    """What If-Range may carry: a strong ETag, else the date of the last change."""
+    etag: str = response.headers.get("etag", "")
+    changed: str | None = response.headers.get("last-modified")
+    return etag if etag and not etag.startswith("W/") else changed
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the server asks to wait; it may name them or a date (RFC 9110 10.2.3)."""
+    value: str = response.headers.get("retry-after", "")
+    if value.isdecimal():
+        return float(value)
+    with suppress(ValueError):
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    return None
+
+
+def _refuse_html(source: Source, path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith(_HTML_STARTS):
+        raise _html_error(source)
+
+
+def _html_error(source: Source) -> UnavailableError:
+    expected = "a JSON file" if source.kind == "labels" else "an archive"
+    way_out = (
+        "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
+        if "/blob/" in source.url
+        else f"open it in a browser to see why, and correct data.sources.{source.name}.url"
+    )
+    return UnavailableError(
+        f"{source.name}: {shown(source.url)} is an HTML page, not {expected}; {way_out}"
+    )
+
+
+def _check_digest(source: Source, path: Path) -> None:
+    if source.sha256 is None:
+        return
+    found = sha256_of(path)
+    if found != source.sha256:
+        raise DataError(
+            f"{source.name}: {shown(source.url)} has sha256 {found}, not {source.sha256}; the file "
+            f"changed or was damaged: correct data.sources.{source.name} and run again"
+        )
+
+
+def _notes(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.json")
+
+
+def _read_notes(partial: Path, url: str) -> _Partial:
+    try:
+        notes = _Partial.model_validate_json(_notes(partial).read_bytes())
+    except (OSError, ValidationError):
+        return _Partial(url=url)
+    return notes if notes.url == url else _Partial(url=url)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
