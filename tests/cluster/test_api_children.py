@@ -12,9 +12,10 @@ import pytest
 from cluster.asking import APPLY, DRY_RUN, STRICT, ask, runs_path
 from cluster.control_plane import ControlPlane
 from cluster.testcluster import TestCluster
-from qinstruct_operator.core.children import Manifest, build
-from qinstruct_operator.kinds import KINDS
-from support.operator_documents import RUNS, UID, document, plan, sample
+from qinstruct_operator.cluster.paths import api_path
+from qinstruct_operator.core.children import Manifest
+from qinstruct_operator.kinds import Kind
+from support.operator_documents import RUNS, UID, document, manifests, plan, sample
 
 pytestmark = pytest.mark.cluster
 
@@ -67,7 +68,7 @@ def test_the_server_takes_every_child(api: ControlPlane, case: str) -> None:
     raw = EDGES[case]
     assert ask(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&{STRICT}", raw).ok
     metadata = raw["metadata"] | {"namespace": NAMESPACE, "uid": UID}
-    children = build(plan(raw | {"metadata": metadata}))
+    children = manifests(plan(raw | {"metadata": metadata}))
     kinds = {child["kind"] for child in children}
     assert {"PersistentVolumeClaim", "ConfigMap", "Job", "PyTorchJob"} == kinds
     for child in children:
@@ -87,12 +88,7 @@ def pod_template(job: Manifest) -> Manifest:
 
 
 def applied(api: ControlPlane, child: Manifest) -> None:
-    kind = KINDS.get((child["apiVersion"], child["kind"]))
-    plural = kind.plural if kind else "podtemplates"
-    group = "apis" if "/" in child["apiVersion"] else "api"
-    path = f"/{group}/{child['apiVersion']}/namespaces/{NAMESPACE}/{plural}"
+    path = api_path(Kind.of(child), NAMESPACE, child["metadata"]["name"])
     query = f"{DRY_RUN}&fieldManager=test&{STRICT}"
-    answer = ask(
-        api, "PATCH", f"{path}/{child['metadata']['name']}?{query}", child, content_type=APPLY
-    )
+    answer = ask(api, "PATCH", f"{path}?{query}", child, content_type=APPLY)
     assert answer.ok, answer.content["message"]

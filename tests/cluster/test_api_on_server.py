@@ -15,8 +15,8 @@ from cluster.processes import Processes
 from cluster.testcluster import TestCluster
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
-from qinstruct_operator.core.judge.conditions import REASONS
 from qinstruct_operator.core.judge.progress import eta_text
+from qinstruct_operator.core.judge.reasons import REASONS
 from qinstruct_operator.reconcile import status_json
 from support.operator_documents import ROOT, SAMPLES, document
 

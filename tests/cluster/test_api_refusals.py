@@ -19,10 +19,11 @@ from cluster.testcluster import TestCluster
 from qinstruct_operator.api.rules import name_rules, spec_rules
 from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.kinds import CLAIM, JOB, PYTORCHJOB, TRAINING
+from qinstruct_operator.kinds import CLAIM, JOB, TRAINING
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from support.bad_specs import BAD_SPECS
+from support.kinds import PYTORCHJOB
 from support.operator_documents import document
 
 pytestmark = pytest.mark.cluster

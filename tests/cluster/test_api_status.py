@@ -25,8 +25,8 @@ from qinstruct_operator.api.status import (
 from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import FIELD_MANAGER
-from qinstruct_operator.core.judge.conditions import CONDITIONS
-from qinstruct_operator.core.judge.progress import time_text
+from qinstruct_operator.core.condition_list import CONDITIONS
+from qinstruct_operator.core.times import time_text
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.reconcile import status_json
 from support.operator_documents import document
@@ -133,7 +133,7 @@ def write(api: ControlPlane) -> Iterator[Write]:
         async def written(status: Status) -> Resource:
             before = await cluster.get(TRAINING, NAMESPACE, "run")
             assert before is not None
-            after = await cluster.patch_status(before, status_json(status))
+            after = await cluster.replace_status(before, status_json(status))
             assert after["spec"] == before["spec"]
             assert after["metadata"]["generation"] == before["metadata"]["generation"] == 1
             return after

@@ -17,7 +17,8 @@ from qinstruct_operator.cluster.connect import connect  # noqa: E402
 from qinstruct_operator.cluster.kube import KubeCluster  # noqa: E402
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN  # noqa: E402
 from qinstruct_operator.errors import ClusterError, Forbidden, Refused  # noqa: E402
-from qinstruct_operator.kinds import CONFIG_MAP, KINDS, POD, Kind  # noqa: E402
+from qinstruct_operator.kinds import CONFIG_MAP, POD, Kind  # noqa: E402
+from support.kinds import ALL_KINDS  # noqa: E402
 from support.port_contract import BEHAVIOURS  # noqa: E402
 from support.port_site import Behaviour, Site, config_map, pod, pytorchjob  # noqa: E402
 
@@ -53,7 +54,7 @@ def test_a_real_server(run: Run, behaviour: Behaviour) -> None:
 
 def test_every_kind_is_known_to_the_server_as_we_write_it(run: Run) -> None:
     async def behaviour(site: Site) -> None:
-        for kind in KINDS.values():
+        for kind in ALL_KINDS:
             await site.cluster.list(kind, site.namespace if kind.namespaced else None)
 
     run(behaviour)

@@ -15,7 +15,7 @@ from cluster.processes import wait_until
 from cluster.runs import FOR_EVER, PREP, STEP, Runs, lines
 from cluster.testcluster import TestCluster
 from cluster.watching import watching
-from qinstruct_operator.core.judge.conditions import CONDITIONS
+from qinstruct_operator.core.condition_list import CONDITIONS
 from support.operator_documents import SAMPLES
 
 pytestmark = pytest.mark.cluster

@@ -13,9 +13,10 @@ from typing import Any, Final
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import FIELD_MANAGER
 from qinstruct_operator.errors import ClusterError, NotFound, Refused
-from qinstruct_operator.kinds import EVENT, KINDS, POD, Kind
+from qinstruct_operator.kinds import EVENT, POD, Kind
 from support.fake_fields import Path
 from support.fake_store import Store, key_of
+from support.kinds import ALL_KINDS
 
 _EVERY_SELECTOR: Final = frozenset({"metadata.name", "metadata.namespace"})
 _FIELD_SELECTORS: Final[Mapping[Kind, frozenset[str]]] = {
@@ -87,7 +88,7 @@ class FakeCluster:
     def __init__(
         self,
         *,
-        kinds: Iterable[Kind] = KINDS.values(),
+        kinds: Iterable[Kind] = ALL_KINDS,
         field_manager: str = FIELD_MANAGER,
         now: str = "2026-01-01T00:00:00Z",
         namespace: str = "default",
@@ -133,9 +134,9 @@ class FakeCluster:
         async with self._call("create", *key_of(manifest)):
             return self._store.create(manifest, self._manager)
 
-    async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
-        """As `port.Cluster.patch_status`."""
-        async with self._call("patch_status", *key_of(resource)):
+    async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
+        """As `port.Cluster.replace_status`."""
+        async with self._call("replace_status", *key_of(resource)):
             return self._store.put_status(resource, status, self._manager)
 
     async def read_log(

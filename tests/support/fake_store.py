@@ -11,18 +11,9 @@ from typing import Any, Final
 
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.errors import Conflict, NotFound, Refused
-from qinstruct_operator.kinds import (
-    CLAIM,
-    CONFIG_MAP,
-    JOB,
-    KINDS,
-    NODE,
-    POD,
-    PYTORCHJOB,
-    TRAINING,
-    Kind,
-)
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD, TRAINING, Kind
 from support.fake_fields import Fields, Path, at, flatten, merge, unflatten, without
+from support.kinds import PYTORCHJOB
 
 Key = tuple[Kind, str | None, str]
 
@@ -191,7 +182,7 @@ class Store:
 def key_of(manifest: Resource) -> Key:
     """Under what an object is kept."""
     meta = manifest["metadata"]
-    kind = KINDS[(manifest["apiVersion"], manifest["kind"])]
+    kind = Kind.of(manifest)
     return kind, meta.get("namespace"), meta["name"]
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, PYTORCHJOB
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB
+from support.kinds import PYTORCHJOB
 from support.world import Fate, World
 
 FATES = {

@@ -1,6 +1,6 @@
 """Raw objects of a cluster as a run's children look, and what the pure core makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,9 +17,11 @@ from qinstruct_operator.constants import (
     TRAINING_CONTAINER,
 )
 from qinstruct_operator.core.judge.judge import judge
-from qinstruct_operator.core.judge.observe import Observed, Run, Snapshot, observe
+from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.events import (
     Checkpoint,
@@ -251,6 +253,29 @@ def stopped_event(step: int, steps: int = 200) -> StoppedEvent:
     return StoppedEvent(step=step, steps=steps)
 
 
+CONFIG_ID = (CONFIG_MAP, "x-config")
+
+
+def snapshot_of(
+    *, config: Raw | None = None, claims: Mapping[str, Raw | None] | None = None, **read: Any
+) -> Snapshot:
+    """A reading of the cluster in which these were looked for."""
+    support = {(CLAIM, name): raw for name, raw in (claims or {}).items()}
+    if config is not None:
+        return Snapshot(support={CONFIG_ID: config, **support}, **read)
+    return Snapshot(support=support, **read)
+
+
+def run_of(
+    status: Status | None = None,
+    made: Plan | None = None,
+    violations: Sequence[Violation] = (),
+) -> Run:
+    """The run with this status; without violations with its plan."""
+    chosen = None if violations else (made or plan())
+    return replace(RUN, status=status or Status(), plan=chosen, violations=tuple(violations))
+
+
 def seen(snapshot: Snapshot) -> Observed:
     return observe(RUN, snapshot)
 
@@ -266,8 +291,7 @@ def status_of(
 ) -> Status:
     """The status of the run with these children; without violations with its plan."""
     observed = replace(seen(snapshot), refused=refused)
-    chosen = None if violations else (made or plan())
-    return judge(RUN, previous or Status(), chosen, tuple(violations), observed, now)
+    return judge(run_of(previous, made, violations), observed, now)
 
 
 def told(status: Status) -> dict[str, tuple[str, str]]:

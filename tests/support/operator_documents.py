@@ -7,6 +7,7 @@ import yaml
 
 from qinstruct_operator.api import parse
 from qinstruct_operator.constants import API_VERSION, KIND
+from qinstruct_operator.core.children import Manifest, build_children
 from qinstruct_operator.core.plan.make import Plan, make_plan
 from qinstruct_operator.settings import Settings
 
@@ -37,3 +38,8 @@ def sample(name: str) -> dict[str, Any]:
 def plan(raw: dict[str, Any]) -> Plan:
     """The plan of a document with the cluster's settings."""
     return make_plan(parse(raw), Settings())
+
+
+def manifests(plan: Plan, attempt: int = 1) -> tuple[Manifest, ...]:
+    """Every child of a planned run, in the order of creation."""
+    return tuple(child.manifest for child in build_children(plan, attempt))

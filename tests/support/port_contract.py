@@ -38,20 +38,20 @@ async def a_status_is_replaced_whole(site: Site) -> None:
         "attempt": 2,
         "conditions": [condition("Accepted"), condition("Running")],
     }
-    told = await site.cluster.patch_status(made, first)
+    told = await site.cluster.replace_status(made, first)
     assert told["status"] == first
     second = {"observedGeneration": 1, "conditions": [condition("Complete")]}
-    told = await site.cluster.patch_status(told, second)
+    told = await site.cluster.replace_status(told, second)
     assert told["status"] == second
     assert await found(site, TRAINING, "run") == told
-    assert (await site.cluster.patch_status(told, {})).get("status", {}) == {}
+    assert (await site.cluster.replace_status(told, {})).get("status", {}) == {}
 
 
 @behaviour
 async def a_status_that_is_the_same_changes_nothing(site: Site) -> None:
     made = await site.cluster.apply(training(site))
-    once = await site.cluster.patch_status(made, {"observedGeneration": 1})
-    again = await site.cluster.patch_status(once, {"observedGeneration": 1})
+    once = await site.cluster.replace_status(made, {"observedGeneration": 1})
+    again = await site.cluster.replace_status(once, {"observedGeneration": 1})
     assert version(made) != version(once)
     assert version(once) == version(again)
 
@@ -62,7 +62,7 @@ async def a_status_touches_nothing_else(site: Site) -> None:
     seen = copy.deepcopy(made)
     seen["spec"]["size"] = "13B"
     seen["metadata"]["labels"] = {"team": "other", "more": "yes"}
-    told = await site.cluster.patch_status(seen, {"observedGeneration": 1})
+    told = await site.cluster.replace_status(seen, {"observedGeneration": 1})
     assert told["spec"] == made["spec"]
     assert told["metadata"]["labels"] == made["metadata"]["labels"]
     without = training(site)
@@ -73,7 +73,7 @@ async def a_status_touches_nothing_else(site: Site) -> None:
 @behaviour
 async def a_status_outlives_an_apply(site: Site) -> None:
     made = await site.cluster.apply(training(site))
-    told = await site.cluster.patch_status(made, {"observedGeneration": 1})
+    told = await site.cluster.replace_status(made, {"observedGeneration": 1})
     again = await site.cluster.apply(training(site))
     assert again["status"] == told["status"]
     assert version(again) == version(told)
@@ -82,9 +82,9 @@ async def a_status_outlives_an_apply(site: Site) -> None:
 @behaviour
 async def a_status_of_an_old_reading_is_a_conflict(site: Site) -> None:
     made = await site.cluster.apply(training(site))
-    await site.cluster.patch_status(made, {"observedGeneration": 1})
+    await site.cluster.replace_status(made, {"observedGeneration": 1})
     with pytest.raises(Conflict) as caught:
-        await site.cluster.patch_status(made, {"observedGeneration": 2})
+        await site.cluster.replace_status(made, {"observedGeneration": 2})
     assert caught.value.status == 409
     assert (await found(site, TRAINING, "run"))["status"] == {"observedGeneration": 1}
 
@@ -94,7 +94,7 @@ async def a_status_of_a_gone_object_is_not_found(site: Site) -> None:
     made = await site.cluster.apply(training(site))
     await site.delete(TRAINING, "run")
     with pytest.raises(NotFound) as caught:
-        await site.cluster.patch_status(made, {"observedGeneration": 1})
+        await site.cluster.replace_status(made, {"observedGeneration": 1})
     assert caught.value.status == 404
 
 
@@ -105,7 +105,7 @@ async def a_status_is_not_for_a_namesake(site: Site) -> None:
     namesake = await site.cluster.apply(training(site))
     assert namesake["metadata"]["uid"] != made["metadata"]["uid"]
     with pytest.raises(Conflict):
-        await site.cluster.patch_status(made, {"observedGeneration": 1})
+        await site.cluster.replace_status(made, {"observedGeneration": 1})
 
 
 # Garbage and logs.

@@ -216,7 +216,7 @@ async def generation_counts_what_is_wanted(site: Site) -> None:
     relabelled = await site.cluster.apply(labelled)
     labelled["spec"]["suspend"] = True
     changed = await site.cluster.apply(labelled)
-    told = await site.cluster.patch_status(changed, {"observedGeneration": 2})
+    told = await site.cluster.replace_status(changed, {"observedGeneration": 2})
     generations = [one["metadata"]["generation"] for one in (made, relabelled, changed, told)]
     assert generations == [1, 1, 2, 2]
 

@@ -14,7 +14,7 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-ABSENT_KIND = Kind("absent.example/v1", "Absent", "absents")
+ABSENT_KIND = Kind("absent.example/v1", "Absent")
 
 
 @dataclass(frozen=True)

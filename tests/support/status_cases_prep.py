@@ -2,7 +2,6 @@
 
 from qinstruct_operator.api.status import FailureStatus, PrepStatus
 from qinstruct_operator.constants import PREP_CONTAINER
-from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
@@ -16,6 +15,7 @@ from support.observed import (
     prep_job,
     pytorchjob,
     running,
+    snapshot_of,
     waiting,
     waiting_event,
 )
@@ -43,14 +43,14 @@ FETCHED = PrepStatus(stage="fetch", item="labels", done=30, total=100, unit="fil
 
 CASES = {
     "nothing is there": Case(
-        Snapshot(),
+        snapshot_of(),
         "Pending",
         NOT_YET | {P: (NO, "Pending")},
         says=(P, "the prep Job is being created"),
         fields={"progress": None, "eta": None, "attempt": None, "observed_generation": 1},
     ),
     "a spec with faults": Case(
-        Snapshot(),
+        snapshot_of(),
         "Rejected",
         NOT_YET | {A: (NO, "InvalidSpec"), P: (NO, "NotAccepted")},
         violations=(
@@ -60,13 +60,13 @@ CASES = {
         says=(A, "spec.a 1: is bad; use 2\nspec.b: is missing; add it"),
     ),
     "a spec with very many faults": Case(
-        Snapshot(),
+        snapshot_of(),
         "Rejected",
         NOT_YET | {A: (NO, "InvalidSpec"), P: (NO, "NotAccepted")},
         violations=tuple(Violation(f"spec.{n}", "x" * 80, "is" * 99, "use 2") for n in range(99)),
     ),
     "a name that another has": Case(
-        Snapshot(config=config_map(owner=None)),
+        snapshot_of(config=config_map(owner=None)),
         "Rejected",
         NOT_YET | {A: (NO, "NameTaken"), P: (NO, "NotAccepted")},
         says=(
@@ -76,18 +76,18 @@ CASES = {
         ),
     ),
     "the PyTorchJob's name is taken": Case(
-        Snapshot(prep=DONE, training=pytorchjob(owner=None, ours=False)),
+        snapshot_of(prep=DONE, training=pytorchjob(owner=None, ours=False)),
         "Rejected",
         PREPARED | {A: (NO, "NameTaken"), S: (NO, "NotAccepted")},
     ),
     "a foreign prep Job that is complete, with its own log": Case(
-        Snapshot(prep=prep_job(COMPLETE, owner=None, ours=False), log=lines(prep_event(30))),
+        snapshot_of(prep=prep_job(COMPLETE, owner=None, ours=False), log=lines(prep_event(30))),
         "Rejected",
         NOT_YET | {A: (NO, "NameTaken"), P: (NO, "NotAccepted")},
         fields={"prep": None, "progress": None},
     ),
     "leftovers of an earlier run": Case(
-        Snapshot(config=config_map(owner=OTHER_UID), prep=prep_job(owner=OTHER_UID)),
+        snapshot_of(config=config_map(owner=OTHER_UID), prep=prep_job(owner=OTHER_UID)),
         "Pending",
         NOT_YET | {P: (NO, "Pending")},
         says=(
@@ -97,20 +97,20 @@ CASES = {
         ),
     ),
     "a PyTorchJob of an earlier run": Case(
-        Snapshot(prep=DONE, training=pytorchjob(owner=OTHER_UID)),
+        snapshot_of(prep=DONE, training=pytorchjob(owner=OTHER_UID)),
         "Pending",
         PREPARED | {S: (NO, "Pending")},
         says=(S, "waits until PyTorchJob x-1 of an earlier run with this name is deleted"),
     ),
     "the cluster refuses the prep Job": Case(
-        Snapshot(),
+        snapshot_of(),
         "Refused",
         NOT_YET | {P: (NO, "Refused")},
         refused="apply Job team/x-prep: no",
         says=(P, "apply Job team/x-prep: no; it is tried again until the cluster takes it"),
     ),
     "the cluster refuses the PyTorchJob": Case(
-        Snapshot(prep=DONE),
+        snapshot_of(prep=DONE),
         "Refused",
         PREPARED | {S: (NO, "Refused")},
         refused="apply PyTorchJob team/x-1: no",

@@ -20,21 +20,13 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
-from qinstruct_operator.core.judge.conditions import is_finished
-from qinstruct_operator.kinds import (
-    CLAIM,
-    CONFIG_MAP,
-    EVENT,
-    JOB,
-    POD,
-    PYTORCHJOB,
-    TRAINING,
-    Kind,
-)
+from qinstruct_operator.core.condition_list import is_finished
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from support.fake_cluster import FakeCluster
+from support.kinds import PYTORCHJOB
 from support.observed import (
     NAMESPACE,
     NOW,
@@ -121,9 +113,9 @@ class Operator:
         async with self._write("create", manifest):
             return await self.world.cluster.create(manifest)
 
-    async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
-        async with self._write("patch_status", resource):
-            return await self.world.cluster.patch_status(resource, status)
+    async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
+        async with self._write("replace_status", resource):
+            return await self.world.cluster.replace_status(resource, status)
 
     @asynccontextmanager
     async def _write(self, method: str, resource: Resource) -> AsyncIterator[None]:

@@ -71,8 +71,8 @@ GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 USER_ID: Final = 1000
 """User and group of every process in our images; owns the files on the claims."""
 
-REASON_ACCEPTED: Final = "Accepted"
-"""Reason of `Accepted` when it holds; the others are below, by condition."""
+MODEL_FOLDER: Final = "model"
+"""Where the trainer's export is, below the output claim's root."""
 
 CONDITION_ACCEPTED: Final = "Accepted"
 """The spec can become a run."""

@@ -10,12 +10,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from qinstruct_operator.cluster.port import Cluster, Resource
-from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER, TRAINING_CONTAINER
+from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core import names
-from qinstruct_operator.core.judge.observe import Run, Snapshot, newest_pod, read_pod
-from qinstruct_operator.core.raw import Raw, conditions_of, moment, text
+from qinstruct_operator.core.children import ChildId
+from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.pods import newest_pod, own_container, read_pod
+from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
+from qinstruct_operator.core.raw import Raw, text
+from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.errors import ClusterError
-from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, PYTORCHJOB
+from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
 
 _logger = logging.getLogger(__name__)
 _LOG_LINES = 200  # several minutes of training, and the whole of a failure
@@ -24,80 +29,65 @@ _LOG_LINES = 200  # several minutes of training, and the whole of a failure
 _PATIENCE = timedelta(seconds=3)
 
 
-async def gather(
-    cluster: Cluster,
-    run: Run,
-    *,
-    attempt: int,
-    prepared: bool,
-    claims: Iterable[str],
-    now: datetime,
-) -> Snapshot:
-    """Read a run's children.
-
-    Args:
-        cluster: where to read.
-        run: whose children.
-        attempt: the present attempt.
-        prepared: the status says so already: the prep Job is then of no interest.
-        claims: names of the run's claims.
-        now: the present.
-    """
+async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
+    """Read a run's children; nothing of a run that has ended."""
+    if run.is_finished:
+        return Snapshot()
     prep = training = None
-    if not prepared:
+    if not run.was_prepared:
         prep = await cluster.get(JOB, run.namespace, names.prep_name(run.name))
-    # Without prep Job and status, as after a restored backup, a PyTorchJob may be at work.
-    may_train = prepared or prep is None or _is_complete(prep)
+    # Without prep Job and status, as after a restored backup, a training workload may be at work.
+    may_train = run.was_prepared or prep is None or _has_succeeded(prep)
     if may_train:
-        name = names.training_name(run.name, attempt)
-        training = await cluster.get(PYTORCHJOB, run.namespace, name)
+        name = names.training_name(run.name, run.attempt)
+        training = await cluster.get(run.backend.kind, run.namespace, name)
     workload = training if may_train else prep
     pods: tuple[Resource, ...] = ()
     if workload is not None:
         pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
         pod = newest_pod(workload, pods)
         if pod is not None and read_pod(pod).has_started:
-            container = TRAINING_CONTAINER if workload is training else PREP_CONTAINER
-            log = await _log(cluster, run, pod["metadata"]["name"], container)
+            log = await _log(cluster, run, pod)
             return Snapshot(prep=prep, training=training, pods=pods, log=log)
-    config, found = await _support(cluster, run, tuple(claims))
+    support = await _support(cluster, run)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
-        events = await _events(cluster, run, _held_up(workload, pods, found.values()))
-    return Snapshot(config, prep, training, found, pods, events)
+        events = await _events(cluster, run, _held_up(workload, pods, support))
+    return Snapshot(prep, training, support, pods, events)
 
 
-async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[str, ...]:
+async def _log(cluster: Cluster, run: Run, pod: Raw) -> tuple[str, ...]:
     """The end of a log; none where its node does not give it, which must not stop the pass."""
+    name, container = pod["metadata"]["name"], own_container(pod)
     try:
-        return await cluster.read_log(run.namespace, pod, container, tail_lines=_LOG_LINES)
+        return await cluster.read_log(run.namespace, name, container, tail_lines=_LOG_LINES)
     except ClusterError as error:
         _logger.warning("%s", error)
         return ()
 
 
-async def _support(
-    cluster: Cluster, run: Run, claims: tuple[str, ...]
-) -> tuple[Resource | None, dict[str, Resource | None]]:
-    """The ConfigMap and the claims: of interest until the pod that mounts them has started."""
-    config, *found = await asyncio.gather(
-        cluster.get(CONFIG_MAP, run.namespace, names.config_name(run.name)),
-        *(cluster.get(CLAIM, run.namespace, name) for name in claims),
+async def _support(cluster: Cluster, run: Run) -> dict[ChildId, Raw | None]:
+    """What workloads need first, the user's own claims too: until the pod has mounted it."""
+    found = await asyncio.gather(
+        *(cluster.get(kind, run.namespace, name) for kind, name in run.support_ids)
     )
-    return config, dict(zip(claims, found, strict=True))
+    return dict(zip(run.support_ids, found, strict=True))
 
 
-def _held_up(workload: Raw, pods: tuple[Resource, ...], claims: Iterable[Raw | None]) -> list[Raw]:
+def _held_up(
+    workload: Raw, pods: tuple[Resource, ...], support: dict[ChildId, Raw | None]
+) -> list[Raw]:
     """The objects whose events say why a workload's container does not start."""
     pod = newest_pod(workload, pods)
     if pod is None:
         return [workload]
     if text(pod, "spec", "nodeName"):
         return [pod]
+    claims = (raw for (kind, _), raw in support.items() if kind == CLAIM)
     return [raw for raw in claims if raw and text(raw, "status", "phase") == "Pending"]
 
 
-async def _events(cluster: Cluster, run: Run, about: list[Raw]) -> tuple[Resource, ...]:
+async def _events(cluster: Cluster, run: Run, about: Iterable[Raw]) -> tuple[Resource, ...]:
     """Warning events about some objects."""
     lists = await asyncio.gather(
         *(
@@ -112,9 +102,9 @@ async def _events(cluster: Cluster, run: Run, about: list[Raw]) -> tuple[Resourc
     return tuple(event for events in lists for event in events)
 
 
-def _is_complete(job: Raw) -> bool:
-    return text(conditions_of(job), "Complete", "status") == "True"
+def _has_succeeded(job: Raw) -> bool:
+    return read_workload(job, JOB_CONDITIONS).verdict == "succeeded"
 
 
 def _age(raw: Raw, now: datetime) -> timedelta:
-    return now - (moment(text(raw, "metadata", "creationTimestamp")) or now)
+    return now - (parse_time(text(raw, "metadata", "creationTimestamp")) or now)

@@ -23,8 +23,9 @@ from qinstruct_operator.constants import (
     LABEL_MANAGED_BY,
     LABEL_RUN,
 )
+from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.errors import InvalidSpec
-from qinstruct_operator.kinds import JOB, POD, PYTORCHJOB, TRAINING, Kind
+from qinstruct_operator.kinds import JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from qinstruct_operator.workqueue import WorkQueue
@@ -34,7 +35,7 @@ Key = tuple[str, str]
 """Namespace and name of a run."""
 
 _logger = logging.getLogger(__name__)
-_CHILDREN = (JOB, PYTORCHJOB, POD)
+_CHILDREN = (JOB, *(backend.kind for backend in BACKENDS.values()), POD)
 
 
 @kopf.on.startup()

@@ -1,9 +1,10 @@
-"""The kinds that the operator and the command line touch, with what a URL needs of them."""
+"""The kinds of object that the operator and the command line touch, and how a URL names them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Self
 
-from qinstruct_operator.constants import API_VERSION, KIND, PLURAL
+from qinstruct_operator.constants import API_VERSION, KIND
 
 
 @dataclass(frozen=True)
@@ -12,14 +13,18 @@ class Kind:
 
     Attributes:
         api_version: as an object says it, `v1` or `group/version`.
-        plural: as URLs and RBAC rules say it.
         namespaced: whether its objects live in a namespace.
     """
 
     api_version: str
     kind: str
-    plural: str
     namespaced: bool = True
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> Self:
+        """The kind that an object says it is; one without a namespace is the cluster's own."""
+        namespaced = "namespace" in manifest["metadata"]
+        return cls(manifest["apiVersion"], manifest["kind"], namespaced)
 
     @property
     def group(self) -> str:
@@ -31,18 +36,23 @@ class Kind:
         """The version alone."""
         return self.api_version.rpartition("/")[2]
 
+    @property
+    def plural(self) -> str:
+        """The name in URLs and RBAC rules, by the rule of apimachinery's UnsafeGuessKindToResource.
 
-TRAINING: Final = Kind(API_VERSION, KIND, PLURAL)
-CONFIG_MAP: Final = Kind("v1", "ConfigMap", "configmaps")
-CLAIM: Final = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-JOB: Final = Kind("batch/v1", "Job", "jobs")
-PYTORCHJOB: Final = Kind("kubeflow.org/v1", "PyTorchJob", "pytorchjobs")
-POD: Final = Kind("v1", "Pod", "pods")
-EVENT: Final = Kind("v1", "Event", "events")
-NODE: Final = Kind("v1", "Node", "nodes", namespaced=False)
+        It holds for every kind that we touch; the API server's own list of resources would be
+        one more request for each start.
+        """
+        lower = self.kind.lower()
+        if lower.endswith("y"):
+            return f"{lower[:-1]}ies"
+        return f"{lower}es" if lower.endswith("s") else f"{lower}s"
 
-KINDS: Final = {
-    (kind.api_version, kind.kind): kind
-    for kind in (TRAINING, CONFIG_MAP, CLAIM, JOB, PYTORCHJOB, POD, EVENT, NODE)
-}
-"""Every kind by what an object says of itself."""
+
+TRAINING: Final = Kind(API_VERSION, KIND)
+CONFIG_MAP: Final = Kind("v1", "ConfigMap")
+CLAIM: Final = Kind("v1", "PersistentVolumeClaim")
+JOB: Final = Kind("batch/v1", "Job")
+POD: Final = Kind("v1", "Pod")
+EVENT: Final = Kind("v1", "Event")
+NODE: Final = Kind("v1", "Node", namespaced=False)

@@ -9,35 +9,32 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Cluster, Resource
-from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_RUN
-from qinstruct_operator.core.children import Manifest
-from qinstruct_operator.core.decide import due, requeue_after
-from qinstruct_operator.core.judge import conditions, transitions
-from qinstruct_operator.core.judge.judge import judge, present_attempt
-from qinstruct_operator.core.judge.observe import Observed, Run, Snapshot, observe
-from qinstruct_operator.core.plan.make import Plan, make_plan
-from qinstruct_operator.errors import Forbidden, InvalidSpec, NotFound, Refused, Violation
+from qinstruct_operator.core.decide import Action, Apply, decide, next_look
+from qinstruct_operator.core.judge.judge import judge
+from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
+from qinstruct_operator.core.judge.transitions import transition_events
+from qinstruct_operator.core.run import Run
+from qinstruct_operator.errors import Forbidden, NotFound, Refused
 from qinstruct_operator.gather import gather
-from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, TRAINING
+from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """What became of the manifests that were due.
+    """What became of the actions.
 
     Attributes:
-        objects: as the server returned them.
-        found: one was there that was thought absent; nothing was sent after it.
-        refused: what the server said to the one after which nothing was sent.
+        snapshot: with the children as the server returned them.
+        found: a child was there that was thought absent; nothing was sent after it.
+        refused: what the server said to the child after which nothing was sent.
     """
 
-    objects: list[Resource]
-    found: bool
-    refused: str
+    snapshot: Snapshot
+    found: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Reconciler:
     now: Callable[[], datetime]
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
-        """One pass over one run.
+        """One pass over one run: read, plan, observe, decide, apply, judge, write.
 
         Returns:
             Seconds until the next pass is due by itself; None: only when something happens.
@@ -66,92 +63,58 @@ class Reconciler:
         resource = await self.cluster.get(TRAINING, namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             return None
-        run, previous = Run.of(resource), read_status(resource)
-        plan, violations = self._plan(resource)
-        seen = None
-        if plan is not None and previous == Status():
-            seen = await self._begin(run, plan)
-        if seen is None:
-            seen = await self._go_on(run, previous, plan)
+        run = Run.read(resource, self.settings)
+        seen = await self._begin(run) or await self._go_on(run)
+        now = self.now()
+        status = judge(run, seen, now)
         try:
-            return await self._conclude(resource, run, previous, plan, violations, seen)
+            await self._write(run, resource, status, now)
         except NotFound:
             return None  # deleted meanwhile
+        return next_look(status, seen, self.settings, now).seconds
 
-    async def _begin(self, run: Run, plan: Plan) -> Observed | None:
+    async def _begin(self, run: Run) -> Observed | None:
         """Create the first children unread: nobody has judged this run yet, so none is there.
 
-        None where one is all the same: of a pass that died, of an earlier run, of somebody else.
+        None where one is all the same (of a pass that died, of an earlier run, of somebody else),
+        and for a run that has been judged or cannot begin.
         """
-        sent = await self._send(due(plan, Status(), Observed()), Snapshot())
-        if sent.found:
+        if run.status != Status() or run.plan is None:
             return None
-        return replace(observe(run, Snapshot().with_applied(sent.objects)), refused=sent.refused)
+        sent = await self._send(decide(run, Observed()), Snapshot())
+        return None if sent.found else self._observe(run, sent)
 
-    async def _go_on(self, run: Run, previous: Status, plan: Plan | None) -> Observed:
+    async def _go_on(self, run: Run) -> Observed:
         """Read, and send what is due and absent."""
-        snapshot = await self._gather(run, previous, plan)
-        seen = observe(run, snapshot)
-        if plan is None or not (manifests := due(plan, previous, seen)):
-            return seen
-        sent = await self._send(manifests, snapshot)
-        return replace(observe(run, snapshot.with_applied(sent.objects)), refused=sent.refused)
+        snapshot = await gather(self.cluster, run, self.now())
+        actions = decide(run, observe(run, snapshot))
+        return self._observe(run, await self._send(actions, snapshot))
 
-    async def _send(self, manifests: Iterable[Manifest], snapshot: Snapshot) -> _Sent:
-        """Send in order, up to the first that the cluster will not have.
+    def _observe(self, run: Run, sent: _Sent) -> Observed:
+        return replace(observe(run, sent.snapshot), refused=sent.refused)
 
-        A child is created and never changed. The ConfigMap alone is applied where it is there:
-        the workload that comes after it reads what was planned for it.
-        """
-        objects: list[Resource] = []
-        for manifest in manifests:
-            is_there = manifest["kind"] == CONFIG_MAP.kind and snapshot.config is not None
+    async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Sent:
+        """Send in order, up to the first that the cluster will not have."""
+        for action in actions:
+            child = action.child
+            send = self.cluster.apply if isinstance(action, Apply) else self.cluster.create
             try:
-                made = await (self.cluster.apply if is_there else self.cluster.create)(manifest)
+                made = await send(child.manifest)
             except (Forbidden, NotFound, Refused) as error:
-                return _Sent(objects, found=False, refused=str(error))
+                return _Sent(snapshot, refused=str(error))
             if made is not None:
-                objects.append(made)
-            elif manifest["kind"] != CLAIM.kind or LABEL_RUN in manifest["metadata"]["labels"]:
-                # Not so the shared cache; the run's own claim may be an earlier run's, and going.
-                return _Sent(objects, found=True, refused="")
-        return _Sent(objects, found=False, refused="")
+                snapshot = snapshot.with_created(child, made)
+            elif not child.is_shared:
+                # Even the run's own claim: it may be an earlier run's, and be going.
+                return _Sent(snapshot, found=True)
+        return _Sent(snapshot)
 
-    async def _conclude(
-        self,
-        resource: Resource,
-        run: Run,
-        previous: Status,
-        plan: Plan | None,
-        violations: tuple[Violation, ...],
-        seen: Observed,
-    ) -> float | None:
-        """Judge, and write what is new: events first, so that none is lost by dying here."""
-        now = self.now()
-        status = judge(run, previous, plan, violations, seen, now)
-        if status != previous:
-            for event in transitions.events(run, previous, status, now):
+    async def _write(self, run: Run, resource: Resource, status: Status, now: datetime) -> None:
+        """Write what is new: events first, so that none is lost by dying here."""
+        if status != run.status:
+            for event in transition_events(run, status, now):
                 await self.cluster.create(event)
-            await self.cluster.patch_status(resource, status_json(status))
-        return requeue_after(status, seen, self.settings, now)
-
-    def _plan(self, resource: Resource) -> tuple[Plan | None, tuple[Violation, ...]]:
-        try:
-            return make_plan(parse(resource), self.settings), ()
-        except InvalidSpec as error:
-            return None, error.violations
-
-    async def _gather(self, run: Run, previous: Status, plan: Plan | None) -> Snapshot:
-        if conditions.is_finished(previous):
-            return Snapshot()
-        return await gather(
-            self.cluster,
-            run,
-            attempt=present_attempt(previous),
-            prepared=conditions.is_true(previous, CONDITION_PREPARED),
-            claims=(plan.cache_claim.name, plan.output_claim.name) if plan else (),
-            now=self.now(),
-        )
+            await self.cluster.replace_status(resource, status_json(status))
 
 
 def status_json(status: Status) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from qinstruct_operator.constants import CONDITION_PREPARED
-from qinstruct_operator.core.judge.conditions import is_true
-from qinstruct_operator.core.judge.judge import present_attempt
-from qinstruct_operator.core.judge.observe import Run, Snapshot
+from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.gather import gather
-from qinstruct_operator.kinds import CLAIM, JOB, POD, PYTORCHJOB, TRAINING
+from qinstruct_operator.kinds import CLAIM, JOB, POD, TRAINING
+from qinstruct_operator.settings import Settings
+from support.kinds import PYTORCHJOB
 from support.lives import rest
 from support.observed import NAMESPACE, NOW, OTHER_UID, claim, message, told
 from support.world import PREP_LOG, Fate, World
@@ -23,15 +23,7 @@ async def look(world: World) -> Snapshot:
     """What the operator gathers."""
     resource = await world.cluster.get(TRAINING, NAMESPACE, "x")
     assert resource is not None
-    status = await world.status()
-    return await gather(
-        world.cluster,
-        Run.of(resource),
-        attempt=present_attempt(status),
-        prepared=is_true(status, CONDITION_PREPARED),
-        claims=("qinstruct-cache", "x-output"),
-        now=LATE,
-    )
+    return await gather(world.cluster, Run.read(resource, Settings()), LATE)
 
 
 async def just_after(move: str) -> World:
@@ -80,7 +72,7 @@ STAGES = {
 def test_requests_at_each_stage(move: str, want: list[str]) -> None:
     async def see() -> list[str]:
         world = await just_after(move)
-        before = len(world.cluster.calls) + 2  # the run, and its status
+        before = len(world.cluster.calls) + 1  # the run
         await look(world)
         return [f"{call.method} {call.kind.kind}" for call in world.cluster.calls[before:]]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qinstruct_operator.core.judge.conditions import is_finished
-from qinstruct_operator.kinds import PYTORCHJOB
+from qinstruct_operator.core.condition_list import is_finished
+from support.kinds import PYTORCHJOB
 from support.lives import FATES, live, outcome, rest, settle, usual_outcome, wander
 from support.world import Fate, World
 

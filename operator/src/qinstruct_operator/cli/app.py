@@ -102,9 +102,10 @@ def plan(
 @app.command()
 def render(file: File) -> None:
     """Print the manifests of all children as YAML, in apply order."""
-    from qinstruct_operator.core.children import build, render_yaml
+    from qinstruct_operator.core.children import build_children
+    from qinstruct_operator.core.render import render_yaml
 
-    _print_document(render_yaml(build(_load_plan(file))))
+    _print_document(render_yaml(child.manifest for child in build_children(_load_plan(file))))
 
 
 @app.command()

@@ -1,29 +1,24 @@
-"""The port over kubernetes.aio: paths, requests, answers. Needs the cluster.
+"""An API server behind the port: objects, their status, their logs. Needs the cluster.
 
 Kinds are known, so nothing is discovered, and objects stay JSON: the library's typed models
 would add 25 MB to every process. Nothing of aiohttp or kubernetes escapes as an exception.
 """
 
-import asyncio
-import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
+from qinstruct_operator.cluster.paths import api_path, field_selector, label_selector
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.cluster.refusals import refusal, unreachable
+from qinstruct_operator.cluster.transport import Query, Transport
 from qinstruct_operator.constants import FIELD_MANAGER
 from qinstruct_operator.errors import AlreadyExists, ClusterError, NotFound, Refused
-from qinstruct_operator.kinds import KINDS, POD, Kind
+from qinstruct_operator.kinds import POD, Kind
 
-Query = tuple[tuple[str, str], ...]
-
-_JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
 _PAGE: Final = "500"  # objects of one answer: a long list must not be one long answer
 _GONE: Final = 410  # the continue token is older than the server's history
@@ -49,17 +44,16 @@ class KubeCluster:
         timeout: float = 30.0,
         field_manager: str = FIELD_MANAGER,
     ) -> None:
-        self._client = client
-        self._timeout = timeout
+        self._transport = Transport(client, timeout)
         self._manager: Query = (("fieldManager", field_manager),)
-        self.server = str(client.configuration.host)
+        self.server = self._transport.server
         self.namespace = namespace
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
         """The object, or None where there is none (or its kind is not installed)."""
         tried = _tried("get", kind, namespace, name)
         try:
-            return await self._send(tried, "GET", _path(kind, namespace, name))
+            return await self._transport.send(tried, "GET", api_path(kind, namespace, name))
         except NotFound:
             return None
 
@@ -74,9 +68,9 @@ class KubeCluster:
         """Objects of a namespace (None: of all) that have the labels and the field values."""
         query: Query = (("limit", _PAGE),)
         if labels:
-            query += (("labelSelector", ",".join(f"{k}={v}" for k, v in labels.items())),)
+            query += (("labelSelector", label_selector(labels)),)
         if fields:
-            query += (("fieldSelector", ",".join(f"{k}={_field(v)}" for k, v in fields.items())),)
+            query += (("fieldSelector", field_selector(fields)),)
         try:
             return await self._pages(kind, namespace, query)
         except ClusterError as error:
@@ -87,10 +81,10 @@ class KubeCluster:
     async def apply(self, manifest: Resource) -> Resource:
         """Server-side apply as our field manager, with force; the object as it is then."""
         kind, namespace, name = _identity(manifest)
-        return await self._send(
+        return await self._transport.send(
             _tried("apply", kind, namespace, name),
             "PATCH",
-            _path(kind, namespace, name),
+            api_path(kind, namespace, name),
             query=(*self._manager, ("force", "true")),
             body=manifest,
             content_type=_APPLY,
@@ -101,13 +95,13 @@ class KubeCluster:
         kind, namespace, name = _identity(manifest)
         tried = _tried("create", kind, namespace, name)
         try:
-            return await self._send(
-                tried, "POST", _path(kind, namespace), query=self._manager, body=manifest
+            return await self._transport.send(
+                tried, "POST", api_path(kind, namespace), query=self._manager, body=manifest
             )
         except AlreadyExists:
             return None
 
-    async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
+    async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
         """Replace the whole status of the object as it was read; the object as it is then.
 
         A PUT of the object to its status: one request in which a key that is no longer there
@@ -119,10 +113,10 @@ class KubeCluster:
             NotFound: it is gone.
         """
         kind, namespace, name = _identity(resource)
-        return await self._send(
+        return await self._transport.send(
             _tried("write the status of", kind, namespace, name),
             "PUT",
-            _path(kind, namespace, name, "status"),
+            api_path(kind, namespace, name, "status"),
             query=self._manager,
             body={**resource, "status": dict(status)},
         )
@@ -143,7 +137,7 @@ class KubeCluster:
         text = bytearray()
         cut = False
         try:
-            async with self._log(namespace, pod, query, self._timeout) as answer:
+            async with self._log(namespace, pod, query, self._transport.timeout) as answer:
                 async for chunk in answer.content.iter_any():
                     text += chunk
                     if len(text) > _LOG_BYTES:
@@ -190,124 +184,30 @@ class KubeCluster:
         self, namespace: str, pod: str, query: Query, timeout: float | None
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         tried = _tried("read the log of", POD, namespace, pod)
-        path = _path(POD, namespace, pod, "log")
-        return self._open(tried, "GET", path, query=query, read_timeout=timeout)
+        path = api_path(POD, namespace, pod, "log")
+        return self._transport.open(tried, "GET", path, query=query, read_timeout=timeout)
 
     async def _pages(self, kind: Kind, namespace: str | None, query: Query) -> tuple[Resource, ...]:
         where = f" of {namespace or 'all namespaces'}" if kind.namespaced else ""
         tried = f"list {kind.plural}{where}"
-        path = _path(kind, namespace)
+        path = api_path(kind, namespace)
         # Items of the server's own kinds do not say what they are.
         said = {"apiVersion": kind.api_version, "kind": kind.kind}
         items: list[Resource] = []
         more: Query = ()
         while True:
-            page = await self._send(tried, "GET", path, query=query + more)
+            page = await self._transport.send(tried, "GET", path, query=query + more)
             items.extend(said | item for item in page.get("items") or ())
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return tuple(items)
             more = (("continue", token),)
 
-    async def _send(
-        self,
-        tried: str,
-        method: str,
-        path: str,
-        *,
-        query: Query = (),
-        body: Resource | None = None,
-        content_type: str = _JSON,
-    ) -> Resource:
-        """One request; the JSON object that answers it."""
-        async with self._open(
-            tried,
-            method,
-            path,
-            query=query,
-            body=body,
-            content_type=content_type,
-            read_timeout=self._timeout,
-        ) as answer:
-            text = await answer.read()
-        try:
-            found = json.loads(text)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise ClusterError(
-                f"{tried}: {self.server} answers with something else than a JSON object;"
-                " is it an API server?"
-            )
-        return found
-
-    @asynccontextmanager
-    async def _open(
-        self,
-        tried: str,
-        method: str,
-        path: str,
-        *,
-        query: Query,
-        read_timeout: float | None,
-        body: Resource | None = None,
-        content_type: str = _JSON,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request; its answer, still to be read, where it is a success."""
-        try:
-            async with asyncio.timeout(self._timeout):  # for new credentials as well
-                request = await self._client.param_serialize(
-                    method,
-                    path,
-                    query_params=list(query),
-                    header_params={"Accept": _JSON, "Content-Type": content_type},
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                wrapped = await self._client.call_api(
-                    *request, _request_timeout=aiohttp.ClientTimeout(total=read_timeout)
-                )
-            answer: aiohttp.ClientResponse = wrapped.response
-            try:
-                if not answer.ok:
-                    raise refusal(tried, answer.status, answer.headers, await answer.read())
-                yield answer
-            finally:
-                answer.close()  # nothing where it was read to its end: the connection lives on
-        except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, a token file
-            raise unreachable(tried, self.server, error, self._timeout) from error
-
-
-def _path(
-    kind: Kind, namespace: str | None, name: str | None = None, subresource: str | None = None
-) -> str:
-    if kind.namespaced and namespace is None and name is not None:
-        raise ValueError(f"{kind.kind} {name} needs a namespace")
-    path = f"/{'apis' if kind.group else 'api'}/{kind.api_version}"
-    if kind.namespaced and namespace is not None:
-        path += f"/namespaces/{_segment(namespace)}"
-    path += f"/{kind.plural}"
-    if name is not None:
-        path += f"/{_segment(name)}"
-    return path if subresource is None else f"{path}/{subresource}"
-
-
-def _segment(name: str) -> str:
-    """The name as one part of a path; by the server's own rule it can reach nothing else."""
-    if name in ("", ".", "..") or "/" in name or "%" in name:
-        raise NotFound(f"{name!r} is not a name that an object can have", status=404)
-    return quote(name, safe="")
-
-
-def _field(value: str) -> str:
-    """The value as field selectors escape it."""
-    return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
-
 
 def _identity(manifest: Resource) -> tuple[Kind, str | None, str]:
     meta = manifest["metadata"]
     return (
-        KINDS[(manifest["apiVersion"], manifest["kind"])],
+        Kind.of(manifest),
         meta.get("namespace"),
         meta["name"],
     )

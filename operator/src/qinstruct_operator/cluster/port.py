@@ -39,7 +39,7 @@ class Cluster(Protocol):
         """Create the object; None where one of that name exists, which is left alone."""
         ...
 
-    async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
+    async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
         """Replace the whole status of the object as it was read; the object as it is then.
 
         Raises:

@@ -1,70 +1,80 @@
-"""Decide: which children are due and absent, and when to look again. Pure.
+"""Decide: what to do next for a run, and when to look at it again. Pure.
 
-Children are created in stages: preparation first, and the PyTorchJob only once it has
+Children are created in stages: preparation first, and the training workload only once it has
 succeeded, so that no GPU waits for data. What exists is left alone: a workload's pod template
 cannot change, and a claim may have been grown by an administrator.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.constants import CONDITION_PREPARED
-from qinstruct_operator.core.children import (
-    Manifest,
-    build_cache_claim,
-    build_config_map,
-    build_output_claim,
-    build_prep_job,
-    build_pytorchjob,
-)
-from qinstruct_operator.core.judge import conditions as is_
-from qinstruct_operator.core.judge.judge import present_attempt
-from qinstruct_operator.core.judge.observe import Observed, Workload
-from qinstruct_operator.core.plan.make import Plan
-from qinstruct_operator.core.raw import moment
+from qinstruct_operator.core.children import Child
+from qinstruct_operator.core.condition_list import is_finished
+from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.settings import Settings
 
-_FRESH_SECONDS = 180.0  # how long after a change a run that waits is looked at more often
+_RECENT_SECONDS = 180.0  # how long after a change a run that waits is looked at more often
 _LATER = 4  # times as long between two looks afterwards
 
 
-def due(plan: Plan, previous: Status, seen: Observed) -> tuple[Manifest, ...]:
-    """The manifests to send now, in order; none for a run that has ended or may not go on.
+@dataclass(frozen=True)
+class Create:
+    """Create a child that is not there."""
+
+    child: Child
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Bring a child that is there to what the plan says now, by server-side apply."""
+
+    child: Child
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again after so many seconds, or (None) only when something happens."""
+
+    seconds: float | None
+
+
+Action = Create | Apply
+
+
+def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
+    """What to send now, in order; nothing for a run that has ended or may not go on.
 
     The configuration goes with the workload that reads it, so that a pod never sees one that
     was written for another version of its image.
     """
-    if is_.is_finished(previous) or seen.taken or seen.leftovers:
+    children = run.children
+    if children is None or run.is_finished or seen.taken or seen.leftovers:
         return ()
-    prepared = is_.is_true(previous, CONDITION_PREPARED) or seen.is_prepared
+    prepared = run.was_prepared or seen.is_prepared
     workload = seen.training if prepared else seen.prep
-    if workload is not None and (workload.is_over or _has_started(workload)):
+    if workload is not None and (workload.is_over or workload.has_started):
         return ()
-    claims = (build_cache_claim(plan), build_output_claim(plan))
-    absent = [each for each in claims if each and each["metadata"]["name"] not in seen.claims]
-    if workload is None:
-        attempt = present_attempt(previous)
-        job = build_pytorchjob(plan, attempt) if prepared else build_prep_job(plan)
-        return (build_config_map(plan), *absent, job)
-    return (*(() if seen.config else (build_config_map(plan),)), *absent)
+    absent = [Create(child) for child in children.support if child.id not in seen.support]
+    if workload is not None:
+        return tuple(absent)
+    config = children.config
+    renewed = [Apply(config)] if config.id in seen.support else []
+    return (*renewed, *absent, Create(children.training if prepared else children.prep))
 
 
-def requeue_after(
-    status: Status, seen: Observed, settings: Settings, now: datetime
-) -> float | None:
-    """Seconds until the next look, if nothing happens before; None for a run that has ended.
+def next_look(status: Status, seen: Observed, settings: Settings, now: datetime) -> Wait:
+    """When a run is due again if nothing happens before; a run that has ended never is.
 
-    Logs and claims are not watched: their news come with the looks.
+    Logs and claims are not watched: a look is how they are read.
     """
-    if is_.is_finished(status):
-        return None
-    if any(work and _has_started(work) for work in (seen.prep, seen.training)):
-        return settings.progress_seconds
-    times = (moment(each.last_transition_time) for each in status.conditions)
+    if is_finished(status):
+        return Wait(None)
+    if any(workload and workload.has_started for workload in (seen.prep, seen.training)):
+        return Wait(settings.progress_seconds)
+    times = (parse_time(each.last_transition_time) for each in status.conditions)
     changed = max((time for time in times if time), default=now)
     waited = (now - changed).total_seconds()
-    return settings.waiting_seconds * (1 if waited < _FRESH_SECONDS else _LATER)
-
-
-def _has_started(workload: Workload) -> bool:
-    return workload.pod is not None and workload.pod.has_started
+    return Wait(settings.waiting_seconds * (1 if waited < _RECENT_SECONDS else _LATER))

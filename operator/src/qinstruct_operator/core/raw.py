@@ -1,7 +1,6 @@
 """Read JSON that somebody else wrote: what is missing or of another type is None or empty. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 Raw = Mapping[str, Any]
@@ -39,10 +38,7 @@ def conditions_of(raw: Raw) -> dict[str, Raw]:
     return {text(each, "type"): each for each in objects(raw, "status", "conditions")}
 
 
-def moment(said: str) -> datetime | None:
-    """The moment that a text means, in UTC where it names no zone."""
-    try:
-        meant = datetime.fromisoformat(said)
-    except ValueError:
-        return None
-    return meant if meant.tzinfo else meant.replace(tzinfo=UTC)
+def is_controlled_by(raw: Raw, uid: str) -> bool:
+    """Whether the object's controller has that uid."""
+    owners = objects(raw, "metadata", "ownerReferences")
+    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)

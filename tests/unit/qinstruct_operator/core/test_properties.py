@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from qinstruct_operator.api import parse
 from qinstruct_operator.api.spec import Spec
-from qinstruct_operator.core.children import build, render_yaml
 from qinstruct_operator.core.names import training_name
+from qinstruct_operator.core.render import render_yaml
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_trainer.contract.batch import accumulation_steps
 from support.operator_documents import document, plan
+from support.operator_documents import manifests as manifests_of
 
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,46}[a-z0-9])?", fullmatch=True)
 
@@ -46,8 +47,8 @@ def test_any_valid_document(raw: dict[str, Any], attempt: int) -> None:
     steps = accumulation_steps(config.global_batch_size, config.micro_batch_size, config.world_size)
     assert steps * config.micro_batch_size * config.world_size == config.global_batch_size
     assert len(training_name(made.name, attempt)) <= 54
-    manifests = build(made, attempt)
-    assert render_yaml(manifests) == render_yaml(build(plan(raw), attempt))
+    manifests = manifests_of(made, attempt)
+    assert render_yaml(manifests) == render_yaml(manifests_of(plan(raw), attempt))
     for manifest in manifests:
         assert len(manifest["metadata"]["name"]) <= 63
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())

@@ -12,7 +12,7 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
-from qinstruct_operator.core.judge.observe import Pod, read_pod
+from qinstruct_operator.core.judge.pods import Pod, read_pod
 from qinstruct_operator.core.raw import Raw
 
 Component = Literal["prep", "train"]

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cli.terminal import harmless
-from qinstruct_operator.core.raw import Raw, moment, text
+from qinstruct_operator.core.raw import Raw, text
+from qinstruct_operator.core.times import parse_time
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class SeenRun:
             name=text_at(raw, "metadata", "name"),
             size=text_at(raw, "spec", "size"),
             strategy=text_at(raw, "spec", "strategy"),
-            created=moment(text_at(raw, "metadata", "creationTimestamp")),
+            created=parse_time(text_at(raw, "metadata", "creationTimestamp")),
             is_deleted=bool(text_at(raw, "metadata", "deletionTimestamp")),
             status=status,
             unreadable=unreadable,

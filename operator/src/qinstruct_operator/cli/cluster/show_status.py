@@ -16,9 +16,9 @@ from qinstruct_operator.cli.humanize import amount_text
 from qinstruct_operator.cli.tables import table, titled
 from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
-from qinstruct_operator.core.judge.conditions import is_finished
+from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.progress import eta_text
-from qinstruct_operator.core.raw import moment
+from qinstruct_operator.core.times import parse_time
 
 UNSEEN = "not seen yet"
 """Phase of a run to which no operator has written a status."""
@@ -168,7 +168,7 @@ def _progress(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
     yield from _work(status)
     if status.checkpoint:
         saved = status.checkpoint
-        yield "checkpoint", f"after step {saved.step:,}, {age(moment(saved.time), now)} ago"
+        yield "checkpoint", f"after step {saved.step:,}, {age(parse_time(saved.time), now)} ago"
 
 
 def _prep(prep: PrepStatus) -> str:
@@ -194,7 +194,7 @@ def _conditions(status: Status, now: datetime) -> Iterator[tuple[str | Text, ...
             Text(each.status, style=_style(each)),
             harmless(each.reason),
             _lines(each.message),
-            age(moment(each.last_transition_time), now),
+            age(parse_time(each.last_transition_time), now),
         )
 
 
@@ -222,7 +222,7 @@ def _events(events: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[tupl
         times = f" (x{count})" if isinstance(count, int) and count > 1 else ""
         message = _lines(str(event.get("message") or ""))
         yield (
-            age(moment(_last_seen(event)), now),
+            age(parse_time(_last_seen(event)), now),
             text_at(event, "type"),
             text_at(event, "reason"),
             f"{message}{times}",

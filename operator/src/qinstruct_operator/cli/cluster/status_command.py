@@ -20,7 +20,7 @@ from qinstruct_operator.cli.cluster.show_status import Detail, line, run_detail,
 from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED, KIND
-from qinstruct_operator.core.judge.conditions import find, is_finished, is_true
+from qinstruct_operator.core.condition_list import find_condition, is_finished, is_true
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.errors import ClusterError, InvalidSpec, NotFound
 from qinstruct_operator.kinds import CLAIM, EVENT, TRAINING
@@ -102,7 +102,7 @@ def exit_code(status: Status) -> int:
 
 
 def _is_refused(status: Status) -> bool:
-    accepted = find(status, CONDITION_ACCEPTED)
+    accepted = find_condition(status, CONDITION_ACCEPTED)
     return accepted is not None and accepted.status == "False"
 
 

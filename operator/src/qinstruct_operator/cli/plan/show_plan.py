@@ -8,7 +8,7 @@ from rich.text import Text
 from qinstruct_operator.catalog.sizes import GPUS_PER_DOCUMENTED_RUN
 from qinstruct_operator.cli.humanize import duration_text, size_text
 from qinstruct_operator.cli.tables import print_section, print_table
-from qinstruct_operator.core.children import build
+from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.plan.make import GpuPlan, Plan
 from qinstruct_operator.core.plan.sources import TABLE
 from qinstruct_trainer.contract.batch import accumulation_steps
@@ -151,15 +151,15 @@ def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 
 def _children(plan: Plan) -> Iterator[tuple[str, ...]]:
-    claims = {
-        plan.cache_claim.name: "data and models, shared by the runs of the namespace",
-        plan.output_claim.name: "checkpoints, model, logs",
-    }
-    purposes = {
-        "ConfigMap": "prep.json and run.json: everything above, resolved",
-        "Job": "fetch, verify, convert and index, before any GPU is asked for",
-        "PyTorchJob": "train, checkpoint, export and evaluate: attempt 1",
-    }
-    for manifest in build(plan):
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        yield kind, name, purposes.get(kind) or claims[name]
+    children = build_children(plan)
+    purposes = (
+        (children.config, "prep.json and run.json: everything above, resolved"),
+        (children.cache_claim, "data and models, shared by the runs of the namespace"),
+        (children.output_claim, "checkpoints, model, logs"),
+        (children.prep, "fetch, verify, convert and index, before any GPU is asked for"),
+        (children.training, "train, checkpoint, export and evaluate: attempt 1"),
+    )
+    for child, purpose in purposes:
+        if child is not None:
+            kind, name = child.id
+            yield kind.kind, name, purpose

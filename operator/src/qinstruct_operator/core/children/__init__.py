@@ -1,61 +1,77 @@
-"""Manifests of a run's children: one kind a file, one function each, same plan same bytes.
+"""The objects that a run consists of in a cluster: one kind a file, same plan same bytes.
 
 A builder writes what it reads in the finished plan and decides nothing; a child that the user
-brings is None and left out. May import `core.plan`, `core.names`, `core.sizes`, constants.
+brings is None. May import `plan`, `backends`, `names`, the catalog and constants.
 """
 
-import yaml
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
 from qinstruct_operator.core.children.claims import build_cache_claim, build_output_claim
 from qinstruct_operator.core.children.config_map import build_config_map
 from qinstruct_operator.core.children.metadata import Manifest
-from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES, build_prep_job
-from qinstruct_operator.core.children.pytorchjob import build_pytorchjob
+from qinstruct_operator.core.children.prep_job import build_prep_job
+from qinstruct_operator.core.children.training import build_training
 from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.kinds import Kind
 
-__all__ = [
-    "FINAL_EXIT_CODES",
-    "Manifest",
-    "build",
-    "build_cache_claim",
-    "build_config_map",
-    "build_output_claim",
-    "build_prep_job",
-    "build_pytorchjob",
-    "render_yaml",
-]
+__all__ = ["Child", "ChildId", "Children", "Manifest", "build_children"]
+
+ChildId = tuple[Kind, str]
+"""Kind and name, by which a child is found in the run's namespace."""
 
 
-def build(plan: Plan, attempt: int = 1) -> tuple[Manifest, ...]:
-    """Every child in apply order: what a pod mounts, prep, then the attempt's PyTorchJob."""
-    children = (
-        build_config_map(plan),
-        build_cache_claim(plan),
-        build_output_claim(plan),
-        build_prep_job(plan),
-        build_pytorchjob(plan, attempt),
-    )
-    return tuple(child for child in children if child is not None)
+@dataclass(frozen=True)
+class Child:
+    """One object that a run consists of."""
+
+    manifest: Manifest
+
+    @property
+    def id(self) -> ChildId:
+        """Kind and name."""
+        return Kind.of(self.manifest), self.manifest["metadata"]["name"]
+
+    @property
+    def component(self) -> str:
+        """What it is for: `config`, `storage`, `prep` or `train`."""
+        return str(self.manifest["metadata"]["labels"][LABEL_COMPONENT])
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it serves other runs too, as the cache claim does."""
+        return LABEL_RUN not in self.manifest["metadata"]["labels"]
 
 
-class _Dumper(yaml.SafeDumper):
-    """Block style for text of several lines, and no anchors: what a person would write."""
+@dataclass(frozen=True)
+class Children:
+    """Every child of a run, training as one attempt of it. None: the user brings it."""
 
-    def ignore_aliases(self, data: object) -> bool:
-        return True
+    config: Child
+    cache_claim: Child | None
+    output_claim: Child | None
+    prep: Child
+    training: Child
+
+    @property
+    def support(self) -> tuple[Child, ...]:
+        """What both workloads need to be there first, in the order of creation."""
+        all_ = (self.config, self.cache_claim, self.output_claim)
+        return tuple(child for child in all_ if child is not None)
+
+    def __iter__(self) -> Iterator[Child]:
+        """All of them, in the order in which they are created."""
+        yield from (*self.support, self.prep, self.training)
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def render_yaml(manifests: tuple[Manifest, ...]) -> str:
-    """Multi-document YAML; the same bytes for the same manifests."""
-    return "".join(
-        "---\n" + yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=100)
-        for manifest in manifests
+def build_children(plan: Plan, attempt: int = 1) -> Children:
+    """Every child of a planned run."""
+    cache_claim, output_claim = build_cache_claim(plan), build_output_claim(plan)
+    return Children(
+        config=Child(build_config_map(plan)),
+        cache_claim=Child(cache_claim) if cache_claim else None,
+        output_claim=Child(output_claim) if output_claim else None,
+        prep=Child(build_prep_job(plan)),
+        training=Child(build_training(plan, attempt)),
     )

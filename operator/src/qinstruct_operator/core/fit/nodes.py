@@ -1,7 +1,7 @@
 """Whether a node could ever run a run's pods, and in people's words why not. Pure.
 
-The pods are those that `build` writes, so the answer cannot disagree with what is applied; labels
-and taints are compared as the scheduler does. What other pods use at the moment plays no part.
+The pods are those that `children` builds, so the answer cannot disagree with what is applied;
+labels and taints are compared as the scheduler does. What other pods use now plays no part.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from qinstruct_operator.constants import GPU_RESOURCE
-from qinstruct_operator.core.children import build
+from qinstruct_operator.core.backends import BACKENDS
+from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.fit.labels import gpu_shortage, label_reasons
 from qinstruct_operator.core.plan.make import Plan
@@ -79,10 +80,9 @@ class Pods:
 
 def pods_of(plan: Plan) -> Pods:
     """Both pod specs of a plan."""
-    by_kind = {manifest["kind"]: manifest for manifest in build(plan)}
-    master = by_kind["PyTorchJob"]["spec"]["pytorchReplicaSpecs"]["Master"]
-    job = by_kind["Job"]["spec"]
-    return Pods(train=master["template"]["spec"], prep=job["template"]["spec"])
+    children = build_children(plan)
+    template = BACKENDS[plan.backend].pod_template(children.training.manifest)
+    return Pods(train=template["spec"], prep=children.prep.manifest["spec"]["template"]["spec"])
 
 
 def node_fit(pods: Pods, node: Node) -> Fit:

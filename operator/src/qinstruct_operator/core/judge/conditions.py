@@ -1,12 +1,6 @@
-"""Conditions: set one, keep when it last changed, and sum them up in one word. Pure."""
+"""What each condition of a run is, by the evidence of one look. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from types import MappingProxyType
-from typing import Final, Literal
-
-from qinstruct_operator.api.status import Condition, Status
+from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
     CONDITION_COMPLETE,
@@ -14,145 +8,172 @@ from qinstruct_operator.constants import (
     CONDITION_PREPARED,
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
+    MODEL_FOLDER,
 )
-from qinstruct_operator.core.judge import failure, waiting
-from qinstruct_operator.core.judge.progress import time_text
+from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
+from qinstruct_operator.core.condition_list import Judged, no, yes
+from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.evidence import Evidence
+from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.judge.pods import Pod
+from qinstruct_operator.core.judge.waiting import why_waiting
+from qinstruct_operator.core.judge.workloads import Workload
 
-CONDITIONS: Final = (
-    CONDITION_ACCEPTED,
-    CONDITION_PREPARED,
-    CONDITION_SCHEDULED,
-    CONDITION_RUNNING,
-    CONDITION_COMPLETE,
-    CONDITION_FAILED,
-)
-"""Every run has all of these, in the order in which they come true."""
 
-ACCEPTED: Final = "Accepted"
-INVALID_SPEC: Final = "InvalidSpec"
-NAME_TAKEN: Final = "NameTaken"
-NOT_ACCEPTED: Final = "NotAccepted"
-PREPARING: Final = "Preparing"
-WAITING_FOR_RUN: Final = "WaitingForRun"
-RETRYING: Final = "Retrying"
-STOPPING: Final = "Stopping"
-SIDECAR_RUNNING: Final = "SidecarRunning"
-PREPARED: Final = "Prepared"
-WAITING_FOR_DATA: Final = "WaitingForData"
-SCHEDULED: Final = "Scheduled"
-WAITING_FOR_NODE: Final = "WaitingForNode"
-LOADING: Final = "Loading"
-TRAINING: Final = "Training"
-FINISHING: Final = "Finishing"
-FINISHED: Final = "Finished"
-IN_PROGRESS: Final = "InProgress"
-COMPLETE: Final = "Complete"
-FAILED: Final = "Failed"
-
-REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        CONDITION_ACCEPTED: (ACCEPTED, INVALID_SPEC, NAME_TAKEN),
-        CONDITION_PREPARED: (
-            PREPARED,
-            NOT_ACCEPTED,
-            *waiting.REASONS,
-            PREPARING,
-            WAITING_FOR_RUN,
-            RETRYING,
-            STOPPING,
-            SIDECAR_RUNNING,
-            FAILED,
-        ),
-        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *waiting.REASONS, FAILED),
-        CONDITION_RUNNING: (
-            LOADING,
-            TRAINING,
-            FINISHING,
-            WAITING_FOR_DATA,
-            WAITING_FOR_NODE,
-            *waiting.REASONS,
-            STOPPING,
-            SIDECAR_RUNNING,
-            FINISHED,
-            FAILED,
-        ),
-        CONDITION_COMPLETE: (COMPLETE, IN_PROGRESS, FAILED),
-        CONDITION_FAILED: (IN_PROGRESS, *failure.REASONS),
+def judge_conditions(evidence: Evidence) -> dict[str, Judged]:
+    """Every condition, by its type."""
+    accepted = _accepted(evidence)
+    failed = _failed(evidence)
+    return {
+        CONDITION_ACCEPTED: accepted,
+        CONDITION_PREPARED: _prepared(evidence, accepted),
+        CONDITION_SCHEDULED: _scheduled(evidence, accepted),
+        CONDITION_RUNNING: _running(evidence),
+        CONDITION_COMPLETE: _complete(evidence, failed),
+        CONDITION_FAILED: failed,
     }
-)
-"""Every reason of a condition; a newer trainer may give `Failed` others."""
-
-_MESSAGE_CHARS = 8192
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What one condition is now."""
-
-    status: Literal["True", "False"]
-    reason: str
-    message: str
-
-
-def yes(reason: str, message: str) -> Judged:
-    """It holds."""
-    return Judged("True", reason, message)
-
-
-def no(reason: str, message: str) -> Judged:
-    """It does not hold."""
-    return Judged("False", reason, message)
-
-
-def find(status: Status, type_: str) -> Condition | None:
-    """The condition of a type."""
-    return next((each for each in status.conditions if each.type == type_), None)
-
-
-def is_true(status: Status, type_: str) -> bool:
-    """Whether a condition is there and holds."""
-    condition = find(status, type_)
-    return condition is not None and condition.status == "True"
-
-
-def is_finished(status: Status) -> bool:
-    """Whether the run has ended, one way or the other; it then stays as it is."""
-    return is_true(status, CONDITION_COMPLETE) or is_true(status, CONDITION_FAILED)
-
-
-def conditions(
-    previous: Status, judged: Mapping[str, Judged], generation: int, now: datetime
-) -> tuple[Condition, ...]:
-    """The complete list; a time changes only with its condition's status."""
-    return tuple(
-        Condition(
-            type=type_,
-            status=judged[type_].status,
-            reason=judged[type_].reason,
-            message=judged[type_].message[:_MESSAGE_CHARS],
-            last_transition_time=_since(find(previous, type_), judged[type_], now),
-            observed_generation=generation,
+def _accepted(evidence: Evidence) -> Judged:
+    if violations := evidence.run.violations:
+        return no(reasons.INVALID_SPEC, "\n".join(each.sentence() for each in violations))
+    if evidence.seen.taken:
+        names = ", ".join(evidence.seen.taken)
+        return no(
+            reasons.NAME_TAKEN,
+            f"{names} is there and was not made for this run; delete it, or choose another name "
+            "for the run",
         )
-        for type_ in CONDITIONS
+    return yes(reasons.ACCEPTED, "the spec is a run that this version can train")
+
+
+def _prepared(evidence: Evidence, accepted: Judged) -> Judged:
+    if evidence.prepared:
+        return yes(reasons.PREPARED, "data and model are fetched, checked and indexed")
+    if evidence.seen.prep is None:
+        return _not_begun(evidence.seen, accepted, "the prep Job")
+    return _preparing(evidence, evidence.seen.prep)
+
+
+def _preparing(evidence: Evidence, prep: Workload) -> Judged:
+    pod = prep.pod
+    if prep.verdict == "failed":
+        if not prep.is_over:
+            return no(reasons.STOPPING, f"{prep.name} has failed, and its container is ending")
+        told = evidence.failure.message if evidence.failure else None
+        return no(reasons.FAILED, told or prep.message)
+    if pod and pod.is_over:
+        return _prep_ended(prep, pod, evidence.failure)
+    if pod and pod.is_running:
+        if waiting_for := evidence.prep and evidence.prep.status.waiting_for:
+            return no(reasons.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")
+        return no(reasons.PREPARING, f"{pod.name} prepares data and model on node {pod.node}")
+    return _waiting(prep, evidence.seen)
+
+
+def _prep_ended(prep: Workload, pod: Pod, failed: FailureStatus | None) -> Judged:
+    """Its container has ended, and the Job has not said what follows from that."""
+    if pod.is_held_open:
+        return _held_open(pod)
+    if failed is None or not failed.message:
+        return no(reasons.PREPARING, f"{pod.name} has ended")
+    if failed.exit_code in FINAL_EXIT_CODES:
+        return no(reasons.STOPPING, f"{prep.name} is ending: {failed.message}")
+    return no(reasons.RETRYING, f"the cluster starts {prep.name} again: {failed.message}")
+
+
+def _held_open(pod: Pod) -> Judged:
+    names = ", ".join(pod.sidecars)
+    return no(
+        reasons.SIDECAR_RUNNING,
+        f"the work in {pod.name} has ended, but the pod does not, because of {names}, which is "
+        "not ours; keep what injects it away from this run's pods, and delete the pod",
     )
 
 
-def phase(judged: Mapping[str, Judged]) -> str:
-    """The conditions in one word, for people: the first that is worth saying."""
-    prepared, scheduled, running = (
-        judged[each] for each in (CONDITION_PREPARED, CONDITION_SCHEDULED, CONDITION_RUNNING)
-    )
-    if judged[CONDITION_COMPLETE].status == "True":
-        return "Complete"
-    if judged[CONDITION_FAILED].status == "True":
-        return "Failed"
-    if running.status == "True":
-        return running.reason
-    first = next((each for each in (prepared, scheduled) if each.status == "False"), running)
-    return "Rejected" if first.reason == NOT_ACCEPTED else first.reason
+def _waiting(workload: Workload, seen: Observed) -> Judged:
+    why = why_waiting(workload, seen.claims)
+    return no(why.reason, why.message)
 
 
-def _since(before: Condition | None, now_is: Judged, now: datetime) -> str:
-    if before is not None and before.status == now_is.status:
-        return before.last_transition_time
-    return time_text(now)
+def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
+    if not accepted.is_true:
+        return no(reasons.NOT_ACCEPTED, "the run is not accepted; see condition Accepted")
+    if seen.leftovers:
+        names = ", ".join(seen.leftovers)
+        return no(
+            reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
+        )
+    if seen.refused:
+        told = f"{seen.refused}; it is tried again until the cluster takes it"
+        return no(reasons.REFUSED, told)
+    return no(reasons.PENDING, f"{child} is being created")
+
+
+def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
+    training = evidence.seen.training
+    if not evidence.prepared:
+        return no(reasons.WAITING_FOR_DATA, "no GPU is asked for before the data are prepared")
+    if training is None:
+        return _not_begun(evidence.seen, accepted, f"the {evidence.run.backend.kind.kind}")
+    if training.pod and training.pod.node:
+        return yes(reasons.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
+    if training.verdict == "succeeded":
+        return yes(reasons.SCHEDULED, f"{training.name} had a node until its pod was deleted")
+    if training.is_over:
+        return no(reasons.FAILED, f"{training.name} has failed, and has no pod on a node")
+    return _waiting(training, evidence.seen)
+
+
+def _running(evidence: Evidence) -> Judged:
+    training = evidence.seen.training
+    if not evidence.prepared:
+        return no(reasons.WAITING_FOR_DATA, "training starts when the data are prepared")
+    if training is not None and training.is_over:
+        if training.verdict == "failed":
+            return no(reasons.FAILED, f"{training.name} has failed")
+        return no(reasons.FINISHED, f"{training.name} has finished")
+    if training is None or training.pod is None or training.pod.node is None:
+        return no(reasons.WAITING_FOR_NODE, "training starts when its pod has a node")
+    return _on_node(evidence, training, training.pod)
+
+
+def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
+    if training.verdict == "failed":
+        return no(reasons.STOPPING, f"{training.name} has failed, and its container is ending")
+    if pod.is_over:
+        if pod.is_held_open:
+            return _held_open(pod)
+        return no(reasons.FINISHED, f"{pod.name} has ended")
+    if pod.is_running:
+        return _at_work(evidence, f"{pod.name} on node {pod.node}")
+    return _waiting(training, evidence.seen)
+
+
+def _at_work(evidence: Evidence, where: str) -> Judged:
+    status = evidence.training.status if evidence.training else None
+    exported = evidence.training is not None and evidence.training.exported
+    if exported or (status is not None and status.step == status.steps):
+        return yes(reasons.FINISHING, f"{where} exports and evaluates the model")
+    if status is None:
+        return yes(reasons.LOADING, f"{where} loads model and data")
+    return yes(reasons.TRAINING, f"{where} trains")
+
+
+def _complete(evidence: Evidence, failed: Judged) -> Judged:
+    training = evidence.seen.training
+    if evidence.prepared and training and training.verdict == "succeeded":
+        plan = evidence.run.plan
+        claim = plan.output_claim.name if plan else "of the run's output"
+        return yes(reasons.COMPLETE, f"the model is in folder {MODEL_FOLDER} of claim {claim}")
+    if failed.is_true:
+        return no(reasons.FAILED, "the run has failed; see condition Failed")
+    return no(reasons.IN_PROGRESS, "the run is under way")
+
+
+def _failed(evidence: Evidence) -> Judged:
+    prep, training = evidence.seen.prep, evidence.seen.training
+    child = training if evidence.prepared else prep
+    if child and child.verdict == "failed" and child.is_over and evidence.failure:
+        return yes(evidence.failure.reason, evidence.failure.message or evidence.failure.reason)
+    return no(reasons.IN_PROGRESS, "nothing has failed for good")

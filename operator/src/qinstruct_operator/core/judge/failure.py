@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import Final
 
 from qinstruct_operator.api.status import FailureStatus
-from qinstruct_operator.core.judge.observe import Container, Pod, Workload
+from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.pods import Container, Pod
+from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.text import one_line, printable
 from qinstruct_trainer.contract.errors import (
     EXIT_CONFIG,
@@ -21,23 +23,12 @@ from qinstruct_trainer.contract.errors import (
     EXIT_UNAVAILABLE,
     ConfigError,
     DataError,
-    NonFiniteLossError,
-    OutOfMemoryError,
-    OutputBusyError,
     PeerLostError,
     Stopped,
     StorageError,
     UnavailableError,
 )
 from qinstruct_trainer.contract.events import Failed, parse_line
-
-OUT_OF_MEMORY: Final = OutOfMemoryError.reason
-POD_LOST: Final = "PodLost"
-DISRUPTED: Final = "Disrupted"
-EVICTED: Final = "Evicted"
-DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
-TERMINATED: Final = "Terminated"
-ERROR: Final = "Error"
 
 _TAIL_LINES = 20
 _TAIL_CHARS = 4096
@@ -47,27 +38,6 @@ _MESSAGE_CHARS = 2048
 _SIGTERM_CODE = 143
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
 
-REASONS: Final = (
-    ConfigError.reason,
-    DataError.reason,
-    UnavailableError.reason,
-    StorageError.reason,
-    OutputBusyError.reason,
-    NonFiniteLossError.reason,
-    OUT_OF_MEMORY,
-    Stopped.reason,
-    TERMINATED,
-    DISRUPTED,
-    EVICTED,
-    DEADLINE_EXCEEDED,
-    POD_LOST,
-    PeerLostError.reason,
-    "Killed",
-    "Bug",
-    ERROR,
-)
-"""Reasons that are known; a newer trainer or kubelet may say others."""
-
 _BY_EXIT_CODE: Final = MappingProxyType(
     {
         EXIT_DATA: DataError.reason,
@@ -76,7 +46,7 @@ _BY_EXIT_CODE: Final = MappingProxyType(
         EXIT_STOPPED: Stopped.reason,
         EXIT_PEER_LOST: PeerLostError.reason,
         EXIT_CONFIG: ConfigError.reason,
-        _SIGTERM_CODE: TERMINATED,
+        _SIGTERM_CODE: reasons.TERMINATED,
     }
 )
 """By exit code, for a container that left no last word."""
@@ -84,11 +54,13 @@ _BY_EXIT_CODE: Final = MappingProxyType(
 _AGAIN = "create the run again: it goes on from what it has saved"
 _WAYS_OUT: Final = MappingProxyType(
     {
-        OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
+        reasons.OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
         "(memory is requested in proportion to gpu.perNode), and create the run again",
-        DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {_AGAIN}",
-        EVICTED: f"free what the message names, and {_AGAIN}",
-        **dict.fromkeys((POD_LOST, DISRUPTED, TERMINATED, Stopped.reason), _AGAIN),
+        reasons.DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {_AGAIN}",
+        reasons.EVICTED: f"free what the message names, and {_AGAIN}",
+        **dict.fromkeys(
+            (reasons.POD_LOST, reasons.DISRUPTED, reasons.TERMINATED, Stopped.reason), _AGAIN
+        ),
     }
 )
 _OTHER_WAY_OUT: Final = "the log says more: `qinstruct logs`"
@@ -111,7 +83,7 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
         (said.reason, said.message) if said else _from_cluster(workload, pod, container)
     )
     return FailureStatus(
-        reason=reason if _WORD.fullmatch(reason) else ERROR,
+        reason=reason if _WORD.fullmatch(reason) else reasons.ERROR,
         message=one_line(message)[:_MESSAGE_CHARS],
         exit_code=exit_code,
         attempt=attempt,
@@ -136,19 +108,21 @@ def _from_cluster(
 ) -> tuple[str, str]:
     if pod is None:
         told = workload.message.rstrip(".") or "no reason is given"
-        return POD_LOST, _with_way_out(POD_LOST, f"the pod of {workload.name} is gone: {told}")
+        return reasons.POD_LOST, _with_way_out(
+            reasons.POD_LOST, f"the pod of {workload.name} is gone: {told}"
+        )
     code = container.exit_code if container else None
     ended = f"{pod.name} ended" + (f" with exit code {code}" if code is not None else "")
     if container and container.reason == "OOMKilled":
         text = f"{ended} (OOMKilled): it used more than its memory limit"
-        return OUT_OF_MEMORY, _with_way_out(OUT_OF_MEMORY, text)
+        return reasons.OUT_OF_MEMORY, _with_way_out(reasons.OUT_OF_MEMORY, text)
     if pod.disruption:
         text = f"{ended}: the cluster took its place ({pod.disruption})"
-        return DISRUPTED, _with_way_out(DISRUPTED, text)
+        return reasons.DISRUPTED, _with_way_out(reasons.DISRUPTED, text)
     if pod.reason:
         told = f": {_last_line(pod.message)}" if pod.message else ""
         return pod.reason, _with_way_out(pod.reason, f"{ended} ({pod.reason}){told}")
-    reason = _BY_EXIT_CODE.get(code, ERROR) if code is not None else ERROR
+    reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
     told = _last_line(container.message) if container else ""
     why = container.reason if container and container.reason != "Error" else ""
     parts = [ended, f" ({why})" if why else "", f": {told}" if told else ""]

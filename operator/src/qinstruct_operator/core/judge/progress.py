@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
+from qinstruct_operator.core.times import time_text
 from qinstruct_trainer.contract.events import (
     Checkpoint,
     Event,
@@ -104,11 +105,6 @@ def eta_text(seconds: float | None) -> str | None:
     if whole < _DAY:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
     return f"{whole // _DAY}d{whole % _DAY // 3600:02}h"
-
-
-def time_text(moment: datetime) -> str:
-    """RFC 3339 in UTC, whole seconds, as the API writes times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _events(lines: Iterable[str]) -> Iterable[Event]:

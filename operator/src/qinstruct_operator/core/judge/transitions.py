@@ -18,42 +18,45 @@ from qinstruct_operator.constants import (
     KIND,
 )
 from qinstruct_operator.core.children import Manifest
-from qinstruct_operator.core.judge import conditions as is_
-from qinstruct_operator.core.judge import waiting
-from qinstruct_operator.core.judge.observe import Run
-from qinstruct_operator.core.judge.progress import time_text
+from qinstruct_operator.core.condition_list import find_condition
+from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.times import time_text
 
 _MESSAGE_CHARS = 1024  # the API's limit on an event's message
-# Said by another condition's event, or no news.
+# Said by another condition's event, or of no interest to people.
 _SILENT = frozenset(
     {
-        is_.NOT_ACCEPTED,
-        is_.WAITING_FOR_DATA,
-        is_.WAITING_FOR_NODE,
-        is_.IN_PROGRESS,
-        is_.FINISHED,
-        is_.FAILED,
-        waiting.PENDING,
-        waiting.STARTING,
+        reasons.NOT_ACCEPTED,
+        reasons.WAITING_FOR_DATA,
+        reasons.WAITING_FOR_NODE,
+        reasons.IN_PROGRESS,
+        reasons.FINISHED,
+        reasons.FAILED,
+        reasons.PENDING,
+        reasons.STARTING,
     }
 )
-_WARNINGS = waiting.TROUBLES | {
-    is_.RETRYING,
-    is_.SIDECAR_RUNNING,
-    is_.INVALID_SPEC,
-    is_.NAME_TAKEN,
+_WARNINGS = reasons.NEEDS_ATTENTION | {
+    reasons.RETRYING,
+    reasons.SIDECAR_RUNNING,
+    reasons.INVALID_SPEC,
+    reasons.NAME_TAKEN,
 }
 
 
-def events(run: Run, previous: Status, status: Status, now: datetime) -> tuple[Manifest, ...]:
-    """One event for each condition whose status or reason changed, where that is news."""
-    before = previous.model_dump_json(exclude_none=True)
-    return tuple(_event(run, before, condition, now) for condition in _news(previous, status))
+def transition_events(run: Run, status: Status, now: datetime) -> tuple[Manifest, ...]:
+    """An Event for each condition whose status or reason is another one than the run's status has.
+
+    Left out are those that another condition's event says, and those that are no news to people.
+    """
+    before = run.status.model_dump_json(exclude_none=True)
+    return tuple(_event(run, before, condition, now) for condition in _changed(run, status))
 
 
-def _news(previous: Status, status: Status) -> Iterator[Condition]:
+def _changed(run: Run, status: Status) -> Iterator[Condition]:
     for condition in status.conditions:
-        before = is_.find(previous, condition.type)
+        before = find_condition(run.status, condition.type)
         same = before and (before.status, before.reason) == (condition.status, condition.reason)
         failed = (condition.type, condition.status) == (CONDITION_FAILED, "True")
         if not same and (failed or condition.reason not in _SILENT):

@@ -6,38 +6,12 @@ state and the claims' events; a user should need one place.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from qinstruct_operator.core.judge.observe import Claim, Pod, Workload
+from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.observe import Claim
+from qinstruct_operator.core.judge.pods import Pod
+from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.text import one_line
-
-REFUSED: Final = "Refused"
-QUEUED: Final = "Queued"
-PENDING: Final = "Pending"
-POD_REFUSED: Final = "PodRefused"
-UNSCHEDULABLE: Final = "Unschedulable"
-CLAIM_PENDING: Final = "ClaimPending"
-IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
-BLOCKED: Final = "Blocked"
-STARTING: Final = "Starting"
-
-REASONS: Final = (
-    REFUSED,
-    QUEUED,
-    PENDING,
-    POD_REFUSED,
-    UNSCHEDULABLE,
-    CLAIM_PENDING,
-    IMAGE_UNAVAILABLE,
-    BLOCKED,
-    STARTING,
-)
-"""Every reason to wait, those before there is a workload included."""
-
-TROUBLES: Final = frozenset(
-    {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
-)
-"""Reasons that a person should look at."""
 
 # https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/images/types.go
 _IMAGE_REASONS = frozenset(
@@ -62,9 +36,9 @@ class Waiting:
     message: str
 
     @property
-    def is_trouble(self) -> bool:
-        """Whether it will hardly pass by itself."""
-        return self.reason in TROUBLES
+    def needs_attention(self) -> bool:
+        """Whether a person should look at it."""
+        return self.reason in reasons.NEEDS_ATTENTION
 
 
 def why_waiting(workload: Workload, claims: Mapping[str, Claim]) -> Waiting:
@@ -79,15 +53,15 @@ def why_waiting(workload: Workload, claims: Mapping[str, Claim]) -> Waiting:
 
 def _without_pod(workload: Workload) -> Waiting:
     if workload.suspended:
-        return Waiting(QUEUED, f"{workload.name} is suspended until its queue admits it")
+        return Waiting(reasons.QUEUED, f"{workload.name} is suspended until its queue admits it")
     if workload.warnings:
         told = _sentence(workload.warnings[-1])
         return Waiting(
-            POD_REFUSED,
+            reasons.POD_REFUSED,
             f"the cluster refuses the pod of {workload.name}: {told}; change "
             "what refuses it (Pod Security, quota, admission policy) or use another namespace",
         )
-    return Waiting(PENDING, f"{workload.name} has no pod yet")
+    return Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
 
 
 def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
@@ -96,7 +70,7 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
         if claim.warnings:
             told = _sentence(claim.warnings[-1])
             return Waiting(
-                CLAIM_PENDING,
+                reasons.CLAIM_PENDING,
                 f"claim {name} is not bound: {told}; it needs a storage class that "
                 "offers ReadWriteMany volumes (spec.output.storageClassName, or the operator's "
                 "QINSTRUCT_CACHE_STORAGE_CLASS for the cache)",
@@ -104,14 +78,14 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
     if pod.unschedulable:
         told = _sentence(pod.unschedulable.partition(" preemption:")[0])
         names = ", ".join(name for name, _ in unbound)
-        # Many a claim waits for the scheduler: it is news where the scheduler waits for it.
+        # A claim may wait for the scheduler; it is named where the scheduler waits for the claim.
         beside = f" (not bound: {names})" if names and "PersistentVolumeClaim" in told else ""
         return Waiting(
-            UNSCHEDULABLE,
+            reasons.UNSCHEDULABLE,
             f"no node takes {pod.name}: {told}{beside}; it starts as soon as one does, and "
             "`qinstruct plan` says which nodes could",
         )
-    return Waiting(PENDING, f"{pod.name} waits for the scheduler")
+    return Waiting(reasons.PENDING, f"{pod.name} waits for the scheduler")
 
 
 def _on_node(workload: Workload, pod: Pod) -> Waiting:
@@ -120,14 +94,14 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
     message = container.message if container else ""
     if reason in _IMAGE_REASONS:
         return Waiting(
-            IMAGE_UNAVAILABLE,
+            reasons.IMAGE_UNAVAILABLE,
             f"the image of {pod.name} cannot be pulled on node {pod.node}: {reason}: "
             f"{_sentence(message)}; correct the operator's QINSTRUCT_PREP_IMAGE or "
             "QINSTRUCT_TRAINER_IMAGE and create the run again, or make the image available",
         )
     if reason not in _NORMAL_REASONS:
         return Waiting(
-            BLOCKED,
+            reasons.BLOCKED,
             f"the container of {pod.name} cannot be made on node {pod.node}: {reason}: "
             f"{_sentence(message)}; mend what the message names",
         )
@@ -135,11 +109,11 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
     warnings = [each for each in workload.warnings if not each.startswith("FailedScheduling")]
     if warnings and not pod.has_sandbox:
         return Waiting(
-            BLOCKED,
+            reasons.BLOCKED,
             f"{pod.name} does not start on node {pod.node}: {_sentence(warnings[-1])}; "
             "it starts as soon as that is mended",
         )
-    return Waiting(STARTING, f"{pod.name} starts on node {pod.node}")
+    return Waiting(reasons.STARTING, f"{pod.name} starts on node {pod.node}")
 
 
 def _sentence(text: str) -> str:

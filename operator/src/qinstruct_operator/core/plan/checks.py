@@ -11,6 +11,7 @@ from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog.sizes import PRODUCT_GIGABYTES, SIZES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 from qinstruct_operator.core import names
+from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.plan.sources import source_names, source_violations
 from qinstruct_operator.errors import Violation
 
@@ -38,7 +39,7 @@ LATER: Final = (
     "spec.backend",
     "spec.patches",
 )
-"""Fields whose behaviour comes later; their defaults ask for nothing."""
+"""Fields whose behaviour comes later; their defaults ask for nothing. Of backends, some are here."""
 
 Check = Callable[[Spec], Iterator[Violation]]
 
@@ -53,9 +54,14 @@ def not_supported_yet(spec: Spec) -> Iterator[Violation]:
     default = Spec(size=spec.size, strategy=spec.strategy)
     for path in LATER:
         value = _at(spec, path)
-        if value != _at(default, path):
+        if value != _at(default, path) and not _is_backend(path, value):
             shown = value if isinstance(value, str | int | float) else None
             yield Violation(path, shown, "is not supported yet in this version", "remove it")
+
+
+def _is_backend(path: str, value: object) -> bool:
+    """Whether it is a backend that is there already."""
+    return path == "spec.backend" and value in BACKENDS
 
 
 def _at(spec: Spec, path: str) -> Any:

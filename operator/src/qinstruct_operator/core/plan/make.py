@@ -76,6 +76,7 @@ class Plan:
 
     Attributes:
         owner: None outside a cluster: children then carry no ownerReference.
+        backend: kind of the training workload.
         num_processes: processes that torchrun starts.
         deadline_seconds: longest attempt.
         memory: of one GPU; None for a size without GPUs.
@@ -91,6 +92,7 @@ class Plan:
     settings: Settings
     size: Size
     gpu: GpuPlan | None
+    backend: str
     num_processes: int
     prep_config: PrepConfig
     run_config: RunConfig
@@ -135,6 +137,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         settings=settings,
         size=size,
         gpu=gpu,
+        backend=spec.backend,
         num_processes=num_processes,
         prep_config=prep_config,
         run_config=run_config,

@@ -3,15 +3,16 @@
 import pytest
 import yaml
 
-from qinstruct_operator.core.children import build, render_yaml
+from qinstruct_operator.core.render import render_yaml
 from support.operator_documents import ROOT, RUNS, SAMPLES, plan, sample
+from support.operator_documents import manifests as manifests_of
 
 GOLDEN = ROOT / "tests" / "golden" / "manifests"
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_manifests_equal_the_golden_file(name: str, update_golden: bool) -> None:
-    text = render_yaml(build(plan(sample(name))))
+    text = render_yaml(manifests_of(plan(sample(name))))
     path = GOLDEN / f"{name}.yaml"
     if update_golden:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +22,7 @@ def test_manifests_equal_the_golden_file(name: str, update_golden: bool) -> None
 
 @pytest.mark.parametrize("name", RUNS)
 def test_rendered_yaml_reads_back_as_what_was_built(name: str) -> None:
-    manifests = build(plan(sample(name)))
+    manifests = manifests_of(plan(sample(name)))
     assert tuple(yaml.safe_load_all(render_yaml(manifests))) == manifests
 
 

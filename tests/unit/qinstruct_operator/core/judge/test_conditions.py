@@ -13,8 +13,16 @@ from qinstruct_operator.constants import (
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core.judge import conditions as is_
-from qinstruct_operator.core.judge.conditions import CONDITIONS, Judged, no, yes
+from qinstruct_operator.core.condition_list import (
+    CONDITIONS,
+    Judged,
+    find_condition,
+    is_finished,
+    no,
+    renewed_conditions,
+    yes,
+)
+from qinstruct_operator.core.judge.phase import phase
 from support.observed import NOW
 
 LATER = NOW + timedelta(minutes=7)
@@ -29,7 +37,7 @@ FRESH = {
 
 
 def test_the_list_is_complete_and_in_order() -> None:
-    made = is_.conditions(Status(), FRESH, 3, NOW)
+    made = renewed_conditions(Status(), FRESH, 3, NOW)
     assert made == tuple(
         Condition(
             type=type_,
@@ -44,14 +52,15 @@ def test_the_list_is_complete_and_in_order() -> None:
 
 
 def test_a_time_changes_with_the_status_alone() -> None:
-    before = Status(conditions=is_.conditions(Status(), FRESH, 1, NOW))
+    before = Status(conditions=renewed_conditions(Status(), FRESH, 1, NOW))
     judged = FRESH | {
         CONDITION_ACCEPTED: yes("Accepted", "another sentence"),
         CONDITION_PREPARED: yes("Prepared", "done"),
         CONDITION_SCHEDULED: no("Pending", "another reason"),
     }
     times = {
-        each.type: each.last_transition_time for each in is_.conditions(before, judged, 2, LATER)
+        each.type: each.last_transition_time
+        for each in renewed_conditions(before, judged, 2, LATER)
     }
     old, new = "2026-03-01T12:00:00Z", "2026-03-01T12:07:00Z"
     assert times == dict.fromkeys(CONDITIONS, old) | {CONDITION_PREPARED: new}
@@ -59,8 +68,8 @@ def test_a_time_changes_with_the_status_alone() -> None:
 
 def test_a_sentence_has_an_end() -> None:
     judged = FRESH | {CONDITION_PREPARED: no("Blocked", "y" * 1_000_000)}
-    made = Status(conditions=is_.conditions(Status(), judged, 1, NOW))
-    blocked = is_.find(made, CONDITION_PREPARED)
+    made = Status(conditions=renewed_conditions(Status(), judged, 1, NOW))
+    blocked = find_condition(made, CONDITION_PREPARED)
     assert blocked is not None
     assert blocked.message == "y" * 8192
 
@@ -101,14 +110,14 @@ PHASES = {
 
 @pytest.mark.parametrize(("changes", "want"), PHASES.values(), ids=PHASES)
 def test_phase(changes: dict[str, Judged], want: str) -> None:
-    assert is_.phase(FRESH | changes) == want
+    assert phase(FRESH | changes) == want
 
 
 def test_finished_is_complete_or_failed() -> None:
     def with_(**changes: Judged) -> Status:
-        return Status(conditions=is_.conditions(Status(), FRESH | changes, 1, NOW))
+        return Status(conditions=renewed_conditions(Status(), FRESH | changes, 1, NOW))
 
-    assert not is_.is_finished(Status())
-    assert not is_.is_finished(with_())
-    assert is_.is_finished(with_(Complete=yes("Complete", "")))
-    assert is_.is_finished(with_(Failed=yes("BadData", "")))
+    assert not is_finished(Status())
+    assert not is_finished(with_())
+    assert is_finished(with_(Complete=yes("Complete", "")))
+    assert is_finished(with_(Failed=yes("BadData", "")))

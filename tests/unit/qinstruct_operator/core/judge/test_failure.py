@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from qinstruct_operator.api.status import FailureStatus
-from qinstruct_operator.core.judge.failure import REASONS, failure
+from qinstruct_operator.core.judge.failure import failure
 from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.reasons import FAILURES
 from qinstruct_trainer.contract import errors
 from support.observed import (
     JOB_FAILED,
@@ -293,7 +294,7 @@ def test_why_it_failed(case: Case) -> None:
 
 def test_every_reason_of_the_trainer_is_known() -> None:
     of_errors = {each.reason for each in _subclasses(errors.RunError)}
-    assert of_errors | {"Bug", "Killed"} <= set(REASONS)
+    assert of_errors | {"Bug", "Killed"} <= set(FAILURES)
 
 
 def test_every_exit_code_is_in_a_case() -> None:
@@ -305,7 +306,7 @@ def test_every_exit_code_is_in_a_case() -> None:
 def test_every_known_reason_can_be_told_by_the_operator_or_the_trainer() -> None:
     told = {case.want.reason for case in CASES.values()}
     said_by_the_trainer = {"OutputBusy", "Killed"}
-    assert set(REASONS) == told | said_by_the_trainer
+    assert set(FAILURES) == told | said_by_the_trainer
 
 
 def _subclasses(kind: type[errors.RunError]) -> set[type[errors.RunError]]:

@@ -4,8 +4,8 @@ import pytest
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_FAILED
-from qinstruct_operator.core.judge.conditions import REASONS
 from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.reasons import REASONS
 from support import status_cases_prep, status_cases_training
 from support.observed import message, plan, pod, pytorchjob, running, status_of, told
 from support.status_case import Case

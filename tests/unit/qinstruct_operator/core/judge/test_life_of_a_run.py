@@ -9,14 +9,12 @@ from datetime import timedelta
 import yaml
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.judge import transitions
-from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.transitions import transition_events
 from qinstruct_operator.reconcile import status_json
 from qinstruct_trainer.contract.events import Event
 from support.observed import (
     COMPLETE,
     NOW,
-    RUN,
     SUCCEEDED,
     claim,
     complete_event,
@@ -29,8 +27,10 @@ from support.observed import (
     prep_event,
     prep_job,
     pytorchjob,
+    run_of,
     running,
     saved_event,
+    snapshot_of,
     start_event,
     status_of,
     step_event,
@@ -64,30 +64,30 @@ HAS_ENDED = pod(JOB, ended(ran=(-11, -14)))
 
 # One page a minute.
 STORY = {
-    "nothing is there": Snapshot(),
-    "the prep Job is created": Snapshot(config=config_map(), prep=PREP, claims=CLAIMS),
-    "its pod waits": Snapshot(
+    "nothing is there": snapshot_of(),
+    "the prep Job is created": snapshot_of(config=config_map(), prep=PREP, claims=CLAIMS),
+    "its pod waits": snapshot_of(
         config=config_map(), prep=PREP, claims=CLAIMS, pods=(pod(PREP, node=None),)
     ),
-    "its pod has a node": Snapshot(prep=PREP, pods=(pod(PREP, waiting(), node="cpu-1"),)),
-    "prep runs": Snapshot(prep=PREP, pods=(PREP_RUNS,)),
-    "prep fetches": Snapshot(prep=PREP, pods=(PREP_RUNS,), log=FETCHING),
-    "prep indexes": Snapshot(prep=PREP, pods=(PREP_RUNS,), log=INDEXING),
-    "prep has succeeded": Snapshot(prep=DONE, config=config_map(), claims=CLAIMS),
-    "the PyTorchJob is created": Snapshot(training=JOB, config=config_map(), claims=CLAIMS),
-    "no node has the GPUs": Snapshot(
+    "its pod has a node": snapshot_of(prep=PREP, pods=(pod(PREP, waiting(), node="cpu-1"),)),
+    "prep runs": snapshot_of(prep=PREP, pods=(PREP_RUNS,)),
+    "prep fetches": snapshot_of(prep=PREP, pods=(PREP_RUNS,), log=FETCHING),
+    "prep indexes": snapshot_of(prep=PREP, pods=(PREP_RUNS,), log=INDEXING),
+    "prep has succeeded": snapshot_of(prep=DONE, config=config_map(), claims=CLAIMS),
+    "the PyTorchJob is created": snapshot_of(training=JOB, config=config_map(), claims=CLAIMS),
+    "no node has the GPUs": snapshot_of(
         training=JOB,
         config=config_map(),
         claims=CLAIMS,
         pods=(pod(JOB, None, UNSCHEDULED, node=None),),
     ),
-    "a node has them": Snapshot(training=JOB, pods=(pod(JOB, waiting()),)),
-    "the container runs": Snapshot(training=JOB, pods=(RUNS,)),
-    "it trains": Snapshot(training=JOB, pods=(RUNS,), log=TRAINING),
-    "it exports": Snapshot(training=JOB, pods=(RUNS,), log=EXPORTING),
-    "the container has ended": Snapshot(training=JOB, pods=(HAS_ENDED,), log=ENDED),
-    "the PyTorchJob has succeeded": Snapshot(training=JOB_DONE, pods=(HAS_ENDED,), log=ENDED),
-    "an hour later": Snapshot(),
+    "a node has them": snapshot_of(training=JOB, pods=(pod(JOB, waiting()),)),
+    "the container runs": snapshot_of(training=JOB, pods=(RUNS,)),
+    "it trains": snapshot_of(training=JOB, pods=(RUNS,), log=TRAINING),
+    "it exports": snapshot_of(training=JOB, pods=(RUNS,), log=EXPORTING),
+    "the container has ended": snapshot_of(training=JOB, pods=(HAS_ENDED,), log=ENDED),
+    "the PyTorchJob has succeeded": snapshot_of(training=JOB_DONE, pods=(HAS_ENDED,), log=ENDED),
+    "an hour later": snapshot_of(),
 }
 
 
@@ -109,7 +109,7 @@ def _told() -> Iterator[dict[str, object]]:
         now = NOW + timedelta(minutes=minute)
         before, status = status, status_of(snapshot, status, now=now)
         old, new = status_json(before), status_json(status)
-        events = transitions.events(RUN, before, status, now)
+        events = transition_events(run_of(before), status, now)
         yield {
             **{
                 key: value

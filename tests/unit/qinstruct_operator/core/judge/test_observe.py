@@ -6,16 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from qinstruct_operator.constants import TRAINING_CONTAINER
-from qinstruct_operator.core.judge.observe import (
-    Claim,
-    Container,
-    Observed,
-    Pod,
-    Snapshot,
-    Workload,
-)
+from qinstruct_operator.core.children import build_children
+from qinstruct_operator.core.judge.observe import Claim, Observed, Snapshot
+from qinstruct_operator.core.judge.pods import Container, Pod
+from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.kinds import CLAIM
 from support.observed import (
     COMPLETE,
+    CONFIG_ID,
     CREATED,
     JOB_FAILED,
     OTHER_UID,
@@ -25,17 +23,22 @@ from support.observed import (
     condition,
     config_map,
     ended,
+    plan,
     pod,
     prep_job,
     pytorchjob,
     running,
     seen,
+    snapshot_of,
     waiting,
     warning,
 )
 
 JOB = pytorchjob()
 FAILED_JOB = pytorchjob(JOB_FAILED)
+
+
+OUTPUT_ID, CACHE_ID = (CLAIM, "x-output"), (CLAIM, "qinstruct-cache")
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,24 @@ class Case:
 
 
 CASES = {
-    "nothing": Case(Snapshot(), Observed()),
+    "nothing": Case(snapshot_of(), Observed()),
     "all children of a run that waits": Case(
-        Snapshot(
+        snapshot_of(
             config=config_map(),
             prep=prep_job(),
             claims={"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache", "Pending")},
             log=("a", "b"),
         ),
         Observed(
-            config=True,
+            support=frozenset({CONFIG_ID, OUTPUT_ID, CACHE_ID}),
             prep=Workload("x-prep", "active"),
             claims={"x-output": Claim("Bound"), "qinstruct-cache": Claim("Pending")},
             log=("a", "b"),
         ),
     ),
-    "claims that are not there": Case(Snapshot(claims={"x-output": None}), Observed()),
+    "claims that are not there": Case(snapshot_of(claims={"x-output": None}), Observed()),
     "children of an earlier run of the name": Case(
-        Snapshot(
+        snapshot_of(
             config=config_map(owner=OTHER_UID),
             prep=prep_job(owner=OTHER_UID),
             training=pytorchjob(owner=OTHER_UID),
@@ -75,15 +78,16 @@ CASES = {
                 "PyTorchJob x-1",
                 "PersistentVolumeClaim x-output",
             ),
+            support=frozenset({OUTPUT_ID}),
             claims={"x-output": Claim("Bound")},
         ),
     ),
     "a claim that an earlier run kept may be used again": Case(
-        Snapshot(claims={"x-output": claim(owner=None)}),
-        Observed(claims={"x-output": Claim("Bound")}),
+        snapshot_of(claims={"x-output": claim(owner=None)}),
+        Observed(support=frozenset({OUTPUT_ID}), claims={"x-output": Claim("Bound")}),
     ),
     "names that others have": Case(
-        Snapshot(
+        snapshot_of(
             config=config_map(owner=None),
             prep=prep_job(owner=OTHER_UID, ours=False),
             training=pytorchjob(owner=None, ours=False),
@@ -91,26 +95,26 @@ CASES = {
         Observed(taken=("ConfigMap x-config", "Job x-prep", "PyTorchJob x-1")),
     ),
     "an owner that does not control is none": Case(
-        Snapshot(
+        snapshot_of(
             prep=prep_job(owner=None)
             | {"metadata": {**prep_job()["metadata"], "ownerReferences": [{"uid": OTHER_UID}]}}
         ),
         Observed(leftovers=("Job x-prep",)),
     ),
     "a finished prep Job": Case(
-        Snapshot(prep=prep_job(condition("SuccessCriteriaMet"), COMPLETE)),
+        snapshot_of(prep=prep_job(condition("SuccessCriteriaMet"), COMPLETE)),
         Observed(prep=Workload("x-prep", "succeeded", "CompletionsReached")),
     ),
     "a prep Job that is about to fail is active": Case(
-        Snapshot(prep=prep_job(condition("FailureTarget", "PodFailurePolicy"))),
+        snapshot_of(prep=prep_job(condition("FailureTarget", "PodFailurePolicy"))),
         Observed(prep=Workload("x-prep", "active")),
     ),
     "a PyTorchJob in its queue": Case(
-        Snapshot(training=pytorchjob(condition("Created"), condition("Suspended"))),
+        snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"))),
         Observed(training=Workload("x-1", "active", suspended=True)),
     ),
     "a finished PyTorchJob": Case(
-        Snapshot(training=pytorchjob(condition("Running", status="False"), SUCCEEDED)),
+        snapshot_of(training=pytorchjob(condition("Running", status="False"), SUCCEEDED)),
         Observed(
             training=Workload(
                 "x-1",
@@ -121,7 +125,7 @@ CASES = {
         ),
     ),
     "the newest of its pods, by time and then by name": Case(
-        Snapshot(
+        snapshot_of(
             prep=prep_job(),
             pods=(
                 pod(prep_job(), waiting(), name="x-prep-b", created="2026-03-01T11:05:00Z"),
@@ -145,7 +149,7 @@ CASES = {
         ),
     ),
     "a pod and its warnings, each once, newest last": Case(
-        Snapshot(
+        snapshot_of(
             training=JOB,
             pods=(pod(JOB, node=None),),
             events=(
@@ -166,7 +170,7 @@ CASES = {
         ),
     ),
     "a container that is not ours says nothing": Case(
-        Snapshot(
+        snapshot_of(
             training=JOB,
             pods=(
                 pod(
@@ -195,7 +199,7 @@ CASES = {
         ),
     ),
     "everything that a pod can say": Case(
-        Snapshot(
+        snapshot_of(
             training=JOB,
             pods=(
                 pod(
@@ -270,16 +274,24 @@ OVER = {
 def test_whether_it_is_over_and_has_failed(
     job: Raw, of_job: Raw | None, want: tuple[bool, bool]
 ) -> None:
-    workload = seen(Snapshot(training=job, pods=(of_job,) if of_job else ())).training
+    workload = seen(snapshot_of(training=job, pods=(of_job,) if of_job else ())).training
     assert workload is not None
     assert (workload.is_over, workload.has_failed) == want
 
 
-def test_applied_children_take_the_place_of_absent_ones() -> None:
-    before = Snapshot(claims={"x-output": None, "qinstruct-cache": claim("qinstruct-cache")})
-    after = before.with_applied([config_map(), claim(phase="Pending"), prep_job()])
+def test_created_children_take_the_place_of_absent_ones() -> None:
+    config, _, output, prep, training = build_children(plan())
+    after = snapshot_of(claims={"x-output": None, "qinstruct-cache": claim("qinstruct-cache")})
+    for child, raw in (
+        (config, config_map()),
+        (output, claim(phase="Pending")),
+        (prep, prep_job()),
+        (training, pytorchjob()),
+    ):
+        after = after.with_created(child, raw)
     assert seen(after) == Observed(
-        config=True,
         prep=Workload("x-prep", "active"),
+        training=Workload("x-1", "active"),
+        support=frozenset({CONFIG_ID, OUTPUT_ID, CACHE_ID}),
         claims={"qinstruct-cache": Claim("Bound"), "x-output": Claim("Pending")},
     )

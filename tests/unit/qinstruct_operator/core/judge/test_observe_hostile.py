@@ -13,17 +13,16 @@ from jsonschema import Draft202012Validator
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.parse import read_status
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.decide import due, requeue_after
-from qinstruct_operator.core.judge import transitions
+from qinstruct_operator.core.decide import decide, next_look
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.transitions import transition_events
 from qinstruct_operator.reconcile import status_json
 from qinstruct_operator.settings import Settings
 from support.observed import (
     COMPLETE,
     JOB_FAILED,
     NOW,
-    RUN,
     SUCCEEDED,
     Raw,
     claim,
@@ -37,9 +36,11 @@ from support.observed import (
     prep_event,
     prep_job,
     pytorchjob,
+    run_of,
     running,
     saved_event,
     seen,
+    snapshot_of,
     start_event,
     status_of,
     step_event,
@@ -62,7 +63,7 @@ def snapshots() -> Iterator[Snapshot]:
             states = (None, waiting(), waiting("ErrImagePull", "no"), running(), ended(), ended(65))
             for state in states if work else (None,):
                 of = pod(work, state, UNSCHEDULED, node="n" if state else None) if work else None
-                yield Snapshot(
+                yield snapshot_of(
                     config=config_map(),
                     prep=prep,
                     training=job,
@@ -127,7 +128,7 @@ def spoilt_snapshots(draw: st.DrawFn) -> Snapshot:
         base,
         prep=draw(spoilt(base.prep)),
         training=draw(spoilt(base.training)),
-        claims={name: draw(spoilt(raw)) for name, raw in base.claims.items()},
+        support={id_: draw(spoilt(raw)) for id_, raw in base.support.items()},
         pods=tuple(each for raw in base.pods if (each := draw(spoilt(raw)))),
         events=tuple(each for raw in base.events if (each := draw(spoilt(raw)))),
         log=draw(st.sampled_from([(), LOG, LOG[:2]]) | st.lists(st.text(), max_size=3).map(tuple)),
@@ -137,14 +138,15 @@ def spoilt_snapshots(draw: st.DrawFn) -> Snapshot:
 @settings(deadline=None, max_examples=600)
 @given(spoilt_snapshots(), st.booleans())
 def test_any_snapshot_is_judged(snapshot: Snapshot, prepared: bool) -> None:
-    previous = status_of(Snapshot(prep=prep_job(COMPLETE))) if prepared else Status()
+    previous = status_of(snapshot_of(prep=prep_job(COMPLETE))) if prepared else Status()
     observed = seen(snapshot)
-    due(PLAN, previous, observed)
-    status = judge(RUN, previous, PLAN, (), observed, NOW)
+    run = run_of(previous, PLAN)
+    decide(run, observed)
+    status = judge(run, observed, NOW)
     SCHEMA.validate(json.loads(json.dumps(status_json(status), allow_nan=False)))
     assert read_status({"status": status_json(status)}) == status
-    requeue_after(status, observed, Settings(), NOW)
-    for event in transitions.events(RUN, previous, status, NOW):
+    next_look(status, observed, Settings(), NOW)
+    for event in transition_events(run_of(previous), status, NOW):
         assert len(event["message"]) <= 1024
     for each in status.conditions:
         assert each.reason.isalnum()
@@ -158,6 +160,6 @@ def test_any_earlier_status_is_read(data: st.DataObject) -> None:
     snapshot = data.draw(st.sampled_from(SNAPSHOTS))
     stored = data.draw(spoilt({"status": status_json(status_of(snapshot))}))
     previous = read_status(stored or {})
-    status = judge(RUN, previous, PLAN, (), seen(snapshot), NOW)
-    requeue_after(status, seen(snapshot), Settings(), NOW)
+    status = judge(run_of(previous, PLAN), seen(snapshot), NOW)
+    next_look(status, seen(snapshot), Settings(), NOW)
     assert read_status({"status": status_json(status)}) == status

@@ -9,8 +9,9 @@ from qinstruct_operator.constants import (
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core.judge import waiting
-from qinstruct_operator.core.judge.conditions import CONDITIONS, REASONS
+from qinstruct_operator.core.condition_list import CONDITIONS
+from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION, REASONS
+from qinstruct_operator.core.judge.reasons import WAITING as WAITING_REASONS
 from support.status_docs import TEXT, tables
 
 TABLES = tables()
@@ -23,9 +24,9 @@ def reasons(heading: str) -> list[str]:
 
 
 def test_every_reason_of_every_condition_is_explained_once() -> None:
-    assert sorted(reasons(WAITING)) == sorted(waiting.REASONS)
+    assert sorted(reasons(WAITING)) == sorted(WAITING_REASONS)
     for condition in CONDITIONS:
-        shared = waiting.REASONS if condition in WITH_WAITING else ()
+        shared = WAITING_REASONS if condition in WITH_WAITING else ()
         assert sorted((*reasons(condition), *shared)) == sorted(REASONS[condition])
 
 
@@ -71,7 +72,7 @@ def test_columns_are_those_that_kubectl_prints() -> None:
 
 def test_the_troubles_that_are_warnings_are_named() -> None:
     (named,) = re.findall(r"by\s+themselves\s+\(([^)]*)\)", TEXT)
-    assert set(re.findall(r"`(\w+)`", named)) == waiting.TROUBLES
+    assert set(re.findall(r"`(\w+)`", named)) == NEEDS_ATTENTION
 
 
 def test_the_usual_course_is_made_of_explained_words() -> None:

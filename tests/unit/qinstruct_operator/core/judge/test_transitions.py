@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.judge import transitions
 from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.transitions import transition_events
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
@@ -22,6 +22,7 @@ from support.observed import (
     pod,
     prep_job,
     pytorchjob,
+    run_of,
     running,
     status_of,
     waiting,
@@ -36,7 +37,7 @@ SCHEDULED = status_of(Snapshot(training=JOB, pods=(pod(JOB, waiting()),)), PREPA
 
 def news(previous: Status, status: Status) -> list[tuple[str, str]]:
     return [
-        (each["type"], each["reason"]) for each in transitions.events(RUN, previous, status, NOW)
+        (each["type"], each["reason"]) for each in transition_events(run_of(previous), status, NOW)
     ]
 
 
@@ -127,7 +128,7 @@ def test_what_is_news(before: Status, after: Status, want: list[tuple[str, str]]
 
 
 def test_the_whole_event() -> None:
-    (event,) = transitions.events(RUN, Status(), NOTHING, NOW)
+    (event,) = transition_events(run_of(Status()), NOTHING, NOW)
     assert event == {
         "apiVersion": "v1",
         "kind": "Event",
@@ -153,14 +154,19 @@ def test_the_whole_event() -> None:
 
 def test_a_message_fits_an_event() -> None:
     violations = [Violation(f"spec.{n}", "v" * 80, "is bad" * 9, "use 2") for n in range(20)]
-    (event,) = transitions.events(RUN, Status(), status_of(Snapshot(), violations=violations), NOW)
+    (event,) = transition_events(
+        run_of(Status()), status_of(Snapshot(), violations=violations), NOW
+    )
     assert len(event["message"]) == 1024
 
 
 def test_a_name_is_that_of_one_status_before_and_one_piece_of_news() -> None:
     def posted(run: Any, status: Status, progress: str | None = None) -> set[str]:
         before = Status(progress=progress)
-        return {each["metadata"]["name"] for each in transitions.events(run, before, status, NOW)}
+        return {
+            each["metadata"]["name"]
+            for each in transition_events(replace(run, status=before), status, NOW)
+        }
 
     again, other_before, other_news = (
         posted(replace(RUN, resource_version="8"), PREPARED),  # somebody else wrote meanwhile

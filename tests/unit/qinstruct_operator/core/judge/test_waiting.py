@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from qinstruct_operator.core.judge.observe import Snapshot
-from qinstruct_operator.core.judge.waiting import TROUBLES, Waiting, why_waiting
+from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION
+from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
 from support.observed import (
     SUSPENDED,
     Raw,
@@ -15,6 +15,7 @@ from support.observed import (
     prep_job,
     pytorchjob,
     seen,
+    snapshot_of,
     waiting,
     warning,
 )
@@ -256,7 +257,7 @@ CASES = {
 def test_why_a_container_waits(case: Case) -> None:
     is_prep = case.job["kind"] == "Job"
     observed = seen(
-        Snapshot(
+        snapshot_of(
             prep=case.job if is_prep else None,
             training=None if is_prep else case.job,
             claims={each["metadata"]["name"]: each for each in case.claims},
@@ -271,5 +272,5 @@ def test_why_a_container_waits(case: Case) -> None:
 
 def test_every_trouble_is_in_a_case() -> None:
     # Refused is said before there is a workload: see test_status.py.
-    troubles = {case.want.reason for case in CASES.values() if case.want.is_trouble}
-    assert troubles == TROUBLES - {"Refused"}
+    troubles = {case.want.reason for case in CASES.values() if case.want.needs_attention}
+    assert troubles == NEEDS_ATTENTION - {"Refused"}

@@ -6,7 +6,6 @@ from qinstruct_operator.api import parse
 from qinstruct_operator.catalog.recipes import RUNS as RECIPES
 from qinstruct_operator.catalog.sizes import SIZES
 from qinstruct_operator.core import names
-from qinstruct_operator.core.children import build
 from qinstruct_operator.core.plan import disk
 from qinstruct_operator.core.plan.checks import LATER
 from qinstruct_operator.core.plan.make import make_plan
@@ -14,6 +13,7 @@ from qinstruct_operator.core.plan.sources import TABLE, planned_sources
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.settings import Settings
 from support.operator_documents import RUNS, UID, document, plan, sample
+from support.operator_documents import manifests as manifests_of
 
 PUBLISHED = {
     # name: (steps, hours, GPU-hours, GB of model states a GPU)
@@ -105,7 +105,7 @@ def test_the_output_claim_grows_with_what_is_kept() -> None:
 
 def test_own_claims_are_used_and_not_created() -> None:
     made = plan(document(data={"claimName": "cache"}, output={"claimName": "out"}))
-    manifests = build(made)
+    manifests = manifests_of(made)
     assert [manifest["kind"] for manifest in manifests] == ["ConfigMap", "Job", "PyTorchJob"]
     volumes = manifests[1]["spec"]["template"]["spec"]["volumes"]
     claims = [
@@ -120,7 +120,7 @@ def test_own_claims_are_used_and_not_created() -> None:
 def test_owner_references(retain: bool) -> None:
     raw = document(output={"retain": retain})
     raw["metadata"] |= {"uid": UID, "namespace": "team"}
-    manifests = build(make_plan(parse(raw), Settings()))
+    manifests = manifests_of(make_plan(parse(raw), Settings()))
     owned = {m["metadata"]["name"]: "ownerReferences" in m["metadata"] for m in manifests}
     assert owned == {
         "x-config": True,
@@ -174,7 +174,7 @@ def test_attempts_have_names_until_they_no_longer_fit() -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_later_attempts_differ_in_name_and_label_alone(name: str) -> None:
     made = plan(sample(name))
-    first, second = build(made, 1), build(made, 2)
+    first, second = manifests_of(made, 1), manifests_of(made, 2)
     assert first[:-1] == second[:-1]
     assert first[-1]["spec"]["runPolicy"] == second[-1]["spec"]["runPolicy"]
     assert second[-1]["metadata"]["name"] == f"{name}-2"

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.api.crd import crd
-from qinstruct_operator.core.children import build, render_yaml
 from qinstruct_operator.core.plan.checks import LATER
+from qinstruct_operator.core.render import render_yaml
 from qinstruct_operator.errors import InvalidSpec
-from support.operator_documents import document, plan, sample
+from support.operator_documents import document, manifests, plan, sample
 
 SPEC: dict[str, Any] = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][
     "spec"
@@ -60,7 +60,7 @@ FIELDS = [leaf.removeprefix(".") for leaf in leaves(SPEC)]
 
 def rendered(raw: dict[str, Any]) -> str:
     raw["metadata"]["uid"] = "u"  # retain shows in the ownerReferences
-    return render_yaml(build(plan(raw)))
+    return render_yaml(manifests(plan(raw)))
 
 
 def with_field(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

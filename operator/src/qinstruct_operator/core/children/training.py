@@ -1,13 +1,13 @@
-"""The PyTorchJob of one attempt: a Master alone, so that no init container is injected."""
+"""The training workload of one attempt: our pod, inside the kind that the run's backend is."""
 
 from qinstruct_operator.constants import (
     ANNOTATION_ISTIO,
     LABEL_ATTEMPT,
     LABEL_QUEUE,
     RUN_CONFIG_KEY,
-    TRAINING_CONTAINER,
 )
 from qinstruct_operator.core import names
+from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
 from qinstruct_operator.core.children.pod import (
     container_security,
@@ -26,44 +26,33 @@ from qinstruct_operator.core.children.scheduling import (
 from qinstruct_operator.core.plan.make import Plan
 
 
-def build_pytorchjob(plan: Plan, attempt: int) -> Manifest:
-    """kubeflow.org/v1 PyTorchJob. Retries are ours: its own counters do not work (v1.9)."""
+def build_training(plan: Plan, attempt: int) -> Manifest:
+    """The workload, e.g. a kubeflow.org/v1 PyTorchJob."""
+    backend = BACKENDS[plan.backend]
     meta = metadata(plan, names.training_name(plan.name, attempt), "train")
-    queue = plan.scheduling.queue_name
     attempt_label = {LABEL_ATTEMPT: str(attempt)}
-    return {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "PyTorchJob",
+    queue_label = optional(**{LABEL_QUEUE: plan.scheduling.queue_name})
+    template = {
         "metadata": {
-            **meta,
-            "labels": meta["labels"] | attempt_label | optional(**{LABEL_QUEUE: queue}),
+            "labels": labels(plan, "train") | attempt_label,
+            "annotations": {ANNOTATION_ISTIO: "false"},
         },
-        "spec": {
-            "nprocPerNode": str(plan.num_processes),
-            "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None"},
-            "pytorchReplicaSpecs": {
-                "Master": {
-                    "replicas": 1,
-                    "restartPolicy": "Never",
-                    "template": {
-                        "metadata": {
-                            "labels": labels(plan, "train") | attempt_label,
-                            "annotations": {ANNOTATION_ISTIO: "false"},
-                        },
-                        "spec": _pod(plan),
-                    },
-                }
-            },
-        },
+        "spec": _pod(plan, backend.container),
+    }
+    return {
+        "apiVersion": backend.kind.api_version,
+        "kind": backend.kind.kind,
+        "metadata": {**meta, "labels": meta["labels"] | attempt_label | queue_label},
+        "spec": backend.build_spec(template, plan.num_processes),
     }
 
 
-def _pod(plan: Plan) -> Manifest:
+def _pod(plan: Plan, container: str) -> Manifest:
     requests = train_requests(plan)
     scheduling = plan.scheduling
     return {
         "automountServiceAccountToken": False,
-        # The pod's own deadline, not runPolicy's: the kubelet keeps it to the second, counts
+        # The pod's own deadline, not the workload's: the kubelet keeps it to the second, counts
         # no time in the queue, and sends SIGTERM, so that a checkpoint is saved.
         "activeDeadlineSeconds": plan.deadline_seconds,
         "terminationGracePeriodSeconds": plan.size.grace_seconds,
@@ -77,7 +66,7 @@ def _pod(plan: Plan) -> Manifest:
         ),
         "containers": [
             {
-                "name": TRAINING_CONTAINER,
+                "name": container,
                 "image": plan.settings.trainer_image,
                 "command": _command(plan),
                 "env": [*environment(), *_nccl(plan)],

@@ -1,0 +1,22 @@
+"""Kinds of workload that can run the training pod: one module each, registered in `BACKENDS`.
+
+A backend wraps a finished pod template and says by which conditions its objects tell their end;
+everything else about training is the same for all. May import `kinds` and nothing of the core.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from qinstruct_operator.core.backends.base import Backend
+from qinstruct_operator.core.backends.pytorchjob import PYTORCHJOB
+
+__all__ = ["BACKENDS", "DEFAULT_BACKEND", "Backend"]
+
+BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
+    {backend.kind.kind: backend for backend in (PYTORCHJOB,)}
+)
+"""Every backend by its name in `spec.backend`."""
+
+DEFAULT_BACKEND: Final = PYTORCHJOB
+"""For a run whose spec cannot be read."""

@@ -1,0 +1,32 @@
+"""Kubeflow's PyTorchJob: a Master alone, so that no init container is injected. Pure."""
+
+from typing import Any, Final
+
+from qinstruct_operator.constants import TRAINING_CONTAINER
+from qinstruct_operator.core.backends.base import Backend, ConditionTypes
+from qinstruct_operator.kinds import Kind
+
+
+def _build_spec(template: dict[str, Any], num_processes: int) -> dict[str, Any]:
+    """Retries are ours: the PyTorchJob's own counters do not work (training-operator 1.9)."""
+    return {
+        "nprocPerNode": str(num_processes),
+        "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None"},
+        "pytorchReplicaSpecs": {
+            "Master": {"replicas": 1, "restartPolicy": "Never", "template": template}
+        },
+    }
+
+
+def _pod_template(manifest: dict[str, Any]) -> dict[str, Any]:
+    template: dict[str, Any] = manifest["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+    return template
+
+
+PYTORCHJOB: Final = Backend(
+    kind=Kind("kubeflow.org/v1", "PyTorchJob"),
+    container=TRAINING_CONTAINER,
+    conditions=ConditionTypes(succeeded="Succeeded"),
+    build_spec=_build_spec,
+    pod_template=_pod_template,
+)

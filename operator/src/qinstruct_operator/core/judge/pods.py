@@ -1,0 +1,156 @@
+"""Raw JSON of a pod becomes frozen values. Pure.
+
+Metadata are the API server's own and believed; the rest is read leniently: a missing key or one of
+another type is a value of its own, never an exception.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from qinstruct_operator.constants import PREP_CONTAINER
+from qinstruct_operator.core.backends import BACKENDS
+from qinstruct_operator.core.raw import (
+    Raw,
+    at,
+    conditions_of,
+    is_controlled_by,
+    number,
+    objects,
+    text,
+)
+from qinstruct_operator.core.text import one_line
+from qinstruct_operator.core.times import parse_time
+
+_NAME_CHARS = 253
+OWN_CONTAINERS: Final = (PREP_CONTAINER, *(each.container for each in BACKENDS.values()))
+"""Names of the containers that are ours, whatever else webhooks put into a pod."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """The container of a pod that is ours; exit_code None while it has not ended."""
+
+    state: Literal["waiting", "running", "terminated"]
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of a child.
+
+    Attributes:
+        reason, message: the pod's own, e.g. Evicted.
+        unschedulable: the scheduler's message, empty where there is none.
+        disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
+        has_sandbox: its volumes and its network are there; what is left is the image.
+        sidecars: names of other containers that run, as far as the pod's status says.
+    """
+
+    name: str
+    phase: str
+    node: str | None
+    created: str
+    reason: str = ""
+    message: str = ""
+    unschedulable: str = ""
+    disruption: str = ""
+    has_sandbox: bool = False
+    sidecars: tuple[str, ...] = ()
+    container: Container | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its container will never run (again)."""
+        ended = self.container is not None and self.container.state == "terminated"
+        return ended or self._has_verdict
+
+    @property
+    def is_held_open(self) -> bool:
+        """Whether it goes on for others' containers alone: it ends only when they do."""
+        return self.is_over and bool(self.sidecars) and not self._has_verdict
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its container runs, or has run."""
+        return self.container is not None and self.container.state != "waiting"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its container runs."""
+        return self.container is not None and self.container.state == "running"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended badly."""
+        return self.phase == "Failed" or bool(self.container and self.container.exit_code)
+
+    @property
+    def _has_verdict(self) -> bool:
+        return self.phase in ("Succeeded", "Failed")
+
+
+def newest_pod(workload: Raw, pods: Iterable[Raw]) -> Raw | None:
+    """The pod that a workload made last, by creation and then by name."""
+    own = [pod for pod in pods if is_controlled_by(pod, workload["metadata"]["uid"])]
+    return max(own, key=lambda pod: (_created(pod), pod["metadata"]["name"]), default=None)
+
+
+def read_pod(raw: Raw) -> Pod:
+    """What a pod's object says of it."""
+    conditions = conditions_of(raw)
+    scheduled = conditions.get("PodScheduled", {})
+    disruption = conditions.get("DisruptionTarget", {})
+    sandbox = conditions.get("PodReadyToStartContainers", {})
+    # By their names: admission webhooks put others beside ours, and the kubelet sorts them all.
+    statuses = objects(raw, "status", "containerStatuses")
+    own = next((each for each in statuses if text(each, "name") in OWN_CONTAINERS), None)
+    others = [each for each in statuses if text(each, "name") not in OWN_CONTAINERS]
+    return Pod(
+        name=text(raw, "metadata", "name"),
+        phase=text(raw, "status", "phase") or "Pending",
+        node=one_line(text(raw, "spec", "nodeName"))[:_NAME_CHARS] or None,
+        created=_created(raw),
+        reason=text(raw, "status", "reason"),
+        message=text(raw, "status", "message"),
+        unschedulable=text(scheduled, "message") if scheduled.get("status") == "False" else "",
+        disruption=text(disruption, "reason") if disruption.get("status") == "True" else "",
+        has_sandbox=sandbox.get("status") == "True",
+        sidecars=tuple(
+            one_line(text(each, "name"))[:_NAME_CHARS]
+            for each in others
+            if at(each, "state", "running") is not None
+        ),
+        container=_container(own) if own else None,
+    )
+
+
+def own_container(raw: Raw) -> str:
+    """The name of the container that is ours, as the pod's spec has it; empty where none is."""
+    named = (text(each, "name") for each in objects(raw, "spec", "containers"))
+    return next((name for name in named if name in OWN_CONTAINERS), "")
+
+
+def _container(raw: Raw) -> Container:
+    if ended := at(raw, "state", "terminated"):
+        return Container(
+            "terminated",
+            reason=text(ended, "reason"),
+            message=text(ended, "message"),
+            exit_code=number(ended, "exitCode"),
+            started=parse_time(text(ended, "startedAt")),
+            finished=parse_time(text(ended, "finishedAt")),
+        )
+    if (running := at(raw, "state", "running")) is not None:
+        return Container("running", started=parse_time(text(running, "startedAt")))
+    waiting = at(raw, "state", "waiting")
+    return Container("waiting", text(waiting, "reason"), text(waiting, "message"))
+
+
+def _created(raw: Raw) -> str:
+    return text(raw, "metadata", "creationTimestamp")

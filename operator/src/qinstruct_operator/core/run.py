@@ -1,0 +1,94 @@
+"""A run as one pass finds it: who it is, its status so far, and what was planned for it. Pure."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
+
+from qinstruct_operator.api.parse import parse, read_status
+from qinstruct_operator.api.status import Status
+from qinstruct_operator.constants import CONDITION_PREPARED
+from qinstruct_operator.core.attempts import present_attempt
+from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
+from qinstruct_operator.core.children import ChildId, Children, build_children
+from qinstruct_operator.core.condition_list import is_finished, is_true
+from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.raw import Raw
+from qinstruct_operator.errors import InvalidSpec, Violation
+from qinstruct_operator.kinds import CLAIM
+from qinstruct_operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        resource_version: that of the reading.
+        status: as it was read; empty before the first pass.
+        plan: None where the spec has violations.
+        violations: what is wrong with the spec.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    status: Status = field(default_factory=Status)
+    plan: Plan | None = None
+    violations: tuple[Violation, ...] = ()
+
+    @classmethod
+    def read(cls, resource: Raw, settings: Settings) -> Self:
+        """The run that a QInstructTraining object stands for, planned."""
+        plan: Plan | None = None
+        violations: tuple[Violation, ...] = ()
+        try:
+            plan = make_plan(parse(resource), settings)
+        except InvalidSpec as error:
+            violations = error.violations
+        meta = resource["metadata"]
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 0),
+            resource_version=meta.get("resourceVersion", ""),
+            status=read_status(resource),
+            plan=plan,
+            violations=violations,
+        )
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its status says that it has ended."""
+        return is_finished(self.status)
+
+    @property
+    def was_prepared(self) -> bool:
+        """Whether its status says that its data are prepared."""
+        return is_true(self.status, CONDITION_PREPARED)
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that is due or under way."""
+        return present_attempt(self.status)
+
+    @property
+    def backend(self) -> Backend:
+        """What its training workload is."""
+        return BACKENDS[self.plan.backend] if self.plan else DEFAULT_BACKEND
+
+    @cached_property
+    def children(self) -> Children | None:
+        """What it consists of at the present attempt; None without a plan."""
+        return build_children(self.plan, self.attempt) if self.plan else None
+
+    @property
+    def support_ids(self) -> tuple[ChildId, ...]:
+        """What its workloads need to be there first: children, and claims that a user brings."""
+        if self.plan is None or self.children is None:
+            return ()
+        claims = (self.plan.cache_claim.name, self.plan.output_claim.name)
+        ids = [child.id for child in self.children.support] + [(CLAIM, name) for name in claims]
+        return tuple(dict.fromkeys(ids))
