@@ -52,10 +52,10 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
         sys.exit(EXIT_CONFIG)
     reconciler = Reconciler(cluster, ours, lambda: datetime.now(UTC))
 
-    async def look(key: Key) -> float | None:
+    async def reconcile(key: Key) -> float | None:
         return await reconciler.reconcile(*key)
 
-    memo.queue = WorkQueue(look, workers=ours.workers)
+    memo.queue = WorkQueue(reconcile, workers=ours.workers)
     memo.worker = asyncio.create_task(memo.queue.run(), name="work queue")
 
 
@@ -75,7 +75,7 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 @kopf.on.probe(id="queue")
 async def probe(memo: kopf.Memo, **_: Any) -> int:
-    """Runs that wait to be looked at, for the liveness endpoint."""
+    """Runs that wait for a pass, for the liveness endpoint."""
     return len(memo.queue)
 
 
@@ -84,12 +84,12 @@ async def run_changed(
     event: kopf.RawEvent, namespace: str | None, name: str, memo: kopf.Memo, **_: Any
 ) -> None:
     """A run was created or changed, or the operator has just started."""
-    if namespace and is_news(event):
+    if namespace and is_change(event):
         memo.queue.add((namespace, name))
 
 
-def is_news(event: kopf.RawEvent) -> bool:
-    """Whether a run is to be looked at; not after a write of its status, which is ours."""
+def is_change(event: kopf.RawEvent) -> bool:
+    """Whether a run needs a pass; not after a write of its status, which is ours."""
     if event["type"] == "DELETED":
         return False
     run = event["object"]
@@ -100,7 +100,7 @@ def is_news(event: kopf.RawEvent) -> bool:
 async def child_changed(
     namespace: str | None, labels: kopf.Labels, memo: kopf.Memo, **_: Any
 ) -> None:
-    """A child was created, changed or deleted: look at its run."""
+    """A child was created, changed or deleted: its run needs a pass."""
     run = labels.get(LABEL_RUN)
     if namespace and run:
         memo.queue.add((namespace, run))

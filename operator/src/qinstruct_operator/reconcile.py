@@ -11,7 +11,7 @@ from typing import Any
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Cluster, Resource
-from qinstruct_operator.core.decide import Action, Apply, decide, next_look
+from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import transition_events
@@ -71,7 +71,7 @@ class Reconciler:
             await self._write(run, resource, status, now)
         except NotFound:
             return None  # deleted meanwhile
-        return next_look(status, seen, self.settings, now).seconds
+        return requeue_after(status, seen, self.settings, now).seconds
 
     async def _begin(self, run: Run) -> Observed | None:
         """Create the first children unread: nobody has judged this run yet, so none is there.

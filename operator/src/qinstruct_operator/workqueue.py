@@ -1,8 +1,8 @@
-"""A queue of runs to look at, each at most once and never twice at a time. Needs an event loop.
+"""A work queue of runs, each at most once and never twice at a time. Needs an event loop.
 
-What controller-runtime calls a rate-limiting work queue: events only say which run to look at;
-a run that is being looked at is looked at once more afterwards. kopf's own queues are per
-watched object, so a run and its three kinds of children would be worked on side by side.
+What controller-runtime calls a rate-limiting work queue: an event only names a run; a run that
+is being worked on is worked on once more afterwards. kopf's own queues are per watched object, so
+a run and its three kinds of children would be worked on side by side.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class WorkQueue(Generic[Key]):
         self._num_workers = workers
         self._max_backoff = max_backoff
         self._due: dict[Key, None] = {}  # a set that keeps its order
-        self._looks: dict[Key, None] = {}  # due by the clock alone: after those with news
+        self._timed: dict[Key, None] = {}  # due by the clock alone: after those with an event
         self._active: set[Key] = set()
         self._again: set[Key] = set()  # added while active
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -46,30 +46,30 @@ class WorkQueue(Generic[Key]):
 
     def __len__(self) -> int:
         """Keys that are due and not yet worked on."""
-        return len(self._due) + len(self._looks)
+        return len(self._due) + len(self._timed)
 
     def add(self, key: Key) -> None:
-        """Look at it as soon as possible: there is news of it."""
+        """Work on it as soon as possible: something happened to it."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._active:
             self._again.add(key)
         elif key not in self._due:
-            if key in self._looks:
-                del self._looks[key]
+            if key in self._timed:
+                del self._timed[key]
             else:
                 self._ready.release()
             self._due[key] = None
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Look at it then, unless there is news before; whoever has news goes first."""
+        """Work on it then, unless something happens before; keys with an event go first."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._look, key)
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._add_timed, key)
 
-    def _look(self, key: Key) -> None:
+    def _add_timed(self, key: Key) -> None:
         del self._timers[key]
-        self._looks[key] = None
+        self._timed[key] = None
         self._ready.release()
 
     async def run(self) -> None:
@@ -85,7 +85,7 @@ class WorkQueue(Generic[Key]):
     async def _worker(self) -> None:
         while True:
             await self._ready.acquire()
-            first = self._due or self._looks
+            first = self._due or self._timed
             key = next(iter(first))
             del first[key]
             self._active.add(key)

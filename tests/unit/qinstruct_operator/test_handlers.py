@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qinstruct_operator.handlers import is_news
+from qinstruct_operator.handlers import is_change
 
 
 def event(type_: str | None, generation: int = 1, judged: int | None = 1) -> Any:
@@ -24,4 +24,4 @@ def event(type_: str | None, generation: int = 1, judged: int | None = 1) -> Any
     ],
 )
 def test_news(what: Any, expected: bool) -> None:
-    assert is_news(what) is expected
+    assert is_change(what) is expected

@@ -1,4 +1,4 @@
-"""Decide: what to do next for a run, and when to look at it again. Pure.
+"""Decide: what to do next for a run, and when its next pass is due. Pure.
 
 Children are created in stages: preparation first, and the training workload only once it has
 succeeded, so that no GPU waits for data. What exists is left alone: a workload's pod template
@@ -16,8 +16,8 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.settings import Settings
 
-_RECENT_SECONDS = 180.0  # how long after a change a run that waits is looked at more often
-_LATER = 4  # times as long between two looks afterwards
+_RECENT_SECONDS = 180.0  # after a change: so long is a waiting run read at the short interval
+_LATER = 4  # times the interval afterwards
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Apply:
 
 @dataclass(frozen=True)
 class Wait:
-    """Look again after so many seconds, or (None) only when something happens."""
+    """The next pass is due after so many seconds, or (None) only when something happens."""
 
     seconds: float | None
 
@@ -65,10 +65,10 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
 
 
-def next_look(status: Status, seen: Observed, settings: Settings, now: datetime) -> Wait:
-    """When a run is due again if nothing happens before; a run that has ended never is.
+def requeue_after(status: Status, seen: Observed, settings: Settings, now: datetime) -> Wait:
+    """When the next pass is due if nothing happens before; after the end there is none.
 
-    Logs and claims are not watched: a look is how they are read.
+    Logs and claims are not watched, so a pass is the only way to read them.
     """
     if is_finished(status):
         return Wait(None)

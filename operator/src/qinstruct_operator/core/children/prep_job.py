@@ -16,7 +16,8 @@ from qinstruct_operator.core.children.pod import (
     volume_mounts,
     volumes,
 )
-from qinstruct_operator.core.children.scheduling import resources, tolerations
+from qinstruct_operator.core.children.resources import resources
+from qinstruct_operator.core.children.scheduling import tolerations
 from qinstruct_operator.core.plan.make import Plan
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 

@@ -1,11 +1,11 @@
-"""Which node the training pod may run on, and what it asks of it.
+"""Which nodes a pod may run on.
 
 Exact product names miss PCIe cards, old drivers and nodes that are still to be created, so the
 affinity's OR-ed terms ask for memory (GPU feature discovery), the accelerator (GKE) or the
 instance type (EKS, AKS, OCI, HyperPod): any one is enough.
 """
 
-from qinstruct_operator.catalog.sizes import A100_80, GPUS_PER_DOCUMENTED_RUN, GpuClass, Requests
+from qinstruct_operator.catalog.sizes import A100_80, GpuClass
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, GPU_RESOURCE
 from qinstruct_operator.core.children.metadata import Manifest, optional
 from qinstruct_operator.core.plan.make import GpuPlan, Plan
@@ -58,28 +58,6 @@ def tolerations(plan: Plan, *, gpu: bool) -> list[Manifest]:
     return [usual, *own] if gpu else own
 
 
-def train_requests(plan: Plan) -> Requests:
-    """The size's requests, in proportion to the number of GPUs."""
-    full = plan.size.train
-    if plan.gpu is None:
-        return full
-    return Requests(
-        cpu=_share(full.cpu, plan.gpu.per_node),
-        memory=_share(full.memory, plan.gpu.per_node),
-        shared_memory=_share(full.shared_memory, plan.gpu.per_node),
-        scratch=full.scratch,
-    )
-
-
-def resources(requests: Requests, num_gpus: int = 0) -> Manifest:
-    """Requests and limits; no CPU limit, so that idle cores may be used."""
-    gpus = {GPU_RESOURCE: str(num_gpus)} if num_gpus else {}
-    return {
-        "requests": {"cpu": requests.cpu, "memory": requests.memory, **gpus},
-        "limits": {"memory": requests.memory, **gpus},
-    }
-
-
 def _product(gpu: GpuPlan) -> str:
     return gpu.product or gpu.gpu_class.product
 
@@ -127,9 +105,3 @@ def _memory(operator: str, mebibytes: int) -> Manifest:
 
 def _expression(key: str, operator: str, *values: str) -> Manifest:
     return {"key": key, "operator": operator, "values": list(values)}
-
-
-def _share(amount: str, num_gpus: int) -> str:
-    """An amount for 8 GPUs, for another number of them: `560Gi` and 4 make `280Gi`."""
-    digits = amount.rstrip("Gi")
-    return f"{int(digits) * num_gpus // GPUS_PER_DOCUMENTED_RUN}{amount[len(digits) :]}"

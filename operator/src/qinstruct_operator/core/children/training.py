@@ -16,12 +16,11 @@ from qinstruct_operator.core.children.pod import (
     volume_mounts,
     volumes,
 )
+from qinstruct_operator.core.children.resources import resources, train_requests
 from qinstruct_operator.core.children.scheduling import (
     affinity,
     node_selector,
-    resources,
     tolerations,
-    train_requests,
 )
 from qinstruct_operator.core.plan.make import Plan
 

@@ -39,7 +39,7 @@ LATER: Final = (
     "spec.backend",
     "spec.patches",
 )
-"""Fields whose behaviour comes later; their defaults ask for nothing. Of backends, some are here."""
+"""Fields (of `backend`, values) whose behaviour comes later; their defaults ask for nothing."""
 
 Check = Callable[[Spec], Iterator[Violation]]
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.parse import read_status
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.decide import decide, next_look
+from qinstruct_operator.core.decide import decide, requeue_after
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.transitions import transition_events
@@ -145,7 +145,7 @@ def test_any_snapshot_is_judged(snapshot: Snapshot, prepared: bool) -> None:
     status = judge(run, observed, NOW)
     SCHEMA.validate(json.loads(json.dumps(status_json(status), allow_nan=False)))
     assert read_status({"status": status_json(status)}) == status
-    next_look(status, observed, Settings(), NOW)
+    requeue_after(status, observed, Settings(), NOW)
     for event in transition_events(run_of(previous), status, NOW):
         assert len(event["message"]) <= 1024
     for each in status.conditions:
@@ -161,5 +161,5 @@ def test_any_earlier_status_is_read(data: st.DataObject) -> None:
     stored = data.draw(spoilt({"status": status_json(status_of(snapshot))}))
     previous = read_status(stored or {})
     status = judge(run_of(previous, PLAN), seen(snapshot), NOW)
-    next_look(status, seen(snapshot), Settings(), NOW)
+    requeue_after(status, seen(snapshot), Settings(), NOW)
     assert read_status({"status": status_json(status)}) == status
