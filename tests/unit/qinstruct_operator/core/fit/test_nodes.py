@@ -1,16 +1,12 @@
 """Whether a node can ever run a run's pods: tables of nodes, and the operators as laws."""
 
-from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubernetes.utils.quantity import parse_quantity as official_quantity
 
-from qinstruct_operator.core.fit.labels import matches, term_matches
 from qinstruct_operator.core.fit.nodes import Fit, Taint, node_fit, pods_of, read_node, tolerates
-from qinstruct_operator.core.quantity import binary_text, parse_quantity
 from support.operator_documents import document, plan
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -218,69 +214,6 @@ def test_a_node_that_cannot_be_read_never_fits(raw: dict[str, Any]) -> None:
 
 
 KEYS = st.sampled_from(["a", "b", "c"])
-TEXTS = st.one_of(st.integers(-(2**64), 2**64).map(str), st.sampled_from(["", "x", "1_0", " 1"]))
-LABELS = st.dictionaries(KEYS, TEXTS)
-VALUES = st.lists(TEXTS, min_size=1, max_size=3)
-
-
-def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
-    return {"key": key, "operator": operator, "values": list(values)}
-
-
-@given(KEYS, VALUES, LABELS)
-def test_in_and_its_opposite(key: str, values: list[str], labels: dict[str, str]) -> None:
-    inside = matches(expression(key, "In", *values), labels)
-    assert inside == (key in labels and labels[key] in values)
-    assert matches(expression(key, "NotIn", *values), labels) is not inside  # also where absent
-
-
-@given(KEYS, LABELS)
-def test_exists_and_its_opposite(key: str, labels: dict[str, str]) -> None:
-    exists = matches(expression(key, "Exists"), labels)
-    assert exists == (key in labels)
-    assert matches(expression(key, "DoesNotExist"), labels) is not exists
-
-
-@given(KEYS, LABELS, st.integers(-(2**63), 2**63 - 1))
-def test_greater_and_less_compare_integers_of_64_bits(
-    key: str, labels: dict[str, str], bound: int
-) -> None:
-    more = matches(expression(key, "Gt", str(bound)), labels)
-    less = matches(expression(key, "Lt", str(bound)), labels)
-    text = labels.get(key, "")
-    number = int(text) if text.removeprefix("-").isdecimal() else None
-    if number is None or not -(2**63) <= number < 2**63:
-        assert not more
-        assert not less
-    else:
-        assert (more, less) == (number > bound, number < bound)
-
-
-@given(KEYS, VALUES.filter(lambda values: len(values) != 1), LABELS)
-def test_a_bound_is_one_value(key: str, values: list[str], labels: dict[str, str]) -> None:
-    assert not matches(expression(key, "Gt", *values), labels)
-    assert not matches(expression(key, "Lt", *values), labels)
-
-
-@given(st.lists(st.builds(expression, KEYS, st.sampled_from(["In", "NotIn"]), TEXTS)), LABELS)
-def test_a_term_is_a_conjunction_and_an_empty_one_holds_nowhere(
-    expressions: list[dict[str, Any]], labels: dict[str, str]
-) -> None:
-    holds = term_matches({"matchExpressions": expressions}, "n", labels)
-    assert holds == (bool(expressions) and all(matches(each, labels) for each in expressions))
-
-
-def test_a_term_may_name_the_node() -> None:
-    term = {"matchFields": [expression("metadata.name", "In", "n")]}
-    assert term_matches(term, "n", {})
-    assert not term_matches(term, "m", {})
-
-
-def test_an_unknown_operator_is_a_bug() -> None:
-    with pytest.raises(ValueError, match="Near is no operator"):
-        matches(expression("a", "Near", "x"), {})
-
-
 TAINTS = st.builds(Taint, KEYS, st.sampled_from(["", "v", "w"]), st.sampled_from(["NoSchedule"]))
 
 
@@ -292,42 +225,3 @@ def test_a_toleration_covers_what_it_names(taint: Taint) -> None:
     assert not tolerates({"key": taint.key, "value": taint.value + "x"}, taint)
     assert not tolerates({"key": taint.key + "x", "operator": "Exists"}, taint)
     assert not tolerates({"operator": "Exists", "effect": "NoExecute"}, taint)
-
-
-SUFFIXES = ("", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-
-
-@given(st.decimals(0, 10**6, places=3), st.sampled_from(SUFFIXES))
-def test_quantities_are_those_of_the_official_client(number: object, suffix: str) -> None:
-    text = f"{number}{suffix}"
-    official = official_quantity(text)  # type: ignore[no-untyped-call]  # the client has no hints
-    assert parse_quantity(text) == Fraction(official)
-
-
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [("1e3", 1000), ("1E3", 1000), ("2E", 2 * 10**18), ("-1.5e-1", Fraction(-3, 20)), (".5", 0.5)],
-)
-def test_quantities_in_other_spellings(text: str, want: Fraction) -> None:
-    assert parse_quantity(text) == want
-
-
-@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1K", "1e", "1e999", "0x10", "1" * 65, "1GiB"])
-def test_what_is_no_quantity(text: str) -> None:
-    assert parse_quantity(text) is None
-
-
-@pytest.mark.parametrize(
-    ("amount", "want"),
-    [
-        ("560Gi", "560Gi"),
-        ("1126400Mi", "1100Gi"),
-        ("1Ti", "1Ti"),
-        ("12", "12"),
-        ("1000Ki", "1000Ki"),
-    ],
-)
-def test_memory_in_binary_units(amount: str, want: str) -> None:
-    parsed = parse_quantity(amount)
-    assert parsed is not None
-    assert binary_text(parsed) == want

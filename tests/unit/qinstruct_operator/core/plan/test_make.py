@@ -12,7 +12,7 @@ from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.sources import TABLE, planned_sources
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.settings import Settings
-from support.operator_documents import RUNS, UID, document, plan, sample
+from support.operator_documents import UID, document, plan, sample
 from support.operator_documents import manifests as manifests_of
 
 PUBLISHED = {
@@ -160,21 +160,3 @@ def test_settings_from_a_mapping() -> None:
     assert made.cache_size == "1Ti"
     assert str(made.cache_path) == "/c"
     assert made.prep_image == Settings().prep_image
-
-
-def test_attempts_have_names_until_they_no_longer_fit() -> None:
-    longest = "r" * 48
-    assert names.training_name(longest, 99999) == f"{longest}-99999"
-    with pytest.raises(ValueError, match="cannot be the name"):
-        names.training_name(longest, 100000)
-    with pytest.raises(ValueError, match="cannot be the name"):
-        names.training_name("r", 0)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_later_attempts_differ_in_name_and_label_alone(name: str) -> None:
-    made = plan(sample(name))
-    first, second = manifests_of(made, 1), manifests_of(made, 2)
-    assert first[:-1] == second[:-1]
-    assert first[-1]["spec"]["runPolicy"] == second[-1]["spec"]["runPolicy"]
-    assert second[-1]["metadata"]["name"] == f"{name}-2"

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from qinstruct_operator.api.status import Condition, Status
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
@@ -22,7 +20,6 @@ from qinstruct_operator.core.condition_list import (
     renewed_conditions,
     yes,
 )
-from qinstruct_operator.core.judge.phase import phase
 from support.observed import NOW
 
 LATER = NOW + timedelta(minutes=7)
@@ -72,45 +69,6 @@ def test_a_sentence_has_an_end() -> None:
     blocked = find_condition(made, CONDITION_PREPARED)
     assert blocked is not None
     assert blocked.message == "y" * 8192
-
-
-PHASES = {
-    "nothing worth saying but the first that is missing": ({}, "Preparing"),
-    "refused at the door": ({CONDITION_PREPARED: no("NotAccepted", "")}, "Rejected"),
-    "refused at the second door": (
-        {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_SCHEDULED: no("NotAccepted", "")},
-        "Rejected",
-    ),
-    "prepared, no node": (
-        {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_SCHEDULED: no("Queued", "")},
-        "Queued",
-    ),
-    "a node, not running": (
-        {
-            CONDITION_PREPARED: yes("Prepared", ""),
-            CONDITION_SCHEDULED: yes("Scheduled", ""),
-            CONDITION_RUNNING: no("Starting", ""),
-        },
-        "Starting",
-    ),
-    "running": (
-        {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_RUNNING: yes("Training", "")},
-        "Training",
-    ),
-    "failed": (
-        {CONDITION_RUNNING: no("Failed", ""), CONDITION_FAILED: yes("BadData", "")},
-        "Failed",
-    ),
-    "complete": (
-        {CONDITION_RUNNING: no("Finished", ""), CONDITION_COMPLETE: yes("Complete", "")},
-        "Complete",
-    ),
-}
-
-
-@pytest.mark.parametrize(("changes", "want"), PHASES.values(), ids=PHASES)
-def test_phase(changes: dict[str, Judged], want: str) -> None:
-    assert phase(FRESH | changes) == want
 
 
 def test_finished_is_complete_or_failed() -> None:

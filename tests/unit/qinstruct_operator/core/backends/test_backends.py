@@ -1,0 +1,23 @@
+"""Every backend wraps a pod template that can be found again, and says how it ends."""
+
+import pytest
+
+from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x"}]}}
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+def test_the_template_is_wrapped_whole(backend: Backend) -> None:
+    manifest = {"spec": backend.build_spec(TEMPLATE, 8)}
+    assert backend.pod_template(manifest) == TEMPLATE
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+def test_the_ends_are_told_apart(backend: Backend) -> None:
+    types = backend.conditions
+    assert len({types.succeeded, types.failed, types.suspended}) == 3
+
+
+def test_a_run_that_cannot_be_read_has_a_backend() -> None:
+    assert DEFAULT_BACKEND in BACKENDS.values()

@@ -1,0 +1,26 @@
+"""Times: written in UTC, read in any zone, and what is no time is None."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from qinstruct_operator.core.times import parse_time, time_text
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert time_text(NOON) == "2026-03-01T12:00:00Z"
+    assert parse_time(time_text(NOON)) == NOON
+
+
+def test_zones_and_fractions() -> None:
+    berlin = NOON.astimezone(timezone(timedelta(hours=1)))
+    assert time_text(berlin + timedelta(microseconds=999_999)) == "2026-03-01T12:00:00Z"
+    assert parse_time("2026-03-01T13:00:00+01:00") == NOON
+    assert parse_time("2026-03-01T12:00:00") == NOON
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z", "2026-03-01T99:00:00Z"])
+def test_what_is_no_time(text: str) -> None:
+    assert parse_time(text) is None
