@@ -17,9 +17,14 @@ from qinstruct_operator.api.spec_ops import (
     Scheduling,
     Tracking,
 )
+from qinstruct_trainer.contract.config import (
+    Attention,
+    MissingImages,
+    Size,
+    Strategy,
+    ZeroStage,
+)
 
-Size = Literal["7B", "13B", "Tiny"]
-Strategy = Literal["mix", "after"]
 GpuProduct = Literal[
     "auto",
     "NVIDIA-A100-SXM4-40GB",
@@ -107,7 +112,7 @@ class Data(ApiModel):
         "for mix also mix665k-labels, coco, gqa, ocr-vqa, textvqa, vg-1, vg-2. Size Tiny uses "
         "built-in data unless the first two are given.",
     )
-    missing_images: Literal["Fail", "Drop"] = Field(
+    missing_images: MissingImages = Field(
         default="Fail",
         description="What to do when an image is missing or does not decode: Fail stops before "
         "any GPU is asked for, Drop leaves its records out.",
@@ -219,10 +224,10 @@ class Training(ApiModel):
         le=4096,
         description="Longest sequence in tokens, image included. Default: 2048.",
     )
-    zero_stage: Literal[1, 2, 3] | None = Field(
+    zero_stage: ZeroStage | None = Field(
         default=None, description="DeepSpeed ZeRO stage. Default: 3."
     )
-    attention: Literal["flash_attention_2", "sdpa", "eager"] | None = Field(
+    attention: Attention | None = Field(
         default=None, description="Attention kernel. Default: flash_attention_2 (Tiny: sdpa)."
     )
     packing: Literal["none", "sequence", "prefix"] = Field(

@@ -7,9 +7,9 @@ things; everything else is shared.
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
-Attention = Literal["flash_attention_2", "sdpa", "eager"]
+from qinstruct_trainer.contract.config import Attention, Precision, ZeroStage
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Shared:
     weight_decay: float
     gradient_clipping: float
     max_length: int
-    zero_stage: Literal[1, 2, 3]
-    precision: Literal["bf16", "fp32"]
+    zero_stage: ZeroStage
+    precision: Precision
     attention: Attention
     activation_checkpointing: bool
     checkpoint_minutes: float
