@@ -7,9 +7,10 @@ things; everything else is shared.
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
-from qinstruct_trainer.contract.config import Attention, Precision, ZeroStage
+from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_trainer.contract.config import Attention, Precision, Strategy, ZeroStage
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,9 @@ def _published(size: str, strategy: str) -> Varying:
 RUNS: Final = MappingProxyType(
     {
         (size, strategy): _published(size.lower(), strategy)
-        for size in ("7B", "13B")
-        for strategy in ("mix", "after")
+        for size, facts in SIZES.items()
+        if facts.gpu
+        for strategy in get_args(Strategy)
     }
 )
 """The four published runs by (size, strategy)."""

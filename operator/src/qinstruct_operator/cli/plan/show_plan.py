@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.text import Text
 
 from qinstruct_operator.catalog.sizes import GPUS_PER_DOCUMENTED_RUN
+from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.cli.humanize import duration_text, size_text
 from qinstruct_operator.cli.tables import print_section, print_table
 from qinstruct_operator.core.children import build
 from qinstruct_operator.core.plan.make import GpuPlan, Plan
-from qinstruct_operator.core.plan.sources import TABLE
 from qinstruct_trainer.contract.batch import accumulation_steps
 from qinstruct_trainer.contract.config import ModelSource, Source
 
@@ -136,7 +136,6 @@ _SOURCE_COLUMNS = ("name", "size", "records", "licence", "address")
 
 
 def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
-    licences = {str(name): row.licence for name, row in TABLE.items()}
     for source in plan.prep_config.sources:
         if source.kind == "builtin":
             yield (source.name, "", "", "", "made here: nothing is downloaded")
@@ -145,7 +144,7 @@ def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
             source.name,
             size_text(source.num_bytes) if source.num_bytes else "unknown",
             f"{source.num_records:,}" if source.num_records else "",
-            licences[source.name],
+            SOURCES[source.name].licence,
             source.url,
         )
 

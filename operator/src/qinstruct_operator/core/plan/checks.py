@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from qinstruct_operator.api.spec import Spec
-from qinstruct_operator.catalog.sizes import PRODUCT_GIGABYTES, SIZES
+from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
+from qinstruct_operator.catalog.sizes import SIZES, STATE_BYTES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 from qinstruct_operator.core import names
 from qinstruct_operator.core.plan.sources import source_names, source_violations
@@ -102,9 +103,9 @@ def _states_sentence(spec: Spec) -> str:
     """Why the class is needed: the part of the memory that no batch size changes."""
     network = SIZES[spec.size].network
     parameters = network.parameters if network else 0
-    states = 16 * parameters / spec.gpu.per_node / 1e9
+    states = STATE_BYTES * parameters / spec.gpu.per_node / 1e9
     return (
-        f"{parameters / 1e9:.1f}e9 parameters x 16 bytes / {spec.gpu.per_node} GPUs = "
+        f"{parameters / 1e9:.1f}e9 parameters x {STATE_BYTES} bytes / {spec.gpu.per_node} GPUs = "
         f"{states:.1f} GB of model states, before activations and logits"
     )
 

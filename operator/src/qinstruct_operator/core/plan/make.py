@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from qinstruct_operator.api.spec import Spec
-from qinstruct_operator.api.spec_ops import Scheduling
+from qinstruct_operator.api.spec_operations import Scheduling
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.catalog import recipes
+from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES, GpuClass
 from qinstruct_operator.catalog.sizes import (
     GPUS_PER_DOCUMENTED_RUN,
-    PRODUCT_GIGABYTES,
     SIZES,
     TINY_DEADLINE_SECONDS,
-    GpuClass,
-    Size,
+    SizeFacts,
 )
 from qinstruct_operator.core import names
 from qinstruct_operator.core.plan import checks, disk
@@ -89,7 +88,7 @@ class Plan:
     namespace: str
     owner: Owner | None
     settings: Settings
-    size: Size
+    size: SizeFacts
     gpu: GpuPlan | None
     num_processes: int
     prep_config: PrepConfig
@@ -154,7 +153,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
     )
 
 
-def _gpu(spec: Spec, size: Size) -> GpuPlan | None:
+def _gpu(spec: Spec, size: SizeFacts) -> GpuPlan | None:
     if size.gpu is None:
         return None
     return GpuPlan(
@@ -166,7 +165,7 @@ def _gpu(spec: Spec, size: Size) -> GpuPlan | None:
     )
 
 
-def _hours(size: Size, config: RunConfig, gpu: GpuPlan | None) -> float:
+def _hours(size: SizeFacts, config: RunConfig, gpu: GpuPlan | None) -> float:
     """The documented hours, for so many epochs and GPUs."""
     hours = size.hours[config.strategy] * config.epochs
     return hours * GPUS_PER_DOCUMENTED_RUN / gpu.per_node if gpu else hours
@@ -262,7 +261,7 @@ def _micro_batch_size(spec: Spec, global_batch_size: int, num_processes: int) ->
 
 
 def _memory(
-    config: RunConfig, max_length: int, size: Size, gpu: GpuPlan | None
+    config: RunConfig, max_length: int, size: SizeFacts, gpu: GpuPlan | None
 ) -> MemoryEstimate | None:
     """The estimate, which must fit.
 

@@ -12,11 +12,15 @@ sequence at full length.
 from dataclasses import dataclass
 from typing import Final
 
-from qinstruct_operator.catalog.sizes import Network
+from qinstruct_operator.catalog.sizes import (
+    GRADIENT_BYTES,
+    OPTIMIZER_BYTES,
+    WEIGHT_BYTES,
+    Network,
+)
 
 VOCABULARY: Final = 32_000
 _GB: Final = 1e9
-_WEIGHTS, _GRADIENTS, _OPTIMIZER = 2, 2, 12  # bytes a parameter
 # stage3_max_live_parameters 1e9 x 2 bytes of gathered weights, and an estimated 1.5 GB of CUDA
 # context, NCCL buffers and the frozen vision tower.
 _RUNTIME_BYTES: Final = 3.5e9
@@ -77,9 +81,9 @@ def estimate(
 
 def _state_bytes(zero_stage: int, num_gpus: int) -> float:
     """Bytes a parameter on one GPU."""
-    weights = _WEIGHTS / (num_gpus if zero_stage >= 3 else 1)
-    gradients = _GRADIENTS / (num_gpus if zero_stage >= 2 else 1)
-    return weights + gradients + _OPTIMIZER / num_gpus
+    weights = WEIGHT_BYTES / (num_gpus if zero_stage >= 3 else 1)
+    gradients = GRADIENT_BYTES / (num_gpus if zero_stage >= 2 else 1)
+    return weights + gradients + OPTIMIZER_BYTES / num_gpus
 
 
 def _activation_bytes(

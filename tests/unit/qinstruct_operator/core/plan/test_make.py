@@ -5,12 +5,13 @@ import pytest
 from qinstruct_operator.api import parse
 from qinstruct_operator.catalog.recipes import RUNS as RECIPES
 from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import build
 from qinstruct_operator.core.plan import disk
 from qinstruct_operator.core.plan.checks import LATER
 from qinstruct_operator.core.plan.make import make_plan
-from qinstruct_operator.core.plan.sources import TABLE, planned_sources
+from qinstruct_operator.core.plan.sources import planned_sources
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.settings import Settings
 from support.operator_documents import RUNS, UID, document, plan, sample
@@ -47,15 +48,11 @@ def test_hours_grow_with_epochs_and_fewer_gpus() -> None:
 
 def test_mix_takes_every_source_with_q_instruct_first() -> None:
     sources = plan(sample("run-13b-mix")).prep_config.sources
-    assert [source.name for source in sources] == list(TABLE)
+    assert [source.name for source in sources] == list(SOURCES)
     assert [s.name for s in sources if s.kind == "labels"] == [
         "q-instruct-labels",
         "mix665k-labels",
     ]
-
-
-def test_no_published_address_is_a_web_page() -> None:
-    assert not [row.url for row in TABLE.values() if "/blob/" in row.url]
 
 
 def test_a_revision_takes_the_place_of_main() -> None:
@@ -90,7 +87,7 @@ def test_tiny_with_real_data_shares_the_real_cache() -> None:
 
 
 def test_the_cache_claim_holds_every_source_and_every_model() -> None:
-    sources = planned_sources(list(TABLE), {})
+    sources = planned_sources(list(SOURCES), {})
     data = disk.cache_bytes(sources, None) - disk.cache_bytes((), None)
     models = sum(disk.cache_bytes((), SIZES[size].network) for size, _ in RECIPES)
     assert disk.quantity(data + models) <= Settings().cache_size == "400Gi"
