@@ -18,7 +18,8 @@ from qinstruct_operator.core.decide import due, requeue_after
 from qinstruct_operator.core.judge import conditions, transitions
 from qinstruct_operator.core.judge.judge import judge, present_attempt
 from qinstruct_operator.core.judge.observe import Observed, Run, Snapshot, observe
-from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Forbidden, InvalidSpec, NotFound, Refused, Violation
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, TRAINING

@@ -18,6 +18,7 @@ from qinstruct_operator.api.spec_operations import (
     Tracking,
 )
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
+from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
 from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
 from qinstruct_operator.catalog.sources import SOURCES, sources_of
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
@@ -112,7 +113,8 @@ class Data(ApiModel):
         default=None,
         ge=0,
         le=1_000_000,
-        description="Most records that Drop may leave out. Default: 1000 with Drop.",
+        description="Most records that Drop may leave out. Default: "
+        f"{DEFAULT_MAX_MISSING} with Drop.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Token for downloads that need one."

@@ -95,6 +95,9 @@ TINY: Final = Shared(
 )
 TINY_PROCESSES: Final = 2
 
+# 355 of OCR-VQA's images are known to be lost; room for as many again.
+DEFAULT_MAX_MISSING: Final = 1000
+
 
 def groups_by_modality(strategy: str) -> bool:
     """Whether batches hold one modality each: the scripts do it for mix alone."""

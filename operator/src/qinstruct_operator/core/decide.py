@@ -20,7 +20,7 @@ from qinstruct_operator.core.children import (
 from qinstruct_operator.core.judge import conditions as is_
 from qinstruct_operator.core.judge.judge import present_attempt
 from qinstruct_operator.core.judge.observe import Observed, Workload
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.raw import moment
 from qinstruct_operator.settings import Settings
 

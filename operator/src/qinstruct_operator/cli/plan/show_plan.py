@@ -10,11 +10,10 @@ from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.cli.humanize import duration_text, size_text
 from qinstruct_operator.cli.tables import print_section, print_table
 from qinstruct_operator.core.children import build
-from qinstruct_operator.core.plan.make import GpuPlan, Plan
+from qinstruct_operator.core.plan.types import GpuPlan, Plan
+from qinstruct_operator.core.plan.warnings import warnings
 from qinstruct_trainer.contract.batch import accumulation_steps
-from qinstruct_trainer.contract.config import ModelSource, Source
-
-_TIGHT = 0.9  # share of a GPU's memory from which fragmentation alone can end a run
+from qinstruct_trainer.contract.config import ModelSource
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -29,25 +28,6 @@ def show_plan(console: Console, plan: Plan) -> None:
     print_table(console, "Children, in apply order", ("kind", "name", "purpose"), _children(plan))
     for warning in warnings(plan):
         console.print(Text(f"\nwarning: {warning}", style="yellow"))
-
-
-def warnings(plan: Plan) -> Iterator[str]:
-    """What is allowed, and yet worth a second look."""
-    loose = [s.name for s in plan.prep_config.sources if _is_loose(s)]
-    if loose:
-        yield (
-            f"{', '.join(loose)}: no sha256 or revision given, so whatever the server sends is "
-            "taken; set data.sources.<name>.sha256 to pin it"
-        )
-    if plan.memory is not None and plan.memory.total > _TIGHT * plan.memory.available:
-        yield (
-            f"the worst batch takes {plan.memory.total / plan.memory.available:.0%} of a GPU's "
-            "memory; a smaller training.microBatchSize gives the same result with more room"
-        )
-
-
-def _is_loose(source: Source) -> bool:
-    return source.kind != "builtin" and source.sha256 is None and source.revision is None
 
 
 def _training(plan: Plan) -> Iterator[tuple[str, str]]:

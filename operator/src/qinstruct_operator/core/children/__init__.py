@@ -11,7 +11,7 @@ from qinstruct_operator.core.children.config_map import build_config_map
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES, build_prep_job
 from qinstruct_operator.core.children.pytorchjob import build_pytorchjob
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 __all__ = [
     "FINAL_EXIT_CODES",

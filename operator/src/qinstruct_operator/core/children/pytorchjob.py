@@ -23,7 +23,7 @@ from qinstruct_operator.core.children.scheduling import (
     tolerations,
     train_requests,
 )
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 
 def build_pytorchjob(plan: Plan, attempt: int) -> Manifest:

@@ -9,7 +9,7 @@ from qinstruct_operator.catalog.gpus import larger_classes
 from qinstruct_operator.catalog.sizes import GPUS_PER_DOCUMENTED_RUN, Requests
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, GPU_RESOURCE
 from qinstruct_operator.core.children.metadata import Manifest, optional
-from qinstruct_operator.core.plan.make import GpuPlan, Plan
+from qinstruct_operator.core.plan.types import GpuPlan, Plan
 
 # flash-attn 2 needs compute capability 8.0 and newer.
 _FAMILIES = ("ampere", "hopper", "blackwell")

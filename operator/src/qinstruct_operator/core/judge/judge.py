@@ -30,7 +30,7 @@ from qinstruct_operator.core.judge.progress import (
     training_progress,
 )
 from qinstruct_operator.core.judge.waiting import PENDING, REFUSED, why_waiting
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Violation
 
 MODEL_FOLDER = "model"

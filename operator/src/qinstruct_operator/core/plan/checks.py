@@ -12,7 +12,8 @@ from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.sizes import SIZES, STATE_BYTES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 from qinstruct_operator.core import names
-from qinstruct_operator.core.plan.sources import source_names, source_violations
+from qinstruct_operator.core.plan.gpus import gpu_plan
+from qinstruct_operator.core.plan.source_checks import sources_are_usable
 from qinstruct_operator.errors import Violation
 
 _IMAGE_TOKENS = 576  # (336 / 14)^2: what one image takes of the sequence
@@ -84,16 +85,14 @@ def gpu_only_with_a_gpu_size(spec: Spec) -> Iterator[Violation]:
 
 def product_is_large_enough(spec: Spec) -> Iterator[Violation]:
     """The class that the published run used is the least that a size accepts."""
-    needed = SIZES[spec.size].gpu
-    if needed is None or spec.gpu.product == "auto":
-        return
-    gigabytes = PRODUCT_GIGABYTES[spec.gpu.product]
-    if gigabytes < needed.gigabytes:
-        enough = [name for name, size in PRODUCT_GIGABYTES.items() if size >= needed.gigabytes]
+    gpu = gpu_plan(spec)
+    if gpu and not gpu.is_large_enough:
+        needed = gpu.gpu_class.gigabytes
+        enough = [name for name, size in PRODUCT_GIGABYTES.items() if size >= needed]
         yield Violation(
             "spec.gpu.product",
             spec.gpu.product,
-            f"has {gigabytes} GB, and size {spec.size} needs GPUs of {needed.gigabytes} GB "
+            f"has {gpu.gigabytes} GB, and size {spec.size} needs GPUs of {needed} GB "
             f"({_states_sentence(spec)})",
             f"use auto or one of {', '.join(enough)}",
         )
@@ -168,12 +167,6 @@ def dropping_is_asked_for(spec: Spec) -> Iterator[Violation]:
             "means nothing with missingImages Fail",
             "set missingImages: Drop, or remove it",
         )
-
-
-def sources_are_usable(spec: Spec) -> Iterator[Violation]:
-    """Addresses, and sources that the run uses."""
-    names = source_names(spec.size, spec.strategy, spec.data.sources)
-    yield from source_violations(names, spec.data.sources, spec.size, spec.strategy)
 
 
 def model_is_usable(spec: Spec) -> Iterator[Violation]:

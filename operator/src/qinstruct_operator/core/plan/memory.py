@@ -9,6 +9,7 @@ Logits: fp32 copy, shifted copy and gradient, 3 x 4 x b*s*V. Worst batch: text o
 sequence at full length.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ from qinstruct_operator.catalog.sizes import (
     WEIGHT_BYTES,
     Network,
 )
+from qinstruct_operator.errors import Violation
+from qinstruct_trainer.contract.config import RunConfig
 
 VOCABULARY: Final = 32_000
 _GB: Final = 1e9
@@ -97,3 +100,15 @@ def _activation_bytes(
     # The recomputed layer and the logits are never alive together: the larger is counted, and
     # without eager's scores that is the logits.
     return boundaries + (whole_layer if eager else 0.0)
+
+
+def memory_violations(needed: MemoryEstimate, config: RunConfig) -> Iterator[Violation]:
+    """The worst batch must fit a GPU."""
+    if not needed.fits:
+        yield Violation(
+            "spec.training.microBatchSize",
+            config.micro_batch_size,
+            f"the longest batch of size {config.size} does not fit: {needed.sentence()}",
+            "lower microBatchSize or maxLength, use zeroStage 3 and activationCheckpointing, "
+            "or GPUs with more memory (gpu.product, gpu.perNode)",
+        )
