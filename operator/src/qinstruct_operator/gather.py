@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER, TRAINING_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.judge.observe import Run, Snapshot, newest_pod, read_pod
 from qinstruct_operator.core.raw import Raw, conditions_of, moment, text
-from qinstruct_operator.errors import ClusterError
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, PYTORCHJOB
 
 _logger = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from typing import Any
 
 from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import Status
+from qinstruct_operator.cluster.errors import Forbidden, NotFound, Refused
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_RUN
 from qinstruct_operator.core.children import Manifest
@@ -20,7 +21,7 @@ from qinstruct_operator.core.judge.judge import judge, present_attempt
 from qinstruct_operator.core.judge.observe import Observed, Run, Snapshot, observe
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
-from qinstruct_operator.errors import Forbidden, InvalidSpec, NotFound, Refused, Violation
+from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, TRAINING
 from qinstruct_operator.settings import Settings

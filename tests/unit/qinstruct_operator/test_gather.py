@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core.judge.conditions import is_true
 from qinstruct_operator.core.judge.judge import present_attempt
 from qinstruct_operator.core.judge.observe import Run, Snapshot
-from qinstruct_operator.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, JOB, POD, PYTORCHJOB, TRAINING
 from support.lives import rest

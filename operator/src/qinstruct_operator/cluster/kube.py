@@ -15,10 +15,10 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
+from qinstruct_operator.cluster.errors import AlreadyExists, ClusterError, NotFound, Refused
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.cluster.refusals import refusal, unreachable
 from qinstruct_operator.constants import FIELD_MANAGER
-from qinstruct_operator.errors import AlreadyExists, ClusterError, NotFound, Refused
 from qinstruct_operator.kinds import KINDS, POD, Kind
 
 Query = tuple[tuple[str, str], ...]
