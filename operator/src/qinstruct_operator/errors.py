@@ -1,4 +1,4 @@
-"""What is wrong with a user's document, said so that the user can mend it."""
+"""A user's document that is not valid: `Violation`, one fault each, and `InvalidSpec`."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class Violation:
         field: path of the field, e.g. `spec.training.microBatchSize`.
         value: what the document says there; None when it says nothing.
         reason: what is wrong with it, without the field's name and without a full stop.
-        fix: the way out, an imperative without a full stop.
+        fix: what to do about it, an imperative without a full stop.
     """
 
     field: str
@@ -24,14 +24,14 @@ class Violation:
     fix: str
 
     def sentence(self) -> str:
-        """`<field> <value>: <reason>; <way out>`, on one line, safe to print on a terminal."""
+        """`<field> <value>: <reason>; <fix>`, on one line, safe to print on a terminal."""
         said = "" if self.value is None else f" {_shown(self.value)}"
         text = f"{self.field}{said}: {self.reason}; {self.fix}"
         return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class InvalidSpec(Exception):  # noqa: N818 - the name that the design and its readers use
-    """A document that cannot become a run; carries every fault found, at least one."""
+    """A document that cannot become a run, with every fault that was found."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)

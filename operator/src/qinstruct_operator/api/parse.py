@@ -1,4 +1,4 @@
-"""The door: a document becomes a `QInstructTraining`, or every fault in it becomes a sentence."""
+"""Parse a document into a `QInstructTraining`, or say in a sentence each what is wrong with it."""
 
 import difflib
 import typing

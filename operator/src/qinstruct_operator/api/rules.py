@@ -1,7 +1,7 @@
-"""What a schema cannot say and the API server shall enforce: CEL rules, as data.
+"""CEL rules: what the API server enforces and a schema cannot say.
 
-Each rule is here because it can be judged without knowing the plan's tables; the plan's own
-checks (core.plan.checks) say the same and more, in the same words, for local mode.
+The plan's own checks (core.plan.checks) say the same and more, in the same words; local mode has
+those alone.
 """
 
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ def _cross_field() -> list[Rule]:
 
 
 def _too_small_gpus() -> Iterator[Rule]:
-    """A product whose name says that it has less memory than the size's class."""
+    """A product whose name tells less memory than the size needs."""
     for name, size in SIZES.items():
         if size.gpu is None:
             continue

@@ -1,4 +1,4 @@
-"""What a user wants: the spec's groups that shape the run itself.
+"""The spec: size, strategy and the groups that say what is trained, on what, and how.
 
 Optional fields whose description says "Default:" are filled by the plan, because the answer
 depends on `size` and `strategy`; all other defaults are in the schema.
@@ -51,7 +51,12 @@ class Gpu(ApiModel):
         + ", ".join(f"{name}: A100 {gigabytes} GB" for name, gigabytes in _GPU_CLASSES.items())
         + f"). Anything else is a value of the node label {GPU_PRODUCT_LABEL}.",
     )
-    per_node: int = Field(default=8, ge=1, le=16, description="GPUs of the node; one process each.")
+    per_node: int = Field(
+        default=GPUS_PER_DOCUMENTED_RUN,
+        ge=1,
+        le=16,
+        description="GPUs of the node; one process each.",
+    )
     nodes: int = Field(default=1, ge=1, le=64, description="Nodes of one training.")
     strict: bool = Field(
         default=False,

@@ -1,4 +1,4 @@
-"""The custom resource itself: metadata as far as we read it, spec and status."""
+"""The custom resource: the metadata that we read, spec and status."""
 
 from typing import Any, Literal
 

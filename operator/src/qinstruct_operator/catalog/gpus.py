@@ -21,7 +21,7 @@ PRODUCT_GIGABYTES: Final = MappingProxyType(
 
 @dataclass(frozen=True)
 class GpuClass:
-    """Which GPUs are enough, in the words of each kind of node label.
+    """A class of GPUs that a size may ask for, as each kind of node label writes it.
 
     Attributes:
         above_mebibytes: `nvidia.com/gpu.memory` must be greater than this (GFD).

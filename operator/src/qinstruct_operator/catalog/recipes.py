@@ -1,4 +1,4 @@
-"""The four published runs and Tiny, as data: the one place where training values stand.
+"""The recipes of the four published runs and of Tiny: every default training value.
 
 Source of the published values: the scripts {mix,after}_qinstruct_llava_v1.5_{7b,13b}.sh of
 Q-Future/Q-Instruct and zero3.json of haotian-liu/LLaVA. The four differ in exactly five
@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Final, get_args
 
 from qinstruct_operator.catalog.sizes import SIZES
-from qinstruct_trainer.contract.config import Attention, Precision, Strategy, ZeroStage
+from qinstruct_trainer.contract.config import Attention, Precision, Size, Strategy, ZeroStage
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The values that the runs of a size class have in common.
+class Recipe:
+    """The training values that the runs of a size have in common.
 
     Attributes:
         global_batch_size: samples per optimizer step.
@@ -39,7 +39,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Varying:
+class PublishedRun:
     """The five values in which the published scripts differ.
 
     Attributes:
@@ -59,7 +59,7 @@ class Varying:
 
 VISION_TOWER: Final = "openai/clip-vit-large-patch14-336"
 
-PUBLISHED: Final = Shared(
+PUBLISHED: Final = Recipe(
     global_batch_size=128,  # 16 per device x 1 accumulation x 8 GPUs
     micro_batch_size=16,
     epochs=1,
@@ -78,7 +78,7 @@ PUBLISHED: Final = Shared(
     checkpoint_minutes=30.0,
 )
 
-TINY: Final = Shared(
+TINY: Final = Recipe(
     global_batch_size=32,
     micro_batch_size=16,
     epochs=2,
@@ -104,10 +104,10 @@ def groups_by_modality(strategy: str) -> bool:
     return strategy == "mix"
 
 
-def _published(size: str, strategy: str) -> Varying:
+def _published(size: str, strategy: str) -> PublishedRun:
     mix = strategy == "mix"
     stage_1 = f"liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-{size}-v1.5"
-    return Varying(
+    return PublishedRun(
         base=f"lmsys/vicuna-{size}-v1.5" if mix else f"liuhaotian/llava-v1.5-{size}",
         projector=stage_1 if mix else None,
         data_file="mix_cleaned_labels.json" if mix else "cleaned_labels.json",
@@ -127,6 +127,6 @@ RUNS: Final = MappingProxyType(
 """The four published runs by (size, strategy)."""
 
 
-def shared(size: str) -> Shared:
-    """The values that a size starts from."""
+def recipe_of(size: Size) -> Recipe:
+    """The recipe whose values a run of this size starts from."""
     return TINY if size == "Tiny" else PUBLISHED

@@ -1,4 +1,4 @@
-"""What the size of a run decides: shapes of the network, GPUs, requests, documented hours."""
+"""What `spec.size` decides: network shape, GPU class, requests, documented hours."""
 
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -1,10 +1,9 @@
-"""The published sources of training data: addresses, sizes, licences, and who uses which.
+"""The published sources of training data: addresses, sizes, licences, strategies.
 
-This table is all there is to say about a source: the API's names and descriptions, the CRD's
-rules and the plan are made from it. Addresses: Q-Instruct's training instructions and LLaVA's
-data page, with their defects mended (`/resolve/main/`, never `/blob/main/`, which is a web page).
-Sizes are the published ones, as rounded there; record counts were measured on the published
-files.
+To add a source, add a row: the API's names and descriptions, the CRD's rules and the plan are
+made from the table. Addresses: Q-Instruct's training instructions and LLaVA's data page, with
+`/blob/main/`, which is a web page, replaced by `/resolve/main/`. Sizes are the published ones, as
+rounded there; record counts were measured on the published files.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a request to the API server can end in, apart from an answer."""
+"""The errors of requests to the API server."""
 
 
 class ClusterError(Exception):

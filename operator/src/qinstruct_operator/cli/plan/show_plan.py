@@ -1,4 +1,4 @@
-"""Draw a plan: what will be trained, on what, from what, for how long. Decides nothing."""
+"""Draw a plan: what will be trained, on what, from what, for how long."""
 
 from collections.abc import Iterator
 

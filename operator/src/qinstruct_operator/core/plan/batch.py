@@ -1,4 +1,4 @@
-"""The batch: global batch and micro-batch of a run, which must multiply out. Pure."""
+"""Global batch and micro-batch of a run. Pure."""
 
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog import recipes
@@ -12,15 +12,15 @@ from qinstruct_trainer.contract.batch import (
 
 def global_batch_size(spec: Spec) -> int:
     """Samples of an optimizer step: the user's, or the recipe's."""
-    return spec.training.global_batch_size or recipes.shared(spec.size).global_batch_size
+    return spec.training.global_batch_size or recipes.recipe_of(spec.size).global_batch_size
 
 
 def micro_batch_size(spec: Spec, num_processes: int) -> int | Violation:
-    """The user's, if the batch triangle closes; else the largest up to the recipe's that does."""
+    """The user's, or by default the largest up to the recipe's that divides the global batch."""
     wish, whole = spec.training.micro_batch_size, global_batch_size(spec)
     try:
         if wish is None:
-            at_most = recipes.shared(spec.size).micro_batch_size
+            at_most = recipes.recipe_of(spec.size).micro_batch_size
             return default_micro_batch_size(whole, num_processes, at_most)
         accumulation_steps(whole, wish, num_processes)
     except BatchError as error:

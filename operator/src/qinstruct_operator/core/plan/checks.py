@@ -1,7 +1,7 @@
-"""Rules that span fields, each a small function from the document to its violations. Pure.
+"""Rules about a spec that need no arithmetic, each a function from it to its violations. Pure.
 
-`LATER` is the table of fields that the schema has and this version does not act on: using one
-is refused by name, so that nothing is ever silently ignored.
+`LATER` lists the fields that the schema has and this version does not act on: using one is
+refused, so that nothing is silently ignored.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ Check = Callable[[Spec], Iterator[Violation]]
 
 
 def violations(spec: Spec) -> tuple[Violation, ...]:
-    """Everything wrong with a spec that can be said without planning it."""
+    """The violations that all checks find."""
     return tuple(violation for check in CHECKS for violation in check(spec))
 
 
@@ -135,7 +135,7 @@ def selection_is_unambiguous(spec: Spec) -> Iterator[Violation]:
 
 
 def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
-    """What the API server would refuse in a pod."""
+    """The API server would refuse such a toleration in a pod."""
     for index, toleration in enumerate(spec.scheduling.tolerations):
         field = f"spec.scheduling.tolerations[{index}]"
         if toleration.operator == "Exists" and toleration.value is not None:
@@ -159,7 +159,7 @@ def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
 
 
 def dropping_is_asked_for(spec: Spec) -> Iterator[Violation]:
-    """`maxMissing` bounds what Drop does."""
+    """`maxMissing` only means something with Drop."""
     if spec.data.max_missing and spec.data.missing_images == "Fail":
         yield Violation(
             "spec.data.maxMissing",
@@ -208,7 +208,7 @@ def own_claim_is_not_sized(spec: Spec) -> Iterator[Violation]:
 
 
 def output_is_not_shared(spec: Spec) -> Iterator[Violation]:
-    """Two runs that write one output would go on from each other's checkpoints."""
+    """Two runs that write one output would resume from each other's checkpoints."""
     name = spec.output.claim_name
     caches = {spec.data.claim_name, names.CACHE_CLAIM, names.TINY_CACHE_CLAIM}
     if name and name in caches:
@@ -221,7 +221,7 @@ def output_is_not_shared(spec: Spec) -> Iterator[Violation]:
 
 
 def sequence_holds_an_image(spec: Spec) -> Iterator[Violation]:
-    """An image must never be cut."""
+    """An image's tokens are never truncated."""
     length, least = spec.training.max_length, _IMAGE_TOKENS + _TEXT_TOKENS
     if length is not None and length < least and spec.size != "Tiny":
         yield Violation(

@@ -1,4 +1,4 @@
-"""The two claims of a run: the shared cache and its own output, and how large they are. Pure."""
+"""The volume claims of a run: the shared cache and its own output. Pure."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def cache_claim(spec: Spec, settings: Settings, sources: tuple[Source, ...]) -> 
 
 
 def output_claim(spec: Spec, name: str, num_bytes: int) -> Claim:
-    """The claim for checkpoints and the model, as large as asked for or as needed."""
+    """The claim for checkpoints and the model, with the size that is asked for or needed."""
     output = spec.output
     if output.claim_name:
         return Claim(output.claim_name, None, None, owned=False)

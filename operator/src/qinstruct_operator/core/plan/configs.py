@@ -1,7 +1,7 @@
-"""What prep and training are told: `PrepConfig` and `RunConfig` from a spec. Pure.
+"""The configs that prep and training read, made from a spec. Pure.
 
-The only place where defaults that depend on size and strategy are filled in: a field of
-`spec.training` reaches the trainer here.
+Defaults that depend on size and strategy are filled in here: every field of `spec.training`
+reaches the trainer through `run_config`.
 """
 
 from typing import TypeVar
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
-    """What prep is told."""
+    """prep.json."""
     sources = planned_sources(
         source_names(spec.size, spec.strategy, spec.data.sources), spec.data.sources
     )
@@ -30,7 +30,7 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
         model=_model_source(spec),
         missing_images=spec.data.missing_images,
         max_missing=_max_missing(spec),
-        max_length=_chosen(spec.training.max_length, recipes.shared(spec.size).max_length),
+        max_length=_chosen(spec.training.max_length, recipes.recipe_of(spec.size).max_length),
         seed=spec.training.seed,
     )
 
@@ -59,8 +59,8 @@ def _model_source(spec: Spec) -> ModelSource:
 def run_config(
     spec: Spec, name: str, settings: Settings, num_processes: int
 ) -> RunConfig | Violation:
-    """What training is told; a violation where no batch size is right."""
-    wish, recipe = spec.training, recipes.shared(spec.size)
+    """run.json, or the violation if the batch sizes do not divide."""
+    wish, recipe = spec.training, recipes.recipe_of(spec.size)
     micro_batch_size = batch.micro_batch_size(spec, num_processes)
     if isinstance(micro_batch_size, Violation):
         return micro_batch_size
@@ -94,5 +94,5 @@ def run_config(
 
 
 def _chosen(wish: T | None, default: T) -> T:
-    """The user's wish, or the default where there is none (0 is a wish)."""
+    """The user's value, or the default if there is none; 0 is a value."""
     return default if wish is None else wish

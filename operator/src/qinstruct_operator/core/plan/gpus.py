@@ -1,4 +1,4 @@
-"""How many GPUs, and which: what `spec.gpu` and the size come to. Pure."""
+"""How many GPUs a run gets, and which. Pure."""
 
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog.recipes import TINY_PROCESSES

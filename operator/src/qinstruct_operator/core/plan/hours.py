@@ -1,4 +1,4 @@
-"""Hours: the documented ones, scaled; GPU-hours; the longest attempt. Pure."""
+"""How long a run takes: documented hours, GPU-hours and the default deadline. Pure."""
 
 from qinstruct_operator.api.spec_operations import Scheduling
 from qinstruct_operator.catalog.sizes import (
@@ -11,7 +11,7 @@ from qinstruct_trainer.contract.config import RunConfig
 
 
 def documented_hours(size: SizeFacts, config: RunConfig, gpu: GpuPlan | None) -> float:
-    """The documented hours, for so many epochs and GPUs."""
+    """The documented hours, scaled to the run's epochs and GPUs."""
     hours = size.hours[config.strategy] * config.epochs
     return hours * GPUS_PER_DOCUMENTED_RUN / gpu.per_node if gpu else hours
 

@@ -1,7 +1,7 @@
-"""Make the plan: every question that a run raises, answered or refused. Pure.
+"""Make the plan of a run, or list everything that is wrong with its spec. Pure.
 
-`make_plan` joins what the other modules of this room answer; builders, local mode and the
-plan's view read the finished `Plan` and decide nothing.
+`make_plan` joins the modules of this package; builders, local mode and `qinstruct plan` read the
+finished `Plan` and decide nothing.
 """
 
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
@@ -17,11 +17,11 @@ from qinstruct_trainer.contract.config import RunConfig
 
 
 def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
-    """Answer every question of a run.
+    """Plan a run.
 
     Raises:
-        InvalidSpec: with every violation found. Only what a violation makes impossible to
-            compute is not looked at: no memory without a batch, or for GPUs that are refused.
+        InvalidSpec: with every violation. Memory is not estimated if the batch sizes do not
+            divide, nor for a GPU product that is refused.
     """
     spec, name, uid = training.spec, training.metadata.name, training.metadata.uid
     size = SIZES[spec.size]

@@ -1,4 +1,4 @@
-"""How much memory one GPU needs, before any GPU is asked for. Pure arithmetic, in bytes.
+"""How much memory the run needs on one GPU, estimated before any GPU is requested. Pure.
 
 Model states: ZeRO (Rajbhandari et al. 2020, section 3): bf16 weights 2, bf16 gradients 2, fp32
 master weights and two Adam moments 12 bytes a parameter; stage 1 shards the 12, stage 2 the
@@ -50,7 +50,7 @@ class MemoryEstimate:
         return self.total <= self.available
 
     def sentence(self) -> str:
-        """The sum, as people write it."""
+        """The sum in gigabytes, for people."""
         return (
             f"{self.states / _GB:.1f} GB model states + {self.activations / _GB:.1f} GB "
             f"activations + {self.logits / _GB:.1f} GB logits + {self.runtime / _GB:.1f} GB "

@@ -13,7 +13,7 @@ _LATER_SCHEMES: Final = ("s3", "gs", "hf", "az")
 
 
 def sources_are_usable(spec: Spec) -> Iterator[Violation]:
-    """Overrides name sources that the run uses, and addresses that can be fetched."""
+    """Overrides name sources that the run uses, with addresses that can be fetched."""
     overrides = spec.data.sources
     names = source_names(spec.size, spec.strategy, overrides)
     for name, override in overrides.items():
@@ -60,7 +60,7 @@ def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
 
 
 def _address_violations(field: str, url: str, parts: SplitResult) -> Iterator[Violation]:
-    """Faults of an address whose scheme is right."""
+    """What is wrong with an address whose scheme is right."""
     if (parts.scheme == "file") == bool(parts.netloc) or not parts.path.strip("/"):
         fix = "write https://host/path, or file:///path of a file"
         yield Violation(field, url, "names no file", fix)

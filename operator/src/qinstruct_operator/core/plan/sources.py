@@ -1,4 +1,4 @@
-"""The sources that a run takes, from the published table and the document. Pure."""
+"""The sources of a run: the published ones with the spec's overrides applied. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,17 +16,17 @@ from qinstruct_trainer.contract.config import Size, Source, Strategy
 Overrides = Mapping[str, SourceOverride]
 
 Q_INSTRUCT: Final = (Q_INSTRUCT_LABELS, Q_INSTRUCT_IMAGES)
-"""What may take the place of size Tiny's built-in data."""
+"""The pair that replaces size Tiny's built-in data."""
 
 
 def source_names(size: Size, strategy: Strategy, overrides: Overrides) -> tuple[str, ...]:
-    """The sources that a run uses; none: the builtin data set."""
+    """The sources that a run uses; empty for the built-in data set."""
     if size == "Tiny":
         return Q_INSTRUCT if any(name in overrides for name in Q_INSTRUCT) else ()
     return sources_of(strategy)
 
 
-def builtin_source(strategy: str) -> Source:
+def builtin_source(strategy: Strategy) -> Source:
     """The data set that needs no download; with mix it has text-only records too."""
     return Source(name="builtin", kind="builtin", url=f"builtin:{strategy}")
 

@@ -36,12 +36,12 @@ class GpuPlan:
 
     @property
     def gigabytes(self) -> int:
-        """Memory that a GPU has at the least, in units of 1e9 bytes."""
+        """Memory of one GPU in units of 1e9 bytes: the product's, or the least that is accepted."""
         return PRODUCT_GIGABYTES[self.product] if self.product else self.gpu_class.gigabytes
 
     @property
     def is_large_enough(self) -> bool:
-        """Whether that is what the size needs; without a product it is."""
+        """Whether the product has the memory that the size needs."""
         return self.gigabytes >= self.gpu_class.gigabytes
 
 

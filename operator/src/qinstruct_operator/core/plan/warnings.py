@@ -1,4 +1,4 @@
-"""What a plan allows, and is yet worth a second look: unpinned files, a tight GPU. Pure."""
+"""Warnings about a valid plan: files that are not pinned, a GPU that is nearly full. Pure."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,7 +10,7 @@ _TIGHT: Final = 0.9  # share of a GPU's memory from which fragmentation alone ca
 
 
 def warnings(plan: Plan) -> Iterator[str]:
-    """A sentence a warning."""
+    """What is allowed but may go wrong, one sentence each."""
     loose = [s.name for s in plan.prep_config.sources if _is_loose(s)]
     if loose:
         yield (
