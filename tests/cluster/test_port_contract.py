@@ -14,9 +14,9 @@ from cluster.processes import free_port  # noqa: E402
 from cluster.testcluster import TestCluster  # noqa: E402
 from qinstruct_operator.cluster import kube  # noqa: E402
 from qinstruct_operator.cluster.connect import connect  # noqa: E402
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden, Refused  # noqa: E402
 from qinstruct_operator.cluster.kube import KubeCluster  # noqa: E402
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN  # noqa: E402
-from qinstruct_operator.errors import ClusterError, Forbidden, Refused  # noqa: E402
 from qinstruct_operator.kinds import CONFIG_MAP, POD, Kind  # noqa: E402
 from support.kinds import ALL_KINDS  # noqa: E402
 from support.port_contract import BEHAVIOURS  # noqa: E402

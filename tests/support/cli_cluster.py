@@ -9,6 +9,7 @@ import pytest
 
 from qinstruct_operator.cli import main
 from qinstruct_operator.cluster import connect as connect_module
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import (
     LABEL_ATTEMPT,
@@ -17,7 +18,6 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
-from qinstruct_operator.errors import ClusterError
 from qinstruct_operator.kinds import POD, TRAINING
 from support.fake_cluster import FakeCluster
 from support.operator_documents import document

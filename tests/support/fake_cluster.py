@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from qinstruct_operator.cluster.errors import ClusterError, NotFound, Refused
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import FIELD_MANAGER
-from qinstruct_operator.errors import ClusterError, NotFound, Refused
 from qinstruct_operator.kinds import EVENT, POD, Kind
 from support.fake_fields import Path
 from support.fake_store import Store, key_of

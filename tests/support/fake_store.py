@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.errors import Conflict, NotFound, Refused
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD, TRAINING, Kind
 from support.fake_fields import Fields, Path, at, flatten, merge, unflatten, without
 from support.kinds import PYTORCHJOB

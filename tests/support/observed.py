@@ -18,7 +18,8 @@ from qinstruct_operator.constants import (
 )
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
-from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP

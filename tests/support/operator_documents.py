@@ -8,7 +8,8 @@ import yaml
 from qinstruct_operator.api import parse
 from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.core.children import Manifest, build_children
-from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from qinstruct_operator.errors import Conflict, NotFound, Refused
+from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused
 from qinstruct_operator.kinds import CONFIG_MAP, TRAINING
 from support import port_objects  # noqa: F401 - adds its own to the suite
 from support.port_site import (

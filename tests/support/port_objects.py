@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
+from qinstruct_operator.cluster.errors import NotFound, Refused
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.errors import NotFound, Refused
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB
 from support.port_site import (
     ABSENT_KIND,

@@ -1,4 +1,4 @@
-"""What is wrong with a user's document, said so that the user can mend it."""
+"""A user's document that is not valid: `Violation`, one fault each, and `InvalidSpec`."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class Violation:
         field: path of the field, e.g. `spec.training.microBatchSize`.
         value: what the document says there; None when it says nothing.
         reason: what is wrong with it, without the field's name and without a full stop.
-        fix: the way out, an imperative without a full stop.
+        fix: what to do about it, an imperative without a full stop.
     """
 
     field: str
@@ -24,14 +24,14 @@ class Violation:
     fix: str
 
     def sentence(self) -> str:
-        """`<field> <value>: <reason>; <way out>`, on one line, safe to print on a terminal."""
+        """`<field> <value>: <reason>; <fix>`, on one line, safe to print on a terminal."""
         said = "" if self.value is None else f" {_shown(self.value)}"
         text = f"{self.field}{said}: {self.reason}; {self.fix}"
         return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class InvalidSpec(Exception):  # noqa: N818 - the name that the design and its readers use
-    """A document that cannot become a run; carries every fault found, at least one."""
+    """A document that cannot become a run, with every fault that was found."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
@@ -42,39 +42,3 @@ def _shown(value: object) -> str:
     """The value as JSON writes it (text without quotes), cut to a readable length."""
     text = value if isinstance(value, str) and value else json.dumps(value, default=str)
     return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."
-
-
-class ClusterError(Exception):
-    """The API server refused a request or cannot be reached; trying again may help.
-
-    Attributes:
-        status: HTTP status, or None where there was no answer.
-        retry_after: seconds that the server asks us to wait, or None.
-    """
-
-    def __init__(
-        self, message: str, *, status: int | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after
-
-
-class Conflict(ClusterError):  # noqa: N818 - the API server's own word
-    """The object was changed since it was read: read it again."""
-
-
-class AlreadyExists(Conflict):
-    """An object of that name is there; a create changes nothing then."""
-
-
-class NotFound(ClusterError):  # noqa: N818 - the API server's own word
-    """The object, or its kind, is not there."""
-
-
-class Forbidden(ClusterError):  # noqa: N818 - the API server's own word
-    """The credentials may not do this, or a quota or the pod security standard forbids it (403)."""
-
-
-class Refused(ClusterError):  # noqa: N818 - the object is not acceptable as it is
-    """The server finds the object invalid or too large, or a webhook refuses it (400, 413, 422)."""

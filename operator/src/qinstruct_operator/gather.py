@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core import names
@@ -19,7 +20,6 @@ from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workloa
 from qinstruct_operator.core.raw import Raw, text
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.errors import ClusterError
 from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
 
 _logger = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from qinstruct_operator.api.status import Status
+from qinstruct_operator.cluster.errors import Forbidden, NotFound, Refused
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import transition_events
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.errors import Forbidden, NotFound, Refused
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings

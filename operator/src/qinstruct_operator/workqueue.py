@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from qinstruct_operator.errors import ClusterError, Conflict
+from qinstruct_operator.cluster.errors import ClusterError, Conflict
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from qinstruct_operator.cli.cluster.logs_command import TextPrinter
 from qinstruct_operator.cli.local.show_events import open_view
-from qinstruct_operator.errors import ClusterError
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.kinds import POD, TRAINING
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_UNAVAILABLE
 from qinstruct_trainer.contract.events import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qinstruct_operator.errors import ClusterError, Forbidden
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.kinds import CLAIM, EVENT, TRAINING
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK, EXIT_SOFTWARE, EXIT_UNAVAILABLE
 from support.cli_cluster import (

@@ -9,7 +9,8 @@ import pytest
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.cli import main
 from qinstruct_operator.cli.local.folder import RunFolder
-from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_STORAGE, ConfigError
 

@@ -10,8 +10,8 @@ import pytest
 
 from qinstruct_operator.cli import main
 from qinstruct_operator.cli.plan import nodes
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.errors import ClusterError, Forbidden
 from qinstruct_operator.kinds import NODE
 from qinstruct_trainer.contract.errors import EXIT_OK
 from support.cli_cluster import EVIL, TEAM, UNREACHABLE, CommandLine, add

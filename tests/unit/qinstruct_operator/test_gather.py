@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, JOB, POD, TRAINING
 from qinstruct_operator.settings import Settings

@@ -76,3 +76,12 @@ def test_an_operator_that_cannot_start_says_so_and_ends(
     assert done.returncode == 78
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_settings_from_a_mapping() -> None:
+    made = Settings.from_env(
+        {"QINSTRUCT_CACHE_SIZE": "1Ti", "QINSTRUCT_CACHE_PATH": "/c", "HOME": "/"}
+    )
+    assert made.cache_size == "1Ti"
+    assert str(made.cache_path) == "/c"
+    assert made.prep_image == Settings().prep_image

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qinstruct_operator.errors import ClusterError, Conflict
+from qinstruct_operator.cluster.errors import ClusterError, Conflict
 from qinstruct_operator.workqueue import WorkQueue
 
 Work = Callable[[str], Awaitable[float | None]]

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from qinstruct_operator.cluster.errors import ClusterError, Refused
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.errors import ClusterError, Refused
 from qinstruct_operator.kinds import CONFIG_MAP, JOB, POD, TRAINING
 from support.fake_cluster import Call, FakeCluster
 

@@ -27,8 +27,16 @@ def _float_text(value: object) -> object:
 Number = Annotated[float, BeforeValidator(_float_text), Field(allow_inf_nan=False)]
 """A JSON number, also in the YAML 1.1 spellings that PyYAML leaves as text."""
 
+MAX_RUN_NAME_LENGTH = 48
+"""`<run>-<attempt>` must stay within 54 characters (core.names), attempts up to 99999."""
+
+RUN_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
+
+NamespaceName = Annotated[str, Field(max_length=63, pattern=f"^{_DNS_LABEL}$")]
+"""Name of a namespace (DNS-1123 label)."""
 
 DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_DNS_NAME}$")]
 """Name of an object of the cluster (DNS-1123 subdomain)."""

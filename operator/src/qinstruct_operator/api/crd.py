@@ -1,4 +1,4 @@
-"""The CRD document, made from the models. `python -m qinstruct_operator.api.crd` prints it."""
+"""The CRD, made from the models. `python -m qinstruct_operator.api.crd` prints it."""
 
 import sys
 from typing import Any

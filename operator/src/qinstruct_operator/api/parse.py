@@ -1,4 +1,4 @@
-"""The door: a document becomes a `QInstructTraining`, or every fault in it becomes a sentence."""
+"""Parse a document into a `QInstructTraining`, or say in a sentence each what is wrong with it."""
 
 import difflib
 import typing
@@ -8,14 +8,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from qinstruct_operator.api.base import MAX_RUN_NAME_LENGTH
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.api.v1alpha1 import MAX_NAME_LENGTH, QInstructTraining
+from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.errors import InvalidSpec, Violation
 
 _MAX_VIOLATIONS = 20  # a document with more faults is another kind of document
 _NAME_FIX = (
-    f"use at most {MAX_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter "
+    f"use at most {MAX_RUN_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter "
     "and ending with a letter or digit"
 )
 

@@ -1,12 +1,17 @@
-"""What a schema cannot say and the API server shall enforce: CEL rules, as data.
+"""CEL rules: what the API server enforces and a schema cannot say.
 
-Each rule is here because it can be judged without knowing the plan's tables; the plan's own
-checks (core.checks) say the same and more, in the same words, for local mode.
+The plan's own checks (core.plan.checks) say the same and more, in the same words; local mode has
+those alone.
 """
 
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import Any
 
-from qinstruct_operator.api.spec import SourceName
+from qinstruct_operator.api.base import MAX_RUN_NAME_LENGTH, RUN_NAME_PATTERN
+from qinstruct_operator.catalog.gpus import smaller_classes
+from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_operator.catalog.sources import Q_INSTRUCT_IMAGES, Q_INSTRUCT_LABELS, SOURCES
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 
 Rule = dict[str, str]
 
@@ -25,13 +30,13 @@ def name_rules() -> list[Rule]:
     return [
         _rule(
             ".metadata.name",
-            "self.metadata.name.size() <= 48",
-            "is longer than 48 characters, so that its children's names would not fit; choose a "
-            "shorter one",
+            f"self.metadata.name.size() <= {MAX_RUN_NAME_LENGTH}",
+            f"is longer than {MAX_RUN_NAME_LENGTH} characters, so that its children's names would "
+            "not fit; choose a shorter one",
         ),
         _rule(
             ".metadata.name",
-            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            f"self.metadata.name.matches('{RUN_NAME_PATTERN}')",
             "must start with a letter and have only lower-case letters, digits and '-'; choose "
             "another one",
         ),
@@ -61,7 +66,7 @@ def _immutability() -> list[Rule]:
 
 
 def _cross_field() -> list[Rule]:
-    sources = ", ".join(f"'{name}'" for name in get_args(SourceName))
+    sources = ", ".join(f"'{name}'" for name in SOURCES)
     return [
         _rule(
             ".data.sources",
@@ -74,12 +79,7 @@ def _cross_field() -> list[Rule]:
             "!(self.size == 'Tiny' && has(self.gpu))",
             "means nothing for size Tiny, which trains on CPUs; remove it",
         ),
-        _rule(
-            ".gpu.product",
-            "!(self.size == '13B' && has(self.gpu) && has(self.gpu.product) && "
-            "self.gpu.product.contains('40GB'))",
-            "has 40 GB, and size 13B needs GPUs of 80 GB; use auto or a product of 80 GB or more",
-        ),
+        *_too_small_gpus(),
         _rule(
             ".data.maxMissing",
             "!has(self.data) || !has(self.data.maxMissing) || "
@@ -89,10 +89,10 @@ def _cross_field() -> list[Rule]:
         _rule(
             ".data.sources",
             "!(self.size == 'Tiny' && has(self.data) && has(self.data.sources) && "
-            "('q-instruct-labels' in self.data.sources) != "
-            "('q-instruct-images' in self.data.sources))",
-            "must give q-instruct-labels and q-instruct-images together for size Tiny; add the "
-            "other one",
+            f"('{Q_INSTRUCT_LABELS}' in self.data.sources) != "
+            f"('{Q_INSTRUCT_IMAGES}' in self.data.sources))",
+            f"must give {Q_INSTRUCT_LABELS} and {Q_INSTRUCT_IMAGES} together for size Tiny; add "
+            "the other one",
         ),
         _rule(
             ".training.microBatchSize",
@@ -105,10 +105,26 @@ def _cross_field() -> list[Rule]:
             ".scheduling.nodeSelector",
             "!(has(self.gpu) && self.gpu.strict && has(self.scheduling) && "
             "has(self.scheduling.nodeSelector) && "
-            "'nvidia.com/gpu.product' in self.scheduling.nodeSelector)",
-            "names nvidia.com/gpu.product, which gpu.strict sets already; set gpu.product instead",
+            f"'{GPU_PRODUCT_LABEL}' in self.scheduling.nodeSelector)",
+            f"names {GPU_PRODUCT_LABEL}, which gpu.strict sets already; set gpu.product instead",
         ),
     ]
+
+
+def _too_small_gpus() -> Iterator[Rule]:
+    """A product whose name tells less memory than the size needs."""
+    for name, size in SIZES.items():
+        if size.gpu is None:
+            continue
+        needed = f"{size.gpu.gigabytes} GB"
+        for smaller in smaller_classes(size.gpu):
+            yield _rule(
+                ".gpu.product",
+                f"!(self.size == '{name}' && has(self.gpu) && has(self.gpu.product) && "
+                f"self.gpu.product.contains('{smaller.gigabytes}GB'))",
+                f"has {smaller.gigabytes} GB, and size {name} needs GPUs of {needed}; use auto or "
+                f"a product of {needed} or more",
+            )
 
 
 def add_rules(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,15 @@
-"""What a user wants: the spec's groups that shape the run itself.
+"""The spec: size, strategy and the groups that say what is trained, on what, and how.
 
 Optional fields whose description says "Default:" are filled by the plan, because the answer
 depends on `size` and `strategy`; all other defaults are in the schema.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from qinstruct_operator.api.base import ApiModel, DnsName, Number, Quantity, SecretKeyRef
-from qinstruct_operator.api.spec_ops import (
+from qinstruct_operator.api.spec_operations import (
     Budget,
     Evaluation,
     PodPatch,
@@ -17,31 +17,29 @@ from qinstruct_operator.api.spec_ops import (
     Scheduling,
     Tracking,
 )
+from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
+from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
+from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
+from qinstruct_operator.catalog.sources import SOURCES, sources_of
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL
+from qinstruct_trainer.contract.config import (
+    Attention,
+    MissingImages,
+    Size,
+    Strategy,
+    ZeroStage,
+)
 
-Size = Literal["7B", "13B", "Tiny"]
-Strategy = Literal["mix", "after"]
-GpuProduct = Literal[
-    "auto",
-    "NVIDIA-A100-SXM4-40GB",
-    "NVIDIA-A100-PCIE-40GB",
-    "NVIDIA-A100-SXM4-80GB",
-    "NVIDIA-A100-80GB-PCIe",
-    "NVIDIA-H100-80GB-HBM3",
-    "NVIDIA-H100-PCIe",
-    "NVIDIA-H200",
-    "NVIDIA-B200",
-]
-SourceName = Literal[
-    "q-instruct-labels",
-    "q-instruct-images",
-    "mix665k-labels",
-    "coco",
-    "gqa",
-    "ocr-vqa",
-    "textvqa",
-    "vg-1",
-    "vg-2",
-]
+if TYPE_CHECKING:
+    GpuProduct = str
+    SourceName = str
+else:
+    GpuProduct = Literal["auto", *PRODUCT_GIGABYTES]
+    SourceName = Literal[*SOURCES]
+
+_GPU_CLASSES = {name: size.gpu.gigabytes for name, size in SIZES.items() if size.gpu}
+_IN_BOTH = sources_of("after")
+_IN_MIX_ALONE = [name for name in sources_of("mix") if name not in _IN_BOTH]
 
 
 class Gpu(ApiModel):
@@ -49,11 +47,16 @@ class Gpu(ApiModel):
 
     product: GpuProduct = Field(
         default="auto",
-        description="auto accepts any node whose GPUs are of the class that the size needs (7B: "
-        "A100 40 GB, 13B: A100 80 GB). Anything else is a value of the node label "
-        "nvidia.com/gpu.product.",
+        description="auto accepts any node whose GPUs are of the class that the size needs ("
+        + ", ".join(f"{name}: A100 {gigabytes} GB" for name, gigabytes in _GPU_CLASSES.items())
+        + f"). Anything else is a value of the node label {GPU_PRODUCT_LABEL}.",
     )
-    per_node: int = Field(default=8, ge=1, le=16, description="GPUs of the node; one process each.")
+    per_node: int = Field(
+        default=GPUS_PER_DOCUMENTED_RUN,
+        ge=1,
+        le=16,
+        description="GPUs of the node; one process each.",
+    )
     nodes: int = Field(default=1, ge=1, le=64, description="Nodes of one training.")
     strict: bool = Field(
         default=False,
@@ -103,11 +106,10 @@ class Data(ApiModel):
     sources: dict[SourceName, SourceOverride] = Field(
         default_factory=dict,
         max_length=16,
-        description="Overrides by the source's name: q-instruct-labels, q-instruct-images, and "
-        "for mix also mix665k-labels, coco, gqa, ocr-vqa, textvqa, vg-1, vg-2. Size Tiny uses "
-        "built-in data unless the first two are given.",
+        description=f"Overrides by the source's name: {', '.join(_IN_BOTH)}, and for mix also "
+        f"{', '.join(_IN_MIX_ALONE)}. Size Tiny uses built-in data unless the first two are given.",
     )
-    missing_images: Literal["Fail", "Drop"] = Field(
+    missing_images: MissingImages = Field(
         default="Fail",
         description="What to do when an image is missing or does not decode: Fail stops before "
         "any GPU is asked for, Drop leaves its records out.",
@@ -116,7 +118,8 @@ class Data(ApiModel):
         default=None,
         ge=0,
         le=1_000_000,
-        description="Most records that Drop may leave out. Default: 1000 with Drop.",
+        description="Most records that Drop may leave out. Default: "
+        f"{DEFAULT_MAX_MISSING} with Drop.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Token for downloads that need one."
@@ -166,8 +169,8 @@ class Output(ApiModel):
     )
     size: Quantity | None = Field(
         default=None,
-        description="Size of the claim, e.g. 500Gi. Default: checkpoints (14 bytes a parameter, "
-        "one more than are kept) and the exported model.",
+        description="Size of the claim, e.g. 500Gi. Default: checkpoints "
+        f"({CHECKPOINT_BYTES} bytes a parameter, one more than are kept) and the exported model.",
     )
     storage_class_name: DnsName | None = Field(
         default=None, description="Storage class of the claim. Default: the cluster's."
@@ -219,10 +222,10 @@ class Training(ApiModel):
         le=4096,
         description="Longest sequence in tokens, image included. Default: 2048.",
     )
-    zero_stage: Literal[1, 2, 3] | None = Field(
+    zero_stage: ZeroStage | None = Field(
         default=None, description="DeepSpeed ZeRO stage. Default: 3."
     )
-    attention: Literal["flash_attention_2", "sdpa", "eager"] | None = Field(
+    attention: Attention | None = Field(
         default=None, description="Attention kernel. Default: flash_attention_2 (Tiny: sdpa)."
     )
     packing: Literal["none", "sequence", "prefix"] = Field(
@@ -253,8 +256,9 @@ class Spec(ApiModel):
     """What to train. Two fields are required; every other has the default a user would pick."""
 
     size: Size = Field(
-        description="7B or 13B: LLaVA-v1.5 on 8 A100 of 40 or 80 GB. Tiny: a real end-to-end run "
-        "of minutes on CPUs."
+        description=f"{' or '.join(_GPU_CLASSES)}: LLaVA-v1.5 on {GPUS_PER_DOCUMENTED_RUN} A100 "
+        f"of {' or '.join(map(str, _GPU_CLASSES.values()))} GB. Tiny: a real end-to-end run of "
+        "minutes on CPUs."
     )
     strategy: Strategy = Field(
         description="mix: Vicuna tuned on Q-Instruct and the LLaVA mixture together. after: "

@@ -1,4 +1,4 @@
-"""What was observed of a run. Written by the operator alone; every field is optional."""
+"""The status, which only the operator writes; every field is optional."""
 
 from typing import Annotated, Literal
 

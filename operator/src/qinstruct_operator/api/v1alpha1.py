@@ -1,18 +1,19 @@
-"""The custom resource itself: metadata as far as we read it, spec and status."""
+"""The custom resource: the metadata that we read, spec and status."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from qinstruct_operator.api.base import ApiModel
+from qinstruct_operator.api.base import (
+    MAX_RUN_NAME_LENGTH,
+    RUN_NAME_PATTERN,
+    ApiModel,
+    NamespaceName,
+)
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import API_VERSION, KIND
-
-NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-MAX_NAME_LENGTH = 48
-"""`<run>-<attempt>` must stay within 54 characters (core.names), attempts up to 99999."""
 
 
 class Metadata(BaseModel):
@@ -22,15 +23,12 @@ class Metadata(BaseModel):
 
     name: str = Field(
         min_length=1,
-        max_length=MAX_NAME_LENGTH,
-        pattern=NAME_PATTERN,
+        max_length=MAX_RUN_NAME_LENGTH,
+        pattern=RUN_NAME_PATTERN,
         description="Name of the run; its children's names start with it.",
     )
-    namespace: str | None = Field(
-        default=None,
-        max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        description="Namespace of the run and its children.",
+    namespace: NamespaceName | None = Field(
+        default=None, description="Namespace of the run and its children."
     )
     uid: str | None = Field(default=None, description="Set by the API server.")
     generation: int | None = Field(default=None, description="Set by the API server.")

@@ -1,4 +1,4 @@
-"""The four published runs and Tiny, as data: the one place where training values stand.
+"""The recipes of the four published runs and of Tiny: every default training value.
 
 Source of the published values: the scripts {mix,after}_qinstruct_llava_v1.5_{7b,13b}.sh of
 Q-Future/Q-Instruct and zero3.json of haotian-liu/LLaVA. The four differ in exactly five
@@ -7,14 +7,15 @@ things; everything else is shared.
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, get_args
 
-Attention = Literal["flash_attention_2", "sdpa", "eager"]
+from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_trainer.contract.config import Attention, Precision, Size, Strategy, ZeroStage
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The values that the runs of a size class have in common.
+class Recipe:
+    """The training values that the runs of a size have in common.
 
     Attributes:
         global_batch_size: samples per optimizer step.
@@ -30,15 +31,15 @@ class Shared:
     weight_decay: float
     gradient_clipping: float
     max_length: int
-    zero_stage: Literal[1, 2, 3]
-    precision: Literal["bf16", "fp32"]
+    zero_stage: ZeroStage
+    precision: Precision
     attention: Attention
     activation_checkpointing: bool
     checkpoint_minutes: float
 
 
 @dataclass(frozen=True)
-class Varying:
+class PublishedRun:
     """The five values in which the published scripts differ.
 
     Attributes:
@@ -58,7 +59,7 @@ class Varying:
 
 VISION_TOWER: Final = "openai/clip-vit-large-patch14-336"
 
-PUBLISHED: Final = Shared(
+PUBLISHED: Final = Recipe(
     global_batch_size=128,  # 16 per device x 1 accumulation x 8 GPUs
     micro_batch_size=16,
     epochs=1,
@@ -77,7 +78,7 @@ PUBLISHED: Final = Shared(
     checkpoint_minutes=30.0,
 )
 
-TINY: Final = Shared(
+TINY: Final = Recipe(
     global_batch_size=32,
     micro_batch_size=16,
     epochs=2,
@@ -94,16 +95,19 @@ TINY: Final = Shared(
 )
 TINY_PROCESSES: Final = 2
 
+# 355 of OCR-VQA's images are known to be lost; room for as many again.
+DEFAULT_MAX_MISSING: Final = 1000
+
 
 def groups_by_modality(strategy: str) -> bool:
     """Whether batches hold one modality each: the scripts do it for mix alone."""
     return strategy == "mix"
 
 
-def _published(size: str, strategy: str) -> Varying:
+def _published(size: str, strategy: str) -> PublishedRun:
     mix = strategy == "mix"
     stage_1 = f"liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-{size}-v1.5"
-    return Varying(
+    return PublishedRun(
         base=f"lmsys/vicuna-{size}-v1.5" if mix else f"liuhaotian/llava-v1.5-{size}",
         projector=stage_1 if mix else None,
         data_file="mix_cleaned_labels.json" if mix else "cleaned_labels.json",
@@ -115,13 +119,14 @@ def _published(size: str, strategy: str) -> Varying:
 RUNS: Final = MappingProxyType(
     {
         (size, strategy): _published(size.lower(), strategy)
-        for size in ("7B", "13B")
-        for strategy in ("mix", "after")
+        for size, facts in SIZES.items()
+        if facts.gpu
+        for strategy in get_args(Strategy)
     }
 )
 """The four published runs by (size, strategy)."""
 
 
-def shared(size: str) -> Shared:
-    """The values that a size starts from."""
+def recipe_of(size: Size) -> Recipe:
+    """The recipe whose values a run of this size starts from."""
     return TINY if size == "Tiny" else PUBLISHED

@@ -14,7 +14,7 @@ from qinstruct_trainer.contract.errors import EXIT_OK, StorageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qinstruct_operator.core.plan.make import Plan
+    from qinstruct_operator.core.plan.types import Plan
 
 _PIPED_WIDTH = 200  # columns of a table in a file or a pipe: room for an address in one piece
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from qinstruct_operator.errors import NotFound
+from qinstruct_operator.cluster.errors import NotFound
 from qinstruct_operator.kinds import Kind
 
 

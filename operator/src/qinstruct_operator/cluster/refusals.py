@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from qinstruct_operator.errors import (
+from qinstruct_operator.cluster.errors import (
     AlreadyExists,
     ClusterError,
     Conflict,

@@ -12,9 +12,9 @@ from typing import Final
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.cluster.refusals import refusal, unreachable
-from qinstruct_operator.errors import ClusterError
 
 Query = tuple[tuple[str, str], ...]
 

@@ -11,7 +11,8 @@ from qinstruct_operator.core.attempts import present_attempt
 from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
 from qinstruct_operator.core.children import ChildId, Children, build_children
 from qinstruct_operator.core.condition_list import is_finished, is_true
-from qinstruct_operator.core.plan.make import Plan, make_plan
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.raw import Raw
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.kinds import CLAIM

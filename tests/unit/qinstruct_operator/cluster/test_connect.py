@@ -14,7 +14,7 @@ import pytest
 
 from cluster import pki
 from qinstruct_operator.cluster.connect import connect
-from qinstruct_operator.errors import ClusterError
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.kinds import CONFIG_MAP
 from qinstruct_trainer.contract.errors import ConfigError
 from support.scripted_server import says, serve

@@ -11,8 +11,8 @@ from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from qinstruct_operator.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, Refused
 from qinstruct_operator.cluster.kube import KubeCluster
-from qinstruct_operator.errors import ClusterError, Conflict, Forbidden, NotFound, Refused
 from qinstruct_operator.kinds import CONFIG_MAP, TRAINING
 from support.scripted_server import Answer, ScriptedServer, refuses, says, serve, text
 

@@ -9,7 +9,7 @@ from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
 from qinstruct_operator.core.judge.observe import Snapshot
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 from support.observed import (

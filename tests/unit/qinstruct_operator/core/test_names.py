@@ -1,4 +1,4 @@
-"""Names of children: they fit, or are refused."""
+"""Names of children."""
 
 import pytest
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from qinstruct_trainer.contract.config import ModelSource
+from qinstruct_trainer.contract.config import ModelSource, Precision
 from qinstruct_trainer.contract.errors import DataError, RunError
 from qinstruct_trainer.model.export import check_export, dry_run_export, probe_logits, write_export
-from qinstruct_trainer.model.llava import Precision, load_model
+from qinstruct_trainer.model.llava import load_model
 from qinstruct_trainer.model.tensors import open_checkpoint
 from qinstruct_trainer.prep.model import build_model
 from support.model_checkpoints import write_clip, write_projector, write_vicuna

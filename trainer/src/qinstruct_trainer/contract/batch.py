@@ -7,18 +7,32 @@ the same numbers in the same words. Pure.
 from qinstruct_trainer.contract.errors import ConfigError
 
 
+class BatchError(ConfigError):
+    """The three numbers do not multiply out.
+
+    Attributes:
+        problem: which number is wrong, and why.
+        fix: the way out.
+    """
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem}; {fix}")
+        self.problem = problem
+        self.fix = fix
+
+
 def accumulation_steps(global_batch_size: int, micro_batch_size: int, world_size: int) -> int:
     """Forward passes between two optimizer steps.
 
     Raises:
-        ConfigError: the three numbers do not multiply out.
+        BatchError: the three numbers do not multiply out.
     """
     per_pass = micro_batch_size * world_size
     if global_batch_size % per_pass:
-        raise ConfigError(
+        raise BatchError(
             f"training.globalBatchSize {global_batch_size} is not a multiple of "
-            f"training.microBatchSize {micro_batch_size} x {world_size} processes = {per_pass}; "
-            f"choose a micro-batch that divides {global_batch_size}/{world_size}"
+            f"training.microBatchSize {micro_batch_size} x {world_size} processes = {per_pass}",
+            f"choose a micro-batch that divides {global_batch_size}/{world_size}",
         )
     return global_batch_size // per_pass
 
@@ -27,13 +41,14 @@ def default_micro_batch_size(global_batch_size: int, world_size: int, at_most: i
     """The largest micro-batch <= `at_most` that keeps the global batch exact.
 
     Raises:
-        ConfigError: the global batch does not divide by the world size at all.
+        BatchError: the global batch does not divide by the world size at all.
     """
     share, rest = divmod(global_batch_size, world_size)
     if rest or share == 0:
-        raise ConfigError(
+        raise BatchError(
             f"training.globalBatchSize {global_batch_size} is not a multiple of {world_size} "
-            f"processes; choose a multiple of {world_size}"
+            "processes",
+            f"choose a multiple of {world_size}",
         )
     return next(micro for micro in range(min(at_most, share), 0, -1) if share % micro == 0)
 

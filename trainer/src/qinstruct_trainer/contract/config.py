@@ -19,6 +19,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Literal["7B", "13B", "Tiny"]
 Strategy = Literal["mix", "after"]
 MissingImages = Literal["Fail", "Drop"]
+ZeroStage = Literal[1, 2, 3]
+Precision = Literal["bf16", "fp32"]
+Attention = Literal["flash_attention_2", "sdpa", "eager"]
 
 
 class _Config(BaseModel):
@@ -126,9 +129,9 @@ class RunConfig(_Config):
     weight_decay: float = Field(ge=0)
     gradient_clipping: float = Field(ge=0, description="Largest global norm; 0 turns it off.")
     group_by_modality: bool = Field(description="The published mix order; off: random order.")
-    zero_stage: Literal[1, 2, 3]
-    precision: Literal["bf16", "fp32"]
-    attention: Literal["flash_attention_2", "sdpa", "eager"]
+    zero_stage: ZeroStage
+    precision: Precision
+    attention: Attention
     activation_checkpointing: bool
     seed: int
     checkpoint: Checkpointing

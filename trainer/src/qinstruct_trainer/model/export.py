@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
+from qinstruct_trainer.contract.config import Precision
 from qinstruct_trainer.contract.errors import RunError
 from qinstruct_trainer.model.keys import hub_shapes
-from qinstruct_trainer.model.llava import Precision, load_checked
+from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.model.tensors import make_readable, open_checkpoint
 
 # Everything beside the weights and the configs that save_pretrained writes.

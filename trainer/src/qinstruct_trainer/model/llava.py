@@ -1,7 +1,7 @@
 """Load a LLaVA checkpoint for training: every key matched, the vision tower frozen."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -9,10 +9,8 @@ from torch import nn
 from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from qinstruct_trainer.contract.config import Attention, Precision
 from qinstruct_trainer.contract.errors import ConfigError, DataError
-
-Precision = Literal["bf16", "fp32"]
-Attention = Literal["flash_attention_2", "sdpa", "eager"]
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
 

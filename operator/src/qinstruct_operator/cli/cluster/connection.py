@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.cluster.port import Cluster
-from qinstruct_operator.errors import ClusterError, Forbidden
 from qinstruct_trainer.contract.errors import UnavailableError
 
 _TOO_MANY = 429

@@ -19,10 +19,10 @@ from qinstruct_operator.cli.cluster.runs import SeenRun
 from qinstruct_operator.cli.cluster.status_command import read_run
 from qinstruct_operator.cli.local.show_events import View, open_view
 from qinstruct_operator.cli.terminal import harmless, harmless_event
+from qinstruct_operator.cluster.errors import ClusterError, NotFound, Refused
 from qinstruct_operator.cluster.port import Cluster
 from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.errors import ClusterError, NotFound, Refused
 from qinstruct_operator.kinds import POD
 from qinstruct_trainer.contract.errors import UnavailableError
 from qinstruct_trainer.contract.events import Complete, Event, Failed, StoppedEvent, parse_line

@@ -18,11 +18,12 @@ from qinstruct_operator.cli.cluster.connection import is_passing, open_door, ref
 from qinstruct_operator.cli.cluster.runs import SeenRun, text_at
 from qinstruct_operator.cli.cluster.show_status import Detail, line, run_detail, runs_table
 from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.cluster.errors import ClusterError, NotFound
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED, KIND
 from qinstruct_operator.core.condition_list import find_condition, is_finished, is_true
 from qinstruct_operator.core.plan.make import make_plan
-from qinstruct_operator.errors import ClusterError, InvalidSpec, NotFound
+from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.kinds import CLAIM, EVENT, TRAINING
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.errors import (

@@ -8,7 +8,7 @@ from rich.text import Text
 from qinstruct_operator.cli.cluster.connection import has_kubeconfig, open_door
 from qinstruct_operator.cli.plan.show_nodes import show_nodes
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.kinds import NODE
 from qinstruct_trainer.contract.errors import RunError
 

@@ -10,7 +10,7 @@ from qinstruct_operator.cli.tables import print_section
 from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.fit.nodes import Fit, node_fit, pods_of, read_node
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 _NAMES = 6  # of the nodes of one verdict; the rest is counted
 _VERDICTS = 8  # of a pod; a node that differs in a byte of memory must not cost a line each

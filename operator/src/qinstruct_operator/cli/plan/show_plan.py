@@ -1,4 +1,4 @@
-"""Draw a plan: what will be trained, on what, from what, for how long. Decides nothing."""
+"""Draw a plan: what will be trained, on what, from what, for how long."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,14 @@ from rich.console import Console
 from rich.text import Text
 
 from qinstruct_operator.catalog.sizes import GPUS_PER_DOCUMENTED_RUN
+from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.cli.humanize import duration_text, size_text
 from qinstruct_operator.cli.tables import print_section, print_table
 from qinstruct_operator.core.children import build_children
-from qinstruct_operator.core.plan.make import GpuPlan, Plan
-from qinstruct_operator.core.plan.sources import TABLE
+from qinstruct_operator.core.plan.types import GpuPlan, Plan
+from qinstruct_operator.core.plan.warnings import warnings
 from qinstruct_trainer.contract.batch import accumulation_steps
-from qinstruct_trainer.contract.config import ModelSource, Source
-
-_TIGHT = 0.9  # share of a GPU's memory from which fragmentation alone can end a run
+from qinstruct_trainer.contract.config import ModelSource
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -29,25 +28,6 @@ def show_plan(console: Console, plan: Plan) -> None:
     print_table(console, "Children, in apply order", ("kind", "name", "purpose"), _children(plan))
     for warning in warnings(plan):
         console.print(Text(f"\nwarning: {warning}", style="yellow"))
-
-
-def warnings(plan: Plan) -> Iterator[str]:
-    """What is allowed, and yet worth a second look."""
-    loose = [s.name for s in plan.prep_config.sources if _is_loose(s)]
-    if loose:
-        yield (
-            f"{', '.join(loose)}: no sha256 or revision given, so whatever the server sends is "
-            "taken; set data.sources.<name>.sha256 to pin it"
-        )
-    if plan.memory is not None and plan.memory.total > _TIGHT * plan.memory.available:
-        yield (
-            f"the worst batch takes {plan.memory.total / plan.memory.available:.0%} of a GPU's "
-            "memory; a smaller training.microBatchSize gives the same result with more room"
-        )
-
-
-def _is_loose(source: Source) -> bool:
-    return source.kind != "builtin" and source.sha256 is None and source.revision is None
 
 
 def _training(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -136,7 +116,6 @@ _SOURCE_COLUMNS = ("name", "size", "records", "licence", "address")
 
 
 def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
-    licences = {str(name): row.licence for name, row in TABLE.items()}
     for source in plan.prep_config.sources:
         if source.kind == "builtin":
             yield (source.name, "", "", "", "made here: nothing is downloaded")
@@ -145,7 +124,7 @@ def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
             source.name,
             size_text(source.num_bytes) if source.num_bytes else "unknown",
             f"{source.num_records:,}" if source.num_records else "",
-            licences[source.name],
+            SOURCES[source.name].licence,
             source.url,
         )
 

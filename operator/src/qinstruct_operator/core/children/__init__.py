@@ -13,7 +13,7 @@ from qinstruct_operator.core.children.config_map import build_config_map
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.children.prep_job import build_prep_job
 from qinstruct_operator.core.children.training import build_training
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.kinds import Kind
 
 __all__ = ["Child", "ChildId", "Children", "Manifest", "build_children"]

@@ -11,7 +11,7 @@ from qinstruct_operator.core.children.metadata import (
     owner_references,
     shared_labels,
 )
-from qinstruct_operator.core.plan.make import Claim, Plan
+from qinstruct_operator.core.plan.types import Claim, Plan
 
 
 def build_cache_claim(plan: Plan) -> Manifest | None:

@@ -3,7 +3,7 @@
 from qinstruct_operator.constants import PREP_CONFIG_KEY, RUN_CONFIG_KEY
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest, metadata
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 
 def build_config_map(plan: Plan) -> Manifest:

@@ -11,7 +11,7 @@ from qinstruct_operator.constants import (
     LABEL_NAME,
     LABEL_RUN,
 )
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 Manifest = dict[str, Any]
 """One object to apply, as JSON."""

@@ -7,7 +7,7 @@ from qinstruct_operator.catalog.sizes import Requests
 from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 _SCRATCH = "/tmp"
 

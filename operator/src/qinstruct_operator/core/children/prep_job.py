@@ -18,7 +18,7 @@ from qinstruct_operator.core.children.pod import (
 )
 from qinstruct_operator.core.children.resources import resources
 from qinstruct_operator.core.children.scheduling import tolerations
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 
 # Prep goes on where it was killed, so a retry costs only what was missing.

@@ -3,7 +3,7 @@
 from qinstruct_operator.catalog.sizes import GPUS_PER_DOCUMENTED_RUN, Requests
 from qinstruct_operator.constants import GPU_RESOURCE
 from qinstruct_operator.core.children.metadata import Manifest
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 
 def train_requests(plan: Plan) -> Requests:

@@ -5,10 +5,10 @@ affinity's OR-ed terms ask for memory (GPU feature discovery), the accelerator (
 instance type (EKS, AKS, OCI, HyperPod): any one is enough.
 """
 
-from qinstruct_operator.catalog.sizes import A100_80, GpuClass
+from qinstruct_operator.catalog.gpus import larger_classes
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, GPU_RESOURCE
 from qinstruct_operator.core.children.metadata import Manifest, optional
-from qinstruct_operator.core.plan.make import GpuPlan, Plan
+from qinstruct_operator.core.plan.types import GpuPlan, Plan
 
 # flash-attn 2 needs compute capability 8.0 and newer.
 _FAMILIES = ("ampere", "hopper", "blackwell")
@@ -34,7 +34,7 @@ def affinity(plan: Plan) -> Manifest:
         required = [_term(_expression(GPU_PRODUCT_LABEL, "In", gpu.product))]
     else:
         required = _terms(gpu, larger=gpu.allow_larger)
-    larger = not gpu.product and gpu.allow_larger and gpu.gpu_class != A100_80
+    larger = not gpu.product and gpu.allow_larger and larger_classes(gpu.gpu_class)
     preferred = _terms(gpu, larger=False) if larger else []
     return {
         "nodeAffinity": {
@@ -64,9 +64,7 @@ def _product(gpu: GpuPlan) -> str:
 
 def _terms(gpu: GpuPlan, *, larger: bool) -> list[Manifest]:
     """One term a kind of label, for the class itself or also for those with more memory."""
-    classes: tuple[GpuClass, ...] = (gpu.gpu_class,)
-    if larger and gpu.gpu_class.gigabytes < A100_80.gigabytes:
-        classes += (A100_80,)
+    classes = (gpu.gpu_class, *(larger_classes(gpu.gpu_class) if larger else ()))
     below = [] if larger else [_memory("Lt", gpu.gpu_class.below_mebibytes)]
     # No look at nvidia.com/mig.strategy: it is the plugin's setting, also of nodes that are not
     # split, and a slice has less memory than is asked for.

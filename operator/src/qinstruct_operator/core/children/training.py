@@ -22,7 +22,7 @@ from qinstruct_operator.core.children.scheduling import (
     node_selector,
     tolerations,
 )
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 
 def build_training(plan: Plan, attempt: int) -> Manifest:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from qinstruct_operator.catalog.sizes import A100_40, A100_80, PRODUCT_GIGABYTES
+from qinstruct_operator.catalog.gpus import GPU_CLASSES, PRODUCT_GIGABYTES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 from qinstruct_operator.core.children.metadata import Manifest
 
@@ -146,5 +146,5 @@ def _gpus(labels: Labels) -> str:
 
 def _class_gigabytes(above: str) -> int:
     """The nominal gigabytes of the class of GPUs that starts above so many mebibytes."""
-    classes = {str(each.above_mebibytes): each.gigabytes for each in (A100_40, A100_80)}
+    classes = {str(each.above_mebibytes): each.gigabytes for each in GPU_CLASSES}
     return classes[above]

@@ -14,7 +14,7 @@ from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.fit.labels import gpu_shortage, label_reasons
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import binary_text, parse_quantity
 from qinstruct_operator.core.raw import at, objects
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from qinstruct_operator.core.judge.workloads import Workload
-from qinstruct_operator.core.plan.make import Plan
+from qinstruct_operator.core.plan.types import Plan
 
 _HOUR: Final = 3600
 

@@ -1,18 +1,20 @@
-"""Rules that span fields, each a small function from the document to its violations. Pure.
+"""Rules about a spec that need no arithmetic, each a function from it to its violations. Pure.
 
-`LATER` is the table of fields that the schema has and this version does not act on: using one
-is refused by name, so that nothing is ever silently ignored.
+`LATER` lists the fields that the schema has and this version does not act on: using one is
+refused, so that nothing is silently ignored.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from qinstruct_operator.api.spec import Spec
-from qinstruct_operator.catalog.sizes import PRODUCT_GIGABYTES, SIZES
+from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
+from qinstruct_operator.catalog.sizes import SIZES, STATE_BYTES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 from qinstruct_operator.core import names
 from qinstruct_operator.core.backends import BACKENDS
-from qinstruct_operator.core.plan.sources import source_names, source_violations
+from qinstruct_operator.core.plan.gpus import gpu_plan
+from qinstruct_operator.core.plan.source_checks import sources_are_usable
 from qinstruct_operator.errors import Violation
 
 _IMAGE_TOKENS = 576  # (336 / 14)^2: what one image takes of the sequence
@@ -45,7 +47,7 @@ Check = Callable[[Spec], Iterator[Violation]]
 
 
 def violations(spec: Spec) -> tuple[Violation, ...]:
-    """Everything wrong with a spec that can be said without planning it."""
+    """The violations that all checks find."""
     return tuple(violation for check in CHECKS for violation in check(spec))
 
 
@@ -89,16 +91,14 @@ def gpu_only_with_a_gpu_size(spec: Spec) -> Iterator[Violation]:
 
 def product_is_large_enough(spec: Spec) -> Iterator[Violation]:
     """The class that the published run used is the least that a size accepts."""
-    needed = SIZES[spec.size].gpu
-    if needed is None or spec.gpu.product == "auto":
-        return
-    gigabytes = PRODUCT_GIGABYTES[spec.gpu.product]
-    if gigabytes < needed.gigabytes:
-        enough = [name for name, size in PRODUCT_GIGABYTES.items() if size >= needed.gigabytes]
+    gpu = gpu_plan(spec)
+    if gpu and not gpu.is_large_enough:
+        needed = gpu.gpu_class.gigabytes
+        enough = [name for name, size in PRODUCT_GIGABYTES.items() if size >= needed]
         yield Violation(
             "spec.gpu.product",
             spec.gpu.product,
-            f"has {gigabytes} GB, and size {spec.size} needs GPUs of {needed.gigabytes} GB "
+            f"has {gpu.gigabytes} GB, and size {spec.size} needs GPUs of {needed} GB "
             f"({_states_sentence(spec)})",
             f"use auto or one of {', '.join(enough)}",
         )
@@ -108,9 +108,9 @@ def _states_sentence(spec: Spec) -> str:
     """Why the class is needed: the part of the memory that no batch size changes."""
     network = SIZES[spec.size].network
     parameters = network.parameters if network else 0
-    states = 16 * parameters / spec.gpu.per_node / 1e9
+    states = STATE_BYTES * parameters / spec.gpu.per_node / 1e9
     return (
-        f"{parameters / 1e9:.1f}e9 parameters x 16 bytes / {spec.gpu.per_node} GPUs = "
+        f"{parameters / 1e9:.1f}e9 parameters x {STATE_BYTES} bytes / {spec.gpu.per_node} GPUs = "
         f"{states:.1f} GB of model states, before activations and logits"
     )
 
@@ -141,7 +141,7 @@ def selection_is_unambiguous(spec: Spec) -> Iterator[Violation]:
 
 
 def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
-    """What the API server would refuse in a pod."""
+    """The API server would refuse such a toleration in a pod."""
     for index, toleration in enumerate(spec.scheduling.tolerations):
         field = f"spec.scheduling.tolerations[{index}]"
         if toleration.operator == "Exists" and toleration.value is not None:
@@ -165,7 +165,7 @@ def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
 
 
 def dropping_is_asked_for(spec: Spec) -> Iterator[Violation]:
-    """`maxMissing` bounds what Drop does."""
+    """`maxMissing` only means something with Drop."""
     if spec.data.max_missing and spec.data.missing_images == "Fail":
         yield Violation(
             "spec.data.maxMissing",
@@ -173,12 +173,6 @@ def dropping_is_asked_for(spec: Spec) -> Iterator[Violation]:
             "means nothing with missingImages Fail",
             "set missingImages: Drop, or remove it",
         )
-
-
-def sources_are_usable(spec: Spec) -> Iterator[Violation]:
-    """Addresses, and sources that the run uses."""
-    names = source_names(spec.size, spec.strategy, spec.data.sources)
-    yield from source_violations(names, spec.data.sources, spec.size, spec.strategy)
 
 
 def model_is_usable(spec: Spec) -> Iterator[Violation]:
@@ -220,7 +214,7 @@ def own_claim_is_not_sized(spec: Spec) -> Iterator[Violation]:
 
 
 def output_is_not_shared(spec: Spec) -> Iterator[Violation]:
-    """Two runs that write one output would go on from each other's checkpoints."""
+    """Two runs that write one output would resume from each other's checkpoints."""
     name = spec.output.claim_name
     caches = {spec.data.claim_name, names.CACHE_CLAIM, names.TINY_CACHE_CLAIM}
     if name and name in caches:
@@ -233,7 +227,7 @@ def output_is_not_shared(spec: Spec) -> Iterator[Violation]:
 
 
 def sequence_holds_an_image(spec: Spec) -> Iterator[Violation]:
-    """An image must never be cut."""
+    """An image's tokens are never truncated."""
     length, least = spec.training.max_length, _IMAGE_TOKENS + _TEXT_TOKENS
     if length is not None and length < least and spec.size != "Tiny":
         yield Violation(

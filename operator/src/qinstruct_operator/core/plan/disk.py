@@ -3,12 +3,10 @@
 import math
 from typing import Final
 
-from qinstruct_operator.catalog.sizes import Network
+from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, WEIGHT_BYTES, Network
 from qinstruct_trainer.contract.config import Source
 
 GIBIBYTE: Final = 2**30
-_CHECKPOINT_BYTES = 14  # a parameter: bf16 weights 2, fp32 master weights and Adam moments 12
-_EXPORT_BYTES = 2  # a parameter: bf16
 _OTHER_OUTPUT_BYTES = 1_000_000_000  # vision tower, tokenizer, logs, reports
 _TINY_BYTES = GIBIBYTE  # a model of about a million parameters, and its built-in data
 
@@ -17,21 +15,21 @@ def cache_bytes(sources: tuple[Source, ...], network: Network | None) -> int:
     """What a run adds to an empty cache.
 
     Archives stay beside what was extracted from them (2 x), the starting model beside its
-    converted form (2 x 2 bytes a parameter). Sources of unknown size count as nothing.
+    converted form (2 x, bf16). Sources of unknown size count as nothing.
     """
     data = 2 * sum(source.num_bytes or 0 for source in sources)
-    model = 2 * 2 * network.parameters if network else _TINY_BYTES
+    model = 2 * WEIGHT_BYTES * network.parameters if network else _TINY_BYTES
     return data + model
 
 
 def checkpoint_bytes(network: Network | None) -> int:
     """One checkpoint."""
-    return _CHECKPOINT_BYTES * network.parameters if network else _TINY_BYTES // 8
+    return CHECKPOINT_BYTES * network.parameters if network else _TINY_BYTES // 8
 
 
 def output_bytes(network: Network | None, keep: int) -> int:
     """The run's claim: the kept checkpoints, the one being written, and the export."""
-    export = _EXPORT_BYTES * network.parameters + _OTHER_OUTPUT_BYTES if network else _TINY_BYTES
+    export = WEIGHT_BYTES * network.parameters + _OTHER_OUTPUT_BYTES if network else _TINY_BYTES
     return (keep + 1) * checkpoint_bytes(network) + export
 
 

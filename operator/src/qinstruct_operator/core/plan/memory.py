@@ -1,4 +1,4 @@
-"""How much memory one GPU needs, before any GPU is asked for. Pure arithmetic, in bytes.
+"""How much memory the run needs on one GPU, estimated before any GPU is requested. Pure.
 
 Model states: ZeRO (Rajbhandari et al. 2020, section 3): bf16 weights 2, bf16 gradients 2, fp32
 master weights and two Adam moments 12 bytes a parameter; stage 1 shards the 12, stage 2 the
@@ -9,14 +9,21 @@ Logits: fp32 copy, shifted copy and gradient, 3 x 4 x b*s*V. Worst batch: text o
 sequence at full length.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from qinstruct_operator.catalog.sizes import Network
+from qinstruct_operator.catalog.sizes import (
+    GRADIENT_BYTES,
+    OPTIMIZER_BYTES,
+    WEIGHT_BYTES,
+    Network,
+)
+from qinstruct_operator.errors import Violation
+from qinstruct_trainer.contract.config import RunConfig
 
 VOCABULARY: Final = 32_000
 _GB: Final = 1e9
-_WEIGHTS, _GRADIENTS, _OPTIMIZER = 2, 2, 12  # bytes a parameter
 # stage3_max_live_parameters 1e9 x 2 bytes of gathered weights, and an estimated 1.5 GB of CUDA
 # context, NCCL buffers and the frozen vision tower.
 _RUNTIME_BYTES: Final = 3.5e9
@@ -43,7 +50,7 @@ class MemoryEstimate:
         return self.total <= self.available
 
     def sentence(self) -> str:
-        """The sum, as people write it."""
+        """The sum in gigabytes, for people."""
         return (
             f"{self.states / _GB:.1f} GB model states + {self.activations / _GB:.1f} GB "
             f"activations + {self.logits / _GB:.1f} GB logits + {self.runtime / _GB:.1f} GB "
@@ -77,9 +84,9 @@ def estimate(
 
 def _state_bytes(zero_stage: int, num_gpus: int) -> float:
     """Bytes a parameter on one GPU."""
-    weights = _WEIGHTS / (num_gpus if zero_stage >= 3 else 1)
-    gradients = _GRADIENTS / (num_gpus if zero_stage >= 2 else 1)
-    return weights + gradients + _OPTIMIZER / num_gpus
+    weights = WEIGHT_BYTES / (num_gpus if zero_stage >= 3 else 1)
+    gradients = GRADIENT_BYTES / (num_gpus if zero_stage >= 2 else 1)
+    return weights + gradients + OPTIMIZER_BYTES / num_gpus
 
 
 def _activation_bytes(
@@ -93,3 +100,15 @@ def _activation_bytes(
     # The recomputed layer and the logits are never alive together: the larger is counted, and
     # without eager's scores that is the logits.
     return boundaries + (whole_layer if eager else 0.0)
+
+
+def memory_violations(needed: MemoryEstimate, config: RunConfig) -> Iterator[Violation]:
+    """The worst batch must fit a GPU."""
+    if not needed.fits:
+        yield Violation(
+            "spec.training.microBatchSize",
+            config.micro_batch_size,
+            f"the longest batch of size {config.size} does not fit: {needed.sentence()}",
+            "lower microBatchSize or maxLength, use zeroStage 3 and activationCheckpointing, "
+            "or GPUs with more memory (gpu.product, gpu.perNode)",
+        )

@@ -1,19 +1,13 @@
-"""Plans: the published figures, what each size decides, claims, names, owners."""
+"""Plans as a whole: the published figures, and every fault of a document at once."""
+
+from typing import Any
 
 import pytest
 
-from qinstruct_operator.api import parse
-from qinstruct_operator.catalog.recipes import RUNS as RECIPES
-from qinstruct_operator.catalog.sizes import SIZES
 from qinstruct_operator.core import names
-from qinstruct_operator.core.plan import disk
 from qinstruct_operator.core.plan.checks import LATER
-from qinstruct_operator.core.plan.make import make_plan
-from qinstruct_operator.core.plan.sources import TABLE, planned_sources
 from qinstruct_operator.errors import InvalidSpec
-from qinstruct_operator.settings import Settings
-from support.operator_documents import UID, document, plan, sample
-from support.operator_documents import manifests as manifests_of
+from support.operator_documents import document, plan, sample
 
 PUBLISHED = {
     # name: (steps, hours, GPU-hours, GB of model states a GPU)
@@ -39,40 +33,6 @@ def test_published_figures(name: str) -> None:
     assert made.run_config.group_by_modality == name.endswith("mix")
 
 
-def test_hours_grow_with_epochs_and_fewer_gpus() -> None:
-    gpu = {"product": "NVIDIA-H200", "perNode": 4}
-    made = plan(document(gpu=gpu, training={"epochs": 2}))
-    assert (made.hours, made.gpu_hours, made.deadline_seconds) == (12.0, 48.0, 24 * 3600)
-
-
-def test_mix_takes_every_source_with_q_instruct_first() -> None:
-    sources = plan(sample("run-13b-mix")).prep_config.sources
-    assert [source.name for source in sources] == list(TABLE)
-    assert [s.name for s in sources if s.kind == "labels"] == [
-        "q-instruct-labels",
-        "mix665k-labels",
-    ]
-
-
-def test_no_published_address_is_a_web_page() -> None:
-    assert not [row.url for row in TABLE.values() if "/blob/" in row.url]
-
-
-def test_a_revision_takes_the_place_of_main() -> None:
-    raw = document(data={"sources": {"q-instruct-labels": {"revision": "46c87ef"}}})
-    labels = plan(raw).prep_config.sources[0]
-    assert labels.url.endswith("/resolve/46c87ef/cleaned_labels.json")
-    assert labels.revision == "46c87ef"
-    assert labels.num_records == 200_534
-
-
-def test_a_mirror_promises_no_published_size() -> None:
-    raw = document(data={"sources": {"q-instruct-labels": {"url": "https://example.org/l.json"}}})
-    made = plan(raw)
-    assert made.prep_config.sources[0].num_records is None
-    assert made.num_steps is None
-
-
 def test_tiny_is_built_in() -> None:
     made = plan(sample("run-tiny"))
     assert [source.kind for source in made.prep_config.sources] == ["builtin"]
@@ -82,56 +42,6 @@ def test_tiny_is_built_in() -> None:
     assert made.cache_claim.name == names.TINY_CACHE_CLAIM
 
 
-def test_tiny_with_real_data_shares_the_real_cache() -> None:
-    sources = {"q-instruct-labels": {"url": "http://h/l.json"}, "q-instruct-images": {}}
-    made = plan(document(size="Tiny", data={"sources": sources}))
-    assert [source.kind for source in made.prep_config.sources] == ["labels", "images"]
-    assert made.cache_claim.name == names.CACHE_CLAIM
-
-
-def test_the_cache_claim_holds_every_source_and_every_model() -> None:
-    sources = planned_sources(list(TABLE), {})
-    data = disk.cache_bytes(sources, None) - disk.cache_bytes((), None)
-    models = sum(disk.cache_bytes((), SIZES[size].network) for size, _ in RECIPES)
-    assert disk.quantity(data + models) <= Settings().cache_size == "400Gi"
-
-
-def test_the_output_claim_grows_with_what_is_kept() -> None:
-    sizes = [plan(document(checkpoint={"keep": keep})).output_bytes for keep in (1, 2, 3)]
-    network = SIZES["7B"].network
-    assert network is not None
-    assert sizes[1] - sizes[0] == sizes[2] - sizes[1] == 14 * network.parameters
-
-
-def test_own_claims_are_used_and_not_created() -> None:
-    made = plan(document(data={"claimName": "cache"}, output={"claimName": "out"}))
-    manifests = manifests_of(made)
-    assert [manifest["kind"] for manifest in manifests] == ["ConfigMap", "Job", "PyTorchJob"]
-    volumes = manifests[1]["spec"]["template"]["spec"]["volumes"]
-    claims = [
-        v["persistentVolumeClaim"]["claimName"]
-        for v in volumes
-        if len(v) == 2 and "persistentVolumeClaim" in v
-    ]
-    assert claims == ["cache", "out"]
-
-
-@pytest.mark.parametrize("retain", [True, False])
-def test_owner_references(retain: bool) -> None:
-    raw = document(output={"retain": retain})
-    raw["metadata"] |= {"uid": UID, "namespace": "team"}
-    manifests = manifests_of(make_plan(parse(raw), Settings()))
-    owned = {m["metadata"]["name"]: "ownerReferences" in m["metadata"] for m in manifests}
-    assert owned == {
-        "x-config": True,
-        "qinstruct-cache": False,
-        "x-output": not retain,
-        "x-prep": True,
-        "x-1": True,
-    }
-    assert {m["metadata"]["namespace"] for m in manifests} == {"team"}
-
-
 def test_all_fields_is_refused_for_exactly_what_comes_later() -> None:
     with pytest.raises(InvalidSpec) as caught:
         plan(sample("all-fields"))
@@ -139,24 +49,41 @@ def test_all_fields_is_refused_for_exactly_what_comes_later() -> None:
     assert all("not supported yet" in v.sentence() for v in caught.value.violations)
 
 
-def test_all_fields_plans_without_what_comes_later() -> None:
-    raw = sample("all-fields")
-    for path in LATER:
-        holder = raw
-        *parents, last = path.split(".")
-        for part in parents:
-            holder = holder[part]
-        del holder[last]
-    made = plan(raw)
-    assert made.cache_claim.name == "shared-cache"
-    assert made.prep_config.max_missing == 500
-    assert made.run_config.checkpoint.keep == 2
+HARDWARE = {"gpu": {"product": "NVIDIA-A100-SXM4-40GB"}}
+MEMORY = {"training": {"activationCheckpointing": False}}
+BATCH = {"training": {"microBatchSize": 7}}
+DISK = {"output": {"size": "1Gi"}}
+FIELD = {"data": {"maxMissing": 3}}
+LATER_FIELD = {"suspend": True}
+SAYS = {
+    "hardware": ("spec.gpu.product", "13B needs GPUs of 80 GB"),
+    "field": ("spec.data.maxMissing", "means nothing with missingImages Fail"),
+    "later": ("spec.suspend", "is not supported yet"),
+    "batch": ("spec.training.microBatchSize", "is not a multiple of"),
+    "memory": ("spec.training.microBatchSize", "does not fit"),
+    "disk": ("spec.output.size", "checkpoints and the exported model take"),
+}
 
 
-def test_settings_from_a_mapping() -> None:
-    made = Settings.from_env(
-        {"QINSTRUCT_CACHE_SIZE": "1Ti", "QINSTRUCT_CACHE_PATH": "/c", "HOME": "/"}
-    )
-    assert made.cache_size == "1Ti"
-    assert str(made.cache_path) == "/c"
-    assert made.prep_image == Settings().prep_image
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (FIELD | MEMORY | DISK, ["field", "memory", "disk"]),
+        (LATER_FIELD | MEMORY | DISK, ["later", "memory", "disk"]),
+        (FIELD | LATER_FIELD | MEMORY | DISK, ["field", "later", "memory", "disk"]),
+        (MEMORY | DISK, ["memory", "disk"]),
+        (FIELD | BATCH | DISK, ["field", "batch", "disk"]),  # no batch, so no memory to add up
+        (HARDWARE | MEMORY | DISK, ["hardware", "disk"]),  # nor for GPUs that are refused
+        (HARDWARE | FIELD | BATCH | DISK, ["hardware", "field", "batch", "disk"]),
+    ],
+)
+def test_faults_of_several_rooms_are_told_at_once(
+    spec: dict[str, Any], expected: list[str]
+) -> None:
+    size = "13B" if "hardware" in expected else "7B"
+    with pytest.raises(InvalidSpec) as caught:
+        plan(document(size=size, **spec))
+    found = caught.value.violations
+    assert [violation.field for violation in found] == [SAYS[each][0] for each in expected]
+    for each in expected:
+        assert str(caught.value).count(SAYS[each][1]) == 1

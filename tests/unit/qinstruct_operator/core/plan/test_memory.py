@@ -1,9 +1,12 @@
 """Memory arithmetic against hand-made figures and its own monotony."""
 
+from dataclasses import replace
+
 import pytest
 
 from qinstruct_operator.catalog.sizes import SIZES
-from qinstruct_operator.core.plan.memory import estimate
+from qinstruct_operator.core.plan.memory import estimate, memory_violations
+from support.operator_documents import document, plan
 
 NETWORK_7B = SIZES["7B"].network
 assert NETWORK_7B is not None
@@ -44,3 +47,14 @@ def test_published_7b() -> None:
 )
 def test_what_costs_more(more: dict[str, object], less: dict[str, object]) -> None:
     assert total(**more) > total(**less)
+
+
+def test_a_batch_that_does_not_fit_is_told_with_its_sum() -> None:
+    made = plan(document())
+    config, fits = made.run_config, made.memory
+    assert fits is not None
+    assert list(memory_violations(fits, config)) == []
+    (violation,) = memory_violations(replace(fits, available=fits.total - 1), config)
+    assert violation.field == "spec.training.microBatchSize"
+    assert violation.value == config.micro_batch_size
+    assert fits.sentence().partition("= ")[0] in violation.sentence()

@@ -1,4 +1,4 @@
-"""What a user wants: the spec's groups that shape operations, not the mathematics."""
+"""The spec's groups about operations: recovery, scheduling, budget, tracking, patches."""
 
 from typing import Annotated, Any, Literal
 

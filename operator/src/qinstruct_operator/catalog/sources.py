@@ -1,0 +1,124 @@
+"""The published sources of training data: addresses, sizes, licences, strategies.
+
+To add a source, add a row: the API's names and descriptions, the CRD's rules and the plan are
+made from the table. Addresses: Q-Instruct's training instructions and LLaVA's data page, with
+`/blob/main/`, which is a web page, replaced by `/resolve/main/`. Sizes are the published ones, as
+rounded there; record counts were measured on the published files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from qinstruct_trainer.contract.config import Strategy
+
+
+@dataclass(frozen=True)
+class PublishedSource:
+    """One row of the table.
+
+    Attributes:
+        licence: what the publisher says, for the plan.
+        strategies: the strategies that train on it.
+        into: folder below the image root that the archive fills; makes the published tree.
+        num_bytes: size of the file.
+        num_records: records of a label file.
+    """
+
+    kind: Literal["labels", "images"]
+    url: str
+    licence: str
+    strategies: tuple[Strategy, ...] = ("mix",)
+    into: str = ""
+    num_bytes: int | None = None
+    num_records: int | None = None
+
+
+Q_INSTRUCT_LABELS: Final = "q-instruct-labels"
+Q_INSTRUCT_IMAGES: Final = "q-instruct-images"
+"""The two sources that may take the place of size Tiny's built-in data, together."""
+
+_Q_INSTRUCT = "https://huggingface.co/datasets/q-future/Q-Instruct-DB/resolve/main"
+_Q_INSTRUCT_LICENCE = "card: Apache-2.0; repository: S-Lab 1.0, non-commercial"
+_LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K/resolve/main"
+_VISUAL_GENOME = "https://cs.stanford.edu/people/rak248/VG_100K_2"
+
+SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
+    {
+        Q_INSTRUCT_LABELS: PublishedSource(
+            kind="labels",
+            strategies=("mix", "after"),
+            url=f"{_Q_INSTRUCT}/cleaned_labels.json",
+            licence=_Q_INSTRUCT_LICENCE,
+            num_bytes=76_500_000,
+            num_records=200_534,
+        ),
+        Q_INSTRUCT_IMAGES: PublishedSource(
+            kind="images",
+            strategies=("mix", "after"),
+            url=f"{_Q_INSTRUCT}/q-instruct-images.tar",
+            licence=_Q_INSTRUCT_LICENCE,
+            num_bytes=5_630_000_000,
+        ),
+        "mix665k-labels": PublishedSource(
+            kind="labels",
+            url=f"{_LLAVA}/llava_v1_5_mix665k.json",
+            licence="CC BY 4.0, and the terms of OpenAI",
+            num_bytes=1_030_000_000,
+            num_records=665_298,
+        ),
+        "coco": PublishedSource(
+            kind="images",
+            url="http://images.cocodataset.org/zips/train2017.zip",
+            licence="CC BY 4.0 annotations; images by Flickr's terms",
+            into="coco",
+            num_bytes=19_000_000_000,
+        ),
+        "gqa": PublishedSource(
+            kind="images",
+            url="https://downloads.cs.stanford.edu/nlp/data/gqa/images.zip",
+            licence="CC BY 4.0",
+            into="gqa",
+            num_bytes=20_000_000_000,
+        ),
+        # The publishers' own OCR-VQA is a script that fetches 200,000 addresses, most of them
+        # dead. Until the downloader for the data set's own list exists, this version takes the
+        # community's archive of the same files, already saved as .jpg.
+        "ocr-vqa": PublishedSource(
+            kind="images",
+            url="https://huggingface.co/datasets/weizhiwang/llava_v15_instruction_images"
+            "/resolve/main/ocr_vqa_images_llava_v15.zip",
+            licence="the covers' owners; research use",
+            into="ocr_vqa/images",
+            num_bytes=18_000_000_000,
+        ),
+        "textvqa": PublishedSource(
+            kind="images",
+            url="https://dl.fbaipublicfiles.com/textvqa/images/train_val_images.zip",
+            licence="CC BY 4.0",
+            into="textvqa",
+            num_bytes=7_000_000_000,
+        ),
+        "vg-1": PublishedSource(
+            kind="images",
+            url=f"{_VISUAL_GENOME}/images.zip",
+            licence="CC BY 4.0",
+            into="vg",
+            num_bytes=9_200_000_000,
+        ),
+        "vg-2": PublishedSource(
+            kind="images",
+            url=f"{_VISUAL_GENOME}/images2.zip",
+            licence="CC BY 4.0",
+            into="vg",
+            num_bytes=5_470_000_000,
+        ),
+    }
+)
+"""Every source by name, in the order of the published merge: Q-Instruct first."""
+
+
+def sources_of(strategy: Strategy) -> tuple[str, ...]:
+    """The sources that a strategy trains on, in the order of the merge."""
+    return tuple(name for name, source in SOURCES.items() if strategy in source.strategies)

@@ -1,0 +1,98 @@
+"""The configs that prep and training read, made from a spec. Pure.
+
+Defaults that depend on size and strategy are filled in here: every field of `spec.training`
+reaches the trainer through `run_config`.
+"""
+
+from typing import TypeVar
+
+from qinstruct_operator.api.spec import Spec
+from qinstruct_operator.catalog import recipes
+from qinstruct_operator.core.plan import batch
+from qinstruct_operator.core.plan.sources import builtin_source, planned_sources, source_names
+from qinstruct_operator.errors import Violation
+from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.config import Checkpointing, ModelSource, PrepConfig, RunConfig
+
+T = TypeVar("T")
+
+
+def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
+    """prep.json."""
+    sources = planned_sources(
+        source_names(spec.size, spec.strategy, spec.data.sources), spec.data.sources
+    )
+    return PrepConfig(
+        run=name,
+        cache=settings.cache_path,
+        output=settings.output_path,
+        sources=sources or (builtin_source(spec.strategy),),
+        model=_model_source(spec),
+        missing_images=spec.data.missing_images,
+        max_missing=_max_missing(spec),
+        max_length=_chosen(spec.training.max_length, recipes.recipe_of(spec.size).max_length),
+        seed=spec.training.seed,
+    )
+
+
+def _max_missing(spec: Spec) -> int:
+    if spec.data.missing_images == "Fail":
+        return 0
+    return _chosen(spec.data.max_missing, recipes.DEFAULT_MAX_MISSING)
+
+
+def _model_source(spec: Spec) -> ModelSource:
+    if spec.size == "Tiny":
+        if spec.model.base is None:
+            return ModelSource(kind="tiny")
+        return ModelSource(kind="llava", base=spec.model.base, revision=spec.model.revision)
+    run = recipes.RUNS[spec.size, spec.strategy]
+    return ModelSource(
+        kind="vicuna" if run.projector else "llava",
+        base=spec.model.base or run.base,
+        revision=spec.model.revision,
+        projector=run.projector,
+        vision_tower=recipes.VISION_TOWER,
+    )
+
+
+def run_config(
+    spec: Spec, name: str, settings: Settings, num_processes: int
+) -> RunConfig | Violation:
+    """run.json, or the violation if the batch sizes do not divide."""
+    wish, recipe = spec.training, recipes.recipe_of(spec.size)
+    micro_batch_size = batch.micro_batch_size(spec, num_processes)
+    if isinstance(micro_batch_size, Violation):
+        return micro_batch_size
+    return RunConfig(
+        run=name,
+        size=spec.size,
+        strategy=spec.strategy,
+        prepared=settings.output_path / "prepared.json",
+        output=settings.output_path,
+        world_size=num_processes,
+        global_batch_size=batch.global_batch_size(spec),
+        micro_batch_size=micro_batch_size,
+        epochs=_chosen(wish.epochs, recipe.epochs),
+        learning_rate=_chosen(wish.learning_rate, recipe.learning_rate),
+        warmup_ratio=_chosen(wish.warmup_ratio, recipe.warmup_ratio),
+        weight_decay=_chosen(wish.weight_decay, recipe.weight_decay),
+        gradient_clipping=_chosen(wish.gradient_clipping, recipe.gradient_clipping),
+        group_by_modality=recipes.groups_by_modality(spec.strategy),
+        zero_stage=_chosen(wish.zero_stage, recipe.zero_stage),
+        precision=recipe.precision,
+        attention=_chosen(wish.attention, recipe.attention),
+        activation_checkpointing=_chosen(
+            wish.activation_checkpointing, recipe.activation_checkpointing
+        ),
+        seed=wish.seed,
+        checkpoint=Checkpointing(
+            every_minutes=_chosen(spec.checkpoint.every_minutes, recipe.checkpoint_minutes),
+            keep=spec.checkpoint.keep,
+        ),
+    )
+
+
+def _chosen(wish: T | None, default: T) -> T:
+    """The user's value, or the default if there is none; 0 is a value."""
+    return default if wish is None else wish

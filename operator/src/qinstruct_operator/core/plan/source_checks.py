@@ -1,0 +1,75 @@
+"""Rules about the sources of training data: their names and their addresses. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from qinstruct_operator.api.spec import Spec
+from qinstruct_operator.catalog.sources import SOURCES
+from qinstruct_operator.core.plan.sources import Q_INSTRUCT, source_names
+from qinstruct_operator.errors import Violation
+
+_LATER_SCHEMES: Final = ("s3", "gs", "hf", "az")
+
+
+def sources_are_usable(spec: Spec) -> Iterator[Violation]:
+    """Overrides name sources that the run uses, with addresses that can be fetched."""
+    overrides = spec.data.sources
+    names = source_names(spec.size, spec.strategy, overrides)
+    for name, override in overrides.items():
+        field = f"spec.data.sources.{name}"
+        if name not in names:
+            reason = f"is not used by size {spec.size}, strategy {spec.strategy}"
+            yield Violation(field, None, reason, "remove it")
+            continue
+        yield from _url_violations(f"{field}.url", override.url)
+        url = override.url or SOURCES[name].url
+        if override.revision and "/resolve/" not in url:
+            yield Violation(
+                f"{field}.revision",
+                override.revision,
+                f"means nothing for {url}, which is no hub address with /resolve/",
+                "remove it, or use sha256 to pin the file",
+            )
+    if spec.size == "Tiny" and len([name for name in Q_INSTRUCT if name in overrides]) == 1:
+        (missing,) = [name for name in Q_INSTRUCT if name not in overrides]
+        yield Violation(
+            f"spec.data.sources.{missing}",
+            None,
+            "is missing: size Tiny replaces its built-in data by labels and images together",
+            f"add {missing}, or remove the other one",
+        )
+
+
+def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # the port is parsed on access
+    except ValueError:
+        yield Violation(field, url, "is not an address", "write http://, https:// or file:///path")
+        return
+    if parts.scheme in _LATER_SCHEMES:
+        reason = f"addresses with {parts.scheme}:// are not supported yet in this version"
+        yield Violation(field, url, reason, "use http://, https:// or file://")
+    elif parts.scheme not in ("http", "https", "file"):
+        yield Violation(field, url, "is not an address", "write http://, https:// or file:///path")
+    else:
+        yield from _address_violations(field, url, parts)
+
+
+def _address_violations(field: str, url: str, parts: SplitResult) -> Iterator[Violation]:
+    """What is wrong with an address whose scheme is right."""
+    if (parts.scheme == "file") == bool(parts.netloc) or not parts.path.strip("/"):
+        fix = "write https://host/path, or file:///path of a file"
+        yield Violation(field, url, "names no file", fix)
+    elif any(character.isspace() or ord(character) < 32 for character in url):
+        yield Violation(field, url, "contains a blank", "write blanks as %20")
+    elif parts.username or parts.password:
+        shown = parts._replace(netloc=f"...@{parts.hostname}").geturl()
+        reason = "contains a user name or password, which everyone who sees the run could read"
+        yield Violation(field, shown, reason, "use an address without them")
+    elif "/blob/" in parts.path and parts.hostname in ("huggingface.co", "github.com"):
+        fix = f"use {url.replace('/blob/', '/resolve/')}"
+        yield Violation(field, url, "is a web page about the file", fix)

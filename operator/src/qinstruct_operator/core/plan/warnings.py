@@ -1,0 +1,28 @@
+"""Warnings about a valid plan: files that are not pinned, a GPU that is nearly full. Pure."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from qinstruct_operator.core.plan.types import Plan
+from qinstruct_trainer.contract.config import Source
+
+_TIGHT: Final = 0.9  # share of a GPU's memory from which fragmentation alone can end a run
+
+
+def warnings(plan: Plan) -> Iterator[str]:
+    """What is allowed but may go wrong, one sentence each."""
+    loose = [s.name for s in plan.prep_config.sources if _is_loose(s)]
+    if loose:
+        yield (
+            f"{', '.join(loose)}: no sha256 or revision given, so whatever the server sends is "
+            "taken; set data.sources.<name>.sha256 to pin it"
+        )
+    if plan.memory is not None and plan.memory.total > _TIGHT * plan.memory.available:
+        yield (
+            f"the worst batch takes {plan.memory.total / plan.memory.available:.0%} of a GPU's "
+            "memory; a smaller training.microBatchSize gives the same result with more room"
+        )
+
+
+def _is_loose(source: Source) -> bool:
+    return source.kind != "builtin" and source.sha256 is None and source.revision is None

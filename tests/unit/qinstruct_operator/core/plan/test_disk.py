@@ -1,0 +1,23 @@
+"""Disk arithmetic: the shared cache and the run's own claim."""
+
+from qinstruct_operator.catalog.recipes import RUNS as RECIPES
+from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_operator.catalog.sources import SOURCES
+from qinstruct_operator.core.plan import disk
+from qinstruct_operator.core.plan.sources import planned_sources
+from qinstruct_operator.settings import Settings
+from support.operator_documents import document, plan
+
+
+def test_the_cache_claim_holds_every_source_and_every_model() -> None:
+    sources = planned_sources(list(SOURCES), {})
+    data = disk.cache_bytes(sources, None) - disk.cache_bytes((), None)
+    models = sum(disk.cache_bytes((), SIZES[size].network) for size, _ in RECIPES)
+    assert disk.quantity(data + models) <= Settings().cache_size == "400Gi"
+
+
+def test_the_output_claim_grows_with_what_is_kept() -> None:
+    sizes = [plan(document(checkpoint={"keep": keep})).output_bytes for keep in (1, 2, 3)]
+    network = SIZES["7B"].network
+    assert network is not None
+    assert sizes[1] - sizes[0] == sizes[2] - sizes[1] == 14 * network.parameters

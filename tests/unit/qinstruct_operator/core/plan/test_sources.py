@@ -1,0 +1,28 @@
+"""Which sources a run takes, and how a document changes them."""
+
+from qinstruct_operator.catalog.sources import SOURCES
+from support.operator_documents import document, plan, sample
+
+
+def test_mix_takes_every_source_with_q_instruct_first() -> None:
+    sources = plan(sample("run-13b-mix")).prep_config.sources
+    assert [source.name for source in sources] == list(SOURCES)
+    assert [s.name for s in sources if s.kind == "labels"] == [
+        "q-instruct-labels",
+        "mix665k-labels",
+    ]
+
+
+def test_a_revision_takes_the_place_of_main() -> None:
+    raw = document(data={"sources": {"q-instruct-labels": {"revision": "46c87ef"}}})
+    labels = plan(raw).prep_config.sources[0]
+    assert labels.url.endswith("/resolve/46c87ef/cleaned_labels.json")
+    assert labels.revision == "46c87ef"
+    assert labels.num_records == 200_534
+
+
+def test_a_mirror_promises_no_published_size() -> None:
+    raw = document(data={"sources": {"q-instruct-labels": {"url": "https://example.org/l.json"}}})
+    made = plan(raw)
+    assert made.prep_config.sources[0].num_records is None
+    assert made.num_steps is None
