@@ -13,9 +13,9 @@ from transformers import LlamaConfig, LlavaConfig, get_cosine_schedule_with_warm
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.model.llava import freeze_tower
 from qinstruct_trainer.train.ds_config import build_ds_config
-from qinstruct_trainer.train.flops import step_flops
-from qinstruct_trainer.train.optim import build_optimizer
-from qinstruct_trainer.train.schedule import learning_rate, warmup_steps
+from qinstruct_trainer.train.metrics.flops import step_flops
+from qinstruct_trainer.train.optimizer.adamw import build_optimizer
+from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from support.model_tiny import tiny_model
 from support.training_prepared import run_config
 

@@ -88,8 +88,8 @@ def _train(parsed: argparse.Namespace) -> None:
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     from qinstruct_trainer.evaluate import evaluate_model
-    from qinstruct_trainer.train.export import export_folder
-    from qinstruct_trainer.train.finish import image_root
+    from qinstruct_trainer.train.result.export import export_folder
+    from qinstruct_trainer.train.result.record import image_root
 
     config = RunConfig.read(parsed.config)
     heldout = Prepared.read(config.prepared).heldout

@@ -19,7 +19,7 @@ from qinstruct_trainer.model.llava import (
     load_model,
 )
 from qinstruct_trainer.train.ds_config import build_ds_config
-from qinstruct_trainer.train.optim import build_optimizer
+from qinstruct_trainer.train.optimizer.adamw import build_optimizer
 from qinstruct_trainer.train.ranks import Ranks
 
 

@@ -18,14 +18,19 @@ from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
 from qinstruct_trainer.data import Batch
+from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.checkpoint import Checkpoints
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.flops import peak_flops, step_flops
-from qinstruct_trainer.train.loader import MicroBatches, batches_from
-from qinstruct_trainer.train.metrics import METRICS, StepTimer, append_metrics, truncate_metrics
+from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
+from qinstruct_trainer.train.metrics.metrics_file import (
+    METRICS,
+    StepTimer,
+    append_metrics,
+    truncate_metrics,
+)
+from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
-from qinstruct_trainer.train.schedule import learning_rate, warmup_steps
-from qinstruct_trainer.train.stop import StopRequest, stop_requests
+from qinstruct_trainer.train.stop_signals import StopRequest, stop_requests
 
 _MAX_NAMED = 8  # records named in a message
 

@@ -12,18 +12,11 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Start, emit
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.train.batches.loader import MicroBatches
+from qinstruct_trainer.train.batches.order import SampleOrder
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.export import (
-    export,
-    has_export,
-    rehearse_export,
-    say_whose_export,
-)
-from qinstruct_trainer.train.finish import finish
-from qinstruct_trainer.train.loader import MicroBatches
 from qinstruct_trainer.train.loop import Loop
-from qinstruct_trainer.train.order import SampleOrder
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
@@ -31,6 +24,13 @@ from qinstruct_trainer.train.ranks import (
     process_group,
     seed_generators,
 )
+from qinstruct_trainer.train.result.export import (
+    export,
+    has_export,
+    rehearse_export,
+    say_whose_export,
+)
+from qinstruct_trainer.train.result.record import finish
 
 
 def train(config: RunConfig) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from qinstruct_trainer.contract.events import Step
-from qinstruct_trainer.train.metrics import (
+from qinstruct_trainer.train.metrics.metrics_file import (
     StepTimer,
     append_metrics,
     draw_loss_curve,

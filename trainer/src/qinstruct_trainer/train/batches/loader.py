@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from qinstruct_trainer.data import Batch, Index, collate
-from qinstruct_trainer.train.order import SampleOrder
+from qinstruct_trainer.train.batches.order import SampleOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.
 _GPU_THREADS = 4
