@@ -21,13 +21,9 @@ from qinstruct_trainer.data import Batch
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.checkpoint import Checkpoints
 from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.metrics.eta import StepTimes
 from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
-from qinstruct_trainer.train.metrics.metrics_file import (
-    METRICS,
-    StepTimer,
-    append_metrics,
-    truncate_metrics,
-)
+from qinstruct_trainer.train.metrics.metrics_file import METRICS, append_metrics, truncate_metrics
 from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
 from qinstruct_trainer.train.stop_signals import StopRequest, stop_requests
@@ -68,7 +64,7 @@ class Loop:
         self._checkpoints = checkpoints
         self._num_steps = dataset.order.num_steps
         self._metrics = config.output / METRICS
-        self._timer = StepTimer()
+        self._step_times = StepTimes()
         self._saved_at = time.monotonic()
 
     def run(self, done: int) -> None:
@@ -161,6 +157,7 @@ class Loop:
         )
 
     def _report(self, step: int, agreed: _Agreed, rate: float, norm: float, seconds: float) -> None:
+        self._step_times.add(seconds)
         device = self._ranks.device
         peak = peak_flops(device)
         flops = step_flops(
@@ -179,7 +176,7 @@ class Loop:
             seconds=seconds,
             samples_per_second=self._config.global_batch_size / seconds,
             tokens_per_second=agreed.tokens / seconds,
-            eta_seconds=self._timer.eta(seconds, self._num_steps - step),
+            eta_seconds=self._step_times.eta_seconds(self._num_steps - step),
             mfu=None if peak is None else flops / seconds / (peak * self._ranks.world_size),
             memory_bytes=_peak_memory(device),
         )

@@ -1,4 +1,5 @@
-"""What a run measures: `metrics_file` keeps one line a step, `flops` counts the model's work.
+"""What a run measures of its steps.
 
-May import the contract and `durable_files`.
+`metrics_file` keeps one line a step, `loss_curve` draws them, `eta` estimates the remaining time,
+`flops` counts the model's work. May import the contract and `durable_files`.
 """

@@ -13,7 +13,8 @@ from qinstruct_trainer.contract.events import Complete, Evaluation, emit
 from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.evaluate import evaluate_model
 from qinstruct_trainer.train.files import storage_errors
-from qinstruct_trainer.train.metrics.metrics_file import METRICS, draw_loss_curve
+from qinstruct_trainer.train.metrics.loss_curve import draw_loss_curve
+from qinstruct_trainer.train.metrics.metrics_file import METRICS
 from qinstruct_trainer.train.result.export import export_folder
 
 _PACKAGES = (
