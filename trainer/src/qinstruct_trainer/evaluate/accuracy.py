@@ -1,5 +1,6 @@
-"""Accuracy of a model on held-out questions, beside that of the majority answer."""
+"""Accuracy of a model on held-out questions, with that of the majority answer beside it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from transformers import LlavaForConditionalGeneration
 from qinstruct_trainer.contract.events import Answer, Evaluated
 from qinstruct_trainer.data import encode_record, load_pixels, load_tokenizer
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, majority_accuracy, read_heldout
+from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, read_heldout
 from qinstruct_trainer.evaluate.likelihood import (
     Prompt,
     answer_log_likelihoods,
@@ -57,6 +58,14 @@ def evaluate_model(
             for question in _spread(questions, num_examples)
         ),
     )
+
+
+def majority_accuracy(questions: Sequence[HeldoutQuestion]) -> float:
+    """The accuracy of always giving each kind's most frequent answer, without any image."""
+    by_kind: dict[str, Counter[str]] = {}
+    for question in questions:
+        by_kind.setdefault(question.kind, Counter())[question.answer] += 1
+    return sum(max(answers.values()) for answers in by_kind.values()) / len(questions)
 
 
 def _choose(

@@ -5,18 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
-from qinstruct_trainer.contract.events import Start, emit
+from qinstruct_trainer.contract.events import Complete, Start, emit
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.batches.loader import MicroBatches
 from qinstruct_trainer.train.batches.order import SampleOrder
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.files import storage_errors
 from qinstruct_trainer.train.loop import Loop
+from qinstruct_trainer.train.metrics.loss_curve import draw_loss_curve
+from qinstruct_trainer.train.metrics.metrics_file import METRICS
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
@@ -24,13 +28,15 @@ from qinstruct_trainer.train.ranks import (
     process_group,
     seed_generators,
 )
+from qinstruct_trainer.train.result.evaluation import evaluate_result
 from qinstruct_trainer.train.result.export import (
     export,
+    export_folder,
     has_export,
     rehearse_export,
     say_whose_export,
 )
-from qinstruct_trainer.train.result.record import finish
+from qinstruct_trainer.train.result.record import write_record
 
 
 def train(config: RunConfig) -> None:
@@ -52,7 +58,7 @@ def train(config: RunConfig) -> None:
         if not has_export(config.output, identity):
             _train_and_export(config, prepared, index, identity, ranks, lease)
         if ranks.is_main:
-            finish(config, prepared, ranks.device)
+            _describe_result(config, prepared, ranks.device)
 
 
 @contextmanager
@@ -109,3 +115,14 @@ def _train_and_export(
         if ranks.is_main:
             say_whose_export(config.output, identity)
         export(engine, config, prepared, index, ranks, lease)
+
+
+def _describe_result(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
+    """Write evaluation, loss curve and record; what an earlier attempt has computed is kept."""
+    output = config.output
+    with storage_errors(f"the result in {output}"):
+        if prepared.heldout is not None:
+            evaluate_result(output, prepared.model, prepared.heldout)
+        draw_loss_curve(output / METRICS, output / "loss.png")
+        write_record(config, prepared, device)
+    emit(Complete(model=str(export_folder(output))))

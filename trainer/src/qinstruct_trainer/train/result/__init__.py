@@ -1,5 +1,6 @@
-"""What a finished run leaves: `export` writes the model, `record` how it was made and evaluated.
+"""What a finished run leaves in its output folder.
 
-May import the rooms of training below it (`checkpoint`, `engine`, `ranks`, `metrics`), `model`,
-`data`, `evaluate` and the contract.
+`export` writes the model, `evaluation` its accuracy, `record` how it was made. May import the
+rooms of training below it (`checkpoint`, `engine`, `ranks`), `model`, `data`, `evaluate` and the
+contract.
 """

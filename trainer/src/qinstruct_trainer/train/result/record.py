@@ -1,20 +1,14 @@
-"""After the export: evaluation, loss curve and record. Each is done once, also over restarts."""
+"""record.json: what is needed to make this model again, and to see why another one differs."""
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
-from qinstruct_trainer.contract.events import Complete, Evaluation, emit
 from qinstruct_trainer.durable_files import sha256_of, write_durably
-from qinstruct_trainer.evaluate import evaluate_model
-from qinstruct_trainer.train.files import storage_errors
-from qinstruct_trainer.train.metrics.loss_curve import draw_loss_curve
-from qinstruct_trainer.train.metrics.metrics_file import METRICS
 from qinstruct_trainer.train.result.export import export_folder
 
 _PACKAGES = (
@@ -31,7 +25,7 @@ _PACKAGES = (
 
 
 class Record(BaseModel):
-    """record.json: what is needed to make this model again, and to see why another one differs."""
+    """The content of record.json."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,49 +39,13 @@ class Record(BaseModel):
     weights: dict[str, str]  # file name: sha256
 
 
-def finish(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
-    """Do what is still missing, then say that the run is complete. For rank 0.
-
-    Raises:
-        StorageError: the output folder cannot be written.
-    """
-    output = config.output
-    with storage_errors(f"the result in {output}"):
-        if prepared.heldout is not None:
-            _evaluate(output, prepared.model, prepared.heldout)
-        draw_loss_curve(output / METRICS, output / "loss.png")
-        record = output / "record.json"
-        if not record.exists():
-            found = _record(config, prepared, device)
-            write_durably(record, found.model_dump_json(indent=2) + "\n")
-    emit(Complete(model=str(export_folder(output))))
-
-
-def _evaluate(output: Path, base: Path, heldout: Path) -> None:
-    """Emit both results; those of an earlier attempt are read, not computed again."""
-    path = output / "evaluation.json"
+def write_record(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
+    """Write the record of an exported model, unless an earlier attempt has."""
+    path = config.output / "record.json"
     if path.exists():
-        found = Evaluation.model_validate_json(path.read_bytes())
-        emit(found.untrained)
-        emit(found.trained)
         return
-    images = image_root(heldout)
-    untrained = evaluate_model(base, heldout, images, label="untrained")
-    emit(untrained)
-    trained = evaluate_model(export_folder(output), heldout, images, label="trained")
-    emit(trained)
-    text = Evaluation(untrained=untrained, trained=trained).model_dump_json(indent=2)
-    write_durably(path, text + "\n")
-
-
-def image_root(heldout: Path) -> Path:
-    """Folder of the held-out images: the builtin unit keeps it beside the questions."""
-    return heldout.parent / "images"
-
-
-def _record(config: RunConfig, prepared: Prepared, device: torch.device) -> Record:
     weights = sorted(export_folder(config.output).glob("*.safetensors"))
-    return Record(
+    record = Record(
         config=config,
         prepared=prepared,
         index_sha256=sha256_of(prepared.index / "meta.json"),
@@ -97,6 +55,7 @@ def _record(config: RunConfig, prepared: Prepared, device: torch.device) -> Reco
         device=_device_name(device),
         weights={path.name: sha256_of(path) for path in weights},
     )
+    write_durably(path, record.model_dump_json(indent=2) + "\n")
 
 
 def _device_name(device: torch.device) -> str:
