@@ -26,7 +26,7 @@ from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
 from qinstruct_trainer.train.metrics.metrics_file import METRICS, append_metrics, truncate_metrics
 from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
-from qinstruct_trainer.train.stop_signals import StopRequest, stop_requests
+from qinstruct_trainer.train.stop_signals import StopRequest, catch_stop_signals
 
 _MAX_NAMED = 8  # records named in a message
 
@@ -77,7 +77,7 @@ class Loop:
         if self._ranks.is_main:
             truncate_metrics(self._metrics, done)
         batches = batches_from(self._dataset, done, self._ranks.device)
-        with stop_requests() as stop, closing(batches):
+        with catch_stop_signals() as stop, closing(batches):
             for step in range(done + 1, self._num_steps + 1):
                 agreed = self._step(step, batches, stop)
                 if agreed.save or agreed.stop or step == self._num_steps:
