@@ -32,7 +32,7 @@ def evaluate_model(
 ) -> Evaluated:
     """Ask every held-out question; the answer is the candidate of the highest likelihood.
 
-    `num_examples` questions are also answered in the model's own words.
+    To `num_examples` questions the model also generates an answer.
 
     Raises:
         DataError: the checkpoint, a question or an image is not what it must be.
@@ -42,7 +42,9 @@ def evaluate_model(
     model = load_checked(model_folder, precision="fp32")
     nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(model_folder)
-    answered = [_choose(model, tokenizer, question, image_root) for question in questions]
+    answered = [
+        _most_likely_candidate(model, tokenizer, question, image_root) for question in questions
+    ]
     return Evaluated(
         model=label,
         questions=len(questions),
@@ -54,8 +56,8 @@ def evaluate_model(
             for kind in dict.fromkeys(question.kind for question in questions)
         },
         examples=tuple(
-            _answer_freely(model, tokenizer, question, image_root)
-            for question in _spread(questions, num_examples)
+            _generate_example(model, tokenizer, question, image_root)
+            for question in _pick_examples(questions, num_examples)
         ),
     )
 
@@ -68,7 +70,7 @@ def majority_accuracy(questions: Sequence[HeldoutQuestion]) -> float:
     return sum(max(answers.values()) for answers in by_kind.values()) / len(questions)
 
 
-def _choose(
+def _most_likely_candidate(
     model: LlavaForConditionalGeneration,
     tokenizer: Tokenizer,
     question: HeldoutQuestion,
@@ -80,7 +82,7 @@ def _choose(
     return question.candidates[best]
 
 
-def _answer_freely(
+def _generate_example(
     model: LlavaForConditionalGeneration,
     tokenizer: Tokenizer,
     question: HeldoutQuestion,
@@ -131,7 +133,7 @@ def _accuracy_by_kind(
     return result
 
 
-def _spread(questions: Sequence[HeldoutQuestion], count: int) -> list[HeldoutQuestion]:
+def _pick_examples(questions: Sequence[HeldoutQuestion], count: int) -> list[HeldoutQuestion]:
     """`count` questions from all over the file, of each kind in turn."""
     kinds = dict.fromkeys(question.kind for question in questions)
     queues = [[q for q in questions if q.kind == kind] for kind in kinds]

@@ -1,8 +1,8 @@
-"""The training of a model: what every process that torchrun starts does.
+"""Training: what each process that torchrun starts does.
 
-`run` joins the parts: `loop` takes the steps, with `batches` (records and their batches),
-`optimizer` (AdamW, learning rate) and `engine` (DeepSpeed, configured by `ds_config`);
+`run` joins the parts and `loop` takes the steps, with `batches` (which records, and their
+tensors), `optimizer` (AdamW, learning rate) and `engine` (DeepSpeed, configured by `ds_config`).
 `checkpoint` saves and resumes; `metrics` measures; `result` exports and evaluates. `ranks` joins
-the processes, `stop_signals` catches SIGTERM. May import `data`, `model`, `evaluate` and the
-contract; only `__main__` imports it.
+the processes, `stop_signals` catches SIGTERM, `context` is what a run is given. May import `data`,
+`model`, `evaluate`, `durable_files`, `lease` and the contract; only `__main__` imports it.
 """

@@ -1,4 +1,4 @@
-"""What a run is given before its first step, the same to its end."""
+"""RunContext: the configuration, data and process of a run, which do not change while it runs."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The ranks: this process's place among them, their process group and its collective calls."""
+"""The ranks: which one this process is, their process group and its collective calls."""
 
 import ctypes
 import logging
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place; torchrun sets the environment it is read from."""
+    """Which rank this process is, as torchrun says in the environment."""
 
     rank: int
     local_rank: int
@@ -97,7 +97,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
     """Join the ranks: NCCL on GPUs, gloo on CPUs.
 
     Raises:
-        PeerLostError: a collective call failed, because another rank is gone.
+        PeerLostError: a collective call failed, because another rank has ended.
         OutOfMemoryError: the memory is too small.
     """
     on_gpu = ranks.device.type == "cuda"
