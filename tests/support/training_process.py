@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
-from qinstruct_trainer.train.metrics import METRICS, read_steps
+from qinstruct_trainer.train.metrics.metrics_file import METRICS, read_steps
 
 _TIMEOUT = 300.0
 

@@ -87,9 +87,8 @@ def _train(parsed: argparse.Namespace) -> None:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
-    from qinstruct_trainer.evaluate import evaluate_model
-    from qinstruct_trainer.train.export import export_folder
-    from qinstruct_trainer.train.finish import image_root
+    from qinstruct_trainer.evaluate import evaluate_model, heldout_images
+    from qinstruct_trainer.train.result.export import export_folder
 
     config = RunConfig.read(parsed.config)
     heldout = Prepared.read(config.prepared).heldout
@@ -98,7 +97,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
             f"{config.prepared} names no held-out questions; only the builtin data set has some"
         )
     model = parsed.model or export_folder(config.output)
-    emit(evaluate_model(model, heldout, image_root(heldout), label="trained"))
+    emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
 
 
 def _stop_prep(_number: int, _frame: FrameType | None) -> NoReturn:

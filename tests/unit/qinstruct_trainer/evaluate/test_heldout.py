@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
-from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, majority_accuracy, read_heldout
+from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, heldout_images, read_heldout
 
 GOOD: dict[str, Any] = {
     "id": "1",
@@ -65,10 +65,7 @@ def test_an_image_outside_the_folder_is_refused() -> None:
         question.record("No.")
 
 
-def test_majority_is_taken_within_each_kind() -> None:
-    kinds = [("yes-no", "Yes."), ("yes-no", "No."), ("yes-no", "No."), ("how", "Yes.")]
-    questions = [
-        HeldoutQuestion.model_validate({**GOOD, "kind": kind, "answer": answer})
-        for kind, answer in kinds
-    ]
-    assert majority_accuracy(questions) == 3 / 4
+def test_the_images_are_beside_the_questions(builtin_data: Path) -> None:
+    heldout = builtin_data / "heldout.json"
+    images = heldout_images(heldout)
+    assert all((images / question.image).is_file() for question in read_heldout(heldout))

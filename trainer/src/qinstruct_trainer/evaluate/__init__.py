@@ -1,9 +1,10 @@
 """How well a model answers held-out questions.
 
-`heldout` reads the questions, `likelihood` asks a model, `report` makes the figures. May import
-`data`, `model`, `events` and `errors`; knows nothing of training.
+`heldout` reads the questions, `likelihood` asks a model, `accuracy` counts its right answers. May
+import `data`, `model` and the contract; knows nothing of training.
 """
 
-from qinstruct_trainer.evaluate.report import evaluate_model
+from qinstruct_trainer.evaluate.accuracy import evaluate_model
+from qinstruct_trainer.evaluate.heldout import heldout_images
 
-__all__ = ["evaluate_model"]
+__all__ = ["evaluate_model", "heldout_images"]

@@ -1,8 +1,6 @@
-"""The file of held-out questions, parsed at the door. Pure but for reading the file."""
+"""The file of held-out questions: read and checked."""
 
 import json
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -70,9 +68,6 @@ def read_heldout(path: Path) -> tuple[HeldoutQuestion, ...]:
     return questions
 
 
-def majority_accuracy(questions: Sequence[HeldoutQuestion]) -> float:
-    """The accuracy of always giving each kind's most frequent answer, without any image."""
-    by_kind: dict[str, Counter[str]] = {}
-    for question in questions:
-        by_kind.setdefault(question.kind, Counter())[question.answer] += 1
-    return sum(max(answers.values()) for answers in by_kind.values()) / len(questions)
+def heldout_images(heldout: Path) -> Path:
+    """Folder of the images that the questions are about: beside the file of questions."""
+    return heldout.parent / "images"

@@ -1,4 +1,4 @@
-"""Ask a model: the likelihood of given answers, and an answer in its own words."""
+"""What a model answers: the likelihood of given answers, and an answer it generates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Prompt:
 
 
 def split_answer(encoded: EncodedRecord) -> tuple[list[int], list[int]]:
-    """Ids up to the first learnt one, and the learnt rest: the answer with its `</s>`."""
+    """Ids of the prompt, and ids of the answer with its `</s>`: those that training learns."""
     start = int((encoded.labels != IGNORE_INDEX).argmax())
     ids = encoded.input_ids.tolist()
     return ids[:start], ids[start:]
@@ -51,7 +51,7 @@ def answer_log_likelihoods(
     for row, answer in enumerate(answers):
         padded[row, : len(answer)] = torch.tensor(answer)
         shown[row, : len(answer)] = True
-    # Right padding sits behind all that counts, so a causal model needs no mask for it.
+    # A causal model needs no mask for padding on the right: no answer token attends to it.
     rest = _log_probabilities(model, padded, cache)[:, :-1]  # [A, length - 1, V]
     table = torch.cat([first.expand(len(answers), 1, -1), rest], dim=1)  # [A, length, V]
     chosen = table.gather(-1, padded.unsqueeze(-1)).squeeze(-1)  # [A, length]
@@ -66,7 +66,7 @@ def generate_answer(
     *,
     max_new_tokens: int = 48,
 ) -> str:
-    """The model's own answer, decoded greedily."""
+    """The answer that the model generates, decoded greedily."""
     # transformers' own annotation of `self` is a protocol that its models do not fit.
     generated = model.generate(  # type: ignore[misc]
         input_ids=prompt.input_ids,

@@ -1,8 +1,8 @@
-"""The training loop and what it needs: order of samples, engine, checkpoints, end of a run.
+"""Training: what each process that torchrun starts does.
 
-`ranks` (who am I), `order` (which records are in step k), `loader` (their batches), `schedule`,
-`optim`, `ds_config`, `engine` (DeepSpeed behind a small interface), `checkpoint` (with `rng`,
-`files`), `stop` (signals), `metrics`, `flops`, `loop` (the steps), `finish` (export, evaluation,
-record) and `run`, which joins them. May import `data`, `model`, `evaluate` and the contract;
-nothing imports it but `__main__`.
+`run` joins the parts and `loop` takes the steps, with `batches` (which records, and their
+tensors), `optimizer` (AdamW, learning rate) and `engine` (DeepSpeed, configured by `ds_config`).
+`checkpoint` saves and resumes; `metrics` measures; `result` exports and evaluates. `ranks` joins
+the processes, `stop_signals` catches SIGTERM, `context` is what a run is given. May import `data`,
+`model`, `evaluate`, `durable_files`, `lease` and the contract; only `__main__` imports it.
 """

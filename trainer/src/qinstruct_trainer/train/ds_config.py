@@ -1,4 +1,4 @@
-"""RunConfig to DeepSpeed's configuration. Pure; every number is written out, nothing is "auto".
+"""DeepSpeed's configuration, built from RunConfig. Pure; nothing is left at "auto".
 
 The values are those of LLaVA's scripts/zero3.json, with its "auto" entries resolved as
 transformers' integrations/deepspeed.py resolves them from the language model's hidden size.

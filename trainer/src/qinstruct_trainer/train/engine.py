@@ -1,4 +1,4 @@
-"""DeepSpeed behind the few calls that the loop needs."""
+"""DeepSpeed, behind the few calls that training needs: step, save, load, gather the weights."""
 
 from math import inf
 from pathlib import Path
@@ -19,7 +19,7 @@ from qinstruct_trainer.model.llava import (
     load_model,
 )
 from qinstruct_trainer.train.ds_config import build_ds_config
-from qinstruct_trainer.train.optim import build_optimizer
+from qinstruct_trainer.train.optimizer.adamw import build_optimizer
 from qinstruct_trainer.train.ranks import Ranks
 
 
@@ -58,7 +58,7 @@ class Engine:
         return float(loss.detach())
 
     def end_pass(self) -> None:
-        """Close a forward pass that is not the last one of its step: gradients go on adding up."""
+        """Close a forward pass that is not the last one of its step: gradients accumulate."""
         self._engine.step()
 
     def optimizer_step(self, learning_rate: float) -> float:
@@ -70,7 +70,7 @@ class Engine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
         self._engine.step()
-        # DeepSpeed skips such a step without a word, in every precision.
+        # DeepSpeed skips a step with such a norm silently, in every precision.
         return (
             float(self._engine.get_global_grad_norm()) if self._engine.was_step_applied() else inf
         )
@@ -115,7 +115,7 @@ def _load(
 ) -> LlavaForConditionalGeneration:
     """The starting model; under ZeRO-3 each rank reads its shard only."""
     # from_pretrained looks for this object, by a weak reference. It must not outlive the call:
-    # the export's check would load its model sharded too, over ranks that have left.
+    # the check of the export would load its model sharded too, over ranks that have left.
     sharding = HfDeepSpeedConfig(ds_config) if config.zero_stage == 3 else None  # type: ignore[no-untyped-call]
     model = load_model(folder, precision=config.precision, attention=config.attention)
     del sharding

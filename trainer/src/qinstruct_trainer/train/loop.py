@@ -1,4 +1,4 @@
-"""The steps of a run: forward, backward, agree, update, report, save, stop."""
+"""The steps of a run: forward, backward, all-reduce, update, report, save, stop."""
 
 import math
 import resource
@@ -12,27 +12,27 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import LlavaConfig
 
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
 from qinstruct_trainer.data import Batch
+from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.checkpoint import Checkpoints
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.flops import peak_flops, step_flops
-from qinstruct_trainer.train.loader import MicroBatches, batches_from
-from qinstruct_trainer.train.metrics import METRICS, StepTimer, append_metrics, truncate_metrics
+from qinstruct_trainer.train.metrics.eta import StepTimes
+from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
+from qinstruct_trainer.train.metrics.metrics_file import METRICS, append_metrics, truncate_metrics
+from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
-from qinstruct_trainer.train.schedule import learning_rate, warmup_steps
-from qinstruct_trainer.train.stop import StopRequest, stop_requests
+from qinstruct_trainer.train.stop_signals import StopRequest, catch_stop_signals
 
 _MAX_NAMED = 8  # records named in a message
 
 
 @dataclass(frozen=True)
-class _Agreed:
-    """What all ranks know of a step after one all-reduce; sums over its samples."""
+class _StepTotals:
+    """Sums over all samples and ranks of a step, and what follows from them; alike on all ranks."""
 
     loss: float
     num_not_finite: float
@@ -44,26 +44,24 @@ class _Agreed:
 
 
 class Loop:
-    """Everything that the steps share. `run` is a collective call."""
+    """Takes the steps of a run. `run` is a collective call."""
 
     def __init__(
         self,
         config: RunConfig,
-        model_config: LlavaConfig,
         ranks: Ranks,
         engine: Engine,
-        dataset: MicroBatches,
+        micro_batches: MicroBatches,
         checkpoints: Checkpoints,
     ):
         self._config = config
-        self._model_config = model_config
         self._ranks = ranks
         self._engine = engine
-        self._dataset = dataset
+        self._micro_batches = micro_batches
         self._checkpoints = checkpoints
-        self._num_steps = dataset.order.num_steps
+        self._num_steps = micro_batches.order.num_steps
         self._metrics = config.output / METRICS
-        self._timer = StepTimer()
+        self._step_times = StepTimes()
         self._saved_at = time.monotonic()
 
     def run(self, done: int) -> None:
@@ -71,37 +69,37 @@ class Loop:
 
         Raises:
             Stopped: a signal came or `stop_after_step` was reached; a checkpoint is saved.
-            NonFiniteLossError: before the optimizer saw it.
+            NonFiniteLossError: a loss or gradient is not finite; the step was not applied.
         """
         if self._ranks.is_main:
             truncate_metrics(self._metrics, done)
-        batches = batches_from(self._dataset, done, self._ranks.device)
-        with stop_requests() as stop, closing(batches):
+        batches = batches_from(self._micro_batches, done, self._ranks.device)
+        with catch_stop_signals() as stop, closing(batches):
             for step in range(done + 1, self._num_steps + 1):
-                agreed = self._step(step, batches, stop)
-                if agreed.save or agreed.stop or step == self._num_steps:
+                totals = self._step(step, batches, stop)
+                if totals.save or totals.stop or step == self._num_steps:
                     self._checkpoints.save(self._engine, step)
                     self._saved_at = time.monotonic()
-                if agreed.stop:
+                if totals.stop:
                     if self._ranks.is_main:
                         emit(StoppedEvent(step=step, steps=self._num_steps))
                     raise Stopped(f"stopped after step {step}; the same command goes on from it")
 
-    def _step(self, step: int, batches: Generator[Batch], stop: StopRequest) -> _Agreed:
+    def _step(self, step: int, batches: Generator[Batch], stop: StopRequest) -> _StepTotals:
         """Take step number `step`, counted from 1."""
         started = time.monotonic()
         losses: list[float] = []
         sizes = np.zeros(3)  # tokens, tokens squared, images
-        passes = self._dataset.order.accumulation
+        passes = self._micro_batches.order.accumulation
         for batch in islice(batches, passes):
             losses.append(self._engine.forward_backward(batch))
             if len(losses) < passes:
                 self._engine.end_pass()
             lengths = batch.attention_mask.sum(dim=1).double()
             sizes += [batch.num_tokens, float(lengths @ lengths), len(batch.pixel_values)]
-        agreed = self._agree(step, losses, sizes, stop)
-        if agreed.num_not_finite:
-            self._refuse("loss", step, losses)
+        totals = self._all_reduce(step, losses, sizes, stop)
+        if totals.num_not_finite:
+            self._raise_not_finite("loss", step, losses)
         rate = learning_rate(
             step - 1,
             peak=self._config.learning_rate,
@@ -110,14 +108,14 @@ class Loop:
         )
         norm = self._engine.optimizer_step(rate)
         if not math.isfinite(norm):
-            self._refuse("gradient", step, losses)
+            self._raise_not_finite("gradient", step, losses)
         if self._ranks.is_main:
-            self._report(step, agreed, rate, norm, time.monotonic() - started)
-        return agreed
+            self._report_step(step, totals, rate, norm, time.monotonic() - started)
+        return totals
 
-    def _agree(
+    def _all_reduce(
         self, step: int, losses: list[float], sizes: npt.NDArray[np.float64], stop: StopRequest
-    ) -> _Agreed:
+    ) -> _StepTotals:
         """One all-reduce for everything that the ranks must decide alike.
 
         The loss is the mean over ranks of the mean over passes, as the published trainer logs it.
@@ -134,16 +132,16 @@ class Loop:
             ],
             self._ranks.device,
         )
-        return _Agreed(loss, not_finite, tokens, squared, images, stops > 0, saves > 0)
+        return _StepTotals(loss, not_finite, tokens, squared, images, stops > 0, saves > 0)
 
-    def _refuse(self, what: str, step: int, losses: list[float]) -> NoReturn:
+    def _raise_not_finite(self, what: str, step: int, losses: list[float]) -> NoReturn:
         """Stop all ranks, naming the records whose loss is not finite, or all when each one is."""
         first = (step - 1) * len(losses)
         suspects = [
             record
             for number, loss in enumerate(losses, first)
             if what == "gradient" or not math.isfinite(loss)
-            for record in self._dataset.records(number)
+            for record in self._micro_batches.records(number)
         ]
         records = sorted(record for share in gather_to_all(suspects) for record in share)
         named = ", ".join(map(str, records[:_MAX_NAMED])) + (
@@ -155,26 +153,29 @@ class Loop:
             "at these records and the starting checkpoint"
         )
 
-    def _report(self, step: int, agreed: _Agreed, rate: float, norm: float, seconds: float) -> None:
+    def _report_step(
+        self, step: int, totals: _StepTotals, rate: float, norm: float, seconds: float
+    ) -> None:
+        self._step_times.add(seconds)
         device = self._ranks.device
         peak = peak_flops(device)
         flops = step_flops(
-            self._model_config,
-            tokens=agreed.tokens,
-            squared=agreed.tokens_squared,
-            images=agreed.images,
+            self._engine.model.config,
+            tokens=totals.tokens,
+            squared=totals.tokens_squared,
+            images=totals.images,
         )
         event = Step(
             step=step,
             steps=self._num_steps,
-            loss=agreed.loss,
+            loss=totals.loss,
             learning_rate=rate,
             gradient_norm=norm,
-            tokens=int(agreed.tokens),
+            tokens=int(totals.tokens),
             seconds=seconds,
             samples_per_second=self._config.global_batch_size / seconds,
-            tokens_per_second=agreed.tokens / seconds,
-            eta_seconds=self._timer.eta(seconds, self._num_steps - step),
+            tokens_per_second=totals.tokens / seconds,
+            eta_seconds=self._step_times.eta_seconds(self._num_steps - step),
             mfu=None if peak is None else flops / seconds / (peak * self._ranks.world_size),
             memory_bytes=_peak_memory(device),
         )

@@ -1,4 +1,4 @@
-"""Who this process is among the ranks, and the process group they form."""
+"""The ranks: which one this process is, their process group and its collective calls."""
 
 import ctypes
 import logging
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place; torchrun sets the environment it is read from."""
+    """Which rank this process is, as torchrun says in the environment."""
 
     rank: int
     local_rank: int
@@ -97,7 +97,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
     """Join the ranks: NCCL on GPUs, gloo on CPUs.
 
     Raises:
-        PeerLostError: a collective call failed, because another rank is gone.
+        PeerLostError: a collective call failed, because another rank has ended.
         OutOfMemoryError: the memory is too small.
     """
     on_gpu = ranks.device.type == "cuda"
@@ -107,7 +107,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
     import deepspeed.comm.torch
 
     _log_to_stderr(deepspeed.utils.logger)
-    # DeepSpeed calls what torch 2.13 renamed; a line for every call of a run helps nobody.
+    # DeepSpeed calls what torch 2.13 renamed; a line for each call would bury the rest.
     warnings.filterwarnings("ignore", r"`torch\.distributed\..*is deprecated", FutureWarning)
     if on_gpu:
         torch.cuda.set_device(ranks.device)
@@ -124,7 +124,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
         )
         yield
     except RuntimeError as error:
-        known = _known_error(error, ranks)
+        known = explain_error(error, ranks)
         if known is None:
             raise
         raise known from error
@@ -132,8 +132,8 @@ def process_group(ranks: Ranks) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-def _known_error(error: RuntimeError, ranks: Ranks) -> RunError | None:
-    """The sentence for an error of torch, or None if it is a bug.
+def explain_error(error: RuntimeError, ranks: Ranks) -> RunError | None:
+    """The sentence for an error of torch that has a known cause; None for any other.
 
     Gloo reports a closed connection, and the CPU's allocator a lack of memory, as a plain
     RuntimeError with its name in the text.

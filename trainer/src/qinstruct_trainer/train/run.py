@@ -1,29 +1,27 @@
-"""A training run from its configuration to the finished model: the line that joins the parts."""
+"""A training run from its configuration to the finished model; joins the parts."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
-from qinstruct_trainer.contract.events import Start, emit
+from qinstruct_trainer.contract.events import Complete, Start, emit
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.train.batches.loader import MicroBatches
+from qinstruct_trainer.train.batches.order import SampleOrder
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
+from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.export import (
-    export,
-    has_export,
-    rehearse_export,
-    say_whose_export,
-)
-from qinstruct_trainer.train.finish import finish
-from qinstruct_trainer.train.loader import MicroBatches
+from qinstruct_trainer.train.files import storage_errors
 from qinstruct_trainer.train.loop import Loop
-from qinstruct_trainer.train.order import SampleOrder
+from qinstruct_trainer.train.metrics.loss_curve import draw_loss_curve
+from qinstruct_trainer.train.metrics.metrics_file import METRICS
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
@@ -31,6 +29,15 @@ from qinstruct_trainer.train.ranks import (
     process_group,
     seed_generators,
 )
+from qinstruct_trainer.train.result.evaluation import evaluate_result
+from qinstruct_trainer.train.result.export import (
+    export,
+    export_folder,
+    has_export,
+    preflight_export,
+    write_export_identity,
+)
+from qinstruct_trainer.train.result.record import write_record
 
 
 def train(config: RunConfig) -> None:
@@ -50,17 +57,17 @@ def train(config: RunConfig) -> None:
     identity = Identity.of(config, prepared, index)
     with _lease(config, ranks) as lease:
         if not has_export(config.output, identity):
-            _train_and_export(config, prepared, index, identity, ranks, lease)
+            _train_and_export(RunContext(config, prepared, index, identity, ranks, lease))
         if ranks.is_main:
-            finish(config, prepared, ranks.device)
+            _describe_result(config, prepared, ranks.device)
 
 
 @contextmanager
 def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
     """The right to write the output folder, held by rank 0.
 
-    A holder that is surely alive is an error; one that may be dead is waited for until it is
-    stale, as after a node was lost.
+    A holder that is surely alive is an error. One that may be dead, as after the loss of a node, is
+    waited for until its lease is stale.
     """
     if not ranks.is_main:
         yield None
@@ -69,27 +76,23 @@ def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
         yield lease
 
 
-def _train_and_export(
-    config: RunConfig,
-    prepared: Prepared,
-    index: Index,
-    identity: Identity,
-    ranks: Ranks,
-    lease: Lease | None,
-) -> None:
+def _train_and_export(run: RunContext) -> None:
+    config, ranks = run.config, run.ranks
     seed_generators(config.seed)
-    model_config = LlavaConfig.from_pretrained(prepared.model)
+    model_config = LlavaConfig.from_pretrained(run.prepared.model)
     text: Any = model_config.text_config
     vision: Any = model_config.vision_config
-    order = SampleOrder.of(config, index.modality_lengths)
-    dataset = MicroBatches(index, order, ranks.rank, vision.image_size)
+    order = SampleOrder.of(config, run.index.modality_lengths)
+    micro_batches = MicroBatches(run.index, order, ranks.rank, vision.image_size)
     with process_group(ranks):
-        engine = Engine(config, prepared.model, text.hidden_size, ranks)
-        checkpoints = Checkpoints(config.output, identity, config.checkpoint.keep, ranks, lease)
+        engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
+        checkpoints = Checkpoints(
+            config.output, run.identity, config.checkpoint.keep, ranks, run.lease
+        )
         done = checkpoints.resume(engine)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
-            rehearse_export(engine, prepared, config.output, ranks)
+            preflight_export(engine, run)
             checkpoints.save(engine, 0)
             checkpoints.check_space()
             done = 0
@@ -99,13 +102,24 @@ def _train_and_export(
                     step=done,
                     steps=order.num_steps,
                     world_size=ranks.world_size,
-                    num_records=len(index),
+                    num_records=len(run.index),
                     parameters=engine.parameters.total,
                     trainable=engine.parameters.trainable,
                     device=str(ranks.device.type),
                 )
             )
-        Loop(config, model_config, ranks, engine, dataset, checkpoints).run(done)
+        Loop(config, ranks, engine, micro_batches, checkpoints).run(done)
         if ranks.is_main:
-            say_whose_export(config.output, identity)
-        export(engine, config, prepared, index, ranks, lease)
+            write_export_identity(config.output, run.identity)
+        export(engine, run)
+
+
+def _describe_result(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
+    """Write evaluation, loss curve and record; what an earlier attempt has computed is kept."""
+    output = config.output
+    with storage_errors(f"the result in {output}"):
+        if prepared.heldout is not None:
+            evaluate_result(output, prepared.model, prepared.heldout)
+        draw_loss_curve(output / METRICS, output / "loss.png")
+        write_record(config, prepared, device)
+    emit(Complete(model=str(export_folder(output))))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
-from qinstruct_trainer.train.order import SampleOrder
+from qinstruct_trainer.train.batches.order import SampleOrder
 
 
 def make_order(

@@ -1,6 +1,6 @@
 """Which records are in step k, on which rank: a pure function of the seed and the epoch.
 
-So the data position of a run is one number, the step, and a resume needs no replay.
+So the step alone says where in the data a run is, and a resume replays nothing.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class SampleOrder:
         """Record numbers of one forward pass of one rank.
 
         The epoch's order is cut into micro-batches, which go to the ranks in turn, as
-        accelerate's BatchSamplerShard deals them. The last step of an epoch is filled up with
+        accelerate's BatchSamplerShard does. The last step of an epoch is filled up with
         the epoch's first records (even_batches).
         """
         epoch, step_of_epoch = divmod(step, self.num_steps // self.epochs)

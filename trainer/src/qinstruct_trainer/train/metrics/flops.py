@@ -1,4 +1,4 @@
-"""Model FLOPs of a step, for the utilisation that the step events report."""
+"""The FLOPs of a step and the peak of a device: the parts of model FLOPs utilisation (MFU)."""
 
 from typing import Any
 

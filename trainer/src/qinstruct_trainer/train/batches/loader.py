@@ -1,4 +1,4 @@
-"""Batches of one rank, from any step on, decoded ahead of their use."""
+"""The batches of one rank, from any step on, decoded in the background before they are used."""
 
 from collections import deque
 from collections.abc import Generator
@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from qinstruct_trainer.data import Batch, Index, collate
-from qinstruct_trainer.train.order import SampleOrder
+from qinstruct_trainer.train.batches.order import SampleOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.
 _GPU_THREADS = 4
@@ -19,7 +19,7 @@ _AHEAD = 2  # batches per thread
 
 @dataclass(frozen=True, eq=False)
 class MicroBatches:
-    """Item n is the n-th forward pass of a rank, counted over the whole run."""
+    """The batches of one rank: item n is that of its n-th forward pass of the whole run."""
 
     index: Index
     order: SampleOrder
@@ -43,10 +43,10 @@ class MicroBatches:
 
 
 def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Generator[Batch]:
-    """Forward passes from `step` on, in order, on `device`; close it to stop the decoding.
+    """The batches from `step` on, in order, on `device`; close it to stop the decoding.
 
-    Threads, not processes: a DataError arrives as it was raised, and a killed rank leaves nothing
-    behind. Pillow resizes without the interpreter lock but decodes with it.
+    Threads, not processes: a DataError arrives as it was raised, and a killed rank leaves no
+    process behind. Pillow resizes without the interpreter lock but decodes with it.
 
     Raises:
         DataError: an image cannot be decoded.

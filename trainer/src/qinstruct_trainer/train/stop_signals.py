@@ -14,19 +14,19 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
 
-    def note(self, _number: int, _frame: FrameType | None) -> None:
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
         """The signal handler."""
         self.requested = True
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Note stop signals instead of dying from them. For the main thread.
+def catch_stop_signals() -> Iterator[StopRequest]:
+    """Note stop signals instead of ending at once. For the main thread.
 
-    Only the steps need it: before them nothing is lost, after them the last checkpoint is there.
+    Only the steps need it: before them nothing is lost, after them the last checkpoint is saved.
     """
     stop = StopRequest()
-    before = {number: signal.signal(number, stop.note) for number in _SIGNALS}
+    before = {number: signal.signal(number, stop.handle) for number in _SIGNALS}
     try:
         yield stop
     finally:

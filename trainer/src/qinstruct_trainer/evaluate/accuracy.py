@@ -1,5 +1,6 @@
-"""Accuracy of a model on held-out questions, beside that of the majority answer."""
+"""Accuracy of a model on held-out questions, with that of the majority answer beside it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from transformers import LlavaForConditionalGeneration
 from qinstruct_trainer.contract.events import Answer, Evaluated
 from qinstruct_trainer.data import encode_record, load_pixels, load_tokenizer
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, majority_accuracy, read_heldout
+from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, read_heldout
 from qinstruct_trainer.evaluate.likelihood import (
     Prompt,
     answer_log_likelihoods,
@@ -31,7 +32,7 @@ def evaluate_model(
 ) -> Evaluated:
     """Ask every held-out question; the answer is the candidate of the highest likelihood.
 
-    `num_examples` questions are also answered in the model's own words.
+    To `num_examples` questions the model also generates an answer.
 
     Raises:
         DataError: the checkpoint, a question or an image is not what it must be.
@@ -41,7 +42,9 @@ def evaluate_model(
     model = load_checked(model_folder, precision="fp32")
     nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(model_folder)
-    answered = [_choose(model, tokenizer, question, image_root) for question in questions]
+    answered = [
+        _most_likely_candidate(model, tokenizer, question, image_root) for question in questions
+    ]
     return Evaluated(
         model=label,
         questions=len(questions),
@@ -53,13 +56,21 @@ def evaluate_model(
             for kind in dict.fromkeys(question.kind for question in questions)
         },
         examples=tuple(
-            _answer_freely(model, tokenizer, question, image_root)
-            for question in _spread(questions, num_examples)
+            _generate_example(model, tokenizer, question, image_root)
+            for question in _pick_examples(questions, num_examples)
         ),
     )
 
 
-def _choose(
+def majority_accuracy(questions: Sequence[HeldoutQuestion]) -> float:
+    """The accuracy of always giving each kind's most frequent answer, without any image."""
+    by_kind: dict[str, Counter[str]] = {}
+    for question in questions:
+        by_kind.setdefault(question.kind, Counter())[question.answer] += 1
+    return sum(max(answers.values()) for answers in by_kind.values()) / len(questions)
+
+
+def _most_likely_candidate(
     model: LlavaForConditionalGeneration,
     tokenizer: Tokenizer,
     question: HeldoutQuestion,
@@ -71,7 +82,7 @@ def _choose(
     return question.candidates[best]
 
 
-def _answer_freely(
+def _generate_example(
     model: LlavaForConditionalGeneration,
     tokenizer: Tokenizer,
     question: HeldoutQuestion,
@@ -122,7 +133,7 @@ def _accuracy_by_kind(
     return result
 
 
-def _spread(questions: Sequence[HeldoutQuestion], count: int) -> list[HeldoutQuestion]:
+def _pick_examples(questions: Sequence[HeldoutQuestion], count: int) -> list[HeldoutQuestion]:
     """`count` questions from all over the file, of each kind in turn."""
     kinds = dict.fromkeys(question.kind for question in questions)
     queues = [[q for q in questions if q.kind == kind] for kind in kinds]

@@ -1,4 +1,4 @@
-"""The end of training: the model in the hub layout, loaded back before it gets its name."""
+"""The finished model in the hub layout, loaded back and compared before it gets its name."""
 
 import shutil
 from pathlib import Path
@@ -7,22 +7,20 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data import Example, Index, collate
 from qinstruct_trainer.durable_files import sync_path, write_durably
-from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
 from qinstruct_trainer.train.checkpoint import Identity
+from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
-from qinstruct_trainer.train.ranks import Ranks
 
 _MODEL = "model"
 _PARTIAL = "model.partial"
 _IDENTITY = "identity.json"
-_SEARCHED = 1000  # records looked at for one with an image
+_MAX_SEARCHED = 1000  # records looked at for one with an image
 
 
 def has_export(output: Path, identity: Identity) -> bool:
@@ -30,7 +28,7 @@ def has_export(output: Path, identity: Identity) -> bool:
 
     Raises:
         ConfigError: there is one, of another run: nothing is overwritten.
-        DataError: there is one, and nothing says whose.
+        DataError: there is one, but no file that says which run made it.
     """
     model, owner = export_folder(output), output / _IDENTITY
     if not model.is_dir():
@@ -46,7 +44,7 @@ def has_export(output: Path, identity: Identity) -> bool:
     return True
 
 
-def say_whose_export(output: Path, identity: Identity) -> None:
+def write_export_identity(output: Path, identity: Identity) -> None:
     """Leave the run's identity where `has_export` looks for it; before the model is there.
 
     Raises:
@@ -62,43 +60,38 @@ def export_folder(output: Path) -> Path:
     return output / _MODEL
 
 
-def rehearse_export(engine: Engine, prepared: Prepared, output: Path, ranks: Ranks) -> None:
+def preflight_export(engine: Engine, run: RunContext) -> None:
     """Write everything of the export but the weights, and remove it again.
 
     Raises:
+        RunError: transformers refuses to write a config.
         StorageError: the output folder cannot be written.
     """
-    if ranks.is_main:
-        partial = _empty(output)
+    if run.ranks.is_main:
+        partial = _remove_partial(run.config.output)
         with storage_errors(f"the model {partial}"):
-            dry_run_export(engine.model, prepared.model, partial)
+            dry_run_export(engine.model, run.prepared.model, partial)
             shutil.rmtree(partial)
 
 
-def export(
-    engine: Engine,
-    config: RunConfig,
-    prepared: Prepared,
-    index: Index,
-    ranks: Ranks,
-    lease: Lease | None,
-) -> None:
+def export(engine: Engine, run: RunContext) -> None:
     """Gather, write, load back, compare, publish by one rename. A collective call.
 
     Raises:
         StorageError: the disk is full or broken.
         RunError: what was written is not the model in memory.
     """
+    config, ranks = run.config, run.ranks
     vision: Any = engine.model.config.vision_config
-    input_ids, pixel_values = _probe(index, vision.image_size)
+    input_ids, pixel_values = _check_inputs(run.index, vision.image_size)
     logits = engine.logits(input_ids.to(ranks.device), pixel_values.to(ranks.device))
     weights = engine.full_state_dict(keep=ranks.is_main)
     if not ranks.is_main:
         return
     final = export_folder(config.output)
-    partial = _empty(config.output)
+    partial = _remove_partial(config.output)
     with storage_errors(f"the model {final}"):
-        write_export(engine.model, weights, prepared.model, partial)
+        write_export(engine.model, weights, run.prepared.model, partial)
         check_export(
             partial,
             precision=config.precision,
@@ -107,19 +100,19 @@ def export(
             expected=logits.cpu(),
         )
         sync_tree(partial)
-        if lease is not None:
-            lease.check()
+        if run.lease is not None:
+            run.lease.check()
         partial.rename(final)
         sync_path(config.output)
     emit(Exported(path=str(final), num_bytes=num_bytes(final)))
 
 
-def _probe(index: Index, image_size: int) -> tuple[Tensor, Tensor]:
-    """Ids [1, T] and pixels [1, 3, S, S] of a record that shows one whole image, if there is one.
+def _check_inputs(index: Index, image_size: int) -> tuple[Tensor, Tensor]:
+    """Ids [1, T] and pixels [1, 3, S, S] that the exported model is compared on.
 
-    In a data set without images the pixels are those of a record without: T placeholders are 0.
+    They are those of a record that shows one whole image, if there is one early in the data set.
     """
-    candidates = (index[i] for i in range(min(len(index), _SEARCHED)))
+    candidates = (index[i] for i in range(min(len(index), _MAX_SEARCHED)))
     example = next((e for e in candidates if _shows_one_image(index, e)), index[0])
     batch = collate([example], index.meta.pad_token_id, image_size)
     return batch.input_ids, batch.pixel_values
@@ -130,8 +123,8 @@ def _shows_one_image(index: Index, example: Example) -> bool:
     return [length for _, length in example.image_runs] == [whole]
 
 
-def _empty(output: Path) -> Path:
-    """The partial folder, free of what a killed attempt may have left."""
+def _remove_partial(output: Path) -> Path:
+    """The path of the partial folder, without what a killed attempt may have left there."""
     partial = output / _PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     return partial

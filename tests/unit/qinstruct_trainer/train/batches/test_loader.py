@@ -1,0 +1,93 @@
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data import Batch, Index
+from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
+from qinstruct_trainer.train.batches.order import SampleOrder
+from support.model_tiny import IMAGE_SIZE
+from support.training_prepared import run_config, write_prepared
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("prepared")).parent
+
+
+def micro_batches(folder: Path, rank: int = 1) -> MicroBatches:
+    """Steps of two forward passes: 2 ranks, 2 records a pass, 8 a step."""
+    index = Index.open(folder / "index")
+    config = run_config(folder / "prepared.json", folder / "run", micro_batch_size=2)
+    order = SampleOrder.of(config, index.modality_lengths)
+    return MicroBatches(index, order, rank, IMAGE_SIZE)
+
+
+def test_forward_passes_are_counted_over_all_steps(folder: Path) -> None:
+    dataset = micro_batches(folder)
+    order = dataset.order
+    assert (order.accumulation, len(dataset)) == (2, 2 * order.num_steps)
+    assert dataset.records(5) == order.micro_batch(step=2, forward=1, rank=1)
+    assert dataset.records(5) != micro_batches(folder, rank=0).records(5)
+
+
+def test_a_batch_holds_its_records_padded(folder: Path) -> None:
+    dataset = micro_batches(folder)
+    examples = [dataset.index[number] for number in dataset.records(0)]
+    batch = dataset[0]
+    assert batch.num_tokens == sum(len(example.input_ids) for example in examples)
+    for row, example in enumerate(examples):
+        length = len(example.input_ids)
+        assert batch.input_ids[row, :length].tolist() == example.input_ids.tolist()
+        assert batch.attention_mask[row].sum() == length
+
+
+@pytest.mark.parametrize("step", [0, 13])
+def test_the_loader_starts_at_any_step_and_keeps_the_order(folder: Path, step: int) -> None:
+    dataset = micro_batches(folder)
+    expected = [dataset[number] for number in range(2 * step, len(dataset))]
+    found = list(batches_from(dataset, step, CPU))
+    assert len(found) == len(expected) == 2 * (dataset.order.num_steps - step)
+    for batch, other in zip(found, expected, strict=True):
+        _assert_equal(batch, other)
+
+
+def test_a_broken_image_is_named_where_its_batch_is_due(tmp_path: Path) -> None:
+    folder = write_prepared(tmp_path).parent
+    dataset = micro_batches(folder)
+    broken = next(n for n in range(6, len(dataset)) if dataset.index[dataset.records(n)[0]].image)
+    image = dataset.index[dataset.records(broken)[0]].image
+    assert image is not None
+    image.write_bytes(b"not an image")
+    first = next(n for n in range(len(dataset)) if _shows(dataset, n, image))
+    batches = batches_from(dataset, 0, CPU)
+    for _ in range(first):
+        next(batches)
+    with pytest.raises(DataError, match=image.name):
+        next(batches)
+
+
+def test_closing_ends_the_threads(folder: Path) -> None:
+    batches = batches_from(micro_batches(folder), 0, CPU)
+    next(batches)
+    assert _loader_threads()
+    batches.close()
+    assert not _loader_threads()
+
+
+def _shows(dataset: MicroBatches, number: int, image: Path) -> bool:
+    return any(dataset.index[record].image == image for record in dataset.records(number))
+
+
+def _loader_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("loader")]
+
+
+def _assert_equal(batch: Batch, other: Batch) -> None:
+    torch.testing.assert_close(batch.input_ids, other.input_ids, rtol=0, atol=0)
+    torch.testing.assert_close(batch.labels, other.labels, rtol=0, atol=0)
+    torch.testing.assert_close(batch.pixel_values, other.pixel_values, rtol=0, atol=0)

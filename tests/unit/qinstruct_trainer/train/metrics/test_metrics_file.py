@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from qinstruct_trainer.train.metrics.metrics_file import (
+    append_metrics,
+    read_steps,
+    truncate_metrics,
+)
+from support.training_steps import step_event
+
+
+def test_a_resume_leaves_exactly_the_steps_that_the_checkpoint_has(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    truncate_metrics(path, 0)
+    for number in range(1, 6):
+        append_metrics(path, step_event(number))
+    with path.open("a") as file:
+        file.write('{"v":1,"event":"step","st')  # a crash cut this line
+    truncate_metrics(path, 3)
+    append_metrics(path, step_event(4))
+    assert [step.step for step in read_steps(path)] == [1, 2, 3, 4]
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    steps = [step_event(1, loss=2.5), step_event(2, loss=1 / 3)]
+    for step in steps:
+        append_metrics(path, step)
+    assert read_steps(path) == steps
+
+
+def test_a_file_that_is_not_there_has_no_steps(tmp_path: Path) -> None:
+    assert read_steps(tmp_path / "metrics.jsonl") == []

@@ -1,0 +1,43 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.contract.events import Evaluated, Evaluation, parse_line
+from qinstruct_trainer.train.result.evaluation import evaluate_result
+from support.builtin_data import read_array
+
+EARLIER = Evaluation(
+    untrained=Evaluated(model="untrained", questions=2, accuracy=0.25, majority=0.5, by_kind={}),
+    trained=Evaluated(model="trained", questions=2, accuracy=0.75, majority=0.5, by_kind={}),
+)
+
+
+def test_what_an_earlier_attempt_found_is_said_again_without_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evaluation.json").write_text(EARLIER.model_dump_json())
+    evaluate_result(tmp_path, tmp_path / "no model", tmp_path / "no questions")
+    assert _said(capsys) == [EARLIER.untrained, EARLIER.trained]
+
+
+@pytest.mark.slow
+def test_both_models_are_evaluated_and_the_result_is_kept(
+    builtin_data: Path, builtin_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heldout = tmp_path / "heldout.json"
+    heldout.write_text(json.dumps(read_array(builtin_data / "heldout.json")[:2]))
+    (tmp_path / "images").symlink_to(builtin_data / "images")
+    shutil.copytree(builtin_model, tmp_path / "run" / "model")
+    evaluate_result(tmp_path / "run", builtin_model, heldout)
+    untrained, trained = _said(capsys)
+    assert (untrained.model, trained.model) == ("untrained", "trained")
+    assert (untrained.questions, untrained.accuracy) == (2, trained.accuracy)
+    kept = Evaluation.model_validate_json((tmp_path / "run" / "evaluation.json").read_bytes())
+    assert (kept.untrained, kept.trained) == (untrained, trained)
+
+
+def _said(capsys: pytest.CaptureFixture[str]) -> list[Evaluated]:
+    events = [parse_line(line) for line in capsys.readouterr().out.splitlines()]
+    return [event for event in events if isinstance(event, Evaluated)]

@@ -1,0 +1,162 @@
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed
+from transformers import LlavaForConditionalGeneration
+
+from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
+from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
+from qinstruct_trainer.contract.events import StoppedEvent, parse_line
+from qinstruct_trainer.data import Batch, Index
+from qinstruct_trainer.train.batches.loader import MicroBatches
+from qinstruct_trainer.train.batches.order import SampleOrder
+from qinstruct_trainer.train.checkpoint import Checkpoints
+from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.loop import Loop
+from qinstruct_trainer.train.metrics.metrics_file import METRICS, append_metrics, read_steps
+from qinstruct_trainer.train.ranks import Ranks
+from support.model_tiny import IMAGE_SIZE, tiny_model
+from support.training_prepared import NUM_STEPS, run_config, write_prepared
+from support.training_steps import step_event
+
+RANKS = Ranks(rank=0, local_rank=0, world_size=1)
+PASSES = 2  # of a step: 8 records, 4 a pass
+
+
+class ScriptedEngine(Engine):
+    """Gives one loss after another, and one gradient norm; computes nothing."""
+
+    def __init__(self, losses: Sequence[float] = (1.0,), norm: float = 0.5):
+        self._losses = losses
+        self._norm = norm
+        self._small_model = tiny_model()
+        self.calls: list[str] = []
+        self.rates: list[float] = []
+
+    @property
+    def model(self) -> LlavaForConditionalGeneration:
+        return self._small_model
+
+    def forward_backward(self, batch: Batch) -> float:
+        self.calls.append("pass")
+        return self._losses[(self.calls.count("pass") - 1) % len(self._losses)]
+
+    def end_pass(self) -> None:
+        self.calls.append("end pass")
+
+    def optimizer_step(self, learning_rate: float) -> float:
+        self.calls.append("update")
+        self.rates.append(learning_rate)
+        return self._norm
+
+
+class NotedCheckpoints(Checkpoints):
+    """Writes nothing; `steps` says what would have been saved."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def save(self, engine: Engine, step: int) -> None:
+        self.steps.append(step)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A process group of this process alone."""
+    meeting = tmp_path_factory.mktemp("group") / "store"
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=RANKS.rank, world_size=RANKS.world_size
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        yield
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("prepared"))
+
+
+def run_loop(config: RunConfig, engine: Engine, done: int = 0) -> list[int]:
+    """Run to the end or to a stop; the steps whose checkpoints were saved."""
+    checkpoints = NotedCheckpoints()
+    loop = Loop(config, RANKS, engine, micro_batches(config), checkpoints)
+    with suppress(Stopped):
+        loop.run(done)
+    return checkpoints.steps
+
+
+def micro_batches(config: RunConfig) -> MicroBatches:
+    index = Index.open(Prepared.read(config.prepared).index)
+    order = SampleOrder.of(config, index.modality_lengths)
+    return MicroBatches(index, order, RANKS.rank, IMAGE_SIZE)
+
+
+@pytest.fixture
+def config(prepared: Path, tmp_path: Path) -> RunConfig:
+    return run_config(prepared, tmp_path, world_size=1)
+
+
+def test_each_step_closes_its_passes_and_updates_once(config: RunConfig) -> None:
+    engine = ScriptedEngine()
+    assert run_loop(config, engine) == [NUM_STEPS]
+    assert engine.calls == ["pass", "end pass", "pass", "update"] * NUM_STEPS
+    assert engine.rates[:3] == [0.0, config.learning_rate / 2, config.learning_rate]
+
+
+def test_a_step_reports_the_mean_loss_of_its_passes(config: RunConfig) -> None:
+    run_loop(config, ScriptedEngine(losses=[1.0, 4.0]))
+    steps = read_steps(config.output / METRICS)
+    assert [step.step for step in steps] == list(range(1, NUM_STEPS + 1))
+    assert {step.loss for step in steps} == {2.5}
+    assert {step.gradient_norm for step in steps} == {0.5}
+    assert steps[-1].eta_seconds == 0.0 < steps[0].eta_seconds
+
+
+def test_a_resume_takes_only_the_steps_that_are_left(config: RunConfig) -> None:
+    for number in range(1, 15):
+        append_metrics(config.output / METRICS, step_event(number, loss=9.0))
+    engine = ScriptedEngine()
+    run_loop(config, engine, done=12)
+    assert engine.calls.count("update") == NUM_STEPS - 12
+    losses = [step.loss for step in read_steps(config.output / METRICS)]
+    assert losses == [9.0] * 12 + [1.0] * 3
+
+
+def test_a_checkpoint_is_saved_whenever_its_time_has_come(config: RunConfig) -> None:
+    often = config.model_copy(update={"checkpoint": Checkpointing(every_minutes=1e-9, keep=2)})
+    assert run_loop(often, ScriptedEngine(), done=10) == [11, 12, 13, 14, 15]
+
+
+def test_a_stop_saves_first_and_is_said(
+    config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopping = config.model_copy(update={"stop_after_step": 4})
+    assert run_loop(stopping, ScriptedEngine()) == [4]
+    last = parse_line(capsys.readouterr().out.splitlines()[-1])
+    assert isinstance(last, StoppedEvent)
+    assert (last.step, last.steps) == (4, NUM_STEPS)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_its_records(
+    config: RunConfig,
+) -> None:
+    engine = ScriptedEngine(losses=[1.0, 1.0, 1.0, math.nan])
+    with pytest.raises(NonFiniteLossError, match="the loss of step 2 is not finite") as caught:
+        run_loop(config, engine)
+    assert engine.calls.count("update") == 1
+    suspects = sorted(micro_batches(config).records(2 * PASSES - 1))
+    assert f"(records {', '.join(map(str, suspects))})" in str(caught.value)
+
+
+def test_a_gradient_that_is_not_finite_names_all_records_of_the_step(config: RunConfig) -> None:
+    with pytest.raises(NonFiniteLossError, match="the gradient of step 1 is not") as caught:
+        run_loop(config, ScriptedEngine(norm=math.inf))
+    dataset = micro_batches(config)
+    suspects = sorted(dataset.records(0) + dataset.records(1))
+    assert f"(records {', '.join(map(str, suspects))})" in str(caught.value)

@@ -1,0 +1,85 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from qinstruct_trainer.contract.errors import ConfigError, OutOfMemoryError, PeerLostError
+from qinstruct_trainer.train.ranks import (
+    Ranks,
+    check_world_size,
+    explain_error,
+    seed_generators,
+)
+
+ENVIRONMENT = {"RANK": "9", "LOCAL_RANK": "1", "WORLD_SIZE": "16", "HOME": "/"}
+
+
+def test_the_place_is_read_from_torchruns_environment() -> None:
+    assert Ranks.from_env(ENVIRONMENT) == Ranks(rank=9, local_rank=1, world_size=16)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
+def test_a_process_that_torchrun_did_not_start_is_told_how(name: str) -> None:
+    environment = {key: value for key, value in ENVIRONMENT.items() if key != name}
+    with pytest.raises(ConfigError, match=f"has no {name}; start training with python -m"):
+        Ranks.from_env(environment)
+
+
+def test_only_rank_0_is_main() -> None:
+    assert [Ranks(rank, rank, 2).is_main for rank in range(2)] == [True, False]
+
+
+def test_each_rank_has_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks = Ranks(rank=9, local_rank=1, world_size=16)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert ranks.device == torch.device("cuda", 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert ranks.device == torch.device("cpu")
+
+
+def test_another_number_of_processes_is_refused() -> None:
+    check_world_size(Ranks(0, 0, 8), planned=8)
+    with pytest.raises(ConfigError, match="planned for 8 processes, but 4 were started"):
+        check_world_size(Ranks(0, 0, 4), planned=8)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "part"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError, "microBatchSize"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate"),
+            OutOfMemoryError,
+            "rank 3 needs more memory than its cpu has",
+        ),
+        (
+            RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer"),
+            PeerLostError,
+            "rank 3 lost another rank",
+        ),
+        (torch.distributed.DistBackendError("NCCL timeout"), PeerLostError, "rank 3 lost another"),
+    ],
+)
+def test_a_known_error_of_torch_becomes_a_sentence(
+    error: RuntimeError, kind: type[Exception], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    explained = explain_error(error, Ranks(3, 3, 8))
+    assert type(explained) is kind
+    assert part in str(explained)
+
+
+def test_any_other_error_stays_what_it_is() -> None:
+    assert explain_error(RuntimeError("shape mismatch"), Ranks(0, 0, 1)) is None
+
+
+def test_the_seed_decides_what_every_generator_draws() -> None:
+    def draw(seed: int) -> tuple[float, float, float]:
+        seed_generators(seed)
+        return random.random(), float(np.random.random()), float(torch.rand(()))
+
+    first = draw(7)
+    assert draw(7) == first
+    assert all(a != b for a, b in zip(draw(8), first, strict=True))
+    assert draw(2**32 + 1)[1] == draw(1)[1]  # numpy takes 32 bits
