@@ -12,6 +12,7 @@ share the pages. All numbers are little-endian.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.encode import IGNORE_INDEX, EncodedRecord, Ids, expand_images
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
 
 INDEX_VERSION = 1
 _META = "meta.json"
@@ -115,12 +117,10 @@ class IndexWriter:
         self._files: dict[str, BinaryIO] = {}
 
     def __enter__(self) -> Self:
-        try:
+        with self._storage_errors():
             self._folder.mkdir(parents=True, exist_ok=True)
             for name in _FILES:
                 self._files[name] = (self._folder / name).open("wb")
-        except OSError as error:
-            raise self._storage_error(error) from error
         return self
 
     def __exit__(
@@ -129,13 +129,11 @@ class IndexWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
+        with self._storage_errors():
             for file in self._files.values():
                 file.close()
             if kind is None:
                 self._complete()
-        except OSError as failure:
-            raise self._storage_error(failure) from failure
 
     def add(self, encoded: EncodedRecord, *, words: int, image: tuple[int, str] | None) -> None:
         """Append a record.
@@ -207,10 +205,8 @@ class IndexWriter:
         return number
 
     def _write(self, name: str, values: npt.NDArray[Any]) -> None:
-        try:
+        with self._storage_errors():
             self._files[name].write(values.tobytes())
-        except OSError as error:
-            raise self._storage_error(error) from error
 
     def _complete(self) -> None:
         sizes = {name: (self._folder / name).stat().st_size for name in _FILES}
@@ -219,11 +215,8 @@ class IndexWriter:
         )
         (self._folder / _META).write_text(meta.model_dump_json(indent=2) + "\n", "utf-8")
 
-    def _storage_error(self, error: OSError) -> StorageError:
-        return StorageError(
-            f"the index in {self._folder} cannot be written: {error.strerror}; make room and run "
-            "again, which goes on from the last finished unit"
-        )
+    def _storage_errors(self) -> AbstractContextManager[None]:
+        return storage_errors(f"the index in {self._folder}", _storage_sentence)
 
 
 class Index:
@@ -304,6 +297,13 @@ class Index:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its folder: a process that gets it maps the files for itself."""
         return (type(self).open, (self._folder,))
+
+
+def _storage_sentence(what: str, failure: DiskFailure) -> str:
+    return (
+        f"{what} cannot be written: {failure.reason}; make room and run again, which goes on "
+        "from the last finished unit"
+    )
 
 
 def _spans(labels: Ids) -> npt.NDArray[np.int32]:

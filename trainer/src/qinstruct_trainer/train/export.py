@@ -11,12 +11,12 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data import Example, Index, collate
-from qinstruct_trainer.durable_files import sync_path, write_durably
+from qinstruct_trainer.durable_files import num_bytes, sync_path, sync_tree, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
+from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.checkpoint import Identity
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
 from qinstruct_trainer.train.ranks import Ranks
 
 _MODEL = "model"

@@ -12,8 +12,8 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Evaluation, emit
 from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.evaluate import evaluate_model
+from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.export import export_folder
-from qinstruct_trainer.train.files import storage_errors
 from qinstruct_trainer.train.metrics import METRICS, draw_loss_curve
 
 _PACKAGES = (
