@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from qinstruct_trainer.data import encode_record
+from qinstruct_trainer.data.encode import encode_record
 from support.oracle_llava import load_llama_tokenizer
 
 NUM_RECORDS = 20_000

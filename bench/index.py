@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qinstruct_trainer.data import EncodedRecord, Index, IndexWriter
-from qinstruct_trainer.data.encode import expand_images
+from qinstruct_trainer.data.encode import EncodedRecord, expand_images
+from qinstruct_trainer.data.store import Index, IndexWriter
 
 IMAGE_TOKEN_ID, NUM_IMAGE_TOKENS, MAX_LENGTH = 32_000, 576, 2048
 RECORDS_PER_IMAGE = 10

@@ -7,7 +7,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
-from qinstruct_trainer.data import EncodedRecord, IndexWriter
+from qinstruct_trainer.data.encode import EncodedRecord
+from qinstruct_trainer.data.store import IndexWriter
 from qinstruct_trainer.model.keys import hub_name
 from qinstruct_trainer.model.llava import sane_generation_config
 from support.model_tiny import IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model

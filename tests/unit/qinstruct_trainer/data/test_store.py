@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import EncodedRecord, Index, IndexWriter
-from qinstruct_trainer.data.encode import expand_images
+from qinstruct_trainer.data.encode import EncodedRecord, expand_images
+from qinstruct_trainer.data.store import Index, IndexWriter
 
 MAX_LENGTH = 24
 NUM_IMAGE_TOKENS = 5

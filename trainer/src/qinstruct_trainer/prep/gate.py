@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import Record, parse_record, verify_image
+from qinstruct_trainer.data.images import verify_image
+from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.processes import die_with_parent

@@ -4,9 +4,11 @@ Equal in order and content to the published `jq -s add`, without the records tha
 dropped. Each record keeps its own text, so that even its numbers are those of the source.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.prep.gate import GateReport, Labels
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
@@ -28,3 +30,10 @@ def merge(labels: Sequence[Labels], report: GateReport, target: Path, progress: 
                     out.write(text + "\n")
                     progress.add()
     progress.finish()
+
+
+def read_records(merged: Path) -> Iterator[Record]:
+    """The records of the file that `merge` wrote."""
+    with merged.open(encoding="utf-8") as file:
+        for index, line in enumerate(file):
+            yield parse_record(json.loads(line), index)

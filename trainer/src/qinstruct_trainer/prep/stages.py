@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from qinstruct_trainer.builtin import write_builtin
+from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, Labels, inspect
-from qinstruct_trainer.prep.index import read_texts, write_index
 from qinstruct_trainer.prep.merge import merge
-from qinstruct_trainer.prep.model import build_model
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
 from qinstruct_trainer.prep.units import Unit, UnitCache
@@ -88,6 +86,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("fetch", source.name, "files")
+            progress.set(0)  # drawing takes seconds, in which a first line is there already
             write_builtin(folder, seed=seed, strategy=strategy)
             progress.set(sum(1 for _ in folder.rglob("*")))
             progress.finish()
@@ -138,6 +137,9 @@ class Stages:
         unit = _unit("model", item, source.model_dump_json(), *stamps, *made_from)
 
         def build(folder: Path) -> None:
+            # These two stages alone need torch and transformers: imported when they begin.
+            from qinstruct_trainer.prep.model import build_model, read_texts
+
             progress = self._progress("model", item, "bytes")
 
             def note(done: int, total: int) -> None:
@@ -163,6 +165,8 @@ class Stages:
         unit = _unit("index", "records", str(max_length), *keys, *roots)
 
         def build(folder: Path) -> None:
+            from qinstruct_trainer.prep.index import write_index
+
             progress = Progress(self.report, "index", "records", "records", num_records)
             records = merged.folder / RECORDS
             write_index(

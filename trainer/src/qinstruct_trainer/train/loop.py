@@ -17,7 +17,7 @@ from transformers import LlavaConfig
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
-from qinstruct_trainer.data import Batch
+from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.train.checkpoint import Checkpoints
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.flops import peak_flops, step_flops
