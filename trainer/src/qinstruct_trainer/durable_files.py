@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -41,3 +42,11 @@ def write_durably(path: Path, text: str) -> None:
     sync_path(temporary)
     temporary.replace(path)
     sync_path(path.parent)
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """A second name for the bytes where the file system can, so that they are there once."""
+    try:
+        target.hardlink_to(path.resolve())
+    except OSError:
+        shutil.copyfile(path, target)

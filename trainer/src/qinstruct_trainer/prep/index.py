@@ -9,7 +9,7 @@ from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.encode import encode_record, image_token_id
 from qinstruct_trainer.data.store import IndexWriter
 from qinstruct_trainer.data.tokenizer import load_tokenizer
-from qinstruct_trainer.prep.gate import find_image
+from qinstruct_trainer.prep.images import find_image
 from qinstruct_trainer.prep.merge import read_records
 from qinstruct_trainer.prep.progress import Progress
 
