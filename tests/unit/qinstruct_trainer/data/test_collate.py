@@ -12,8 +12,8 @@ from PIL import Image
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.collate import collate
 from qinstruct_trainer.data.images import load_pixels
+from qinstruct_trainer.data.index.reader import Example
 from qinstruct_trainer.data.sampler import ModalityLengthSampler
-from qinstruct_trainer.data.store import Example
 
 
 def example(

@@ -10,7 +10,7 @@ from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.builtin.model import NUM_IMAGE_TOKENS
 from qinstruct_trainer.data.collate import collate
 from qinstruct_trainer.data.encode import encode_record
-from qinstruct_trainer.data.store import Example
+from qinstruct_trainer.data.index.reader import Example
 from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.evaluate import evaluate_model
 from qinstruct_trainer.evaluate.heldout import read_heldout

@@ -6,8 +6,8 @@ from pathlib import Path
 from transformers import AutoConfig
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.encode import encode_record, image_token_id
-from qinstruct_trainer.data.store import IndexWriter
+from qinstruct_trainer.data.encode import image_token_id, tokenize_record
+from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.prep.images import find_image
 from qinstruct_trainer.prep.merge import read_records
@@ -53,11 +53,11 @@ def write_index(
     unsupervised: list[str] = []
     with writer:
         for record in read_records(records):
-            encoded = encode_record(record, tokenizer, num_image_tokens, max_length=max_length)
-            if (encoded.labels < 0).all():
+            tokens = tokenize_record(record, tokenizer, num_image_tokens, max_length=max_length)
+            if (tokens.labels < 0).all():
                 unsupervised.append(record.id)
             image = None if record.image is None else (_root_of(record.image, roots), record.image)
-            writer.add(encoded, words=record.num_words, image=image)
+            writer.add(tokens, words=record.num_words, image=image)
             progress.add()
     if len(unsupervised) > _MAX_UNSUPERVISED * progress.done:
         raise DataError(

@@ -19,7 +19,7 @@ from torch import distributed
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Checkpoint, emit
-from qinstruct_trainer.data.store import Index
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.durable_files import num_bytes, sha256_of, sync_path
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.storage_errors import storage_errors

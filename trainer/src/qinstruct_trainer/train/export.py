@@ -11,7 +11,7 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data.collate import collate
-from qinstruct_trainer.data.store import Example, Index
+from qinstruct_trainer.data.index.reader import Example, Index
 from qinstruct_trainer.durable_files import num_bytes, sync_path, sync_tree, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export

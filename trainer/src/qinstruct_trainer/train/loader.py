@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from qinstruct_trainer.data.collate import Batch, collate
-from qinstruct_trainer.data.store import Index
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.order import SampleOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.

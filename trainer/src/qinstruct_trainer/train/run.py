@@ -10,7 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Start, emit
-from qinstruct_trainer.data.store import Index
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.engine import Engine
