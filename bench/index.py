@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from qinstruct_trainer.data import EncodedRecord, Index, IndexWriter
-from qinstruct_trainer.data.encode import expand_images
+from qinstruct_trainer.data.image_tokens import TokenizedRecord, cut_record
+from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.data.index.writer import IndexWriter
 
 IMAGE_TOKEN_ID, NUM_IMAGE_TOKENS, MAX_LENGTH = 32_000, 576, 2048
 RECORDS_PER_IMAGE = 10
 
 
-def make_record(rng: np.random.Generator) -> EncodedRecord:
+def make_record(rng: np.random.Generator) -> TokenizedRecord:
     ids = rng.integers(3, 32_000, 120)
     ids[39] = IMAGE_TOKEN_ID
     labels = np.where(np.arange(120) >= 60, ids, -100)
-    return expand_images(ids, labels, [39], NUM_IMAGE_TOKENS, MAX_LENGTH)
+    return cut_record(ids, labels, IMAGE_TOKEN_ID, NUM_IMAGE_TOKENS, MAX_LENGTH)
 
 
 def peak_mib() -> float:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import encode_record, image_token_id, parse_record
 from qinstruct_trainer.data.conversation import render, shown_turns
+from qinstruct_trainer.data.encode import encode_record, image_token_id
+from qinstruct_trainer.data.records import parse_record
 from support.oracle_llava import (
     expand_original,
     load_llama_tokenizer,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from qinstruct_trainer.data import load_pixels
+from qinstruct_trainer.data.images import load_pixels
 from support.oracle_llava import load_original
 
 SHAPES = [(336, 336), (1, 1), (1, 400), (1200, 3), (640, 480), (481, 640), (335, 336), (50, 20)]

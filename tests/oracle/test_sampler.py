@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from qinstruct_trainer.data import ModalityLengthSampler
+from qinstruct_trainer.data.sampler import ModalityLengthSampler
 from support.oracle_llava import load_original
 
 # (records with image, text-only records, batch size, world size)

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from qinstruct_trainer.builtin import write_builtin, write_tiny_model, write_tiny_tokenizer
+from qinstruct_trainer.builtin.dataset import write_builtin
+from qinstruct_trainer.builtin.model import write_tiny_model
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 
 
 def write_small_builtin(folder: Path, *, seed: int = 7, strategy: str = "after") -> Path:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 
-from qinstruct_trainer.builtin import write_tiny_tokenizer
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.contract.config import ModelSource
 from qinstruct_trainer.prep.model import build_model
 

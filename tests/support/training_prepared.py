@@ -7,7 +7,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
-from qinstruct_trainer.data import EncodedRecord, IndexWriter
+from qinstruct_trainer.data.image_tokens import TokenizedRecord
+from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.model.keys import hub_name
 from qinstruct_trainer.model.llava import sane_generation_config
 from support.model_tiny import IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model
@@ -42,12 +43,11 @@ def write_prepared(folder: Path, *, poison: bool = False) -> Path:
                 pixels = rng.integers(0, 256, (20, 30, 3), np.uint8)
                 Image.fromarray(pixels).save(images / name)
             words = rng.integers(3, IMAGE_TOKEN, rng.integers(4, 24)).tolist()
-            run = [IMAGE_TOKEN] * NUM_PATCHES if has_image else []
-            ids = np.array([1, *run, *words], np.int64)
+            ids = np.array([1, *[IMAGE_TOKEN] * has_image, *words], np.int64)
             labels = np.where(np.arange(len(ids)) < len(ids) - NUM_SUPERVISED, -100, ids)
-            runs = ((1, NUM_PATCHES),) if has_image else ()
+            num_tokens = len(ids) + (NUM_PATCHES - 1) * has_image
             index.add(
-                EncodedRecord(ids, labels, runs),
+                TokenizedRecord(ids, labels, num_tokens),
                 words=len(words),
                 image=(0, name) if has_image else None,
             )

@@ -14,7 +14,7 @@ import pytest
 from qinstruct_trainer.contract.config import ModelSource, Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import EXIT_STOPPED, DataError, RunError, UnavailableError
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, parse_line
-from qinstruct_trainer.data import Index
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.units import Manifest, verify
 from support import prep_driver

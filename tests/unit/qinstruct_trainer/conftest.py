@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.builtin import write_builtin
+from qinstruct_trainer.builtin.dataset import write_builtin
 from support.builtin_data import read_array, texts_of, write_small_model
 
 

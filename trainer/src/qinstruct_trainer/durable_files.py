@@ -1,13 +1,9 @@
-"""Files that are on the disk when we say so: digested, synced, replaced as a whole. Torch-free."""
+"""Files and folders that survive a power cut: digest, size, fsync, atomic replace. Torch-free."""
 
-import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
-from typing import Final
-
-NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says when a volume, a quota or a file is full."""
 
 
 def sha256_of(path: Path, *, sync: bool = False) -> str:
@@ -28,6 +24,17 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Bring a folder and everything below it to the disk."""
+    for path in [*folder.rglob("*"), folder]:
+        sync_path(path)
+
+
+def num_bytes(folder: Path) -> int:
+    """Size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def write_durably(path: Path, text: str) -> None:
     """Write a file so that a reader, or the next boot, finds the old text or all of the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -35,3 +42,11 @@ def write_durably(path: Path, text: str) -> None:
     sync_path(temporary)
     temporary.replace(path)
     sync_path(path.parent)
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """A second name for the bytes where the file system can, so that they are there once."""
+    try:
+        target.hardlink_to(path.resolve())
+    except OSError:
+        shutil.copyfile(path, target)

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qinstruct_trainer.builtin import write_builtin
-from qinstruct_trainer.builtin.dataset import NUM_HELDOUT_PHOTOGRAPHS, split_photographs
+from qinstruct_trainer.builtin.dataset import (
+    NUM_HELDOUT_PHOTOGRAPHS,
+    split_photographs,
+    write_builtin,
+)
 from qinstruct_trainer.builtin.photographs import PHOTOGRAPHS, load_photographs
-from qinstruct_trainer.data import parse_record, verify_image
+from qinstruct_trainer.data.images import verify_image
+from qinstruct_trainer.data.records import parse_record
 from support.builtin_data import read_array, write_small_builtin
 
 

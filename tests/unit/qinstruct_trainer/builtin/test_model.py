@@ -10,12 +10,11 @@ from safetensors import safe_open
 from sentencepiece import SentencePieceProcessor
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
-from qinstruct_trainer.builtin import write_tiny_model, write_tiny_tokenizer
-from qinstruct_trainer.builtin.model import NUM_IMAGE_TOKENS
+from qinstruct_trainer.builtin.model import NUM_IMAGE_TOKENS, write_tiny_model
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.builtin.tower import cosine_filters
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import load_tokenizer
-from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
 from support.builtin_data import write_small_model
 
 TEXTS = ["Is this image blurry?", "The image is too dark, its quality is poor.", "Yes.", "No."] * 3

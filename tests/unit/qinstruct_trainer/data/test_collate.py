@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import Example, ModalityLengthSampler, collate, load_pixels
+from qinstruct_trainer.data.collate import collate
+from qinstruct_trainer.data.images import load_pixels
+from qinstruct_trainer.data.index.reader import Example
+from qinstruct_trainer.data.sampler import ModalityLengthSampler
 
 
 def example(

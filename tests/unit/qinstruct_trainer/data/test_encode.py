@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.builtin import write_tiny_tokenizer
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import Record, Turn, encode_record, image_token_id, load_tokenizer
 from qinstruct_trainer.data.conversation import SYSTEM
-from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.data.encode import encode_record, image_token_id
+from qinstruct_trainer.data.records import Record, Turn
+from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
 
 TURNS = (
     Turn("human", "Is it sharp?\n<image>"),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import load_pixels, verify_image
+from qinstruct_trainer.data.images import load_pixels, verify_image
 
 
 def noise(width: int, height: int) -> Image.Image:

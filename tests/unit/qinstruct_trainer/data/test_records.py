@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import Record, Turn, parse_record
+from qinstruct_trainer.data.records import Record, Turn, parse_record
 
 TURNS = [{"from": "human", "value": "Is it sharp?\n<image>"}, {"from": "gpt", "value": "Yes."}]
 

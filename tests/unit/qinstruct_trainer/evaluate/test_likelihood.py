@@ -4,7 +4,10 @@ import torch
 from torch.nn import functional
 
 from qinstruct_trainer.builtin.model import NUM_IMAGE_TOKENS
-from qinstruct_trainer.data import Example, collate, encode_record, load_tokenizer
+from qinstruct_trainer.data.collate import collate
+from qinstruct_trainer.data.encode import encode_record
+from qinstruct_trainer.data.index.reader import Example
+from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.evaluate.heldout import read_heldout
 from qinstruct_trainer.evaluate.likelihood import Prompt, answer_log_likelihoods, split_answer
 from qinstruct_trainer.model.llava import load_checked

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
-from qinstruct_trainer.data import Batch, Index, collate
+from qinstruct_trainer.data.collate import Batch, collate
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks, process_group

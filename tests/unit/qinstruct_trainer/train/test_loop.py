@@ -11,7 +11,8 @@ from transformers import LlavaForConditionalGeneration
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import StoppedEvent, parse_line
-from qinstruct_trainer.data import Batch, Index
+from qinstruct_trainer.data.collate import Batch
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.batches.loader import MicroBatches
 from qinstruct_trainer.train.batches.order import SampleOrder
 from qinstruct_trainer.train.checkpoint import Checkpoints

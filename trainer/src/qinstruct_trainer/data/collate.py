@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from qinstruct_trainer.data.encode import IGNORE_INDEX
 from qinstruct_trainer.data.images import Pixels, load_pixels
-from qinstruct_trainer.data.store import Example
+from qinstruct_trainer.data.index.reader import Example
+from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,43 +1,27 @@
 """A record to token ids and labels, equal to the published LLaVA-v1.5 code.
 
 The published code tokenises every chunk of text between two `<image>` for itself, keeps only the
-first chunk's `<s>`, and later puts the image's features between them. It finds the answers again
-by tokenising rounds once more and counting, which goes wrong in silence (docs/fidelity.md). Here
-labels come from where the answers are in the text, and what is learnt is decoded and compared.
+first chunk's `<s>`, and later puts the image's features between them.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import tokenizers
 
-from qinstruct_trainer.contract.errors import ConfigError, DataError
+from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.data.conversation import IMAGE_TOKEN, Prompt, render
+from qinstruct_trainer.data.image_tokens import (
+    EncodedRecord,
+    TokenizedRecord,
+    cut_record,
+    expand_images,
+)
+from qinstruct_trainer.data.label_mask import IGNORE_INDEX, Ids, check_answers, mask_labels
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.data.tokenizer import Tokenizer
-
-IGNORE_INDEX = -100
-Ids = npt.NDArray[np.int64]
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EncodedRecord:
-    """What the model sees of a record.
-
-    Attributes:
-        input_ids: [T], the image as a run of its placeholder's id.
-        labels: [T], the id where it is learnt, -100 elsewhere.
-        image_runs: (start, length) of every run; a cut leaves the last one shorter.
-    """
-
-    input_ids: Ids
-    labels: Ids
-    image_runs: tuple[Span, ...] = ()
 
 
 def encode_record(
@@ -47,29 +31,37 @@ def encode_record(
     *,
     max_length: int = 2048,
 ) -> EncodedRecord:
-    """Encode one record.
+    """A record, or its JSON object, as the model sees it; see `tokenize_record`."""
+    parsed = record if isinstance(record, Record) else parse_record(record, 0)
+    short = tokenize_record(parsed, tokenizer, num_image_tokens, max_length=max_length)
+    return expand_images(
+        short.input_ids, short.labels, image_token_id(tokenizer), num_image_tokens, max_length
+    )
+
+
+def tokenize_record(
+    record: Record, tokenizer: Tokenizer, num_image_tokens: int, *, max_length: int
+) -> TokenizedRecord:
+    """Ids and labels of one record, its images not expanded.
 
     Args:
-        record: A record, or its JSON object.
+        record: The record.
         tokenizer: A fast Llama tokenizer that begins a text with `<s>`.
         num_image_tokens: Placeholders an image stands for: the patches of the vision tower.
         max_length: Longest sequence in tokens, image included.
 
     Raises:
-        DataError: the JSON object is no record, or what would be learnt is not what it answers.
+        DataError: what would be learnt is not what the record answers.
         ConfigError: the tokenizer is not a fast one.
     """
-    parsed = record if isinstance(record, Record) else parse_record(record, 0)
-    prompt = render(parsed)
+    prompt = render(record)
     encoder = _text_encoder(tokenizer, len(tokenizer))
     image_id = image_token_id(tokenizer)
-    ids, learnt, images = _encode_chunks(prompt, parsed, encoder, image_id)
-    labels = np.where(learnt, ids, IGNORE_INDEX)
-    _check_answers(parsed, prompt, encoder.decode(ids[learnt].tolist(), skip_special_tokens=False))
-    # The published collator cuts before the image is expanded, the model once more after that.
-    return expand_images(
-        ids[:max_length], labels[:max_length], images, num_image_tokens, max_length
-    )
+    ids, starts = _encode_chunks(prompt, record, encoder, image_id)
+    labels = mask_labels(ids, starts, prompt)
+    learnt = labels[labels != IGNORE_INDEX].tolist()
+    check_answers(record, prompt, encoder.decode(learnt, skip_special_tokens=False))
+    return cut_record(ids, labels, image_id, num_image_tokens, max_length)
 
 
 def image_token_id(tokenizer: Tokenizer) -> int:
@@ -78,81 +70,25 @@ def image_token_id(tokenizer: Tokenizer) -> int:
     return len(tokenizer) if token_id is None else int(token_id)
 
 
-def expand_images(
-    ids: Ids, labels: Ids, images: Iterable[int], num_image_tokens: int, max_length: int
-) -> EncodedRecord:
-    """Replace single placeholders by runs, and cut what is longer than `max_length`.
-
-    Args:
-        ids: [T], one placeholder per image.
-        labels: [T].
-        images: Positions of the placeholders, ascending; those past the end are cut off.
-        num_image_tokens: Length of a run.
-        max_length: Longest result.
-    """
-    places = [place for place in images if place < len(ids)]
-    if not places:
-        return EncodedRecord(ids[:max_length], labels[:max_length])
-    counts = np.ones(len(ids), np.int64)
-    counts[places] = num_image_tokens
-    runs = tuple(
-        (start, min(num_image_tokens, max_length - start))
-        for start in (place + i * (num_image_tokens - 1) for i, place in enumerate(places))
-        if start < max_length
-    )
-    return EncodedRecord(
-        np.repeat(ids, counts)[:max_length], np.repeat(labels, counts)[:max_length], runs
-    )
-
-
 def _encode_chunks(
     prompt: Prompt, record: Record, encoder: tokenizers.Tokenizer, image_id: int
-) -> tuple[Ids, npt.NDArray[np.bool_], list[int]]:
-    """Ids with one placeholder per image, whether each is learnt, where the placeholders are."""
+) -> tuple[Ids, list[int]]:
+    """Ids with one placeholder per image, and where each begins in the text (an image: -1)."""
     chunks = [prompt.text] if record.image is None else prompt.text.split(IMAGE_TOKEN)
     ids: list[int] = []
-    starts: list[int] = []  # of each token, in characters of the whole text
-    images: list[int] = []
+    starts: list[int] = []
     begin = 0
     for number, chunk in enumerate(chunks):
         encoding = encoder.encode(chunk)
         skipped = 0
         if number:
-            images.append(len(ids))
             ids.append(image_id)
             starts.append(-1)
             skipped = 1  # its own <s>
         ids += encoding.ids[skipped:]
         starts += [begin + start for start, _ in encoding.offsets[skipped:]]
         begin += len(chunk) + len(IMAGE_TOKEN)
-    places = np.array(starts)
-    learnt = np.zeros(len(ids), np.bool_)
-    for start, end in prompt.answers:
-        learnt |= (places >= start) & (places < end)
-    return np.array(ids, np.int64), learnt, images
-
-
-def _check_answers(record: Record, prompt: Prompt, decoded: str) -> None:
-    """What is learnt is what the record answers.
-
-    Spaces are left out of the comparison: a tokenizer adds one where a chunk begins and, with
-    `legacy`, after a special token; and it writes U+2581 for them.
-
-    Raises:
-        DataError: it is not.
-    """
-    expected = "".join(prompt.text[start:end] for start, end in prompt.answers)
-    if record.image is not None:
-        expected = expected.replace(IMAGE_TOKEN, "")
-    if _without_spaces(decoded) != _without_spaces(expected):
-        raise DataError(
-            f"record {record.id!r:.80}: its labels decode to {decoded!r:.120}, not to its answers "
-            f"{expected!r:.120}; its text and this tokenizer do not go together"
-        )
-
-
-def _without_spaces(text: str) -> str:
-    return text.replace(" ", "").replace("\u2581", "")
+    return np.array(ids, np.int64), starts
 
 
 @lru_cache(maxsize=4)

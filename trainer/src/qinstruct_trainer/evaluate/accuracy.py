@@ -10,8 +10,9 @@ from torch import nn
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.events import Answer, Evaluated
-from qinstruct_trainer.data import encode_record, load_pixels, load_tokenizer
-from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.data.encode import encode_record
+from qinstruct_trainer.data.images import load_pixels
+from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
 from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, read_heldout
 from qinstruct_trainer.evaluate.likelihood import (
     Prompt,

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
-from qinstruct_trainer.data import Record, parse_record
+from qinstruct_trainer.data.records import Record, parse_record
 
 
 class HeldoutQuestion(BaseModel):

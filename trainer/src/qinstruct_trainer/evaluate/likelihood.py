@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LlavaForConditionalGeneration
 
-from qinstruct_trainer.data import EncodedRecord
-from qinstruct_trainer.data.encode import IGNORE_INDEX
+from qinstruct_trainer.data.image_tokens import EncodedRecord
+from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 from qinstruct_trainer.data.tokenizer import Tokenizer
 
 

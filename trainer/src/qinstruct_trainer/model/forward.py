@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.data.collate import Batch
-from qinstruct_trainer.data.encode import IGNORE_INDEX
+from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 
 
 class LlavaLoss(nn.Module):

@@ -1,15 +1,11 @@
-"""The gate: nothing that is not proven good reaches a GPU.
+"""The gate: every record is parsed and every image decoded before a GPU is asked for.
 
-`inspect` finds every record that is malformed and every referenced image that is missing or does
-not decode, and writes it down; `judge` decides. They are apart so that the finding, which takes
-an hour on the full data, is kept when only the policy changes.
+`inspect_records` reports malformed records and images that are missing or do not decode;
+`apply_policy` accepts the report or not. They are apart so that the report, which takes an hour
+on the full data, is kept when only the policy changes.
 """
 
-import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import Record, parse_record, verify_image
+from qinstruct_trainer.data.records import Record, parse_record
+from qinstruct_trainer.prep.images import image_faults
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.processes import die_with_parent
 
-_FIRST_FAULTS = 3  # of a verdict's message; the report has all
-_IMAGES_PER_TASK = 16
-_IN_PROCESS = 256  # images for which starting processes takes longer than decoding
+_FIRST_FAULTS = 3  # in the message; the report has all
 
 
 class BadRecord(BaseModel):
@@ -71,8 +65,8 @@ class GateReport(BaseModel):
                 )
 
 
-class Labels(BaseModel):
-    """One label file, in the order of the merge."""
+class RecordFile(BaseModel):
+    """A source's JSON array of records."""
 
     model_config = ConfigDict(frozen=True)
     source: str
@@ -80,12 +74,15 @@ class Labels(BaseModel):
     published: int | None = None
 
 
-def inspect(labels: Sequence[Labels], roots: Sequence[Path], progress: Progress) -> GateReport:
+def inspect_records(
+    files: Sequence[RecordFile], roots: Sequence[Path], lines: Path, progress: Progress
+) -> GateReport:
     """Parse every record and decode every referenced image.
 
     Args:
-        labels: The label files.
+        files: In the order of the merge.
         roots: Folders that an image may be in.
+        lines: Takes the text of all records, bad ones included, one a line: for `merge`.
         progress: Told the distinct images looked at.
 
     Raises:
@@ -94,24 +91,25 @@ def inspect(labels: Sequence[Labels], roots: Sequence[Path], progress: Progress)
     malformed: list[BadRecord] = []
     counts: list[SourceCount] = []
     images: dict[str, None] = {}  # a set that keeps the order: same report each time
-    for file in labels:
-        number = 0
-        for index, raw, record in _records(file):
-            number += 1
-            if isinstance(record, DataError):
-                malformed.append(_bad(file, index, raw, str(record)))
-            elif record.image is not None:
-                images[record.image] = None
-        counts.append(SourceCount(source=file.source, records=number, published=file.published))
-    faults = _image_faults(list(images), roots, progress)
-    pictureless = _with_bad_image(labels, faults) if faults else ()
-    order = {file.source: number for number, file in enumerate(labels)}
-    bad = sorted((*malformed, *pictureless), key=lambda b: (order[b.source], b.index))
+    with lines.open("w", encoding="utf-8", newline="") as out:
+        for file in files:
+            number = 0
+            for number, (text, raw, record) in enumerate(_records(file), start=1):
+                out.write(text + "\n")
+                if isinstance(record, DataError):
+                    malformed.append(_bad(file, number - 1, raw, str(record)))
+                elif record.image is not None:
+                    images[record.image] = None
+            counts.append(SourceCount(source=file.source, records=number, published=file.published))
+    faults = image_faults(list(images), roots, progress)
+    imageless = _with_bad_image(files, faults) if faults else ()
+    order = {file.source: number for number, file in enumerate(files)}
+    bad = sorted((*malformed, *imageless), key=lambda b: (order[b.source], b.index))
     return GateReport(counts=tuple(counts), images=len(images), bad=tuple(bad))
 
 
-def judge(report: GateReport, policy: MissingImages, max_missing: int, path: Path) -> None:
-    """Let the finding pass, or not.
+def apply_policy(report: GateReport, policy: MissingImages, max_missing: int, path: Path) -> None:
+    """Accept the report or raise.
 
     Args:
         report: What was found.
@@ -120,7 +118,7 @@ def judge(report: GateReport, policy: MissingImages, max_missing: int, path: Pat
         path: Where the report can be read, for the message.
 
     Raises:
-        DataError: the verdict, with the first faults.
+        DataError: more records are bad than the policy allows; has the first faults.
     """
     allowed = max_missing if policy == "Drop" else 0
     num_bad = len(report.bad)
@@ -135,24 +133,20 @@ def judge(report: GateReport, policy: MissingImages, max_missing: int, path: Pat
         )
 
 
-def find_image(image: str, roots: Sequence[Path]) -> int | None:
-    """The number of the first root that has the image."""
-    return next((n for n, root in enumerate(roots) if (root / image).is_file()), None)
-
-
 def _first_faults(report: GateReport) -> str:
     return "".join(f"; {bad.source} {bad.reason}" for bad in report.bad[:_FIRST_FAULTS])
 
 
-def _records(file: Labels) -> Iterator[tuple[int, object, Record | DataError]]:
-    for index, (_, raw) in enumerate(read_elements(file.path, file.source)):
+def _records(file: RecordFile) -> Iterator[tuple[str, object, Record | DataError]]:
+    """Of every element: its text, its value, and the record or what is wrong with it."""
+    for index, (text, raw) in enumerate(read_elements(file.path, file.source)):
         try:
-            yield index, raw, parse_record(raw, index)
+            yield text, raw, parse_record(raw, index)
         except DataError as error:
-            yield index, raw, error
+            yield text, raw, error
 
 
-def _bad(file: Labels, index: int, raw: object, reason: str) -> BadRecord:
+def _bad(file: RecordFile, index: int, raw: object, reason: str) -> BadRecord:
     fields = raw if isinstance(raw, Mapping) else {}
     image = fields.get("image")
     return BadRecord(
@@ -169,63 +163,10 @@ def _printable(value: object) -> str:
     return str(value)[:200].encode("utf-8", "replace").decode()
 
 
-def _with_bad_image(labels: Iterable[Labels], faults: Mapping[str, str]) -> Iterator[BadRecord]:
+def _with_bad_image(files: Iterable[RecordFile], faults: Mapping[str, str]) -> Iterator[BadRecord]:
     """The records whose image has a fault: a second reading, needed only when there are any."""
-    for file in labels:
-        for index, raw, record in _records(file):
+    for file in files:
+        for index, (_, raw, record) in enumerate(_records(file)):
             fault = None if isinstance(record, DataError) else faults.get(record.image or "")
             if fault is not None:
                 yield _bad(file, index, raw, f"record {index}: {fault}")
-
-
-def _image_faults(
-    images: Sequence[str], roots: Sequence[Path], progress: Progress
-) -> dict[str, str]:
-    """Image to what is wrong with it; good ones are left out."""
-    progress.total = len(images)
-    faults: dict[str, str] = {}
-    for image, fault in zip(images, _examine_all(images, roots), strict=True):
-        if fault is not None:
-            faults[image] = fault
-        progress.add()
-    progress.finish()
-    return faults
-
-
-def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str | None]:
-    """What is wrong with each image, in processes where there are many.
-
-    Threads do not help: Pillow decodes with the interpreter's lock held (12 MP JPEG: two threads
-    are no faster than one). The processes are forks of a server that has imported this module
-    once; a fork of this process, beside the lease's heartbeat thread, might lock up.
-    """
-    folders = tuple(roots)
-    tasks = [(image, folders) for image in images]
-    num_processes = len(os.sched_getaffinity(0))
-    if len(images) <= _IN_PROCESS or num_processes == 1:
-        yield from map(_examine, tasks)
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(num_processes, context, initializer=die_with_parent)
-    try:
-        yield from pool.map(_examine, tasks, chunksize=_IMAGES_PER_TASK)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that decodes images was killed: the machine has too little memory for "
-            f"{num_processes} of them, or an image makes the decoder crash; give prep more memory"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _examine(task: tuple[str, tuple[Path, ...]]) -> str | None:
-    image, roots = task
-    number = find_image(image, roots)
-    if number is None:
-        return f"image {image} is in none of the image archives"
-    try:
-        verify_image(roots[number] / image)
-    except DataError as error:
-        return str(error)
-    return None

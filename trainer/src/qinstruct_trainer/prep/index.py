@@ -1,26 +1,19 @@
 """Merged records to the token index that training opens: tokenised once, here."""
 
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import AutoConfig
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import (
-    IndexWriter,
-    encode_record,
-    image_token_id,
-    load_tokenizer,
-    parse_record,
-)
-from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, render
-from qinstruct_trainer.prep.gate import find_image
+from qinstruct_trainer.data.encode import image_token_id, tokenize_record
+from qinstruct_trainer.data.index.writer import IndexWriter
+from qinstruct_trainer.data.tokenizer import load_tokenizer
+from qinstruct_trainer.prep.images import find_image
+from qinstruct_trainer.prep.merge import read_records
 from qinstruct_trainer.prep.progress import Progress
 
 _MAX_UNSUPERVISED = 0.001  # share of records that may have nothing to learn, e.g. cut by length
-_SPECIAL = re.compile(f"{re.escape(IMAGE_TOKEN)}|{re.escape(END_TOKEN)}")
 
 
 def write_index(
@@ -59,13 +52,12 @@ def write_index(
     )
     unsupervised: list[str] = []
     with writer:
-        for index, raw in enumerate(_lines(records)):
-            record = parse_record(raw, index)
-            encoded = encode_record(record, tokenizer, num_image_tokens, max_length=max_length)
-            if (encoded.labels < 0).all():
+        for record in read_records(records):
+            tokens = tokenize_record(record, tokenizer, num_image_tokens, max_length=max_length)
+            if (tokens.labels < 0).all():
                 unsupervised.append(record.id)
             image = None if record.image is None else (_root_of(record.image, roots), record.image)
-            writer.add(encoded, words=record.num_words, image=image)
+            writer.add(tokens, words=record.num_words, image=image)
             progress.add()
     if len(unsupervised) > _MAX_UNSUPERVISED * progress.done:
         raise DataError(
@@ -74,18 +66,6 @@ def write_index(
             "raise training.maxLength or correct the records"
         )
     progress.finish()
-
-
-def read_texts(records: Path) -> Iterator[str]:
-    """Every merged record as it will be encoded, prompt included, without special tokens."""
-    for index, raw in enumerate(_lines(records)):
-        yield from filter(None, _SPECIAL.split(render(parse_record(raw, index)).text))
-
-
-def _lines(records: Path) -> Iterator[object]:
-    with records.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
 
 
 def _root_of(image: str, roots: Sequence[Path]) -> int:

@@ -1,30 +1,48 @@
-"""Label files to one file of records, a line each, in constant memory.
+"""The records of all sources as one JSON lines file, written and read in constant memory.
 
 Equal in order and content to the published `jq -s add`, without the records that the gate
 dropped. Each record keeps its own text, so that even its numbers are those of the source.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from qinstruct_trainer.prep.gate import GateReport, Labels
-from qinstruct_trainer.prep.json_array import read_elements
+from qinstruct_trainer.data.records import Record, parse_record
+from qinstruct_trainer.durable_files import link_or_copy
+from qinstruct_trainer.prep.gate import GateReport
 from qinstruct_trainer.prep.progress import Progress
 
 
-def merge(labels: Sequence[Labels], report: GateReport, target: Path, progress: Progress) -> None:
-    """Write the good records of all label files, one after the other, to a JSON lines file.
+def merge(lines: Path, report: GateReport, target: Path, progress: Progress) -> None:
+    """Write the lines that the report does not call bad; the same file again if there are none.
+
+    Args:
+        lines: What the gate read: the records of all files, one a line.
+        report: What the gate found.
+        target: The file to make.
+        progress: Told the records done.
 
     Raises:
-        DataError: a label file is not a JSON array.
         OSError: the target cannot be written.
     """
     dropped = {(bad.source, bad.index) for bad in report.bad}
     progress.total = report.num_records - len(dropped)
-    with target.open("w", encoding="utf-8", newline="") as out:
-        for file in labels:
-            for index, (text, _) in enumerate(read_elements(file.path, file.source)):
-                if (file.source, index) not in dropped:
-                    out.write(text + "\n")
+    if not dropped:
+        link_or_copy(lines, target)
+        progress.set(progress.total)
+    else:
+        numbers = ((count.source, n) for count in report.counts for n in range(count.records))
+        with lines.open("rb") as file, target.open("wb") as out:
+            for number, line in zip(numbers, file, strict=True):
+                if number not in dropped:
+                    out.write(line)
                     progress.add()
     progress.finish()
+
+
+def read_records(merged: Path) -> Iterator[Record]:
+    """The records of the file that `merge` wrote."""
+    with merged.open(encoding="utf-8") as file:
+        for index, line in enumerate(file):
+            yield parse_record(json.loads(line), index)

@@ -1,15 +1,19 @@
 """The model stage: the starting checkpoint as one folder in the hub layout, whatever it came as."""
 
+import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from transformers import LlavaConfig
 
-from qinstruct_trainer.builtin import write_tiny_model, write_tiny_tokenizer
+from qinstruct_trainer.builtin.model import write_tiny_model
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.contract.config import ModelSource
 from qinstruct_trainer.contract.errors import ConfigError, DataError
+from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, render
 from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.durable_files import num_bytes
 from qinstruct_trainer.model.configuration import (
     compose_config,
     is_hub_layout,
@@ -21,10 +25,12 @@ from qinstruct_trainer.model.keys import CLIP, HUB, LLAVA, PROJECTOR, VICUNA, Ru
 from qinstruct_trainer.model.llava import sane_generation_config
 from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
 from qinstruct_trainer.model.tensors import StoredTensor, open_checkpoint
+from qinstruct_trainer.prep.merge import read_records
 from qinstruct_trainer.prep.sources.hub import resolve
 
 Parts = list[tuple[list[StoredTensor], Rules]]
 
+_SPECIAL = re.compile(f"{re.escape(IMAGE_TOKEN)}|{re.escape(END_TOKEN)}")
 _TOWER_INSIDE = "model.vision_tower."
 
 
@@ -56,7 +62,7 @@ def build_model(
     """
     if source.kind == "tiny":
         _build_tiny(folder, seed=seed, texts=texts)
-        size = sum(path.stat().st_size for path in folder.iterdir())
+        size = num_bytes(folder)
         progress(size, size)
         return
     base = resolve(source.base, revision=source.revision, downloads=downloads)
@@ -67,6 +73,12 @@ def build_model(
     config.save_pretrained(folder)
     sane_generation_config(config).save_pretrained(folder)
     write_processing(folder, config, tokenizer, base)
+
+
+def read_texts(records: Path) -> Iterator[str]:
+    """Every merged record as it will be encoded, prompt included, without special tokens."""
+    for record in read_records(records):
+        yield from filter(None, _SPECIAL.split(render(record).text))
 
 
 def _build_tiny(folder: Path, *, seed: int, texts: Iterable[str]) -> None:

@@ -8,9 +8,9 @@ from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import PrepDone, emit
 from qinstruct_trainer.durable_files import write_durably
-from qinstruct_trainer.prep.gate import GateReport, Labels, judge
+from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
 from qinstruct_trainer.prep.progress import Report
-from qinstruct_trainer.prep.stages import REPORT, Built, Images, Stages
+from qinstruct_trainer.prep.stages import REPORT, Built, ImageFolders, Stages
 from qinstruct_trainer.prep.units import UnitCache
 
 PREPARED = "prepared.json"
@@ -33,10 +33,10 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     stages = Stages(UnitCache(config.cache.absolute(), config.run, report), report)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
     images = _images(stages, config.sources, fetched)
-    labels = _labels(config.sources, fetched)
-    gate = stages.gate(labels, [fetched[file.source].key for file in labels], images)
-    found = _pass_gate(config, gate)
-    merged = stages.merge(labels, gate, found)
+    files = _record_files(config.sources, fetched)
+    gate = stages.gate(files, [fetched[file.source].key for file in files], images)
+    found = _accepted(config, gate)
+    merged = stages.merge(gate, found)
     model = stages.model(config.model, config.seed, merged)
     num_records = found.num_records - len(found.bad)
     index = stages.index(
@@ -62,7 +62,7 @@ def _obtain(stages: Stages, source: Source, seed: int) -> Built:
     return stages.builtin(source, seed) if source.kind == "builtin" else stages.fetch(source)
 
 
-def _images(stages: Stages, sources: Sequence[Source], fetched: dict[str, Built]) -> Images:
+def _images(stages: Stages, sources: Sequence[Source], fetched: dict[str, Built]) -> ImageFolders:
     roots: list[Path] = []
     keys: list[str] = []
     for source in sources:
@@ -74,13 +74,13 @@ def _images(stages: Stages, sources: Sequence[Source], fetched: dict[str, Built]
         elif source.kind == "builtin":
             roots.append(built.folder / "images")
             keys.append(built.key)
-    return Images(tuple(roots), tuple(keys))
+    return ImageFolders(tuple(roots), tuple(keys))
 
 
-def _labels(sources: Sequence[Source], fetched: dict[str, Built]) -> list[Labels]:
+def _record_files(sources: Sequence[Source], fetched: dict[str, Built]) -> list[RecordFile]:
     names = {"labels": "file", "builtin": "labels.json"}
-    labels = [
-        Labels(
+    files = [
+        RecordFile(
             source=source.name,
             path=fetched[source.name].folder / names[source.kind],
             published=source.num_records,
@@ -88,9 +88,9 @@ def _labels(sources: Sequence[Source], fetched: dict[str, Built]) -> list[Labels
         for source in sources
         if source.kind in names
     ]
-    if not labels:
+    if not files:
         raise ConfigError("data.sources has no label file; add q-instruct-labels")
-    return labels
+    return files
 
 
 def _heldout(sources: Sequence[Source], fetched: dict[str, Built]) -> Path | None:
@@ -99,13 +99,13 @@ def _heldout(sources: Sequence[Source], fetched: dict[str, Built]) -> Path | Non
     )
 
 
-def _pass_gate(config: PrepConfig, gate: Built) -> GateReport:
-    """The finding, if the policy lets it pass."""
+def _accepted(config: PrepConfig, gate: Built) -> GateReport:
+    """The gate's report, if the policy accepts it."""
     path = gate.folder / REPORT
     found = GateReport.model_validate_json(path.read_bytes())
     for warning in found.warnings():
         _log.warning("%s", warning)
-    judge(found, config.missing_images, config.max_missing, path)
+    apply_policy(found, config.missing_images, config.max_missing, path)
     return found
 
 

@@ -5,21 +5,19 @@ that makes the unit: raise it when that code changes what it makes.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from qinstruct_trainer.builtin import write_builtin
+from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.durable_files import link_or_copy
 from qinstruct_trainer.prep.extract import extract
-from qinstruct_trainer.prep.gate import GateReport, Labels, inspect
-from qinstruct_trainer.prep.index import read_texts, write_index
+from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.merge import merge
-from qinstruct_trainer.prep.model import build_model
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
 from qinstruct_trainer.prep.units import Unit, UnitCache
@@ -27,12 +25,12 @@ from qinstruct_trainer.prep.units import Unit, UnitCache
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",
     "extract": "1",
-    "gate": "1",
+    "gate": "2",
     "merge": "1",
     "model": "2",
     "index": "1",
 }
-RECORDS = "records.jsonl"
+_RECORDS = "records.jsonl"
 REPORT = "report.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
 
@@ -46,7 +44,7 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageFolders:
     """Image folders, and the keys of the units they belong to."""
 
     roots: tuple[Path, ...]
@@ -68,7 +66,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             path = fetch(source, partial, self._progress("fetch", source.name, "bytes"))
-            _link_or_copy(path, folder / "file")
+            link_or_copy(path, folder / "file")
 
         built = Built(unit.key, self.cache.get(unit, build))
         forget(partial)
@@ -88,6 +86,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("fetch", source.name, "files")
+            progress.set(0)  # drawing takes seconds, in which a first line is there already
             write_builtin(folder, seed=seed, strategy=strategy)
             progress.set(sum(1 for _ in folder.rglob("*")))
             progress.finish()
@@ -106,25 +105,29 @@ class Stages:
 
         return Built(unit.key, self.cache.get(unit, build))
 
-    def gate(self, labels: Sequence[Labels], keys: Sequence[str], images: Images) -> Built:
-        """What the gate found, `report.json`; the verdict on it is not part of the unit."""
-        names = tuple(file.source for file in labels)
-        published = tuple(str(file.published) for file in labels)
+    def gate(self, files: Sequence[RecordFile], keys: Sequence[str], images: ImageFolders) -> Built:
+        """What the gate found, `report.json`, and what it read, `records.jsonl`.
+
+        Whether the policy accepts the report is not part of the unit.
+        """
+        names = tuple(file.source for file in files)
+        published = tuple(str(file.published) for file in files)
         unit = _unit("gate", "records", *names, *published, *keys, *images.keys)
 
         def build(folder: Path) -> None:
-            found = inspect(labels, images.roots, self._progress("gate", "records", "files"))
+            progress = self._progress("gate", "records", "files")
+            found = inspect_records(files, images.roots, folder / _RECORDS, progress)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
         return Built(unit.key, self.cache.get(unit, build))
 
-    def merge(self, labels: Sequence[Labels], gate: Built, found: GateReport) -> Built:
-        """The good records of all label files: `records.jsonl`."""
+    def merge(self, gate: Built, found: GateReport) -> Built:
+        """The good records of all sources: `records.jsonl`."""
         unit = _unit("merge", "records", gate.key)
 
         def build(folder: Path) -> None:
             progress = self._progress("merge", "records", "records")
-            merge(labels, found, folder / RECORDS, progress)
+            merge(gate.folder / _RECORDS, found, folder / _RECORDS, progress)
 
         return Built(unit.key, self.cache.get(unit, build))
 
@@ -138,13 +141,16 @@ class Stages:
         unit = _unit("model", item, source.model_dump_json(), *stamps, *made_from)
 
         def build(folder: Path) -> None:
+            # These two stages alone need torch and transformers: imported when they begin.
+            from qinstruct_trainer.prep.model import build_model, read_texts
+
             progress = self._progress("model", item, "bytes")
 
             def note(done: int, total: int) -> None:
                 progress.total = total
                 progress.set(done)
 
-            texts = read_texts(merged.folder / RECORDS)
+            texts = read_texts(merged.folder / _RECORDS)
             downloads = self.cache.downloads / "hub"
             build_model(source, folder, seed=seed, texts=texts, progress=note, downloads=downloads)
             progress.finish()
@@ -152,7 +158,13 @@ class Stages:
         return Built(unit.key, self.cache.get(unit, build))
 
     def index(
-        self, merged: Built, model: Built, images: Images, *, max_length: int, num_records: int
+        self,
+        merged: Built,
+        model: Built,
+        images: ImageFolders,
+        *,
+        max_length: int,
+        num_records: int,
     ) -> Built:
         """The token index. It holds the paths of the image folders, so they are in its key.
 
@@ -163,8 +175,10 @@ class Stages:
         unit = _unit("index", "records", str(max_length), *keys, *roots)
 
         def build(folder: Path) -> None:
+            from qinstruct_trainer.prep.index import write_index
+
             progress = Progress(self.report, "index", "records", "records", num_records)
-            records = merged.folder / RECORDS
+            records = merged.folder / _RECORDS
             write_index(
                 records, model.folder, images.roots, folder, progress, max_length=max_length
             )
@@ -189,11 +203,3 @@ def _stamp(place: str | None) -> str:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     statuses = [(file.name, file.stat()) for file in files]
     return json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in statuses])
-
-
-def _link_or_copy(path: Path, target: Path) -> None:
-    """A second name for the bytes where the file system can, so that they are there once."""
-    try:
-        target.hardlink_to(path.resolve())
-    except OSError:
-        shutil.copyfile(path, target)

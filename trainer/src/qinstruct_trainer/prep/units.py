@@ -18,11 +18,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting, Stage
-from qinstruct_trainer.durable_files import NO_SPACE, sha256_of, sync_path, write_durably
+from qinstruct_trainer.durable_files import sha256_of, sync_path, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
 
 MANIFEST = "manifest.json"
 
@@ -105,11 +106,9 @@ class UnitCache:
             if is_whole(folder):
                 self._report_cached(unit)
                 return folder
-            try:
+            with storage_errors(str(folder), _storage_sentence):
                 self._sweep(folder)
                 _build(unit, folder, build, lease)
-            except OSError as error:
-                raise _storage_error(error, folder) from error
         return folder
 
     def _sweep(self, folder: Path) -> None:
@@ -198,11 +197,11 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _storage_error(error: OSError, folder: Path) -> StorageError:
-    place = error.filename or folder
-    if error.errno in NO_SPACE:
-        return StorageError(
-            f"the disk is full at {place} ({error.strerror}); free space below "
-            f"{folder.parent.parent} and run again, finished work is kept"
+def _storage_sentence(folder: str, failure: DiskFailure) -> str:
+    place = failure.path or folder
+    if failure.is_full:
+        return (
+            f"the disk is full at {place} ({failure.reason}); free space below "
+            f"{Path(folder).parent.parent} and run again, finished work is kept"
         )
-    return StorageError(f"{place} cannot be read or written: {error.strerror}")
+    return f"{place} cannot be read or written: {failure.reason}"

@@ -19,11 +19,11 @@ from torch import distributed
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Checkpoint, emit
-from qinstruct_trainer.data import Index
-from qinstruct_trainer.durable_files import sha256_of, sync_path
+from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.durable_files import num_bytes, sha256_of, sync_path
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.files import num_bytes, storage_errors
 from qinstruct_trainer.train.ranks import Ranks, broadcast_text, gather_to_all, sum_over_ranks
 from qinstruct_trainer.train.rng import restore_rng, rng_state
 

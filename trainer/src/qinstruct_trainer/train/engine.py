@@ -10,7 +10,7 @@ from transformers import LlavaForConditionalGeneration
 from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
 from qinstruct_trainer.contract.config import RunConfig
-from qinstruct_trainer.data import Batch
+from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.model.export import probe_logits
 from qinstruct_trainer.model.forward import LlavaLoss
 from qinstruct_trainer.model.llava import (

@@ -16,7 +16,7 @@ import torch
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
-from qinstruct_trainer.data import Batch
+from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.checkpoint import Checkpoints
 from qinstruct_trainer.train.engine import Engine

@@ -11,14 +11,14 @@ from transformers.utils.logging import disable_progress_bar
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
-from qinstruct_trainer.data import Index
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.batches.loader import MicroBatches
 from qinstruct_trainer.train.batches.order import SampleOrder
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.files import storage_errors
 from qinstruct_trainer.train.loop import Loop
 from qinstruct_trainer.train.metrics.loss_curve import draw_loss_curve
 from qinstruct_trainer.train.metrics.metrics_file import METRICS

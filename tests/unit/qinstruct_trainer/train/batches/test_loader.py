@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data import Batch, Index
+from qinstruct_trainer.data.collate import Batch
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.batches.order import SampleOrder
 from support.model_tiny import IMAGE_SIZE

@@ -8,7 +8,8 @@ from itertools import islice
 
 import torch
 
-from qinstruct_trainer.data import Batch, Index, collate
+from qinstruct_trainer.data.collate import Batch, collate
+from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.batches.order import SampleOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.

@@ -12,7 +12,7 @@ import torch
 
 from qinstruct_trainer.contract.batch import accumulation_steps, num_steps
 from qinstruct_trainer.contract.config import RunConfig
-from qinstruct_trainer.data import ModalityLengthSampler, random_order
+from qinstruct_trainer.data.sampler import ModalityLengthSampler, random_order
 
 Order = npt.NDArray[np.int64]
 

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Exported, emit
-from qinstruct_trainer.data import Example, Index, collate
-from qinstruct_trainer.durable_files import sync_path, write_durably
+from qinstruct_trainer.data.collate import collate
+from qinstruct_trainer.data.index.reader import Example, Index
+from qinstruct_trainer.durable_files import num_bytes, sync_path, sync_tree, write_durably
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
+from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.checkpoint import Identity
 from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
-from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
 
 _MODEL = "model"
 _PARTIAL = "model.partial"

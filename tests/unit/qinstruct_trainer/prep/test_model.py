@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from qinstruct_trainer.builtin import write_tiny_tokenizer
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, SYSTEM
-from qinstruct_trainer.prep.index import read_texts
+from qinstruct_trainer.prep.model import read_texts
 from support.builtin_data import read_array, write_small_builtin
 
 

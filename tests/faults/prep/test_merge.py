@@ -1,0 +1,53 @@
+"""The merged records are those of `jq -s add`, each as it is written in its source."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.prep.gate import RecordFile, inspect_records
+from qinstruct_trainer.prep.merge import merge, read_records
+from qinstruct_trainer.prep.progress import Progress
+
+TURNS = '"conversations": [{"from": "human", "value": "ü b"}]'
+
+
+def write(path: Path, records: list[str]) -> RecordFile:
+    path.write_text("[" + ",\r\n".join(records) + "]", "utf-8", newline="")
+    return RecordFile(source=path.stem, path=path)
+
+
+def merged(folder: Path, *files: RecordFile) -> Path:
+    progress = Progress(lambda _: None, "merge", "records", "records")
+    report = inspect_records(files, [], folder / "lines", progress)
+    merge(folder / "lines", report, folder / "records.jsonl", progress)
+    assert progress.done == progress.total == report.num_records - len(report.bad)
+    return folder / "records.jsonl"
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_merge_equals_jq(tmp_path: Path) -> None:
+    first, second = (
+        write(tmp_path / f"{name}.json", [f'{{"id": "{name} {n}", {TURNS}}}' for n in range(5)])
+        for name in ("first", "second")
+    )
+    path = merged(tmp_path, first, second)
+    command = ["jq", "-s", "add", str(first.path), str(second.path)]
+    expected = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert [json.loads(line) for line in path.read_text("utf-8").splitlines()] == expected
+
+
+@pytest.mark.parametrize("bad", [[], ["null"]])
+def test_merge_keeps_numbers_as_written(tmp_path: Path, bad: list[str]) -> None:
+    records = [f'{{"id": {number}, {TURNS}}}' for number in ("1.10", "12345678901234567890", "1E2")]
+    path = merged(tmp_path, write(tmp_path / "labels.json", records + bad))
+    assert path.read_text("utf-8").splitlines() == records
+
+
+def test_a_bad_record_is_left_out_of_its_own_source(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.json", [f'{{"id": "a", {TURNS}}}', "[]"])
+    second = write(tmp_path / "second.json", ["3", f'{{"id": "b", {TURNS}}}', f"{{{TURNS}}}"])
+    records = list(read_records(merged(tmp_path, first, second)))
+    assert [record.id for record in records] == ["a", "b", "2"]
