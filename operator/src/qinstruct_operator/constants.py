@@ -56,12 +56,6 @@ TRAINING_CONTAINER: Final = "pytorch"
 PREP_CONTAINER: Final = "prep"
 """Container of the prep Job."""
 
-PREP_CONFIG_KEY: Final = "prep.json"
-"""Key of the ConfigMap, and file name below the config path."""
-
-RUN_CONFIG_KEY: Final = "run.json"
-"""Key of the ConfigMap, and file name below the config path."""
-
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 """Extended resource of the NVIDIA device plugin, and the key of the usual taint."""
 

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import distributed
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Checkpoint, emit
@@ -105,7 +106,7 @@ class Checkpoints:
     def __init__(
         self, output: Path, identity: Identity, keep: int, ranks: Ranks, lease: Lease | None
     ):
-        self._folder = output / "checkpoints"
+        self._folder = output / output_files.CHECKPOINTS
         self._identity = identity
         self._keep = keep
         self._ranks = ranks
@@ -224,7 +225,7 @@ class Checkpoints:
 
     def _quarantine(self, folder: Path, fault: str) -> None:
         """Set a folder aside for a look at it; those of an earlier start go, for they are huge."""
-        cell = self._folder / "quarantine"
+        cell = self._folder / output_files.QUARANTINE
         if not self._set_aside:
             shutil.rmtree(cell, ignore_errors=True)
             cell.mkdir()

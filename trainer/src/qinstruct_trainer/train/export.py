@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Exported, emit
@@ -19,9 +20,6 @@ from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
 from qinstruct_trainer.train.ranks import Ranks
 
-_MODEL = "model"
-_PARTIAL = "model.partial"
-_IDENTITY = "identity.json"
 _SEARCHED = 1000  # records looked at for one with an image
 
 
@@ -32,7 +30,7 @@ def has_export(output: Path, identity: Identity) -> bool:
         ConfigError: there is one, of another run: nothing is overwritten.
         DataError: there is one, and nothing says whose.
     """
-    model, owner = export_folder(output), output / _IDENTITY
+    model, owner = export_folder(output), output / output_files.IDENTITY
     if not model.is_dir():
         return False
     try:
@@ -52,14 +50,14 @@ def say_whose_export(output: Path, identity: Identity) -> None:
     Raises:
         StorageError: the output folder cannot be written.
     """
-    path = output / _IDENTITY
+    path = output / output_files.IDENTITY
     with storage_errors(str(path)):
         write_durably(path, identity.model_dump_json(indent=1) + "\n")
 
 
 def export_folder(output: Path) -> Path:
     """Where the finished model is."""
-    return output / _MODEL
+    return output / output_files.MODEL
 
 
 def rehearse_export(engine: Engine, prepared: Prepared, output: Path, ranks: Ranks) -> None:
@@ -132,6 +130,6 @@ def _shows_one_image(index: Index, example: Example) -> bool:
 
 def _empty(output: Path) -> Path:
     """The partial folder, free of what a killed attempt may have left."""
-    partial = output / _PARTIAL
+    partial = output / output_files.PARTIAL_MODEL
     shutil.rmtree(partial, ignore_errors=True)
     return partial

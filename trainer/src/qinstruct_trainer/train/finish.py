@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Evaluation, emit
 from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.evaluate import evaluate_model
 from qinstruct_trainer.train.export import export_folder
 from qinstruct_trainer.train.files import storage_errors
-from qinstruct_trainer.train.metrics import METRICS, draw_loss_curve
+from qinstruct_trainer.train.metrics import draw_loss_curve
 
 _PACKAGES = (
     "qinstruct",
@@ -54,8 +55,8 @@ def finish(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
     with storage_errors(f"the result in {output}"):
         if prepared.heldout is not None:
             _evaluate(output, prepared.model, prepared.heldout)
-        draw_loss_curve(output / METRICS, output / "loss.png")
-        record = output / "record.json"
+        draw_loss_curve(output / output_files.METRICS, output / output_files.LOSS_CURVE)
+        record = output / output_files.RECORD
         if not record.exists():
             found = _record(config, prepared, device)
             write_durably(record, found.model_dump_json(indent=2) + "\n")
@@ -64,7 +65,7 @@ def finish(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
 
 def _evaluate(output: Path, base: Path, heldout: Path) -> None:
     """Emit both results; those of an earlier attempt are read, not computed again."""
-    path = output / "evaluation.json"
+    path = output / output_files.EVALUATION
     if path.exists():
         found = Evaluation.model_validate_json(path.read_bytes())
         emit(found.untrained)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from transformers import LlavaConfig
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
@@ -22,7 +23,7 @@ from qinstruct_trainer.train.checkpoint import Checkpoints
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.flops import peak_flops, step_flops
 from qinstruct_trainer.train.loader import MicroBatches, batches_from
-from qinstruct_trainer.train.metrics import METRICS, StepTimer, append_metrics, truncate_metrics
+from qinstruct_trainer.train.metrics import StepTimer, append_metrics, truncate_metrics
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
 from qinstruct_trainer.train.schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.stop import StopRequest, stop_requests
@@ -62,7 +63,7 @@ class Loop:
         self._dataset = dataset
         self._checkpoints = checkpoints
         self._num_steps = dataset.order.num_steps
-        self._metrics = config.output / METRICS
+        self._metrics = config.output / output_files.METRICS
         self._timer = StepTimer()
         self._saved_at = time.monotonic()
 

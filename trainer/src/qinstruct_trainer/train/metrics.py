@@ -7,7 +7,6 @@ from statistics import median
 from qinstruct_trainer.contract.events import Step, parse_line
 from qinstruct_trainer.durable_files import write_durably
 
-METRICS = "metrics.jsonl"
 _ETA_WINDOW = 50  # steps whose median stands for the speed
 
 

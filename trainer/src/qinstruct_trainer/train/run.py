@@ -8,6 +8,7 @@ from typing import Any
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Start, emit
 from qinstruct_trainer.data import Index
@@ -65,7 +66,7 @@ def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
     if not ranks.is_main:
         yield None
         return
-    with Lease.acquire(config.output / "lease", config.run, wait=False) as lease:
+    with Lease.acquire(config.output / output_files.LEASE, config.run, wait=False) as lease:
         yield lease
 
 

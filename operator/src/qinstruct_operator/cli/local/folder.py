@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import PrepConfig, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Complete, parse_line
@@ -24,32 +25,32 @@ class RunFolder:
     @property
     def prep_config(self) -> Path:
         """What prep is told."""
-        return self.root / "prep.json"
+        return self.root / output_files.PREP_CONFIG
 
     @property
     def run_config(self) -> Path:
         """What training is told."""
-        return self.root / "run.json"
+        return self.root / output_files.RUN_CONFIG
 
     @property
     def model(self) -> Path:
         """The exported model."""
-        return self.root / "model"
+        return self.root / output_files.MODEL
 
     @property
     def evaluation(self) -> Path:
         """Accuracy on the held-out questions."""
-        return self.root / "evaluation.json"
+        return self.root / output_files.EVALUATION
 
     @property
     def loss_curve(self) -> Path:
         """The picture of the loss."""
-        return self.root / "loss.png"
+        return self.root / output_files.LOSS_CURVE
 
     @property
     def logs(self) -> Path:
         """Everything that the processes of the run printed."""
-        return self.root / "logs"
+        return self.root / output_files.LOGS
 
     def log(self, name: str) -> Path:
         """Everything that prep or training printed."""
@@ -74,7 +75,7 @@ class RunFolder:
             ConfigError: names the first field that differs.
             StorageError: what it began with cannot be read.
         """
-        if (self.root / "checkpoints").is_dir() or self.model.is_dir():
+        if (self.root / output_files.CHECKPOINTS).is_dir() or self.model.is_dir():
             # In this order: run.json holds the user's own words (strategy), prep.json what follows.
             self._refuse_other(RunConfig.read(self.run_config), run)
             self._refuse_other(PrepConfig.read(self.prep_config), prep)

@@ -21,6 +21,7 @@ from qinstruct_operator.cli.local.show_events import View
 from qinstruct_operator.core.plan.make import Plan
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED, ConfigError
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step
+from qinstruct_trainer.contract.launch import prep_command, train_command
 
 _SIGNALLED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
 _DOING = {"prep": "preparing the data", "train": "training"}
@@ -72,16 +73,10 @@ class LocalRun:
 
     def walk(self) -> int:
         """Prepare, train, export and evaluate; returns the exit code of what ended the run."""
-        trainer = [sys.executable, "-m", "qinstruct_trainer"]
-        torchrun = [
-            *(sys.executable, "-m", "qinstruct_trainer.torchrun"),
-            *("--nproc-per-node", str(self.plan.num_processes), "-m", "qinstruct_trainer"),
-        ]
-        config = self.folder.prep_config
-        code = self._run("prep", [*trainer, "prep", "--config", str(config)])
+        code = self._run("prep", prep_command(sys.executable, self.folder.prep_config))
         if code == EXIT_OK:
-            config = self.folder.run_config
-            code = self._run("train", [*torchrun, "train", "--config", str(config)])
+            command = train_command(sys.executable, self.folder.run_config, self.plan.num_processes)
+            code = self._run("train", command)
         return code
 
     def _run(self, name: str, command: Sequence[str]) -> int:

@@ -32,8 +32,8 @@ from qinstruct_operator.core.judge.progress import (
 from qinstruct_operator.core.judge.waiting import PENDING, REFUSED, why_waiting
 from qinstruct_operator.core.plan.make import Plan
 from qinstruct_operator.errors import Violation
+from qinstruct_trainer.contract import output_files
 
-MODEL_FOLDER = "model"
 """Where the trainer's export is, below the output claim's root."""
 
 _HOUR = 3600
@@ -87,7 +87,7 @@ def judge(
         training=(view.training and view.training.status) or previous.training,
         checkpoint=(view.training and view.training.checkpoint) or previous.checkpoint,
         failure=view.failure or previous.failure,
-        model=f"{plan.output_claim.name}:/{MODEL_FOLDER}"
+        model=f"{plan.output_claim.name}:/{output_files.MODEL}"
         if plan and judged[CONDITION_COMPLETE].status == "True"
         else previous.model,
     )
@@ -274,7 +274,7 @@ def _complete(view: _View, failed: Judged, plan: Plan | None) -> Judged:
     training = view.seen.training
     if view.prepared and training and training.verdict == "succeeded":
         claim = plan.output_claim.name if plan else "of the run's output"
-        return yes(is_.COMPLETE, f"the model is in folder {MODEL_FOLDER} of claim {claim}")
+        return yes(is_.COMPLETE, f"the model is in folder {output_files.MODEL} of claim {claim}")
     if failed.status == "True":
         return no(is_.FAILED, "the run has failed; see condition Failed")
     return no(is_.IN_PROGRESS, "the run is under way")

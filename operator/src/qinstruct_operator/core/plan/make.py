@@ -26,6 +26,7 @@ from qinstruct_operator.core.plan.sources import builtin_source, planned_sources
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.batch import accumulation_steps, default_micro_batch_size, num_steps
 from qinstruct_trainer.contract.config import Checkpointing, ModelSource, PrepConfig, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError
@@ -218,7 +219,7 @@ def _run_config(spec: Spec, name: str, settings: Settings, num_processes: int) -
         run=name,
         size=spec.size,
         strategy=spec.strategy,
-        prepared=settings.output_path / "prepared.json",
+        prepared=settings.output_path / output_files.PREPARED,
         output=settings.output_path,
         world_size=num_processes,
         global_batch_size=global_batch_size,
