@@ -41,6 +41,10 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         ", and the file now says 0.5",
     ),
     "another seed": ({"training": {"seed": 7}}, "seed 42, and the file now says 7"),
+    "another attention": (
+        {"training": {"attention": "eager"}},
+        "attention 'sdpa', and the file now says 'eager'",
+    ),
     "another strategy": ({"strategy": "mix"}, "strategy 'after', and the file now says 'mix'"),
 }
 
@@ -70,7 +74,12 @@ def test_other_sources_name_the_source(folder: RunFolder) -> None:
 
 def test_what_may_change(folder: RunFolder) -> None:
     begin(folder, tiny(folder.root), trained=True)
-    moved = tiny(folder.root / "elsewhere", checkpoint={"everyMinutes": 9})
+    moved = tiny(
+        folder.root / "elsewhere",
+        checkpoint={"everyMinutes": 9},
+        training={"activationCheckpointing": True},
+    )
+    assert moved.run_config.activation_checkpointing
     folder.refuse_another(moved.prep_config, moved.run_config)
 
 

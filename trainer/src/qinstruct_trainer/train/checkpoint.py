@@ -35,42 +35,31 @@ _PARTIAL = ".partial-"
 class Identity(BaseModel):
     """What must be equal for a run to go on from a checkpoint, or to own a finished model.
 
-    It is all that the result depends on.
+    Besides `model` and `data` it holds the fixed values of `RunConfig`, by name.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     model: str  # folder name of the starting checkpoint: a unit's holds a digest of its content
     data: str  # sha256 over the lengths of the index's records
-    world_size: int
-    global_batch_size: int
-    micro_batch_size: int
-    epochs: int
-    learning_rate: float
-    warmup_ratio: float
-    weight_decay: float
-    gradient_clipping: float
-    group_by_modality: bool
-    zero_stage: int
-    precision: str
-    seed: int
 
     @classmethod
     def of(cls, config: RunConfig, prepared: Prepared, index: Index) -> Self:
         """The identity of a run."""
-        given = {"model", "data"}
-        shared = {name: getattr(config, name) for name in cls.model_fields if name not in given}
         data = hashlib.sha256(index.lengths.tobytes() + index.modality_lengths.tobytes())
-        return cls(model=prepared.model.name, data=data.hexdigest(), **shared)
+        return cls(model=prepared.model.name, data=data.hexdigest(), **config.fixed_values())
 
     def check(self, found: "Identity", where: Path) -> None:
         """Refuse what another run has left.
 
+        A value that an older version did not record yet is not compared.
+
         Raises:
             ConfigError: naming the first value that differs.
         """
-        for name in Identity.model_fields:
-            was, now = getattr(found, name), getattr(self, name)
+        recorded = found.model_dump()
+        for name, now in self.model_dump().items():
+            was = recorded.get(name, now)
             if was != now:
                 raise ConfigError(
                     f"{where} was written with {name} {was}, but the run now has {now}; "

@@ -4,16 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import PrepConfig, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Complete, parse_line
-
-# May differ between two starts of one run: where the folders are, and what only decides how
-# often to save or where to pause. Everything else makes it another run.
-_MAY_DIFFER = frozenset({"cache", "output", "prepared", "checkpoint", "stop_after_step"})
 
 
 @dataclass(frozen=True)
@@ -96,8 +90,8 @@ class RunFolder:
                 "free or fix it, or choose another folder with --workdir"
             ) from error
 
-    def _refuse_other(self, begun: BaseModel, wanted: BaseModel) -> None:
-        difference = _first_difference(begun.model_dump(), wanted.model_dump(), "")
+    def _refuse_other(self, begun: PrepConfig | RunConfig, wanted: PrepConfig | RunConfig) -> None:
+        difference = _first_difference(begun.fixed_values(), wanted.fixed_values(), "")
         if difference is not None:
             field, before, now = difference
             raise ConfigError(
@@ -111,11 +105,10 @@ def _first_difference(before: Any, now: Any, path: str) -> tuple[str, Any, Any] 
     """The dotted name of the first field that differs, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in before:
-            if key not in _MAY_DIFFER:
-                name = f"{path}.{key}" if path else key
-                found = _first_difference(before[key], now.get(key), name)
-                if found is not None:
-                    return found
+            name = f"{path}.{key}" if path else key
+            found = _first_difference(before[key], now.get(key), name)
+            if found is not None:
+                return found
         return None
     if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now):
         pairs = enumerate(zip(before, now, strict=True))
