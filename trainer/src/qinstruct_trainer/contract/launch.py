@@ -1,6 +1,12 @@
 """The commands that start prep and training, for pods and for local mode alike."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+
+def ends_with_parent(command: Sequence[str], interpreter: str, parent: int) -> list[str]:
+    """The command, started so that it gets SIGTERM when its parent, a process id, dies."""
+    return [interpreter, "-m", "qinstruct_trainer.parent_death", str(parent), *command]
 
 
 def prep_command(interpreter: str, config: Path) -> list[str]:

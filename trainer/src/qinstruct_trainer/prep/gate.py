@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data import Record, parse_record, verify_image
+from qinstruct_trainer.parent_death import kill_worker_with_pool
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.processes import die_with_parent
 
 _FIRST_FAULTS = 3  # of a verdict's message; the report has all
 _IMAGES_PER_TASK = 16
@@ -207,7 +207,7 @@ def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str |
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(num_processes, context, initializer=die_with_parent)
+    pool = ProcessPoolExecutor(num_processes, context, initializer=kill_worker_with_pool)
     try:
         yield from pool.map(_examine, tasks, chunksize=_IMAGES_PER_TASK)
     except BrokenProcessPool as error:

@@ -1,6 +1,7 @@
 """A training run from its configuration to the finished model: the line that joins the parts."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Start, emit
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.parent_death import signal_on_parent_death
 from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.export import (
@@ -28,7 +30,6 @@ from qinstruct_trainer.train.order import SampleOrder
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
-    die_with_parent,
     process_group,
     seed_generators,
 )
@@ -42,7 +43,8 @@ def train(config: RunConfig) -> None:
     Raises:
         RunError: any of its kinds; `Stopped` after a checkpoint when asked to stop.
     """
-    die_with_parent()
+    # A rank that outlived its launcher would hold its GPU and the output folder.
+    signal_on_parent_death(signal.SIGKILL)
     disable_progress_bar()  # type: ignore[no-untyped-call] # of loading weights: we have events
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)

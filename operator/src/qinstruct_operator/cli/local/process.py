@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from qinstruct_operator.cli.local import parent_death as tied
 from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.events import Event, parse_line
+from qinstruct_trainer.contract.launch import ends_with_parent
 
 _POLL_SECONDS = 0.2  # the longest that a signal or a silent death goes unseen
 _READ_BYTES = 1 << 16
@@ -69,7 +69,7 @@ def run_child(
     with (
         stream,
         subprocess.Popen(
-            [sys.executable, "-I", "-S", tied.__file__, str(os.getpid()), *command],
+            ends_with_parent(command, sys.executable, os.getpid()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stream,
