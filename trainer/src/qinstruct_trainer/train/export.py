@@ -15,7 +15,7 @@ from qinstruct_trainer.data import Example, Index, collate
 from qinstruct_trainer.durable_files import sync_path, write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
-from qinstruct_trainer.train.checkpoint import Identity
+from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.files import num_bytes, storage_errors, sync_tree
 from qinstruct_trainer.train.ranks import Ranks

@@ -19,7 +19,7 @@ from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
 from qinstruct_trainer.data import Batch
-from qinstruct_trainer.train.checkpoint import Checkpoints
+from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.flops import peak_flops, step_flops
 from qinstruct_trainer.train.loader import MicroBatches, batches_from
@@ -54,7 +54,7 @@ class Loop:
         ranks: Ranks,
         engine: Engine,
         dataset: MicroBatches,
-        checkpoints: Checkpoints,
+        checkpoints: CheckpointWriter,
     ):
         self._config = config
         self._model_config = model_config

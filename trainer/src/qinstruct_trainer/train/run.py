@@ -15,7 +15,10 @@ from qinstruct_trainer.contract.events import Start, emit
 from qinstruct_trainer.data import Index
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.parent_death import signal_on_parent_death
-from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
+from qinstruct_trainer.train.checkpoint.identity import Identity
+from qinstruct_trainer.train.checkpoint.resume import resume
+from qinstruct_trainer.train.checkpoint.retention import check_space
+from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.export import (
     export,
@@ -88,13 +91,15 @@ def _train_and_export(
     dataset = MicroBatches(index, order, ranks.rank, vision.image_size)
     with process_group(ranks):
         engine = Engine(config, prepared.model, text.hidden_size, ranks)
-        checkpoints = Checkpoints(config.output, identity, config.checkpoint.keep, ranks, lease)
-        done = checkpoints.resume(engine)
+        checkpoints = CheckpointWriter(
+            config.output, identity, config.checkpoint.keep, ranks, lease
+        )
+        done = resume(engine, config.output, identity, ranks)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
             rehearse_export(engine, prepared, config.output, ranks)
             checkpoints.save(engine, 0)
-            checkpoints.check_space()
+            check_space(config.output)
             done = 0
         if ranks.is_main:
             emit(
