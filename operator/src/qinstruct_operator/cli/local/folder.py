@@ -1,4 +1,4 @@
-"""The folder of a local run: where things are, and when it may be gone on with."""
+"""The folder of a local run: where its files are, and whether another run may use it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ class RunFolder:
 
     @property
     def prep_config(self) -> Path:
-        """What prep is told."""
+        """The `PrepConfig`."""
         return self.root / output_files.PREP_CONFIG
 
     @property
     def run_config(self) -> Path:
-        """What training is told."""
+        """The `RunConfig`."""
         return self.root / output_files.RUN_CONFIG
 
     @property
@@ -50,29 +50,29 @@ class RunFolder:
         """Everything that prep or training printed."""
         return self.logs / f"{name}.log"
 
-    def last_word(self, name: str) -> Path:
+    def termination_log(self, name: str) -> Path:
         """The final event of prep or training, as a container leaves it for the kubelet."""
         return self.logs / f"{name}.last.json"
 
     def is_complete(self) -> bool:
-        """Whether training has said that everything is done, and the model is still there."""
+        """Whether training has reported its end, and the model is still there."""
         try:
-            last = parse_line(self.last_word("train").read_text("utf-8", errors="replace"))
+            last = parse_line(self.termination_log("train").read_text("utf-8", errors="replace"))
         except OSError:
             return False
         return isinstance(last, Complete) and (self.model / "config.json").is_file()
 
-    def refuse_another(self, prep: PrepConfig, run: RunConfig) -> None:
-        """Refuse to go on where a training with other values has begun.
+    def check_same_run(self, prep: PrepConfig, run: RunConfig) -> None:
+        """Refuse a folder where a training with other fixed values has begun.
 
         Raises:
             ConfigError: names the first field that differs.
-            StorageError: what it began with cannot be read.
+            StorageError: its configs cannot be read.
         """
         if (self.root / output_files.CHECKPOINTS).is_dir() or self.model.is_dir():
-            # In this order: run.json holds the user's own words (strategy), prep.json what follows.
-            self._refuse_other(RunConfig.read(self.run_config), run)
-            self._refuse_other(PrepConfig.read(self.prep_config), prep)
+            # run.json first: it holds what the user wrote (strategy), prep.json what follows.
+            self._compare(RunConfig.read(self.run_config), run)
+            self._compare(PrepConfig.read(self.prep_config), prep)
 
     def write_configs(self, prep: PrepConfig, run: RunConfig) -> None:
         """Make the folder and write both configs into it.
@@ -90,7 +90,7 @@ class RunFolder:
                 "free or fix it, or choose another folder with --workdir"
             ) from error
 
-    def _refuse_other(self, begun: PrepConfig | RunConfig, wanted: PrepConfig | RunConfig) -> None:
+    def _compare(self, begun: PrepConfig | RunConfig, wanted: PrepConfig | RunConfig) -> None:
         difference = _first_difference(begun.fixed_values(), wanted.fixed_values(), "")
         if difference is not None:
             field, before, now = difference
