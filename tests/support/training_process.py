@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
-from qinstruct_trainer.train.metrics.metrics_file import METRICS, read_steps
+from qinstruct_trainer.contract.launch import train_command
+from qinstruct_trainer.train.metrics.metrics_file import read_steps
 
 _TIMEOUT = 300.0
 
@@ -42,18 +44,14 @@ def start(
     `largest_file` KiB is where every write fails, as on a full disk.
     """
     config.output.mkdir(parents=True, exist_ok=True)
-    path = config.output / "run.json"
+    path = config.output / output_files.RUN_CONFIG
     path.write_text(config.to_json())
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
         TERMINATION_LOG_ENV: str(config.output / "termination"),
     }
-    command = [
-        *(sys.executable, "-m", "qinstruct_trainer.torchrun"),
-        *("--nproc-per-node", str(num_processes or config.world_size)),
-        *("-m", "qinstruct_trainer", "train", "--config", str(path)),
-    ]
+    command = train_command(sys.executable, path, num_processes or config.world_size)
     if largest_file is not None:
         command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
     with _stdout(config).open("w") as out, _stderr(config).open("w") as err:
@@ -104,7 +102,7 @@ def printed(config: RunConfig, text: str) -> bool:
 
 def steps(config: RunConfig) -> list[Step]:
     """The step events that the run's metrics file holds."""
-    return read_steps(config.output / METRICS)
+    return read_steps(config.output / output_files.METRICS)
 
 
 def losses(config: RunConfig) -> list[float]:

@@ -61,6 +61,16 @@ def test_the_published_configuration_resumes_bit_for_bit(
     assert losses(whole) == pytest.approx(losses(uninterrupted), rel=0.02)
 
 
+def test_activation_checkpointing_may_be_turned_on_for_the_rest(
+    uninterrupted: RunConfig, prepared: Path, tmp_path: Path
+) -> None:
+    """It computes the same numbers a second time; a run that was short of memory goes on."""
+    assert _stopped_at(train(run_config(prepared, tmp_path, stop_after_step=7))) == 7
+    config = run_config(prepared, tmp_path, activation_checkpointing=True)
+    assert train(config).code == EXIT_OK
+    _assert_same(config, uninterrupted)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_signal_saves_and_exits_75(
     number: signal.Signals, uninterrupted: RunConfig, prepared: Path, tmp_path: Path

@@ -56,12 +56,6 @@ TRAINING_CONTAINER: Final = "pytorch"
 PREP_CONTAINER: Final = "prep"
 """Container of the prep Job."""
 
-PREP_CONFIG_KEY: Final = "prep.json"
-"""Key of the ConfigMap, and file name below the config path."""
-
-RUN_CONFIG_KEY: Final = "run.json"
-"""Key of the ConfigMap, and file name below the config path."""
-
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 """Extended resource of the NVIDIA device plugin, and the key of the usual taint."""
 
@@ -70,9 +64,6 @@ GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 
 USER_ID: Final = 1000
 """User and group of every process in our images; owns the files on the claims."""
-
-MODEL_FOLDER: Final = "model"
-"""Where the trainer's export is, below the output claim's root."""
 
 CONDITION_ACCEPTED: Final = "Accepted"
 """The spec can become a run."""

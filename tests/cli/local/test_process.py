@@ -4,14 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from qinstruct_operator.cli.local.process import StopRequests, run_child
 from qinstruct_trainer.contract.events import Complete, Event
-
-SECONDS = 20  # until a hanging test fails; nothing below waits for it
+from support.running import SECONDS, is_running, wait_until
 
 SLEEP = f"import time; time.sleep({10 * SECONDS})"
 
@@ -136,18 +133,3 @@ def test_listening_gives_the_signals_back() -> None:
         signal.raise_signal(signal.SIGHUP)
     assert requests.count == 1
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process lives; a zombie that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

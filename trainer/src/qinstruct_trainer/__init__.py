@@ -1,14 +1,17 @@
 """Prepare the data of a run and train it: everything that happens inside a pod.
 
-Rooms, from the ground up; a room imports only from those above it:
+Packages, from the bottom up; each imports only from those before it:
 
-- `config`, `events`, `errors`, `batch`: the contract with the operator. No torch here.
+- `contract`: everything that the operator and the trainer agree on. No torch here.
+- `lease`, `durable_files`, `parent_death`: one process at a time, files that survive a crash,
+  processes that end with their parent.
 - `data`: records to token ids, labels, pixels and an order of samples.
 - `model`: checkpoints in their several layouts, brought to the Hugging Face one.
 - `builtin`: the data set and the tiny model that need no download.
+- `evaluate`: accuracy of a trained model on held-out questions.
 - `prep`: the stages that run on a CPU node before any GPU is asked for.
 - `train`: the training loop, its checkpoints and its export.
-- `evaluate`: accuracy of a trained model on held-out questions.
 
-`__main__` is the door: `python -m qinstruct_trainer prep|train|evaluate`.
+`__main__` is the command line: `python -m qinstruct_trainer prep|train|evaluate`. `torchrun` starts
+training and turns the end of its processes into one exit code.
 """

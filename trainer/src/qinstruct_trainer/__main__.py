@@ -1,6 +1,7 @@
-"""The door: `python -m qinstruct_trainer prep|train|evaluate --config FILE`.
+"""The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`.
 
-`train` runs under `python -m qinstruct_trainer.torchrun`. Exit codes are those of `errors`.
+`train` runs under `python -m qinstruct_trainer.torchrun`. Exit codes are those of
+`contract.errors`.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,7 +30,6 @@ from qinstruct_trainer.contract.events import (
     read_termination_message,
     write_termination_message,
 )
-from qinstruct_trainer.processes import end_process
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(error)
     except MemoryError:
         return _fail(OutOfMemoryError("this machine's memory is too small for the run"))
-    except Exception as error:  # noqa: BLE001 - the last door: logged, and told to the operator
+    except Exception as error:  # noqa: BLE001 - the outermost level: logged, and told to the operator
         _log.exception("This is a bug in qinstruct, not a mistake of yours:")
         message = f"{type(error).__name__}: {error}"
         _leave(Failed(reason="Bug", message=message, exit_code=EXIT_SOFTWARE))
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# The rooms are imported by their commands: prep needs no deepspeed, --help no torch.
+# Each command imports what it needs: prep needs no deepspeed, --help no torch.
 def _prep(parsed: argparse.Namespace) -> None:
     from qinstruct_trainer.prep.run import run_prep
 
@@ -98,6 +99,18 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         )
     model = parsed.model or export_folder(config.output)
     emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
+
+
+def _end_process(code: int) -> NoReturn:
+    """End this process now; whatever must be written or given back has been.
+
+    Python would first take apart thousands of modules: more than a second of each rank's time,
+    in which, on GPUs, the destructors of CUDA and NCCL can still hang a finished run.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _stop_prep(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -129,4 +142,4 @@ def _leave(failed: Failed) -> None:
 
 
 if __name__ == "__main__":
-    end_process(main(sys.argv[1:]))
+    _end_process(main(sys.argv[1:]))

@@ -1,11 +1,11 @@
-"""torchrun that ends truthfully: `python -m qinstruct_trainer.torchrun ARGUMENTS OF torchrun`.
+"""torchrun with exit codes: `python -m qinstruct_trainer.torchrun ARGUMENTS OF torchrun`.
 
 torchrun itself exits 1 whatever happened, gives its processes 30 seconds after SIGTERM, and
 prints a traceback for a user's mistake. This wrapper runs it in process and
 
 - exits with the code of the rank that failed first (a signal n: 128 + n);
 - passes SIGTERM and SIGINT on as SIGTERM and waits as long as the ranks need to save;
-- speaks for a rank that was killed and could not leave a `Failed` event itself.
+- emits the `Failed` event of a rank that was killed and could not do so itself.
 """
 
 import logging
@@ -28,7 +28,7 @@ from qinstruct_trainer.contract.events import (
     termination_log,
 )
 
-# torchrun is left the signals that end it; the ones that end the run are ours.
+# torchrun keeps the signals that end it; we handle those that end the run.
 _LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"
 # Exits that follow from another rank's: torchrun ends the others once one has failed.
 _SECONDARY = frozenset({EXIT_PEER_LOST, -signal.SIGTERM})
@@ -37,14 +37,14 @@ _SECONDARY = frozenset({EXIT_PEER_LOST, -signal.SIGTERM})
 def main(arguments: Sequence[str]) -> int:
     """Run the ranks to their end; the exit code."""
     logging.disable(logging.ERROR)  # torchrun's warnings; the ranks have events and sentences
-    with suppress(OSError):  # what an earlier run left would pass for this one's last word
+    with suppress(OSError):  # what an earlier run left would pass for this one's message
         termination_log().write_text("", "utf-8")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _pass_on)
     try:
         run(parse_args([f"--signals-to-handle={_LEFT_TO_TORCHRUN}", *arguments]))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        return _conclude(error.failures)
+        return conclude(error.failures)
     return EXIT_OK
 
 
@@ -64,26 +64,30 @@ def _children() -> list[int]:
     return [int(pid) for file in files for pid in file.read_text("ascii").split()]
 
 
-def _conclude(failures: Mapping[int, ProcessFailure]) -> int:
-    """The exit code of the rank that failed first, and its last word if it had none."""
+def conclude(failures: Mapping[int, ProcessFailure]) -> int:
+    """The exit code of the rank that failed first; emits its `Failed` event if it could not.
+
+    Args:
+        failures: By rank; not empty.
+    """
     rank, root = min(failures.items(), key=_root_cause_first)
     code = root.exitcode if root.exitcode >= 0 else 128 - root.exitcode
     if code in (EXIT_STOPPED, 128 + signal.SIGTERM):
         return code
-    last_word = read_termination_message()
+    event = read_termination_message()
     if root.exitcode < 0:
-        last_word = Failed(reason="Killed", message=_killed(rank, -root.exitcode), exit_code=code)
-        sys.stderr.write(last_word.message + "\n")
-        emit(last_word)
-    elif 0 in failures and failures[0].exitcode < 0 and isinstance(last_word, Failed):
+        event = Failed(reason="Killed", message=_killed(rank, -root.exitcode), exit_code=code)
+        sys.stderr.write(event.message + "\n")
+        emit(event)
+    elif 0 in failures and failures[0].exitcode < 0 and isinstance(event, Failed):
         # Rank 0, the one that prints, was ended before it could.
-        sys.stderr.write(last_word.message + "\n")
-        emit(last_word)
+        sys.stderr.write(event.message + "\n")
+        emit(event)
     return code
 
 
 def _root_cause_first(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, int, int]:
-    """Order of suspicion: not secondary, killed from outside, early, low rank.
+    """Sort key, the likeliest cause first: not secondary, killed from outside, early, low rank.
 
     torchrun's times are whole seconds, so that a killed rank and a rank that noticed it often tie.
     """

@@ -48,8 +48,9 @@ def run(
     """Prepare, train, export and evaluate on this machine; the same command goes on."""
     from qinstruct_operator.api.parse import parse
     from qinstruct_operator.cli.local.folder import RunFolder
+    from qinstruct_operator.cli.local.machine import check_machine
     from qinstruct_operator.cli.local.process import StopRequests
-    from qinstruct_operator.cli.local.run import LocalRun, check_machine
+    from qinstruct_operator.cli.local.run import LocalRun
     from qinstruct_operator.cli.local.show_events import open_view
     from qinstruct_operator.cli.local.show_result import show_ending
     from qinstruct_operator.core.plan.make import make_plan
@@ -62,7 +63,7 @@ def run(
         folder = RunFolder(root / training.metadata.name)
         cache_path = (cache or root / "cache").absolute()
         plan = make_plan(training, Settings(cache_path=cache_path, output_path=folder.root))
-        folder.refuse_another(plan.prep_config, plan.run_config)
+        folder.check_same_run(plan.prep_config, plan.run_config)
         console = _console()
         if folder.is_complete():
             show_ending(console, folder, already=True)
@@ -71,7 +72,7 @@ def run(
         folder.write_configs(plan.prep_config, plan.run_config)
         view = open_view(console)
         try:
-            code = LocalRun(plan, folder, view, _goes_on(file, workdir, cache), requests).walk()
+            code = LocalRun(plan, folder, view, _goes_on(file, workdir, cache), requests).run()
         finally:
             view.close()
         if code == EXIT_OK:

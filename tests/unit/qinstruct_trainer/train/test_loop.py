@@ -11,14 +11,15 @@ from transformers import LlavaForConditionalGeneration
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import StoppedEvent, parse_line
+from qinstruct_trainer.contract.output_files import METRICS
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.batches.loader import MicroBatches
 from qinstruct_trainer.train.batches.order import SampleOrder
-from qinstruct_trainer.train.checkpoint import Checkpoints
+from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.loop import Loop
-from qinstruct_trainer.train.metrics.metrics_file import METRICS, append_metrics, read_steps
+from qinstruct_trainer.train.metrics.metrics_file import append_metrics, read_steps
 from qinstruct_trainer.train.ranks import Ranks
 from support.model_tiny import IMAGE_SIZE, tiny_model
 from support.training_prepared import NUM_STEPS, run_config, write_prepared
@@ -55,7 +56,7 @@ class ScriptedEngine(Engine):
         return self._norm
 
 
-class NotedCheckpoints(Checkpoints):
+class NotedCheckpoints(CheckpointWriter):
     """Writes nothing; `steps` says what would have been saved."""
 
     def __init__(self) -> None:

@@ -1,1 +1,12 @@
-"""The contract between operator and trainer: configs, events, exit codes, batch arithmetic."""
+"""The contract: everything that the operator, local mode and the trainer must agree on.
+
+- `config`: the documents that tell prep and training what to do, and what makes two runs the same.
+- `launch`: the commands that start prep and training.
+- `events`: the lines that they print.
+- `errors`: the ways in which they end, with exit codes.
+- `output_files`: the names of what they leave in the output folder.
+- `batch`: the arithmetic of batches and steps.
+
+The operator imports nothing else of the trainer. These modules import pydantic, the standard
+library and each other, so that whoever needs the contract loads no torch.
+"""

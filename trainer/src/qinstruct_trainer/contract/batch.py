@@ -1,7 +1,7 @@
-"""The batch triangle: global = micro x accumulation x world size, exactly or not at all.
+"""Batch arithmetic: global = micro x accumulation x world size, exactly; steps of a run.
 
-Used by the operator when it plans and by the trainer when it starts, so that both refuse
-the same numbers in the same words. Pure.
+The operator uses it when it plans and the trainer when it starts, so that both refuse
+the same numbers with the same sentence.
 """
 
 from qinstruct_trainer.contract.errors import ConfigError

@@ -1,13 +1,17 @@
-"""What a run is told: `PrepConfig` and `RunConfig`, and `Prepared`, the hand-over between them.
+"""What prep and training are told: `PrepConfig`, `RunConfig`, and `Prepared` between them.
 
 The operator writes both configs as JSON into one ConfigMap (local mode: into the run's
 folder); `python -m qinstruct_trainer prep|train --config FILE` reads them. Nothing is left
-open in them: every default was resolved by the operator's plan. Torch-free, frozen, and
-strict: an unknown key is an error, so that an old trainer never ignores a new wish.
+open in them: every default was resolved by the operator's plan. Frozen, and strict: an unknown
+key is an error, so that an old trainer never ignores a new setting.
+
+Each field of the two configs is marked as `Fixed` or `Changeable`. That is the only rule of what
+makes two starts the same run; checkpoints and local mode both take it from here.
 """
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +26,22 @@ MissingImages = Literal["Fail", "Drop"]
 ZeroStage = Literal[1, 2, 3]
 Precision = Literal["bf16", "fp32"]
 Attention = Literal["flash_attention_2", "sdpa", "eager"]
+
+T = TypeVar("T")
+
+
+class _Mark(Enum):
+    """Whether a field may differ between two starts of one run."""
+
+    FIXED = "fixed"
+    CHANGEABLE = "changeable"
+
+
+Fixed = Annotated[T, _Mark.FIXED]
+"""Decides the weights that come out: a run that has begun keeps it."""
+
+Changeable = Annotated[T, _Mark.CHANGEABLE]
+"""Places, names, and when to save or pause: the weights are the same with another value."""
 
 
 class _Config(BaseModel):
@@ -89,19 +109,40 @@ class ModelSource(_Config):
     vision_tower: str | None = None
 
 
-class PrepConfig(_Config):
+class _RunDocument(_Config):
+    """A config whose fields are all marked; a class with an unmarked one cannot be made."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            marks = [mark for mark in field.metadata if isinstance(mark, _Mark)]
+            if len(marks) != 1:
+                raise TypeError(f"{cls.__name__}.{name} must be either Fixed or Changeable")
+
+    def fixed_values(self) -> dict[str, Any]:
+        """The values that a run which has begun keeps, by field name."""
+        fields = type(self).model_fields
+        return self.model_dump(include={n for n in fields if _Mark.FIXED in fields[n].metadata})
+
+
+class PrepConfig(_RunDocument):
     """Everything that `prep` needs; its result is `<output>/prepared.json`."""
 
-    version: Literal[1] = CONFIG_VERSION
-    run: str = Field(description="Name of the run; shown to others that wait for its units.")
-    cache: Path = Field(description="Root of the shared unit cache.")
-    output: Path = Field(description="The run's own folder.")
-    sources: tuple[Source, ...] = Field(min_length=1, description="In the order of the merge.")
-    model: ModelSource
-    missing_images: MissingImages = "Fail"
-    max_missing: int = Field(default=0, ge=0, description="Records that Drop may leave out.")
-    max_length: int = Field(ge=1, description="Longest sequence in tokens, image included.")
-    seed: int
+    version: Changeable[Literal[1]] = CONFIG_VERSION
+    run: Changeable[str] = Field(
+        description="Name of the run; shown to others that wait for its units."
+    )
+    cache: Changeable[Path] = Field(description="Root of the shared unit cache.")
+    output: Changeable[Path] = Field(description="The run's own folder.")
+    sources: Fixed[tuple[Source, ...]] = Field(
+        min_length=1, description="In the order of the merge."
+    )
+    model: Fixed[ModelSource]
+    missing_images: Fixed[MissingImages] = "Fail"
+    max_missing: Fixed[int] = Field(default=0, ge=0, description="Records that Drop may leave out.")
+    max_length: Fixed[int] = Field(ge=1, description="Longest sequence in tokens, image included.")
+    seed: Fixed[int]
 
 
 class Checkpointing(_Config):
@@ -111,31 +152,39 @@ class Checkpointing(_Config):
     keep: int = Field(ge=1, description="Newest verified checkpoints that stay on disk.")
 
 
-class RunConfig(_Config):
+class RunConfig(_RunDocument):
     """Everything that `train` needs. The defaults of the four published runs are in the plan."""
 
-    version: Literal[1] = CONFIG_VERSION
-    run: str
-    size: Size
-    strategy: Strategy
-    prepared: Path = Field(description="prepared.json, written by prep.")
-    output: Path = Field(description="The run's own folder: checkpoints/, model/, metrics.jsonl.")
-    world_size: int = Field(ge=1, description="Processes; torchrun must start exactly these.")
-    global_batch_size: int = Field(ge=1, description="Samples per optimizer step.")
-    micro_batch_size: int = Field(ge=1, description="Samples per process and forward pass.")
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    warmup_ratio: float = Field(ge=0, lt=1, description="Share of all steps, rounded up.")
-    weight_decay: float = Field(ge=0)
-    gradient_clipping: float = Field(ge=0, description="Largest global norm; 0 turns it off.")
-    group_by_modality: bool = Field(description="The published mix order; off: random order.")
-    zero_stage: ZeroStage
-    precision: Precision
-    attention: Attention
-    activation_checkpointing: bool
-    seed: int
-    checkpoint: Checkpointing
-    stop_after_step: int | None = Field(
+    version: Changeable[Literal[1]] = CONFIG_VERSION
+    run: Changeable[str]
+    size: Fixed[Size]
+    strategy: Fixed[Strategy]
+    prepared: Changeable[Path] = Field(description="prepared.json, written by prep.")
+    output: Changeable[Path] = Field(
+        description="The run's own folder: checkpoints/, model/, metrics.jsonl."
+    )
+    world_size: Fixed[int] = Field(
+        ge=1, description="Processes; torchrun must start exactly these."
+    )
+    global_batch_size: Fixed[int] = Field(ge=1, description="Samples per optimizer step.")
+    micro_batch_size: Fixed[int] = Field(ge=1, description="Samples per process and forward pass.")
+    epochs: Fixed[int] = Field(ge=1)
+    learning_rate: Fixed[float] = Field(gt=0)
+    warmup_ratio: Fixed[float] = Field(ge=0, lt=1, description="Share of all steps, rounded up.")
+    weight_decay: Fixed[float] = Field(ge=0)
+    gradient_clipping: Fixed[float] = Field(
+        ge=0, description="Largest global norm; 0 turns it off."
+    )
+    group_by_modality: Fixed[bool] = Field(
+        description="The published mix order; off: random order."
+    )
+    zero_stage: Fixed[ZeroStage]
+    precision: Fixed[Precision]
+    attention: Fixed[Attention]
+    activation_checkpointing: Changeable[bool]
+    seed: Fixed[int]
+    checkpoint: Changeable[Checkpointing]
+    stop_after_step: Changeable[int | None] = Field(
         default=None, ge=1, description="Checkpoint and exit 75 after this step, as SIGTERM does."
     )
 

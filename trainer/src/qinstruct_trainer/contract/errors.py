@@ -1,7 +1,7 @@
 """The ways in which prep and training end, each with its exit code (sysexits.h).
 
 A `RunError` is a message for a person: one sentence that names the thing, its value, the
-reason and the way out. `__main__` prints it without a traceback. Everything else that
+reason and what to do. `__main__` prints it without a traceback. Everything else that
 escapes is a bug and keeps its traceback.
 """
 
@@ -18,7 +18,7 @@ EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
 
 
 class RunError(Exception):
-    """A run that cannot go on. `reason` is one CamelCase word for machines."""
+    """A run that cannot go on. `reason` is one CamelCase word for programs."""
 
     exit_code: ClassVar[int] = EXIT_SOFTWARE
     reason: ClassVar[str] = "Failed"
@@ -32,7 +32,7 @@ class ConfigError(RunError):
 
 
 class DataError(RunError):
-    """A record, an archive or a checkpoint is not what it must be."""
+    """A record, an archive or a checkpoint is malformed or damaged."""
 
     exit_code = EXIT_DATA
     reason = "BadData"

@@ -1,4 +1,4 @@
-"""The one-line JSON events that prep and training print to stdout, and nothing else does.
+"""The one-line JSON events that prep and training print to stdout.
 
 The operator folds them into status, local mode into progress bars, `qinstruct logs` into
 text. Version 1: fields may be added, never renamed; a reader skips what it does not know.
@@ -201,7 +201,7 @@ def parse_line(line: str) -> Event | None:
 
 
 def read_termination_message() -> Event | None:
-    """The last final event that this container wrote, or None."""
+    """The final event that this container wrote last, or None."""
     path = termination_log()
     try:
         return parse_line(path.read_text("utf-8", errors="replace"))
@@ -210,7 +210,7 @@ def read_termination_message() -> Event | None:
 
 
 def termination_log() -> Path:
-    """Where the kubelet (or local mode) reads the last word of a container."""
+    """Where the kubelet (or local mode) reads the final event of a container."""
     return Path(os.environ.get(TERMINATION_LOG_ENV, "/dev/termination-log"))
 
 

@@ -2,5 +2,5 @@
 
 The line is `run.run_prep`: fetch, extract, gate, merge, model, index (`stages`), each a unit of
 the shared cache (`units`), with the work itself in a module of the stage's name. May import
-`data`, `builtin`, `model`, `lease`, `processes` and the contract modules; never `train`.
+`data`, `builtin`, `model`, `lease`, `parent_death` and the contract modules; never `train`.
 """

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.images import verify_image
+from qinstruct_trainer.parent_death import kill_worker_with_pool
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.processes import die_with_parent
 
 _IMAGES_PER_TASK = 16
 _IN_PROCESS = 256  # images for which starting processes takes longer than decoding
@@ -59,7 +59,7 @@ def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str |
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(num_processes, context, initializer=die_with_parent)
+    pool = ProcessPoolExecutor(num_processes, context, initializer=kill_worker_with_pool)
     try:
         yield from pool.map(_examine, tasks, chunksize=_IMAGES_PER_TASK)
     except BrokenProcessPool as error:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import PrepDone, emit
@@ -13,7 +14,6 @@ from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.stages import REPORT, Built, ImageFolders, Stages
 from qinstruct_trainer.prep.units import UnitCache
 
-PREPARED = "prepared.json"
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +50,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
         num_records=num_records,
         num_dropped=len(found.bad),
     )
-    path = config.output / PREPARED
+    path = config.output / output_files.PREPARED
     _write(path, prepared.to_json())
     report(
         PrepDone(num_records=prepared.num_records, num_dropped=prepared.num_dropped, path=str(path))

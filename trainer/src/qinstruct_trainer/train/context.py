@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.lease import Lease
-from qinstruct_trainer.train.checkpoint import Identity
+from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.ranks import Ranks
 
 

@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
-from qinstruct_trainer.train.checkpoint import Checkpoints
+from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.metrics.eta import StepTimes
 from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
-from qinstruct_trainer.train.metrics.metrics_file import METRICS, append_metrics, truncate_metrics
+from qinstruct_trainer.train.metrics.metrics_file import append_metrics, truncate_metrics
 from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
 from qinstruct_trainer.train.stop_signals import StopRequest, catch_stop_signals
@@ -52,7 +53,7 @@ class Loop:
         ranks: Ranks,
         engine: Engine,
         micro_batches: MicroBatches,
-        checkpoints: Checkpoints,
+        checkpoints: CheckpointWriter,
     ):
         self._config = config
         self._ranks = ranks
@@ -60,7 +61,7 @@ class Loop:
         self._micro_batches = micro_batches
         self._checkpoints = checkpoints
         self._num_steps = micro_batches.order.num_steps
-        self._metrics = config.output / METRICS
+        self._metrics = config.output / output_files.METRICS
         self._step_times = StepTimes()
         self._saved_at = time.monotonic()
 

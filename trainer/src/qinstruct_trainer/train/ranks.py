@@ -1,10 +1,8 @@
 """The ranks: which one this process is, their process group and its collective calls."""
 
-import ctypes
 import logging
 import os
 import random
-import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +20,6 @@ from qinstruct_trainer.contract.errors import ConfigError, OutOfMemoryError, Pee
 # Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
 # dies is noticed at once, by its closed connection or by torchrun.
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 T = TypeVar("T")
 
@@ -74,15 +71,6 @@ def check_world_size(ranks: Ranks, planned: int) -> None:
             f"the run is planned for {planned} processes, but {ranks.world_size} were started; "
             f"start torchrun with --nproc-per-node {planned}, or plan the run again"
         )
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its launcher dies, so that no rank is orphaned.
-
-    An orphan would hold its GPU and the output folder. Linux only; elsewhere it does nothing.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def seed_generators(seed: int) -> None:

@@ -1,6 +1,7 @@
 """A training run from its configuration to the finished model; joins the parts."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,23 +10,26 @@ import torch
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.parent_death import signal_on_parent_death
 from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.batches.loader import MicroBatches
 from qinstruct_trainer.train.batches.order import SampleOrder
-from qinstruct_trainer.train.checkpoint import Checkpoints, Identity
+from qinstruct_trainer.train.checkpoint.identity import Identity
+from qinstruct_trainer.train.checkpoint.resume import resume
+from qinstruct_trainer.train.checkpoint.retention import check_space
+from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.loop import Loop
 from qinstruct_trainer.train.metrics.loss_curve import draw_loss_curve
-from qinstruct_trainer.train.metrics.metrics_file import METRICS
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
-    die_with_parent,
     process_group,
     seed_generators,
 )
@@ -48,7 +52,8 @@ def train(config: RunConfig) -> None:
     Raises:
         RunError: any of its kinds; `Stopped` after a checkpoint when asked to stop.
     """
-    die_with_parent()
+    # A rank that outlived its launcher would hold its GPU and the output folder.
+    signal_on_parent_death(signal.SIGKILL)
     disable_progress_bar()  # type: ignore[no-untyped-call] # of loading weights: we have events
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
@@ -72,7 +77,7 @@ def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
     if not ranks.is_main:
         yield None
         return
-    with Lease.acquire(config.output / "lease", config.run, wait=False) as lease:
+    with Lease.acquire(config.output / output_files.LEASE, config.run, wait=False) as lease:
         yield lease
 
 
@@ -86,15 +91,15 @@ def _train_and_export(run: RunContext) -> None:
     micro_batches = MicroBatches(run.index, order, ranks.rank, vision.image_size)
     with process_group(ranks):
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
-        checkpoints = Checkpoints(
+        checkpoints = CheckpointWriter(
             config.output, run.identity, config.checkpoint.keep, ranks, run.lease
         )
-        done = checkpoints.resume(engine)
+        done = resume(engine, config.output, run.identity, ranks)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
             preflight_export(engine, run)
             checkpoints.save(engine, 0)
-            checkpoints.check_space()
+            check_space(config.output)
             done = 0
         if ranks.is_main:
             emit(
@@ -120,6 +125,6 @@ def _describe_result(config: RunConfig, prepared: Prepared, device: torch.device
     with storage_errors(f"the result in {output}"):
         if prepared.heldout is not None:
             evaluate_result(output, prepared.model, prepared.heldout)
-        draw_loss_curve(output / METRICS, output / "loss.png")
+        draw_loss_curve(output / output_files.METRICS, output / output_files.LOSS_CURVE)
         write_record(config, prepared, device)
     emit(Complete(model=str(export_folder(output))))

@@ -1,1 +1,4 @@
-"""`qinstruct run`: the whole line as processes under one folder of this machine."""
+"""`qinstruct run`: prep and training as processes of this machine, under one folder.
+
+May import the core's plan and the trainer's contract, but no cluster.
+"""

@@ -1,18 +1,13 @@
-"""The folder of a local run: where things are, and when it may be gone on with."""
+"""The folder of a local run: where its files are, and whether another run may use it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import PrepConfig, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Complete, parse_line
-
-# May differ between two starts of one run: where the folders are, and what only decides how
-# often to save or where to pause. Everything else makes it another run.
-_MAY_DIFFER = frozenset({"cache", "output", "prepared", "checkpoint", "stop_after_step"})
 
 
 @dataclass(frozen=True)
@@ -23,61 +18,61 @@ class RunFolder:
 
     @property
     def prep_config(self) -> Path:
-        """What prep is told."""
-        return self.root / "prep.json"
+        """The `PrepConfig`."""
+        return self.root / output_files.PREP_CONFIG
 
     @property
     def run_config(self) -> Path:
-        """What training is told."""
-        return self.root / "run.json"
+        """The `RunConfig`."""
+        return self.root / output_files.RUN_CONFIG
 
     @property
     def model(self) -> Path:
         """The exported model."""
-        return self.root / "model"
+        return self.root / output_files.MODEL
 
     @property
     def evaluation(self) -> Path:
         """Accuracy on the held-out questions."""
-        return self.root / "evaluation.json"
+        return self.root / output_files.EVALUATION
 
     @property
     def loss_curve(self) -> Path:
         """The picture of the loss."""
-        return self.root / "loss.png"
+        return self.root / output_files.LOSS_CURVE
 
     @property
     def logs(self) -> Path:
         """Everything that the processes of the run printed."""
-        return self.root / "logs"
+        return self.root / output_files.LOGS
 
     def log(self, name: str) -> Path:
         """Everything that prep or training printed."""
         return self.logs / f"{name}.log"
 
-    def last_word(self, name: str) -> Path:
+    def termination_log(self, name: str) -> Path:
         """The final event of prep or training, as a container leaves it for the kubelet."""
         return self.logs / f"{name}.last.json"
 
     def is_complete(self) -> bool:
-        """Whether training has said that everything is done, and the model is still there."""
+        """Whether training has reported its end, and the model is still there."""
         try:
-            last = parse_line(self.last_word("train").read_text("utf-8", errors="replace"))
+            last = parse_line(self.termination_log("train").read_text("utf-8", errors="replace"))
         except OSError:
             return False
         return isinstance(last, Complete) and (self.model / "config.json").is_file()
 
-    def refuse_another(self, prep: PrepConfig, run: RunConfig) -> None:
-        """Refuse to go on where a training with other values has begun.
+    def check_same_run(self, prep: PrepConfig, run: RunConfig) -> None:
+        """Refuse a folder where a training with other fixed values has begun.
 
         Raises:
             ConfigError: names the first field that differs.
-            StorageError: what it began with cannot be read.
+            StorageError: its configs cannot be read.
         """
-        if (self.root / "checkpoints").is_dir() or self.model.is_dir():
-            # In this order: run.json holds the user's own words (strategy), prep.json what follows.
-            self._refuse_other(RunConfig.read(self.run_config), run)
-            self._refuse_other(PrepConfig.read(self.prep_config), prep)
+        if (self.root / output_files.CHECKPOINTS).is_dir() or self.model.is_dir():
+            # run.json first: it holds what the user wrote (strategy), prep.json what follows.
+            self._compare(RunConfig.read(self.run_config), run)
+            self._compare(PrepConfig.read(self.prep_config), prep)
 
     def write_configs(self, prep: PrepConfig, run: RunConfig) -> None:
         """Make the folder and write both configs into it.
@@ -95,8 +90,8 @@ class RunFolder:
                 "free or fix it, or choose another folder with --workdir"
             ) from error
 
-    def _refuse_other(self, begun: BaseModel, wanted: BaseModel) -> None:
-        difference = _first_difference(begun.model_dump(), wanted.model_dump(), "")
+    def _compare(self, begun: PrepConfig | RunConfig, wanted: PrepConfig | RunConfig) -> None:
+        difference = _first_difference(begun.fixed_values(), wanted.fixed_values(), "")
         if difference is not None:
             field, before, now = difference
             raise ConfigError(
@@ -110,11 +105,10 @@ def _first_difference(before: Any, now: Any, path: str) -> tuple[str, Any, Any] 
     """The dotted name of the first field that differs, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in before:
-            if key not in _MAY_DIFFER:
-                name = f"{path}.{key}" if path else key
-                found = _first_difference(before[key], now.get(key), name)
-                if found is not None:
-                    return found
+            name = f"{path}.{key}" if path else key
+            found = _first_difference(before[key], now.get(key), name)
+            if found is not None:
+                return found
         return None
     if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now):
         pairs = enumerate(zip(before, now, strict=True))

@@ -1,4 +1,4 @@
-"""Run one process of a local run: its events, its log, and signals passed on to it."""
+"""Runs one process of a local run: reads its events, keeps its log, passes signals on."""
 
 import os
 import selectors
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from qinstruct_operator.cli.local import parent_death as tied
 from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.events import Event, parse_line
+from qinstruct_trainer.contract.launch import ends_with_parent
 
-_POLL_SECONDS = 0.2  # the longest that a signal or a silent death goes unseen
+_POLL_SECONDS = 0.2  # the longest that a signal or an exit goes unnoticed
 _READ_BYTES = 1 << 16
 
 
 @dataclass
 class StopRequests:
-    """How often the user has asked to stop; the loop below reads it, the handler only counts."""
+    """How often the user has asked to stop. The signal handler only counts; `run_child` acts."""
 
     count: int = 0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Count Ctrl-C, SIGTERM and a closed terminal instead of dying of them."""
+        """Count Ctrl-C, SIGTERM and a closed terminal instead of ending on them."""
 
         def count(_signal: int, _frame: FrameType | None) -> None:
             self.count += 1
@@ -69,7 +69,7 @@ def run_child(
     with (
         stream,
         subprocess.Popen(
-            [sys.executable, "-I", "-S", tied.__file__, str(os.getpid()), *command],
+            ends_with_parent(command, sys.executable, os.getpid()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stream,
@@ -85,13 +85,13 @@ def run_child(
                     passed_on = requests.count
                 if line is None:
                     continue
-                with suppress(OSError):  # a full disk: the child meets it too, and says so
+                with suppress(OSError):  # a full disk: the child has the same error, and reports it
                     stream.write(line)
                 event = parse_line(line.decode("utf-8", errors="replace"))
                 if event is not None:
                     on_event(event)
         finally:
-            if child.poll() is None:  # only a fault of our own leaves it running
+            if child.poll() is None:  # an exception of ours has left it running
                 _kill_group(child)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
@@ -107,14 +107,14 @@ def _pass_on(child: subprocess.Popen[bytes], *, first: bool, on_stop: Callable[[
 
 
 def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes | None]:
-    """Each line the child prints until it is gone; None whenever it was silent for a moment."""
+    """Each line that the child prints until it ends; None after each poll without output."""
     assert child.stdout is not None  # for the type checker: stdout=PIPE
     pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
             if not selector.select(_POLL_SECONDS):
-                if child.poll() is not None:  # gone, but what it had started holds its pipe
+                if child.poll() is not None:  # but a process that it started has its pipe
                     _kill_group(child)
                     break
                 yield None

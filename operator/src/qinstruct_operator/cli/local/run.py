@@ -1,14 +1,10 @@
-"""Local mode: the whole line as processes under one folder, the same as in a cluster.
+"""Runs prep, then training, on this machine, with the commands and configs of the pods.
 
-Needs no cluster. Prep and training are the very commands that the pods run, told by the
-same two configs; their event lines drive the view, and their exit codes are ours.
+Their event lines drive the view, and their exit codes are ours.
 """
 
-import importlib.util
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -19,45 +15,21 @@ from qinstruct_operator.cli.local.folder import RunFolder
 from qinstruct_operator.cli.local.process import StopRequests, run_child
 from qinstruct_operator.cli.local.show_events import View
 from qinstruct_operator.core.plan.types import Plan
-from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED, ConfigError
+from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step
+from qinstruct_trainer.contract.launch import prep_command, train_command
 
-_SIGNALLED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
-_DOING = {"prep": "preparing the data", "train": "training"}
+_SIGNAL_EXIT_CODES = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
+_ACTIVITY = {"prep": "preparing the data", "train": "training"}
 _TAIL_LINES = 15
-_NVIDIA_SMI_SECONDS = 20  # a wedged driver can hang it for ever
-_TRAINER_MODULES = ("torch", "transformers", "deepspeed")
-
-
-def check_machine(plan: Plan) -> None:
-    """Refuse what this machine cannot run.
-
-    Raises:
-        ConfigError: the trainer is not installed, or there are fewer GPUs than processes.
-    """
-    missing = [name for name in _TRAINER_MODULES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"the trainer is not installed here ({', '.join(missing)} missing); "
-            "install it with: pip install 'qinstruct[trainer]'"
-        )
-    if plan.run_config.size == "Tiny":
-        return
-    found = _count_gpus()
-    if found < plan.num_processes:
-        raise ConfigError(
-            f"spec.size {plan.run_config.size} needs {plan.num_processes} NVIDIA GPUs and this "
-            f"machine has {found}; render it and apply it to a cluster that has them, or try the "
-            "line here with size: Tiny"
-        )
 
 
 @dataclass
 class LocalRun:
-    """One walk through prep and training.
+    """Prep and training of one plan, from the start or from where they were stopped.
 
     Attributes:
-        goes_on: The command that goes on after a stop, for the message that says so.
+        resume_command: What the user enters to go on after a stop.
         last_step: The newest step event, or None before the first.
         failed: The event of a child that failed, or None.
     """
@@ -65,30 +37,24 @@ class LocalRun:
     plan: Plan
     folder: RunFolder
     view: View
-    goes_on: str
+    resume_command: str
     requests: StopRequests
     last_step: Step | None = field(default=None, init=False)
     failed: Failed | None = field(default=None, init=False)
 
-    def walk(self) -> int:
+    def run(self) -> int:
         """Prepare, train, export and evaluate; returns the exit code of what ended the run."""
-        trainer = [sys.executable, "-m", "qinstruct_trainer"]
-        torchrun = [
-            *(sys.executable, "-m", "qinstruct_trainer.torchrun"),
-            *("--nproc-per-node", str(self.plan.num_processes), "-m", "qinstruct_trainer"),
-        ]
-        config = self.folder.prep_config
-        code = self._run("prep", [*trainer, "prep", "--config", str(config)])
+        code = self._run_process("prep", prep_command(sys.executable, self.folder.prep_config))
         if code == EXIT_OK:
-            config = self.folder.run_config
-            code = self._run("train", [*torchrun, "train", "--config", str(config)])
+            command = train_command(sys.executable, self.folder.run_config, self.plan.num_processes)
+            code = self._run_process("train", command)
         return code
 
-    def _run(self, name: str, command: Sequence[str]) -> int:
-        if self.requests.count:  # it came between two processes
-            return self._stopped()
-        # Both take seconds to load their libraries before they have anything to say.
-        self.view.note(f"{_DOING[name]} (log: {self.folder.log(name)})")
+    def _run_process(self, name: str, command: Sequence[str]) -> int:
+        if self.requests.count:  # between two processes
+            return self._report_stop()
+        # Both load their libraries for seconds before their first event.
+        self.view.note(f"{_ACTIVITY[name]} (log: {self.folder.log(name)})")
         self.failed = None
         begin = _size(self.folder.log(name))
         code = run_child(
@@ -97,23 +63,23 @@ class LocalRun:
             log=self.folder.log(name),
             requests=self.requests,
             on_event=self._on_event,
-            on_stop=lambda: self._on_stop(name),
+            on_stop=lambda: self._announce_stop(name),
         )
-        killed = self.requests.count and code in _SIGNALLED
-        if code == EXIT_STOPPED or killed:
-            return self._stopped()
+        was_killed = self.requests.count and code in _SIGNAL_EXIT_CODES
+        if code == EXIT_STOPPED or was_killed:
+            return self._report_stop()
         if code != EXIT_OK:
-            self._explain(name, code, begin)
+            self._report_failure(name, code, begin)
         return code
 
     def _environment(self, name: str) -> dict[str, str]:
         own = {
             "OMP_NUM_THREADS": "1",  # torchrun's own default: the processes share the cores
             "PYTHONUNBUFFERED": "1",
-            TERMINATION_LOG_ENV: str(self.folder.last_word(name)),
+            TERMINATION_LOG_ENV: str(self.folder.termination_log(name)),
         }
         if self.plan.run_config.size == "Tiny":
-            own["CUDA_VISIBLE_DEVICES"] = ""  # the plan is for CPUs: fp32, two processes
+            own["CUDA_VISIBLE_DEVICES"] = ""  # its plan is for CPUs: fp32, two processes
         return os.environ | own
 
     def _on_event(self, event: Event) -> None:
@@ -123,18 +89,18 @@ class LocalRun:
             self.failed = event
         self.view.show(event)
 
-    def _on_stop(self, name: str) -> None:
+    def _announce_stop(self, name: str) -> None:
         what = "saving a checkpoint" if name == "train" else "stopping"
         self.view.note(f"{what} ... (Ctrl-C again to kill)")
 
-    def _stopped(self) -> int:
+    def _report_stop(self) -> int:
         at = (
             f" after step {self.last_step.step} of {self.last_step.steps}" if self.last_step else ""
         )
-        self.view.note(f"stopped{at}; go on with: {self.goes_on}")
+        self.view.note(f"stopped{at}; go on with: {self.resume_command}")
         return EXIT_STOPPED
 
-    def _explain(self, name: str, code: int, begin: int) -> None:
+    def _report_failure(self, name: str, code: int, begin: int) -> None:
         """Say why a child failed: its own sentence, or else the end of what it printed."""
         log = self.folder.log(name)
         if self.failed is not None:
@@ -144,20 +110,6 @@ class LocalRun:
             for line in _tail(log, begin):
                 self.view.note(f"  {line}")
         self.view.note(f"the whole log: {log}")
-
-
-def _count_gpus() -> int:
-    """GPUs that the driver lists; 0 without a driver."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
-    try:
-        listing = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 def _size(path: Path) -> int:

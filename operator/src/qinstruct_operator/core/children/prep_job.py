@@ -2,11 +2,7 @@
 
 from typing import Final
 
-from qinstruct_operator.constants import (
-    ANNOTATION_ISTIO,
-    PREP_CONFIG_KEY,
-    PREP_CONTAINER,
-)
+from qinstruct_operator.constants import ANNOTATION_ISTIO, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
 from qinstruct_operator.core.children.pod import (
@@ -19,7 +15,9 @@ from qinstruct_operator.core.children.pod import (
 from qinstruct_operator.core.children.resources import resources
 from qinstruct_operator.core.children.scheduling import tolerations
 from qinstruct_operator.core.plan.types import Plan
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
+from qinstruct_trainer.contract.launch import prep_command
 
 # Prep goes on where it was killed, so a retry costs only what was missing.
 _RETRIES = 3
@@ -82,14 +80,9 @@ def _pod(plan: Plan) -> Manifest:
             {
                 "name": PREP_CONTAINER,
                 "image": plan.settings.prep_image,
-                "command": [
-                    "python",
-                    "-m",
-                    "qinstruct_trainer",
-                    "prep",
-                    "--config",
-                    str(plan.settings.config_path / PREP_CONFIG_KEY),
-                ],
+                "command": prep_command(
+                    "python", plan.settings.config_path / output_files.PREP_CONFIG
+                ),
                 "env": environment(),
                 "resources": resources(requests),
                 "securityContext": container_security(),

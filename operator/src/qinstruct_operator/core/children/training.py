@@ -4,7 +4,6 @@ from qinstruct_operator.constants import (
     ANNOTATION_ISTIO,
     LABEL_ATTEMPT,
     LABEL_QUEUE,
-    RUN_CONFIG_KEY,
 )
 from qinstruct_operator.core import names
 from qinstruct_operator.core.backends import BACKENDS
@@ -23,6 +22,8 @@ from qinstruct_operator.core.children.scheduling import (
     tolerations,
 )
 from qinstruct_operator.core.plan.types import Plan
+from qinstruct_trainer.contract import output_files
+from qinstruct_trainer.contract.launch import train_command
 
 
 def build_training(plan: Plan, attempt: int) -> Manifest:
@@ -67,7 +68,11 @@ def _pod(plan: Plan, container: str) -> Manifest:
             {
                 "name": container,
                 "image": plan.settings.trainer_image,
-                "command": _command(plan),
+                "command": train_command(
+                    "python",
+                    plan.settings.config_path / output_files.RUN_CONFIG,
+                    plan.num_processes,
+                ),
                 "env": [*environment(), *_nccl(plan)],
                 "resources": resources(requests, plan.gpu.per_node if plan.gpu else 0),
                 "securityContext": container_security(),
@@ -77,21 +82,6 @@ def _pod(plan: Plan, container: str) -> Manifest:
         ],
         "volumes": volumes(plan, requests),
     }
-
-
-def _command(plan: Plan) -> list[str]:
-    """torchrun, by the wrapper that ends with the exit code of the process that failed first."""
-    return [
-        "python",
-        "-m",
-        "qinstruct_trainer.torchrun",
-        f"--nproc-per-node={plan.num_processes}",
-        "-m",
-        "qinstruct_trainer",
-        "train",
-        "--config",
-        str(plan.settings.config_path / RUN_CONFIG_KEY),
-    ]
 
 
 def _nccl(plan: Plan) -> list[Manifest]:

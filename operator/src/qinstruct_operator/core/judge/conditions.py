@@ -8,7 +8,6 @@ from qinstruct_operator.constants import (
     CONDITION_PREPARED,
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
-    MODEL_FOLDER,
 )
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
 from qinstruct_operator.core.condition_list import Judged, no, yes
@@ -18,6 +17,7 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.waiting import why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_trainer.contract import output_files
 
 
 def judge_conditions(evidence: Evidence) -> dict[str, Judged]:
@@ -165,7 +165,9 @@ def _complete(evidence: Evidence, failed: Judged) -> Judged:
     if evidence.prepared and training and training.verdict == "succeeded":
         plan = evidence.run.plan
         claim = plan.output_claim.name if plan else "of the run's output"
-        return yes(reasons.COMPLETE, f"the model is in folder {MODEL_FOLDER} of claim {claim}")
+        return yes(
+            reasons.COMPLETE, f"the model is in folder {output_files.MODEL} of claim {claim}"
+        )
     if failed.is_true:
         return no(reasons.FAILED, "the run has failed; see condition Failed")
     return no(reasons.IN_PROGRESS, "the run is under way")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.constants import CONDITION_COMPLETE, CONDITION_FAILED, MODEL_FOLDER
+from qinstruct_operator.constants import CONDITION_COMPLETE, CONDITION_FAILED
 from qinstruct_operator.core.condition_list import Judged, renewed_conditions
 from qinstruct_operator.core.judge.conditions import judge_conditions
 from qinstruct_operator.core.judge.evidence import Evidence
@@ -17,6 +17,7 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.phase import phase
 from qinstruct_operator.core.judge.progress import eta_text, percent_text
 from qinstruct_operator.core.run import Run
+from qinstruct_trainer.contract import output_files
 
 
 def judge(run: Run, seen: Observed, now: datetime) -> Status:
@@ -47,7 +48,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         training=(training and training.status) or previous.training,
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or previous.failure,
-        model=f"{plan.output_claim.name}:/{MODEL_FOLDER}"
+        model=f"{plan.output_claim.name}:/{output_files.MODEL}"
         if plan and judged[CONDITION_COMPLETE].is_true
         else previous.model,
     )

@@ -12,6 +12,7 @@ from qinstruct_operator.core.plan import batch
 from qinstruct_operator.core.plan.sources import builtin_source, planned_sources, source_names
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Checkpointing, ModelSource, PrepConfig, RunConfig
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def run_config(
         run=name,
         size=spec.size,
         strategy=spec.strategy,
-        prepared=settings.output_path / "prepared.json",
+        prepared=settings.output_path / output_files.PREPARED,
         output=settings.output_path,
         world_size=num_processes,
         global_batch_size=batch.global_batch_size(spec),

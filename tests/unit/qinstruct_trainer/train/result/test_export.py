@@ -5,7 +5,7 @@ import pytest
 from qinstruct_trainer.contract.config import Prepared
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError
 from qinstruct_trainer.data.index.reader import Index
-from qinstruct_trainer.train.checkpoint import Identity
+from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.result.export import has_export, write_export_identity
 from support.training_prepared import run_config, write_prepared
 

@@ -5,8 +5,6 @@ from pathlib import Path
 from qinstruct_trainer.contract.events import Step, parse_line
 from qinstruct_trainer.durable_files import write_durably
 
-METRICS = "metrics.jsonl"
-
 
 def truncate_metrics(path: Path, step: int) -> None:
     """Keep the steps up to `step`, so that a resumed run writes no step twice."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.events import Evaluation, emit
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.evaluate import evaluate_model, heldout_images
@@ -20,7 +21,7 @@ def evaluate_result(output: Path, base: Path, heldout: Path) -> None:
         DataError: a checkpoint, a question or an image is not what it must be.
         StorageError: the file of questions cannot be read.
     """
-    path = output / "evaluation.json"
+    path = output / output_files.EVALUATION
     if path.exists():
         found = Evaluation.model_validate_json(path.read_bytes())
         emit(found.untrained)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data.collate import collate
@@ -14,13 +15,10 @@ from qinstruct_trainer.data.index.reader import Example, Index
 from qinstruct_trainer.durable_files import num_bytes, sync_path, sync_tree, write_durably
 from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
 from qinstruct_trainer.storage_errors import storage_errors
-from qinstruct_trainer.train.checkpoint import Identity
+from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
 
-_MODEL = "model"
-_PARTIAL = "model.partial"
-_IDENTITY = "identity.json"
 _MAX_SEARCHED = 1000  # records looked at for one with an image
 
 
@@ -31,7 +29,7 @@ def has_export(output: Path, identity: Identity) -> bool:
         ConfigError: there is one, of another run: nothing is overwritten.
         DataError: there is one, but no file that says which run made it.
     """
-    model, owner = export_folder(output), output / _IDENTITY
+    model, owner = export_folder(output), output / output_files.IDENTITY
     if not model.is_dir():
         return False
     try:
@@ -51,14 +49,14 @@ def write_export_identity(output: Path, identity: Identity) -> None:
     Raises:
         StorageError: the output folder cannot be written.
     """
-    path = output / _IDENTITY
+    path = output / output_files.IDENTITY
     with storage_errors(str(path)):
         write_durably(path, identity.model_dump_json(indent=1) + "\n")
 
 
 def export_folder(output: Path) -> Path:
     """Where the finished model is."""
-    return output / _MODEL
+    return output / output_files.MODEL
 
 
 def preflight_export(engine: Engine, run: RunContext) -> None:
@@ -126,6 +124,6 @@ def _shows_one_image(index: Index, example: Example) -> bool:
 
 def _remove_partial(output: Path) -> Path:
     """The path of the partial folder, without what a killed attempt may have left there."""
-    partial = output / _PARTIAL
+    partial = output / output_files.PARTIAL_MODEL
     shutil.rmtree(partial, ignore_errors=True)
     return partial

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.train.result.export import export_folder
@@ -41,7 +42,7 @@ class Record(BaseModel):
 
 def write_record(config: RunConfig, prepared: Prepared, device: torch.device) -> None:
     """Write the record of an exported model, unless an earlier attempt has."""
-    path = config.output / "record.json"
+    path = config.output / output_files.RECORD
     if path.exists():
         return
     weights = sorted(export_folder(config.output).glob("*.safetensors"))

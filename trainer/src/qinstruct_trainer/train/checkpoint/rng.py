@@ -1,14 +1,25 @@
-"""The states of all random generators of a rank, in types that a safe torch.load takes."""
+"""Saves and restores the states of all random generators of a rank."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 
-def rng_state() -> dict[str, Any]:
-    """The states now."""
+def save_rng(folder: Path, rank: int) -> None:
+    """Write this rank's states into a checkpoint."""
+    torch.save(_states(), _file(folder, rank))
+
+
+def load_rng(folder: Path, rank: int) -> None:
+    """Restore this rank's states from a checkpoint."""
+    _restore(torch.load(_file(folder, rank), weights_only=True))
+
+
+def _states() -> dict[str, Any]:
+    """The states now, in types that torch.load takes with `weights_only`."""
     version, internal, gauss = random.getstate()
     name, keys, *rest = np.random.get_state()  # the global one, as libraries use it
     return {
@@ -19,8 +30,8 @@ def rng_state() -> dict[str, Any]:
     }
 
 
-def restore_rng(state: dict[str, Any]) -> None:
-    """Bring back what `rng_state` returned."""
+def _restore(state: dict[str, Any]) -> None:
+    """Set the states that `_states` returned."""
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -28,3 +39,7 @@ def restore_rng(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+
+
+def _file(folder: Path, rank: int) -> Path:
+    return folder / f"rng-{rank:05d}.pt"

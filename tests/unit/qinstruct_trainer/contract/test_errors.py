@@ -1,0 +1,22 @@
+import pytest
+
+from qinstruct_trainer.contract import errors
+from qinstruct_trainer.contract.errors import RunError
+
+KINDS: list[type[RunError]] = RunError.__subclasses__()
+EXIT_CODES = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_each_kind_has_a_known_exit_code_and_a_reason(kind: type[RunError]) -> None:
+    assert kind.exit_code in EXIT_CODES - {errors.EXIT_OK}
+    assert kind.reason.isalnum()
+    assert kind.reason[0].isupper()
+
+
+def test_no_two_kinds_have_one_reason() -> None:
+    assert len({RunError.reason, *(kind.reason for kind in KINDS)}) == len(KINDS) + 1
+
+
+def test_exit_codes_of_sysexits() -> None:
+    assert {0, 65, 69, 70, 74, 75, 76, 78} == EXIT_CODES

@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.contract.events import (
+    TERMINATION_LOG_ENV,
+    Complete,
+    Event,
+    Failed,
+    PrepDone,
+    PrepProgress,
+    StoppedEvent,
+    emit,
+    parse_line,
+    read_termination_message,
+    write_termination_message,
+)
+
+PROGRESS = PrepProgress(stage="fetch", item="a", done=1, unit="bytes")
+FINAL: list[Event] = [
+    PrepDone(num_records=1, num_dropped=0, path="/x"),
+    StoppedEvent(step=1, steps=2),
+    Failed(reason="Bug", message="why", exit_code=70),
+    Complete(model="/model"),
+]
+
+
+@pytest.fixture
+def termination_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "termination-log"
+    monkeypatch.setenv(TERMINATION_LOG_ENV, str(path))
+    return path
+
+
+@pytest.mark.usefixtures("termination_log")
+@pytest.mark.parametrize("event", [PROGRESS, *FINAL], ids=lambda event: event.event)
+def test_an_event_is_one_line_that_reads_back(
+    event: Event, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emit(event)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert parse_line(said) == event
+
+
+def test_absent_values_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(PROGRESS)
+    assert "total" not in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("event", FINAL, ids=lambda event: event.event)
+def test_a_final_event_becomes_the_termination_message(event: Event, termination_log: Path) -> None:
+    emit(PROGRESS)
+    assert not termination_log.exists()
+    emit(event)
+    assert read_termination_message() == event
+
+
+def test_the_message_of_a_rank_that_does_not_print(
+    termination_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_termination_message(FINAL[2])
+    assert parse_line(termination_log.read_text()) == FINAL[2]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_message_is_cut_to_what_the_kubelet_keeps(termination_log: Path) -> None:
+    write_termination_message(Failed(reason="Bug", message="ä" * 5000, exit_code=70))
+    assert len(termination_log.read_bytes()) <= 4096
+    found = read_termination_message()
+    assert isinstance(found, Failed)
+    assert found.message == "ä" * 512
+
+
+def test_a_termination_log_that_cannot_be_written_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TERMINATION_LOG_ENV, str(tmp_path / "missing" / "log"))
+    emit(FINAL[0])
+    assert read_termination_message() is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "plain text",
+        "",
+        "{not json",
+        '{"event": "unheard-of"}',
+        '{"event": "complete"}',
+        '{"v": 2, "event": "complete", "model": "/model"}',
+    ],
+)
+def test_other_lines_are_no_events(line: str) -> None:
+    assert parse_line(line) is None
+
+
+def test_a_field_that_a_newer_version_added_is_skipped() -> None:
+    found = parse_line('{"event": "complete", "model": "/model", "more": 1}')
+    assert isinstance(found, Complete)
+    assert found.model == "/model"

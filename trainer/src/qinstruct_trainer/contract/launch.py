@@ -1,0 +1,26 @@
+"""The commands that start prep and training, for pods and for local mode alike."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def ends_with_parent(command: Sequence[str], interpreter: str, parent: int) -> list[str]:
+    """The command, started so that it gets SIGTERM when its parent, a process id, dies."""
+    return [interpreter, "-m", "qinstruct_trainer.parent_death", str(parent), *command]
+
+
+def prep_command(interpreter: str, config: Path) -> list[str]:
+    """Prepare data and model as `config`, a `PrepConfig`, says."""
+    return [interpreter, "-m", "qinstruct_trainer", "prep", "--config", str(config)]
+
+
+def train_command(interpreter: str, config: Path, num_processes: int) -> list[str]:
+    """Train as `config`, a `RunConfig`, says.
+
+    torchrun starts the processes, by the wrapper that ends with the exit code of the process that
+    failed first.
+    """
+    return [
+        *(interpreter, "-m", "qinstruct_trainer.torchrun", f"--nproc-per-node={num_processes}"),
+        *("-m", "qinstruct_trainer", "train", "--config", str(config)),
+    ]

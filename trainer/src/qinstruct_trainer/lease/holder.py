@@ -1,0 +1,98 @@
+"""The holder of a lease: what it writes into its file, and whether its process is dead."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+_MAX_OWNER = 100  # characters
+_FILE_BYTES = 2048  # fixed size, so that a rewrite never leaves the end of an older content
+
+
+class Holder(BaseModel):
+    """What stands in a lease file. `machine` and `born` are empty where /proc is missing.
+
+    Args:
+        owner: Name shown to those who wait.
+        token: Random, so that no two files are equal.
+        machine: A boot of a machine, and a pid namespace on it.
+        pid: The process there.
+        born: Its start time, which tells it from a later process with the same pid.
+        beat: Number of heartbeats so far.
+        released: It has given the lease back.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    owner: str
+    token: str
+    machine: str
+    pid: int = Field(gt=0)
+    born: str
+    beat: int = 0
+    released: bool = False
+
+    @classmethod
+    def this_process(cls, owner: str) -> Self:
+        """This process, under a name."""
+        pid = os.getpid()
+        return cls(
+            owner=owner[:_MAX_OWNER],
+            token=secrets.token_hex(16),
+            machine=_machine(),
+            pid=pid,
+            born=_start_time(pid),
+        )
+
+    def to_bytes(self) -> bytes:
+        """The content of the lease file; always of the same size."""
+        return self.model_dump_json().encode().ljust(_FILE_BYTES)
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self | None:
+        """The holder, or None while the file is empty or half written."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError:
+            return None
+
+    def is_on_this_machine(self) -> bool:
+        """Whether the process is, or was, in this pid namespace of this machine."""
+        return self.machine != "" and self.machine == _machine()
+
+    def is_dead(self) -> bool:
+        """Whether the process surely ended: it was here, and its pid is free or another's."""
+        if not self.is_on_this_machine():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's, whose /proc entry may be hidden
+            return False
+        return _start_time(self.pid) != self.born
+
+
+def _machine() -> str:
+    """This boot of this machine and this pid namespace, or "" where /proc does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path: "pid:[...]"
+    except OSError:
+        return ""
+    return f"{boot} {namespace}"
+
+
+def _start_time(pid: int) -> str:
+    """Start time of a live process in clock ticks since boot; "" when gone or a zombie.
+
+    proc(5): after the name in brackets, field 3 is the state and field 22 the start time;
+    the time tells a process from a later one with the same pid.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
