@@ -37,14 +37,14 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from cluster import control_plane
-from cluster.asking import ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.operator_process import install, operator_process
-from cluster.processes import Processes, wait_until
-from cluster.programs import module_dir
-from cluster.proxy import fault_proxy
-from cluster.watching import Watch, watching
+from cluster.clients.operator_process import install, operator_process
+from cluster.clients.proxy import fault_proxy
+from cluster.clients.watch import Watch, watching
+from cluster.harness import control_plane
+from cluster.harness.api_request import ask, runs_path
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.processes import Processes, wait_until
+from cluster.harness.programs import module_dir
 from qinstruct_operator.constants import API_VERSION, KIND
 
 KUBECTL_RATE = 45.0  # runs per second that one kubectl creates from one file on two cores

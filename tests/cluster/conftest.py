@@ -8,11 +8,11 @@ from functools import cache
 
 import pytest
 
-from cluster.operator_process import Operator, install, operator_process
-from cluster.programs import BuildError, program
-from cluster.runs import Runs
-from cluster.testcluster import PROGRAMS_USED, TestCluster
-from cluster.watching import watching
+from cluster.clients.operator_process import Operator, install, operator_process
+from cluster.clients.runs import Runs
+from cluster.clients.watch import watching
+from cluster.harness.programs import BuildError, program
+from cluster.harness.testcluster import PROGRAMS_USED, TestCluster
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from cluster.asking import APPLY, DRY_RUN, STRICT, ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.testcluster import TestCluster
+from cluster.harness.api_request import APPLY, DRY_RUN, STRICT, ask, runs_path
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.core.children import Manifest, build
 from qinstruct_operator.kinds import KINDS
 from support.operator_documents import RUNS, UID, document, plan, sample

@@ -11,12 +11,12 @@ from typing import Final
 
 import pytest
 
-from cluster.asking import MERGE, ask, runs_path
-from cluster.kwok import Behaviour
-from cluster.processes import wait_until
-from cluster.proxy import Answer, Delay, FaultProxy, Reset, Rule
-from cluster.testcluster import TestCluster
-from cluster.trials import Trials, trials
+from cluster.clients.isolated_runs import Trials, trials
+from cluster.clients.proxy import Answer, Delay, FaultProxy, Reset, Rule
+from cluster.harness.api_request import MERGE, ask, runs_path
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
 

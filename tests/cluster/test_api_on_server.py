@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 
-from cluster import control_plane
-from cluster.asking import APPLY, DRY_RUN, MERGE, STRICT, ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.processes import Processes
-from cluster.testcluster import TestCluster
+from cluster.harness import control_plane
+from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, STRICT, ask, runs_path
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.processes import Processes
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
 from qinstruct_operator.core.judge.conditions import REASONS

@@ -13,9 +13,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cluster.asking import DRY_RUN, STRICT, Answer, ask, runs_path
-from cluster.control_plane import ControlPlane, KubectlError
-from cluster.testcluster import TestCluster
+from cluster.harness.api_request import DRY_RUN, STRICT, Answer, ask, runs_path
+from cluster.harness.control_plane import ControlPlane, KubectlError
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.rules import name_rules, spec_rules
 from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.port import Resource

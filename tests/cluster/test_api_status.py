@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster.asking import MERGE, ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.testcluster import TestCluster
+from cluster.harness.api_request import MERGE, ask, runs_path
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import (
     CheckpointStatus,

@@ -8,10 +8,10 @@ from itertools import takewhile
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.processes import wait_until
-from cluster.runs import FOR_EVER, PREP, STEP, Runs, lines
-from cluster.testcluster import TestCluster
+from cluster.clients.runs import FOR_EVER, PREP, STEP, Runs, lines
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cli import main
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK, EXIT_SOFTWARE, EXIT_UNAVAILABLE
 from support.operator_documents import SAMPLES

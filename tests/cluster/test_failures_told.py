@@ -5,8 +5,8 @@ The clock of these tests is the user's: thirty seconds from the fault to the sen
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.runs import Runs, lines
+from cluster.clients.runs import Runs, lines
+from cluster.harness.kwok import Behaviour
 
 pytestmark = pytest.mark.cluster
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cluster.kwok import a100, cpu_node
-from cluster.processes import wait_until
-from cluster.testcluster import TestCluster
+from cluster.harness.kwok import a100, cpu_node
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.core.fit.nodes import node_fit, pods_of, read_node
 from support.operator_documents import document, plan
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cluster.control_plane import KubectlError
-from cluster.kwok import Behaviour
-from cluster.processes import Processes, wait_until
-from cluster.testcluster import TestCluster
+from cluster.harness.control_plane import KubectlError
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import Processes, wait_until
+from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
 
@@ -217,7 +217,7 @@ def test_api_server_comes_back_after_a_kill(test_cluster: TestCluster, namespace
 
 def test_programs_die_with_the_process_that_started_them(tmp_path: Path) -> None:
     script = (
-        "import time; from pathlib import Path; from cluster.processes import Processes\n"
+        "import time; from pathlib import Path; from cluster.harness.processes import Processes\n"
         f"made = Processes(Path({str(tmp_path)!r})); made.start('sleep', ['sleep', '1000'])\n"
         "print(made.pid('sleep'), flush=True); time.sleep(1000)"
     )

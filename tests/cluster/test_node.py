@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import node, node_namespaces
-from cluster.processes import wait_until
+from cluster.harness.processes import wait_until
+from cluster.node import namespaces as node_namespaces
+from cluster.node import real_node as node
 
 TESTS = Path(__file__).parents[1]
 WHY_NOT = node.why_not()
@@ -29,8 +30,8 @@ def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPat
 
 ONE_POD = """
 import time
-from cluster.node import RealCluster
-from cluster.node_containerd import SANDBOX_IMAGE
+from cluster.node.real_node import RealCluster
+from cluster.node.containerd import SANDBOX_IMAGE
 
 cluster = RealCluster.start()
 pod = ("run", "one", f"--image={SANDBOX_IMAGE}", "--restart=Never", "--command", "--")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.processes import wait_until
-from cluster.proxy import Kill, Moment, Rule
-from cluster.testcluster import TestCluster
-from cluster.trials import SIDE_BY_SIDE, Trials, trials
+from cluster.clients.isolated_runs import SIDE_BY_SIDE, Trials, trials
+from cluster.clients.proxy import Kill, Moment, Rule
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
 

@@ -9,17 +9,17 @@ import pytest
 
 pytest.register_assert_rewrite("support.port_contract", "support.port_objects", "support.port_site")
 
-from cluster.kwok import Behaviour as Life  # noqa: E402 - after the line above, as all below
-from cluster.processes import free_port  # noqa: E402
-from cluster.testcluster import TestCluster  # noqa: E402
+from cluster.harness.kwok import Behaviour as Life  # noqa: E402 - after the line above, as all below
+from cluster.harness.processes import free_port  # noqa: E402
+from cluster.harness.testcluster import TestCluster  # noqa: E402
 from qinstruct_operator.cluster import kube  # noqa: E402
 from qinstruct_operator.cluster.connect import connect  # noqa: E402
 from qinstruct_operator.cluster.kube import KubeCluster  # noqa: E402
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN  # noqa: E402
 from qinstruct_operator.errors import ClusterError, Forbidden, Refused  # noqa: E402
 from qinstruct_operator.kinds import CONFIG_MAP, KINDS, POD, Kind  # noqa: E402
-from support.port_contract import BEHAVIOURS  # noqa: E402
-from support.port_site import Behaviour, Site, config_map, pod, pytorchjob  # noqa: E402
+from support.port_contract.suite import BEHAVIOURS  # noqa: E402
+from support.port_contract.target import Behaviour, Site, config_map, pod, pytorchjob  # noqa: E402
 
 pytestmark = pytest.mark.cluster
 

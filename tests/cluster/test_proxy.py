@@ -12,7 +12,17 @@ import httpx
 import pytest
 from aiohttp import web
 
-from cluster.proxy import Answer, Delay, Fault, FaultProxy, Kill, Moment, Reset, Rule, fault_proxy
+from cluster.clients.proxy import (
+    Answer,
+    Delay,
+    Fault,
+    FaultProxy,
+    Kill,
+    Moment,
+    Reset,
+    Rule,
+    fault_proxy,
+)
 
 THING = "/api/v1/things/one"
 WATCH = "/api/v1/things?watch=true"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.operator_process import Operator
-from cluster.programs import program
-from cluster.runs import STEP, Runs, lines
-from cluster.testcluster import TestCluster
-from cluster.watching import watching
+from cluster.clients.operator_process import Operator
+from cluster.clients.runs import STEP, Runs, lines
+from cluster.clients.watch import watching
+from cluster.harness.kwok import Behaviour
+from cluster.harness.programs import program
+from cluster.harness.testcluster import TestCluster
 from support.readme import ROOT, shell_blocks
 
 pytestmark = pytest.mark.cluster

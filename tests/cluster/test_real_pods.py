@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from transformers import LlavaForConditionalGeneration
 
-from cluster import node
-from cluster.control_plane import NODE_NAME
-from cluster.node import RealCluster
-from cluster.operator_process import install, operator_process
+from cluster.clients.operator_process import install, operator_process
+from cluster.harness.control_plane import NODE_NAME
+from cluster.node import real_node as node
+from cluster.node.real_node import RealCluster
 from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.events import Evaluation

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.operator_process import USER, Operator
-from cluster.processes import wait_until
-from cluster.runs import FOR_EVER, PREP, STEP, Runs, lines
-from cluster.testcluster import TestCluster
-from cluster.watching import watching
+from cluster.clients.operator_process import USER, Operator
+from cluster.clients.runs import FOR_EVER, PREP, STEP, Runs, lines
+from cluster.clients.watch import watching
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.core.judge.conditions import CONDITIONS
 from support.operator_documents import SAMPLES
 

@@ -7,9 +7,9 @@ import pytest
 pytest.register_assert_rewrite("support.port_contract", "support.port_objects", "support.port_site")
 
 from qinstruct_operator.kinds import Kind  # noqa: E402 - after the line above
-from support.fake_cluster import FakeCluster  # noqa: E402
-from support.port_contract import BEHAVIOURS  # noqa: E402
-from support.port_site import Behaviour, Site  # noqa: E402
+from support.fake_cluster.cluster import FakeCluster  # noqa: E402
+from support.port_contract.suite import BEHAVIOURS  # noqa: E402
+from support.port_contract.target import Behaviour, Site  # noqa: E402
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda one: one.__name__)

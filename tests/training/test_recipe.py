@@ -16,8 +16,8 @@ from qinstruct_trainer.train.ds_config import build_ds_config
 from qinstruct_trainer.train.flops import step_flops
 from qinstruct_trainer.train.optim import build_optimizer
 from qinstruct_trainer.train.schedule import learning_rate, warmup_steps
-from support.model_tiny import tiny_model
-from support.training_prepared import run_config
+from support.model.tiny import tiny_model
+from support.training.prepared_folder import run_config
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "trainer"
 

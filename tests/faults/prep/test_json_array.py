@@ -16,7 +16,7 @@ from qinstruct_trainer.prep.gate import GateReport, Labels, inspect, judge
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.progress import Progress
-from support.miniature import Miniature, write_miniature
+from support.prep.miniature import Miniature, write_miniature
 
 JSON = st.recursive(
     st.none()

@@ -12,9 +12,9 @@ from qinstruct_operator.core.judge.observe import Run, Snapshot
 from qinstruct_operator.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, JOB, POD, PYTORCHJOB, TRAINING
-from support.lives import rest
 from support.observed import NAMESPACE, NOW, OTHER_UID, claim, message, told
-from support.world import PREP_LOG, Fate, World
+from support.simulation.run_scenarios import rest
+from support.simulation.simulated_cluster import PREP_LOG, Fate, World
 
 LATE = NOW + timedelta(hours=9)
 

@@ -1,6 +1,6 @@
 """Properties of reconciliation: it comes to rest, in any order of events.
 
-The cluster is the in-memory one, with everybody else in it (`support.world`).
+The cluster is the in-memory one, with everybody else in it (`support.simulation`).
 """
 
 import asyncio
@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 
 from qinstruct_operator.core.judge.conditions import is_finished
 from qinstruct_operator.kinds import PYTORCHJOB
-from support.lives import FATES, live, outcome, rest, settle, usual_outcome, wander
-from support.world import Fate, World
+from support.simulation.run_scenarios import (
+    FATES,
+    live,
+    outcome,
+    rest,
+    settle,
+    usual_outcome,
+    wander,
+)
+from support.simulation.simulated_cluster import Fate, World
 
 ENDS = {
     "it goes well": "Complete",

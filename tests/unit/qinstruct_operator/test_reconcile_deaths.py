@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.lives import FATES, live, outcome, rest, usual_outcome, wander
-from support.world import Died, World
+from support.simulation.run_scenarios import FATES, live, outcome, rest, usual_outcome, wander
+from support.simulation.simulated_cluster import Died, World
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.errors import ClusterError, Refused
 from qinstruct_operator.kinds import CONFIG_MAP, JOB, POD, TRAINING
-from support.fake_cluster import Call, FakeCluster
+from support.fake_cluster.cluster import Call, FakeCluster
 
 
 def manifest(kind: str = "ConfigMap", name: str = "notes") -> Resource:

@@ -11,7 +11,7 @@ from qinstruct_trainer.builtin import write_builtin
 from qinstruct_trainer.builtin.dataset import NUM_HELDOUT_PHOTOGRAPHS, split_photographs
 from qinstruct_trainer.builtin.photographs import PHOTOGRAPHS, load_photographs
 from qinstruct_trainer.data import parse_record, verify_image
-from support.builtin_data import read_array, write_small_builtin
+from support.model.builtin import read_array, write_small_builtin
 
 
 @pytest.fixture(scope="module")

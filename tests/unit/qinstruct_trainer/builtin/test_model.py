@@ -16,7 +16,7 @@ from qinstruct_trainer.builtin.tower import cosine_filters
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data import load_tokenizer
 from qinstruct_trainer.data.tokenizer import Tokenizer
-from support.builtin_data import write_small_model
+from support.model.builtin import write_small_model
 
 TEXTS = ["Is this image blurry?", "The image is too dark, its quality is poor.", "Yes.", "No."] * 3
 

@@ -13,7 +13,7 @@ from qinstruct_trainer.evaluate import evaluate_model
 from qinstruct_trainer.evaluate.heldout import read_heldout
 from qinstruct_trainer.evaluate.likelihood import Prompt, answer_log_likelihoods, split_answer
 from qinstruct_trainer.model.llava import load_checked
-from support.builtin_data import read_array, texts_of, write_small_model
+from support.model.builtin import read_array, texts_of, write_small_model
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,153 @@
+"""What every cluster behind `port.Cluster` does: one suite, for the fake and for a real one.
+
+A behaviour is a function of a `Site`. Whoever runs them gives each one a namespace of its own.
+Those of objects are in `objects`; here are the status, garbage and logs.
+"""
+
+import asyncio
+import copy
+from typing import Any, Final
+
+import pytest
+
+from qinstruct_operator.errors import Conflict, NotFound, Refused
+from qinstruct_operator.kinds import CONFIG_MAP, TRAINING
+from support.port_contract import objects  # noqa: F401 - adds its own to the suite
+from support.port_contract.target import (
+    COLLECTED,
+    Behaviour,
+    Site,
+    behaviour,
+    condition,
+    config_map,
+    found,
+    pod,
+    reference,
+    training,
+    version,
+)
+
+# The status.
+
+
+@behaviour
+async def a_status_is_replaced_whole(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    first: dict[str, Any] = {
+        "observedGeneration": 1,
+        "attempt": 2,
+        "conditions": [condition("Accepted"), condition("Running")],
+    }
+    told = await site.cluster.patch_status(made, first)
+    assert told["status"] == first
+    second = {"observedGeneration": 1, "conditions": [condition("Complete")]}
+    told = await site.cluster.patch_status(told, second)
+    assert told["status"] == second
+    assert await found(site, TRAINING, "run") == told
+    assert (await site.cluster.patch_status(told, {})).get("status", {}) == {}
+
+
+@behaviour
+async def a_status_that_is_the_same_changes_nothing(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    once = await site.cluster.patch_status(made, {"observedGeneration": 1})
+    again = await site.cluster.patch_status(once, {"observedGeneration": 1})
+    assert version(made) != version(once)
+    assert version(once) == version(again)
+
+
+@behaviour
+async def a_status_touches_nothing_else(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    seen = copy.deepcopy(made)
+    seen["spec"]["size"] = "13B"
+    seen["metadata"]["labels"] = {"team": "other", "more": "yes"}
+    told = await site.cluster.patch_status(seen, {"observedGeneration": 1})
+    assert told["spec"] == made["spec"]
+    assert told["metadata"]["labels"] == made["metadata"]["labels"]
+    without = training(site)
+    del without["metadata"]["labels"]
+    assert "labels" not in (await site.cluster.apply(without))["metadata"], "it is still ours"
+
+
+@behaviour
+async def a_status_outlives_an_apply(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    told = await site.cluster.patch_status(made, {"observedGeneration": 1})
+    again = await site.cluster.apply(training(site))
+    assert again["status"] == told["status"]
+    assert version(again) == version(told)
+
+
+@behaviour
+async def a_status_of_an_old_reading_is_a_conflict(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    await site.cluster.patch_status(made, {"observedGeneration": 1})
+    with pytest.raises(Conflict) as caught:
+        await site.cluster.patch_status(made, {"observedGeneration": 2})
+    assert caught.value.status == 409
+    assert (await found(site, TRAINING, "run"))["status"] == {"observedGeneration": 1}
+
+
+@behaviour
+async def a_status_of_a_gone_object_is_not_found(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    await site.delete(TRAINING, "run")
+    with pytest.raises(NotFound) as caught:
+        await site.cluster.patch_status(made, {"observedGeneration": 1})
+    assert caught.value.status == 404
+
+
+@behaviour
+async def a_status_is_not_for_a_namesake(site: Site) -> None:
+    made = await site.cluster.apply(training(site))
+    await site.delete(TRAINING, "run")
+    namesake = await site.cluster.apply(training(site))
+    assert namesake["metadata"]["uid"] != made["metadata"]["uid"]
+    with pytest.raises(Conflict):
+        await site.cluster.patch_status(made, {"observedGeneration": 1})
+
+
+# Garbage and logs.
+
+
+@behaviour
+async def children_go_with_their_owner(site: Site) -> None:
+    owner = await site.cluster.apply(training(site))
+    child = config_map(site, "child", k="v")
+    child["metadata"]["ownerReferences"] = [reference(owner)]
+    middle = await site.cluster.apply(child)
+    grandchild = config_map(site, "grandchild", k="v")
+    grandchild["metadata"]["ownerReferences"] = [reference(middle)]
+    await site.cluster.apply(grandchild)
+    await site.cluster.apply(config_map(site, "bystander", k="v"))
+    await site.delete(TRAINING, "run")
+    async with asyncio.timeout(30):  # a real collector comes when it comes
+        for name in ("child", "grandchild"):
+            while await site.cluster.get(CONFIG_MAP, site.namespace, name):
+                await asyncio.sleep(0.1)
+    assert await site.cluster.get(CONFIG_MAP, site.namespace, "bystander")
+
+
+@behaviour
+async def a_pod_that_is_gone_has_no_log(site: Site) -> None:
+    assert await site.cluster.read_log(site.namespace, "nobody", "main", tail_lines=5) == ()
+    with pytest.raises(NotFound):
+        await anext(site.cluster.follow_log(site.namespace, "nobody", "main"))
+
+
+@behaviour
+async def a_container_that_has_not_started_has_no_log(site: Site) -> None:
+    await site.cluster.apply(pod(site))
+    assert await site.cluster.read_log(site.namespace, "pod", "main", tail_lines=5) == ()
+
+
+@behaviour
+async def a_container_that_is_not_in_the_pod_is_refused(site: Site) -> None:
+    await site.cluster.apply(pod(site))
+    with pytest.raises(Refused):
+        await site.cluster.read_log(site.namespace, "pod", "other", tail_lines=5)
+
+
+BEHAVIOURS: Final[tuple[Behaviour, ...]] = tuple(COLLECTED)
+"""All of them."""
