@@ -71,10 +71,17 @@ def namespace(test_cluster: TestCluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def operator(test_cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Operator]:
+def operator_token(test_cluster: TestCluster) -> str:
+    """A token of the operator's service account that only this module's operator has."""
+    return install(test_cluster.api)
+
+
+@pytest.fixture(scope="module")
+def operator(
+    test_cluster: TestCluster, operator_token: str, request: pytest.FixtureRequest
+) -> Iterator[Operator]:
     """The operator, looking at all namespaces, as its service account and nothing more."""
-    token = install(test_cluster.api)
-    kubeconfig = test_cluster.api.kubeconfig_for(token)
+    kubeconfig = test_cluster.api.kubeconfig_for(operator_token)
     environment = {"QINSTRUCT_PROGRESS_SECONDS": "1", "QINSTRUCT_WAITING_SECONDS": "4"}
     folder = test_cluster.folder / f"operator-{request.module.__name__}"
     with operator_process(folder, kubeconfig, environment=environment) as process:

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from cluster.clients.isolated_runs import Trials, trials
-from cluster.clients.proxy import Answer, Delay, FaultProxy, Reset, Rule
+from cluster.clients.proxy import Answer, Delay, FaultProxy, Precede, Reset, Rule
 from cluster.harness.api_request import MERGE, ask, runs_path
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.cluster
 LIFE: Final = Behaviour(start_after="300ms", run_for="1200ms")
 WRITES: Final = "PATCH|PUT|POST"
 JOBS: Final = "/batch/v1/.*/jobs"
+NUM_WATCHES: Final = 4  # runs, Jobs, PyTorchJobs, pods
 ONLY_WATCHES: Final = {"QINSTRUCT_PROGRESS_SECONDS": "3600"}
 
 
@@ -101,16 +102,20 @@ def test_the_operator_waits_as_long_as_the_server_asks(faulty: Trials) -> None:
 def test_a_write_of_somebody_else_between_reading_and_writing(faulty: Trials) -> None:
     """A true conflict: the pass is repeated, and tells its news once."""
     raced = replace(faulty, name="raced")
-    raced.cluster.kwok.behave("raced", "prep", Behaviour(run_for="6s"))
+    raced.cluster.kwok.behave("raced", "prep", Behaviour(run_for="3s"))
     raced.create_namespaces(["raced"])
+    label = {"metadata": {"labels": {"team": "vision"}}}
+    path = runs_path("raced", "raced")
+    answers: list[bool] = []
+
+    def write() -> None:
+        answers.append(ask(raced.cluster.api, "PATCH", path, label, content_type=MERGE).ok)
+
     with raced.operator("raced") as (proxy, _):
-        proxy.add(Rule(Delay(2), "PUT|PATCH", "/status", body='"phase": ?"Preparing"'))
+        proxy.add(Rule(Precede(write), "PUT|PATCH", "/status", body='"phase": ?"Preparing"'))
         raced.create_run("raced")
-        wait_until(lambda: any(one.fault for one in proxy.writes), "the status is on its way")
-        label = {"metadata": {"labels": {"team": "vision"}}}
-        path = runs_path("raced", "raced")
-        assert ask(raced.cluster.api, "PATCH", path, label, content_type=MERGE).ok
         raced.witness.wait_complete("raced")
+    assert answers == [True]
     assert [one.status for one in proxy.writes if one.fault] == [409]
     assert raced.witness.violations("raced") == []
 
@@ -159,12 +164,13 @@ def test_watches_are_opened_anew(faulty: Trials, name: str) -> None:
     with faulty.operator(namespace, environment) as (proxy, operator):
         faulty.create_run(namespace)
         wait_until(lambda: "Preparing" in faulty.witness.phases(namespace), "Preparing")
+        wait_until(lambda: proxy.num_open_watches == NUM_WATCHES, "all watches are open")
         # Some are open again before the proxy is done with all.
         moment, disturbed = time.monotonic(), disturbance.disturb(proxy)
         faulty.witness.wait_complete(namespace)
         # A run may be over before the last one is: kopf takes its time between two tries.
-        wait_until(lambda: len(_watched_since(proxy, moment)) == 4, "all watches are open again")
-    assert disturbed == 4  # runs, Jobs, PyTorchJobs, pods
+        wait_until(lambda: len(_watched_since(proxy, moment)) == NUM_WATCHES, "all are open again")
+    assert disturbed == NUM_WATCHES
     assert faulty.witness.violations(namespace) == []
     assert "Traceback" not in operator.log
 

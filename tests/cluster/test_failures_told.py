@@ -3,9 +3,11 @@
 The clock of these tests is the user's: thirty seconds from the fault to the sentence.
 """
 
+import re
+
 import pytest
 
-from cluster.clients.runs import Runs, lines
+from cluster.clients.runs import FOR_EVER, Runs, lines
 from cluster.harness.kwok import Behaviour
 
 pytestmark = pytest.mark.cluster
@@ -63,7 +65,8 @@ def test_an_evicted_trainer(runs: Runs) -> None:
 def test_no_node_takes_the_training_pod(runs: Runs) -> None:
     runs.apply("lost", {**SPEC, "scheduling": {"nodeSelector": {"rack": "nowhere"}}})
     message = runs.wait("lost", "Scheduled", "False", "Unschedulable")
-    assert "0/4 nodes are available: 4 node(s) didn't match Pod's node affinity" in message
+    # How many nodes there are is no affair of this test.
+    assert re.search(r"0/(\d+) nodes are available: \1 node\(s\) didn't match Pod's node", message)
     assert "qinstruct plan" in message
     assert runs.condition("lost", "Prepared")["status"] == "True"
 
@@ -131,12 +134,13 @@ def test_a_spec_that_only_the_plan_can_refuse(runs: Runs) -> None:
 
 
 def test_a_field_that_is_not_supported_yet_does_not_stop_a_run(runs: Runs) -> None:
-    runs.behave("on", "train", Behaviour(run_for="4s"))
+    runs.behave("on", "train", FOR_EVER)
     runs.apply("on", SPEC)
     runs.wait_phase("on", "Loading")
     runs.kubectl("patch", "qit", "on", "--type=merge", "--patch", '{"spec":{"suspend":true}}')
     message = runs.wait("on", "Accepted", "False", "InvalidSpec")
     assert message.startswith("spec.suspend")
+    runs.end_pod("on", "train")
     runs.wait_phase("on", "Complete")
     conditions = runs.statuses("on")[-1]["conditions"]
     assert {condition["observedGeneration"] for condition in conditions} == {2}

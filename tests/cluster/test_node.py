@@ -1,6 +1,7 @@
 """A real node comes up, and takes everything with it when it goes, however it goes."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -28,14 +29,18 @@ def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPat
     assert "runc" in said
 
 
+SECONDS = str(1_000_000 + secrets.randbelow(1_000_000))
+"""How long the pod sleeps: by this number no other test's pod is taken for it."""
+
 ONE_POD = """
+import sys
 import time
 from cluster.node.real_node import RealCluster
 from cluster.node.containerd import SANDBOX_IMAGE
 
 cluster = RealCluster.start()
 pod = ("run", "one", f"--image={SANDBOX_IMAGE}", "--restart=Never", "--command", "--")
-cluster.kubectl(*pod, "sleep", "7777")
+cluster.kubectl(*pod, "sleep", sys.argv[1])
 cluster.kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=60s")
 print(cluster.namespaces.pid, cluster.folder, flush=True)
 time.sleep(600)
@@ -51,7 +56,7 @@ def traces(pid: str, folder: str) -> set[str]:
     cgroups = Path("/sys/fs/cgroup")
     found = {
         "namespaces": Path("/proc", pid).exists(),
-        "pod": "sleep\0007777\0" in commands,
+        "pod": f"sleep\0{SECONDS}\0" in commands,
         "program": any(folder in command for command in commands),
         "mount": folder in Path("/proc/self/mounts").read_text("utf-8"),
         "interface": Path(f"/sys/class/net/qi{pid}").exists(),
@@ -65,13 +70,13 @@ def traces(pid: str, folder: str) -> set[str]:
 @pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 def test_a_killed_node_leaves_nothing_that_runs_or_is_mounted() -> None:
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
-    command = [sys.executable, "-c", ONE_POD]
+    command = [sys.executable, "-c", ONE_POD, SECONDS]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as harness:
         assert harness.stdout
         pid, folder = harness.stdout.readline().split()
         assert traces(pid, folder) == {"namespaces", "pod", "program", "interface", "cgroup"}
         harness.kill()
-    wait_until(lambda: traces(pid, folder) == {"cgroup"}, "the rest of the node is gone", 10)
+    wait_until(lambda: traces(pid, folder) == {"cgroup"}, "the rest of the node is gone")
     node_namespaces.remove_cgroups()  # as the next node does
     assert not traces(pid, folder)
     shutil.rmtree(folder)

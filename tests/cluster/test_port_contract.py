@@ -7,10 +7,9 @@ from contextlib import aclosing
 
 import pytest
 
-pytest.register_assert_rewrite("support.port_contract", "support.port_objects", "support.port_site")
+pytest.register_assert_rewrite("support.port_contract")
 
 from cluster.harness.kwok import Behaviour as Life  # noqa: E402 - after the line above, as all below
-from cluster.harness.processes import free_port  # noqa: E402
 from cluster.harness.testcluster import TestCluster  # noqa: E402
 from qinstruct_operator.cluster import kube  # noqa: E402
 from qinstruct_operator.cluster.connect import connect  # noqa: E402
@@ -147,7 +146,7 @@ def test_a_token_that_nobody_gave_is_not_accepted(test_cluster: TestCluster) -> 
 
 
 def test_a_server_that_is_not_there_is_named(test_cluster: TestCluster) -> None:
-    server = f"https://127.0.0.1:{free_port()}"
+    server = "https://127.0.0.1:1"  # no program is given a port below 1024
     kubeconfig = test_cluster.api.kubeconfig_for("any", server)
 
     async def trial() -> None:

@@ -19,6 +19,7 @@ from cluster.clients.proxy import (
     FaultProxy,
     Kill,
     Moment,
+    Precede,
     Reset,
     Rule,
     fault_proxy,
@@ -154,7 +155,7 @@ def test_a_broken_connection_is_before_or_after_the_servers_work(
 def test_a_delay_holds_back_one_request_and_no_other(
     proxy: FaultProxy, client: httpx.Client
 ) -> None:
-    proxy.add(Rule(Delay(0.5), path="/slow"))
+    proxy.add(Rule(Delay(1), path="/slow"))
     begin = time.monotonic()
 
     def ask(path: str) -> float:
@@ -163,7 +164,18 @@ def test_a_delay_holds_back_one_request_and_no_other(
 
     with ThreadPoolExecutor(2) as pool:
         slow, quick = pool.map(ask, ["/slow", "/quick"])
-    assert quick < 0.5 <= slow
+    assert slow >= 1
+    assert quick < slow
+
+
+def test_something_else_is_done_before_a_request_is_passed_on(
+    server: Server, proxy: FaultProxy, client: httpx.Client
+) -> None:
+    asked_before: list[int] = []
+    proxy.add(Rule(Precede(lambda: asked_before.append(len(server.asked)))))
+    assert client.put(THING, content=b"{}").status_code == 200
+    assert asked_before == [0]
+    assert len(server.asked) == 1
 
 
 def test_a_watch_is_passed_on_line_by_line(
@@ -198,7 +210,7 @@ def test_silent_watches_stay_open_and_new_ones_speak(
     server: Server, proxy: FaultProxy, client: httpx.Client
 ) -> None:
     server.say(b'{"n":1}\n')
-    with client.stream("GET", WATCH, timeout=0.5) as answer:
+    with client.stream("GET", WATCH, timeout=2) as answer:
         lines = answer.iter_lines()
         next(lines)
         assert proxy.silence_watches() == 1

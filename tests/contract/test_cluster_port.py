@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-pytest.register_assert_rewrite("support.port_contract", "support.port_objects", "support.port_site")
+pytest.register_assert_rewrite("support.port_contract")
 
 from qinstruct_operator.kinds import Kind  # noqa: E402 - after the line above
 from support.fake_cluster.cluster import FakeCluster  # noqa: E402

@@ -16,7 +16,6 @@ from qinstruct_operator.constants import GROUP, PLURAL
 
 NAMESPACE: Final = "qinstruct-system"
 ACCOUNT: Final = "qinstruct-operator"
-USER: Final = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 _BASE: Final = Path(__file__).parents[3] / "manifests" / "base"
 _MODULES: Final = ("qinstruct_operator.handlers", "cluster.clients.kopf_settings")
 _NAME: Final = "operator"

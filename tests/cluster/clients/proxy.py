@@ -78,7 +78,14 @@ class Delay:
     seconds: float
 
 
-Fault = Kill | Answer | Reset | Delay
+@dataclass(frozen=True)
+class Precede:
+    """Do something else first, e.g. another client's write, then pass the request on."""
+
+    action: Callable[[], object]
+
+
+Fault = Kill | Answer | Reset | Delay | Precede
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,11 @@ class FaultProxy:
     def writes(self) -> tuple[Exchange, ...]:
         """Every request so far that was to change something."""
         return tuple(exchange for exchange in self.exchanges if exchange.is_write)
+
+    @property
+    def num_open_watches(self) -> int:
+        """How many watches are open to the client now."""
+        return len(self._watches)
 
     @property
     def unmet(self) -> tuple[Rule, ...]:
@@ -308,6 +320,8 @@ class FaultProxy:
             return web.json_response(body, status=fault.status, headers=wait)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
+        if isinstance(fault, Precede):
+            await asyncio.to_thread(fault.action)
         await _break(fault, "before")
         async with self._session.request(
             request.method,

@@ -7,6 +7,7 @@ from cluster.clients.watch import Watch
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
+from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
 
 FOR_EVER = Behaviour(run_for="100h")
 STEP = {
@@ -60,6 +61,13 @@ class Runs:
 
     def behave(self, run: str, component: str, *args: Any, **kwargs: Any) -> None:
         self.cluster.kwok.behave(run, component, *args, namespace=self.namespace, **kwargs)
+
+    def end_pod(self, run: str, component: str) -> None:
+        """Let the one pod of a run's component end well, whatever it was told before."""
+        labels = f"{LABEL_RUN}={run},{LABEL_COMPONENT}={component}"
+        (pod,) = self.get("pods", f"--selector={labels}")
+        name = pod["metadata"]["name"]
+        self.cluster.kwok.change(name, self.namespace, Behaviour(run_for="300ms"))
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
         return [status for one in self.watch.of(name) if (status := one.get("status"))]
