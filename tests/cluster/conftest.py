@@ -10,7 +10,7 @@ import pytest
 
 from cluster.clients.operator_process import Operator, install, operator_process
 from cluster.clients.runs import Runs
-from cluster.clients.watch import watching
+from cluster.clients.watch import open_watch
 from cluster.harness.programs import BuildError, program
 from cluster.harness.testcluster import PROGRAMS_USED, TestCluster
 
@@ -92,5 +92,5 @@ def operator(
 def runs(test_cluster: TestCluster, operator: Operator, namespace: str) -> Iterator[Runs]:
     """The runs of a namespace that the operator looks at."""
     path = f"/apis/qinstruct.dev/v1alpha1/namespaces/{namespace}/qinstructtrainings"
-    with watching(test_cluster.api, path) as watch:
+    with open_watch(test_cluster.api, path) as watch:
         yield Runs(test_cluster, namespace, watch)

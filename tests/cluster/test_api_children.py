@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from cluster.harness.api_request import APPLY, DRY_RUN, STRICT, ask, runs_path
+from cluster.harness.api_request import APPLY, DRY_RUN, STRICT, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.core.children import Manifest, build
@@ -65,7 +65,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 @pytest.mark.parametrize("case", EDGES)
 def test_the_server_takes_every_child(api: ControlPlane, case: str) -> None:
     raw = EDGES[case]
-    assert ask(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&{STRICT}", raw).ok
+    assert send_request(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&{STRICT}", raw).ok
     metadata = raw["metadata"] | {"namespace": NAMESPACE, "uid": UID}
     children = build(plan(raw | {"metadata": metadata}))
     kinds = {child["kind"] for child in children}
@@ -92,7 +92,7 @@ def applied(api: ControlPlane, child: Manifest) -> None:
     group = "apis" if "/" in child["apiVersion"] else "api"
     path = f"/{group}/{child['apiVersion']}/namespaces/{NAMESPACE}/{plural}"
     query = f"{DRY_RUN}&fieldManager=test&{STRICT}"
-    answer = ask(
+    answer = send_request(
         api, "PATCH", f"{path}/{child['metadata']['name']}?{query}", child, content_type=APPLY
     )
     assert answer.ok, answer.content["message"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from cluster.harness import control_plane
-from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, STRICT, ask, runs_path
+from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, STRICT, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.processes import Processes
 from cluster.harness.testcluster import TestCluster
@@ -137,10 +137,10 @@ def test_the_columns_fit_into_a_terminal(api: ControlPlane) -> None:
     phases = sorted({"Rejected", "Complete", "Failed"}.union(*REASONS.values()))
     for index, phase in enumerate(phases):
         run = document(f"run-13b-{index:05}", "13B")
-        created = ask(api, "POST", runs_path(NAMESPACE), run).content
+        created = send_request(api, "POST", runs_path(NAMESPACE), run).content
         created["status"] = status_json(row.model_copy(update={"phase": phase}))
         path = runs_path(NAMESPACE, run["metadata"]["name"], "status")
-        assert ask(api, "PUT", path, created).ok
+        assert send_request(api, "PUT", path, created).ok
     listed = api.kubectl("get", "qit", f"--namespace={NAMESPACE}").splitlines()
     heading, rows = listed[0].split(), [line for line in listed[1:] if line.startswith("run-13b-")]
     assert heading == COLUMNS
@@ -155,9 +155,9 @@ def test_the_columns_fit_into_a_terminal(api: ControlPlane) -> None:
 
 def test_wide_columns_say_more(api: ControlPlane) -> None:
     run = document("wide")
-    created = ask(api, "POST", runs_path(NAMESPACE), run).content
+    created = send_request(api, "POST", runs_path(NAMESPACE), run).content
     created["status"] = status_json(longest_row())
-    assert ask(api, "PUT", runs_path(NAMESPACE, "wide", "status"), created).ok
+    assert send_request(api, "PUT", runs_path(NAMESPACE, "wide", "status"), created).ok
     wide = ("get", "qit", "wide", f"--namespace={NAMESPACE}", "--output=wide")
     heading, line = (line.split() for line in api.kubectl(*wide).splitlines())
     assert heading == WIDE_COLUMNS
@@ -196,7 +196,7 @@ MUTABLE: Final[dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def run(api: ControlPlane) -> str:
     """Path of a run that has two groups, and whose updates are dry runs."""
-    created = ask(api, "POST", runs_path(NAMESPACE), document("changing", **BEFORE))
+    created = send_request(api, "POST", runs_path(NAMESPACE), document("changing", **BEFORE))
     assert created.ok, created.content
     return f"{runs_path(NAMESPACE, 'changing')}?{DRY_RUN}&{STRICT}"
 
@@ -204,14 +204,14 @@ def run(api: ControlPlane) -> str:
 @pytest.mark.parametrize("case", IMMUTABLE)
 def test_what_decides_the_model_cannot_change(api: ControlPlane, run: str, case: str) -> None:
     field, change = IMMUTABLE[case]
-    answer = ask(api, "PATCH", run, {"spec": change}, content_type=MERGE)
+    answer = send_request(api, "PATCH", run, {"spec": change}, content_type=MERGE)
     assert answer.code == 422
     assert answer.causes == [(f"spec.{field}", FORBIDDEN)]
 
 
 @pytest.mark.parametrize("field", MUTABLE)
 def test_what_shapes_operations_can_change(api: ControlPlane, run: str, field: str) -> None:
-    answer = ask(api, "PATCH", run, {"spec": {field: MUTABLE[field]}}, content_type=MERGE)
+    answer = send_request(api, "PATCH", run, {"spec": {field: MUTABLE[field]}}, content_type=MERGE)
     assert answer.ok, answer.content
     assert answer.content["metadata"]["generation"] == 2
 
@@ -239,7 +239,7 @@ def test_two_field_managers_share_a_run(api: ControlPlane) -> None:
 
     def apply(manager: str, body: dict[str, Any]) -> Any:
         path = f"{runs_path(NAMESPACE, 'shared')}?fieldManager={manager}"
-        return ask(api, "PATCH", path, body, content_type=APPLY)
+        return send_request(api, "PATCH", path, body, content_type=APPLY)
 
     assert apply("user", whole).ok
     both = apply("queues", queue).content["spec"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cluster.harness.api_request import DRY_RUN, STRICT, Answer, ask, runs_path
+from cluster.harness.api_request import DRY_RUN, STRICT, Answer, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane, KubectlError
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.rules import name_rules, spec_rules
@@ -113,7 +113,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 
 
 def create(api: ControlPlane, raw: dict[str, Any], *query: str) -> Answer:
-    return ask(api, "POST", f"{runs_path(NAMESPACE)}?{'&'.join((STRICT, *query))}", raw)
+    return send_request(api, "POST", f"{runs_path(NAMESPACE)}?{'&'.join((STRICT, *query))}", raw)
 
 
 def faults(answer: Answer) -> list[tuple[str, str]]:
@@ -221,6 +221,8 @@ def test_to_the_server_a_null_is_absent(api: ControlPlane) -> None:
 def test_what_nobody_asked_for_is_dropped_where_it_is_not_refused(api: ControlPlane) -> None:
     """A client that does not ask for strictness, unlike kubectl, gets a warning only."""
     raw, _, _ = BAD_SPECS["misspelt field"]
-    answer = ask(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&fieldValidation=Warn", raw)
+    answer = send_request(
+        api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&fieldValidation=Warn", raw
+    )
     assert answer.ok
     assert "learningrate" not in answer.content["spec"]["training"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster.harness.api_request import MERGE, ask, runs_path
+from cluster.harness.api_request import MERGE, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.parse import parse, read_status
@@ -175,16 +175,16 @@ def test_a_later_status_leaves_nothing_of_an_earlier_one(write: Write) -> None:
 
 def test_a_user_reaches_the_status_through_its_subresource_alone(api: ControlPlane) -> None:
     name = "by-hand"
-    assert ask(api, "POST", runs_path(NAMESPACE), document(name)).ok
+    assert send_request(api, "POST", runs_path(NAMESPACE), document(name)).ok
     patch: dict[str, Any] = {"spec": {"checkpoint": {"keep": 2}}, "status": {"phase": "Complete"}}
 
-    changed = ask(api, "PATCH", runs_path(NAMESPACE, name), patch, content_type=MERGE)
+    changed = send_request(api, "PATCH", runs_path(NAMESPACE, name), patch, content_type=MERGE)
     assert "status" not in changed.content
     assert changed.content["spec"]["checkpoint"] == {"keep": 2}
 
     patch["spec"]["checkpoint"]["keep"] = 3
     path = runs_path(NAMESPACE, name, "status")
-    changed = ask(api, "PATCH", path, patch, content_type=MERGE)
+    changed = send_request(api, "PATCH", path, patch, content_type=MERGE)
     assert changed.content["status"] == {"phase": "Complete"}
     assert changed.content["spec"]["checkpoint"] == {"keep": 2}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cluster.clients.isolated_runs import SIDE_BY_SIDE, Trials, trials
+from cluster.clients.isolated_runs import MAX_PARALLEL, IsolatedRuns, isolated_runs
 from cluster.clients.proxy import Kill, Moment, Rule
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
@@ -78,13 +78,13 @@ Outcomes = dict[tuple[str, Moment], Outcome | Exception]
 
 
 @pytest.fixture(scope="module")
-def killed(test_cluster: TestCluster) -> Iterator[Trials]:
-    with trials(test_cluster, "killed", LIFE) as made:
+def killed(test_cluster: TestCluster) -> Iterator[IsolatedRuns]:
+    with isolated_runs(test_cluster, "killed", LIFE) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def outcomes(killed: Trials) -> Outcomes:
+def outcomes(killed: IsolatedRuns) -> Outcomes:
     """All points at once, some side by side: most of the time is waiting."""
     asked = [(point, moment) for moment in MOMENTS for point in POINTS]
     killed.create_namespaces(_namespace(*one) for one in asked)
@@ -95,11 +95,11 @@ def outcomes(killed: Trials) -> Outcomes:
         except (RuntimeError, TimeoutError) as error:
             return error
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL) as pool:
         return dict(zip(asked, pool.map(outcome, asked), strict=True))
 
 
-def kill_and_restart(killed: Trials, point: str, moment: Moment) -> Outcome:
+def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> Outcome:
     """Kill one operator at that point, start it again at once, and wait for the run's end."""
     namespace, is_dead = _namespace(point, moment), threading.Event()
     with killed.operator(namespace) as (proxy, operator):
@@ -112,9 +112,9 @@ def kill_and_restart(killed: Trials, point: str, moment: Moment) -> Outcome:
         killed.create_run(namespace)
         wait_until(is_dead.is_set, f"{namespace}: the kill")
         operator.start()
-        killed.witness.wait_complete(namespace)
+        killed.observer.wait_complete(namespace)
         log = operator.log
-    seen = killed.witness
+    seen = killed.observer
     return Outcome(seen.violations(namespace), seen.phases(namespace), log)
 
 
@@ -134,12 +134,12 @@ def test_a_run_completes_although_its_operator_was_killed(
     assert "Traceback" not in outcome.log
 
 
-def test_every_write_of_the_line_is_a_point(killed: Trials) -> None:
+def test_every_write_of_the_line_is_a_point(killed: IsolatedRuns) -> None:
     killed.create_namespaces(["undisturbed"])
     with killed.operator("undisturbed") as (proxy, _):
         killed.create_run("undisturbed")
-        killed.witness.wait_complete("undisturbed")
+        killed.observer.wait_complete("undisturbed")
     rules = [Rule(Kill(print, "before"), *what) for what in (*POINTS.values(), BY_CHANCE)]
     missed = [one.path for one in proxy.writes if not any(rule.matches(one) for rule in rules)]
     assert missed == []
-    assert killed.witness.violations("undisturbed") == []
+    assert killed.observer.violations("undisturbed") == []

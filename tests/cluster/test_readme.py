@@ -8,7 +8,7 @@ import pytest
 
 from cluster.clients.operator_process import Operator
 from cluster.clients.runs import STEP, Runs, lines
-from cluster.clients.watch import watching
+from cluster.clients.watch import open_watch
 from cluster.harness.kwok import Behaviour
 from cluster.harness.programs import program
 from cluster.harness.testcluster import TestCluster
@@ -23,7 +23,7 @@ RUN = "run-13b-after"
 def default_runs(test_cluster: TestCluster, operator: Operator) -> Iterator[Runs]:
     """The runs of the namespace that a user gets without asking for one."""
     path = "/apis/qinstruct.dev/v1alpha1/namespaces/default/qinstructtrainings"
-    with watching(test_cluster.api, path) as watch:
+    with open_watch(test_cluster.api, path) as watch:
         yield Runs(test_cluster, "default", watch)
     test_cluster.kubectl("delete", "pvc", "--all", "--namespace=default", "--wait=false")
 

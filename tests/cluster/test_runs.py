@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.clients.runs import FOR_EVER, PREP, STEP, Runs, lines
-from cluster.clients.watch import watching
+from cluster.clients.watch import open_watch
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from qinstruct_operator.core.judge.conditions import CONDITIONS
@@ -69,7 +69,7 @@ def test_the_four_published_runs_at_once(runs: Runs) -> None:
 
 def test_prep_ends_before_the_pytorchjob_exists(runs: Runs) -> None:
     runs.behave("one", "prep", Behaviour(run_for="1s"))
-    with watching(
+    with open_watch(
         runs.cluster.api, f"/apis/kubeflow.org/v1/namespaces/{runs.namespace}/pytorchjobs"
     ) as jobs:
         runs.apply("one", {"size": "7B", "strategy": "after"})

@@ -1,4 +1,4 @@
-"""Runs on trial: each in a namespace of its own, with its own operator behind its own proxy."""
+"""Runs that share nothing: each has a namespace, an operator and a proxy of its own."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,34 +10,34 @@ import yaml
 
 from cluster.clients.operator_process import Operator, install, operator_process
 from cluster.clients.proxy import FaultProxy, fault_proxy
-from cluster.clients.run_invariants import Witness, witness
-from cluster.harness.api_request import ask, runs_path
+from cluster.clients.run_observer import RunObserver, observe_runs
+from cluster.harness.api_request import runs_path, send_request
 from cluster.harness.kwok import Behaviour, a100, cpu_node
 from cluster.harness.testcluster import TestCluster
 
-SIDE_BY_SIDE: Final = 6
-"""How many trials find nodes at once."""
+MAX_PARALLEL: Final = 6
+"""How many runs find nodes at once."""
 
 _SAMPLE: Final = Path(__file__).parents[3] / "manifests" / "samples" / "run-7b-after.yaml"
 
 
 @dataclass(frozen=True)
-class Trials:
-    """Trials on one cluster.
+class IsolatedRuns:
+    """Isolated runs on one cluster.
 
     Attributes:
         name: of every run.
         token: the operator's.
-        witness: has seen all of them.
+        observer: records everything that happens to them.
     """
 
     cluster: TestCluster
     name: str
     token: str
-    witness: Witness
+    observer: RunObserver
 
     def create_namespaces(self, names: Iterable[str]) -> None:
-        """Make room for some trials, all at once."""
+        """Create the namespaces of several runs in one request."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.cluster.api.apply(
             *(
@@ -63,27 +63,29 @@ class Trials:
         """The published 7B run."""
         sample: dict[str, Any] = yaml.safe_load(_SAMPLE.read_text("utf-8"))
         document = sample | {"metadata": {"name": self.name, "namespace": namespace}}
-        answer = ask(self.cluster.api, "POST", runs_path(namespace), document)
+        answer = send_request(self.cluster.api, "POST", runs_path(namespace), document)
         if not answer.ok:
             raise RuntimeError(f"run {namespace}/{self.name}: {answer.content}")
 
 
 @contextmanager
-def trials(cluster: TestCluster, name: str, behaviour: Behaviour) -> Iterator[Trials]:
-    """Install the operator's account, say how the runs' pods live, and watch until the end.
+def isolated_runs(cluster: TestCluster, name: str, behaviour: Behaviour) -> Iterator[IsolatedRuns]:
+    """Install the operator's account, add nodes, and observe all runs until the end of the block.
 
-    There are nodes enough for some trials side by side, until the end.
+    Args:
+        name: of every run.
+        behaviour: of every pod.
     """
     token = install(cluster.api)
     for component in ("prep", "train"):
         cluster.kwok.behave(name, component, behaviour)
     nodes = [
-        *(cpu_node(f"trial-cpu-{number}") for number in range(SIDE_BY_SIDE)),
-        *(a100(f"trial-gpu-{number}", 40) for number in range(SIDE_BY_SIDE)),
+        *(cpu_node(f"isolated-cpu-{number}") for number in range(MAX_PARALLEL)),
+        *(a100(f"isolated-gpu-{number}", 40) for number in range(MAX_PARALLEL)),
     ]
     cluster.kwok.add_nodes(*nodes)
     try:
-        with witness(cluster) as seen:
-            yield Trials(cluster, name, token, seen)
+        with observe_runs(cluster) as seen:
+            yield IsolatedRuns(cluster, name, token, seen)
     finally:
         cluster.kubectl("delete", "node", *(node["metadata"]["name"] for node in nodes))

@@ -31,7 +31,7 @@ class Change:
 
 @dataclass
 class Watch:
-    """What has changed so far; made by `watching`. Survives restarts of the server."""
+    """What has changed so far; made by `open_watch`. Survives restarts of the server."""
 
     path: str
     changes: list[Change] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Watch:
 
 
 @contextmanager
-def watching(control_plane: ControlPlane, path: str) -> Iterator[Watch]:
+def open_watch(control_plane: ControlPlane, path: str) -> Iterator[Watch]:
     """Record the changes below a path, e.g. `/apis/batch/v1/namespaces/a/jobs`, until the end."""
     watch = Watch(path)
     loop = asyncio.new_event_loop()

@@ -45,7 +45,7 @@ def runs_path(namespace: str, name: str = "", subresource: str = "") -> str:
     return "/".join(part for part in parts if part)
 
 
-def ask(
+def send_request(
     api: ControlPlane,
     method: str,
     path: str,

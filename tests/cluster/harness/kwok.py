@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster.harness import kwok_helper, pki
-from cluster.harness.api_request import DRY_RUN, ask
+from cluster.harness.api_request import DRY_RUN, send_request
 from cluster.harness.control_plane import LOOPBACK, ControlPlane, answers
 from cluster.harness.processes import free_port, wait_until
 from cluster.harness.programs import program
@@ -219,7 +219,7 @@ def _wait_for_webhook(kwok: Kwok) -> None:
 
     def is_told() -> bool:
         path = f"/api/v1/namespaces/default/pods?{DRY_RUN}"
-        made = ask(kwok.control_plane, "POST", path, pod).content
+        made = send_request(kwok.control_plane, "POST", path, pod).content
         return kwok_helper.LOG in made["metadata"].get("annotations", {})
 
     wait_until(is_told, "new pods are told how to behave")

@@ -9,7 +9,7 @@ from qinstruct_operator.errors import NotFound, Refused
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB
 from support.port_contract.target import (
     ABSENT_KIND,
-    Site,
+    Target,
     behaviour,
     config_map,
     event,
@@ -26,82 +26,84 @@ from support.port_contract.target import (
 
 
 @behaviour
-async def an_absent_object_is_none(site: Site) -> None:
-    assert await site.cluster.get(CONFIG_MAP, site.namespace, "nobody") is None
+async def an_absent_object_is_none(target: Target) -> None:
+    assert await target.cluster.get(CONFIG_MAP, target.namespace, "nobody") is None
 
 
 @behaviour
-async def an_object_of_a_kind_that_is_not_installed_is_none(site: Site) -> None:
-    assert await site.cluster.get(ABSENT_KIND, site.namespace, "nobody") is None
+async def an_object_of_a_kind_that_is_not_installed_is_none(target: Target) -> None:
+    assert await target.cluster.get(ABSENT_KIND, target.namespace, "nobody") is None
 
 
 @behaviour
-async def a_name_reaches_no_other_object(site: Site) -> None:
-    await site.cluster.apply(config_map(site, "a", k="v"))
+async def a_name_reaches_no_other_object(target: Target) -> None:
+    await target.cluster.apply(config_map(target, "a", k="v"))
     for name in ("", ".", "..", "../a", "./a", "a/../a", "a?x=y", "a#b", "%61"):
-        assert await site.cluster.get(CONFIG_MAP, site.namespace, name) is None, name
+        assert await target.cluster.get(CONFIG_MAP, target.namespace, name) is None, name
 
 
 @behaviour
-async def a_list_of_a_kind_that_is_not_installed_is_not_found(site: Site) -> None:
+async def a_list_of_a_kind_that_is_not_installed_is_not_found(target: Target) -> None:
     with pytest.raises(NotFound) as caught:
-        await site.cluster.list(ABSENT_KIND, site.namespace)
+        await target.cluster.list(ABSENT_KIND, target.namespace)
     assert caught.value.status == 404
 
 
 @behaviour
-async def a_list_is_of_its_namespace_and_says_what_it_holds(site: Site) -> None:
+async def a_list_is_of_its_namespace_and_says_what_it_holds(target: Target) -> None:
     for name in ("b", "a"):
-        await site.cluster.apply(config_map(site, name, k=name))
-    mine = await site.cluster.list(CONFIG_MAP, site.namespace)
-    everywhere = await site.cluster.list(CONFIG_MAP, None)
+        await target.cluster.apply(config_map(target, name, k=name))
+    mine = await target.cluster.list(CONFIG_MAP, target.namespace)
+    everywhere = await target.cluster.list(CONFIG_MAP, None)
     assert [name for name in names(mine) if name in ("a", "b")] == ["a", "b"]
     assert all(one["apiVersion"] == "v1" and one["kind"] == "ConfigMap" for one in mine)
-    assert await found(site, CONFIG_MAP, "a") in everywhere
-    assert await site.cluster.list(CONFIG_MAP, f"{site.namespace}-not") == ()
+    assert await found(target, CONFIG_MAP, "a") in everywhere
+    assert await target.cluster.list(CONFIG_MAP, f"{target.namespace}-not") == ()
 
 
 @behaviour
-async def a_list_by_labels_wants_all_of_them(site: Site) -> None:
+async def a_list_by_labels_wants_all_of_them(target: Target) -> None:
     labels = {"neither": {}, "one": {"test.example/run": "x"}}
     labels["both"] = {"test.example/run": "x", "part": "y"}
     labels["wrong"] = {"test.example/run": "x", "part": "z"}
     for name, wanted in labels.items():
-        manifest = config_map(site, name)
+        manifest = config_map(target, name)
         manifest["metadata"]["labels"] = wanted
-        await site.cluster.apply(manifest)
-    some = await site.cluster.list(CONFIG_MAP, site.namespace, labels=labels["one"])
-    both = await site.cluster.list(CONFIG_MAP, site.namespace, labels=labels["both"])
+        await target.cluster.apply(manifest)
+    some = await target.cluster.list(CONFIG_MAP, target.namespace, labels=labels["one"])
+    both = await target.cluster.list(CONFIG_MAP, target.namespace, labels=labels["both"])
     assert (names(some), names(both)) == (["both", "one", "wrong"], ["both"])
 
 
 @behaviour
-async def a_list_by_fields_wants_all_of_them(site: Site) -> None:
+async def a_list_by_fields_wants_all_of_them(target: Target) -> None:
     for manifest in (
-        event(site, "e1", "a", "Warning"),
-        event(site, "e2", "b", "Warning"),
-        event(site, "e3", "a", "Normal"),
+        event(target, "e1", "a", "Warning"),
+        event(target, "e2", "b", "Warning"),
+        event(target, "e3", "a", "Normal"),
     ):
-        assert await site.cluster.create(manifest)
+        assert await target.cluster.create(manifest)
     about = {"involvedObject.name": "a", "involvedObject.kind": "Pod"}
-    all_about = await site.cluster.list(EVENT, site.namespace, fields=about)
-    warnings = await site.cluster.list(EVENT, site.namespace, fields=about | {"type": "Warning"})
-    named = await site.cluster.list(EVENT, site.namespace, fields={"metadata.name": "e2"})
+    all_about = await target.cluster.list(EVENT, target.namespace, fields=about)
+    warnings = await target.cluster.list(
+        EVENT, target.namespace, fields=about | {"type": "Warning"}
+    )
+    named = await target.cluster.list(EVENT, target.namespace, fields={"metadata.name": "e2"})
     assert (names(all_about), names(warnings), names(named)) == (["e1", "e3"], ["e1"], ["e2"])
 
 
 @behaviour
-async def a_field_value_is_no_syntax(site: Site) -> None:
-    await site.cluster.create(event(site, "e1", "a"))
+async def a_field_value_is_no_syntax(target: Target) -> None:
+    await target.cluster.create(event(target, "e1", "a"))
     for value in ("a,type=Warning", "a\\", "="):
         fields = {"involvedObject.name": value}
-        assert await site.cluster.list(EVENT, site.namespace, fields=fields) == ()
+        assert await target.cluster.list(EVENT, target.namespace, fields=fields) == ()
 
 
 @behaviour
-async def a_list_by_a_field_that_is_no_index_is_refused(site: Site) -> None:
+async def a_list_by_a_field_that_is_no_index_is_refused(target: Target) -> None:
     with pytest.raises(Refused) as caught:
-        await site.cluster.list(CONFIG_MAP, site.namespace, fields={"data.k": "v"})
+        await target.cluster.list(CONFIG_MAP, target.namespace, fields={"data.k": "v"})
     assert caught.value.status == 400
 
 
@@ -109,93 +111,96 @@ async def a_list_by_a_field_that_is_no_index_is_refused(site: Site) -> None:
 
 
 @behaviour
-async def apply_creates(site: Site) -> None:
-    made = await site.cluster.apply(config_map(site, k="v"))
+async def apply_creates(target: Target) -> None:
+    made = await target.cluster.apply(config_map(target, k="v"))
     assert made["data"] == {"k": "v"}
     assert made["metadata"].keys() >= {"uid", "resourceVersion", "creationTimestamp"}
-    assert made == await found(site, CONFIG_MAP, "notes")
+    assert made == await found(target, CONFIG_MAP, "notes")
 
 
 @behaviour
-async def apply_again_changes_nothing(site: Site) -> None:
-    for manifest in (config_map(site, k="v"), training(site)):
-        once = await site.cluster.apply(copy.deepcopy(manifest))
-        assert await site.cluster.apply(manifest) == once
-    for manifest in (job(site), pytorchjob(site)):  # whose status a controller may write meanwhile
-        once = await site.cluster.apply(copy.deepcopy(manifest))
-        again = await site.cluster.apply(manifest)
+async def apply_again_changes_nothing(target: Target) -> None:
+    for manifest in (config_map(target, k="v"), training(target)):
+        once = await target.cluster.apply(copy.deepcopy(manifest))
+        assert await target.cluster.apply(manifest) == once
+    for manifest in (
+        job(target),
+        pytorchjob(target),
+    ):  # whose status a controller may write meanwhile
+        once = await target.cluster.apply(copy.deepcopy(manifest))
+        again = await target.cluster.apply(manifest)
         assert again["spec"] == once["spec"]
         assert again["metadata"]["generation"] == 1
 
 
 @behaviour
-async def apply_changes_a_value(site: Site) -> None:
-    once = await site.cluster.apply(config_map(site, k="old", l="same"))
-    again = await site.cluster.apply(config_map(site, k="new", l="same"))
+async def apply_changes_a_value(target: Target) -> None:
+    once = await target.cluster.apply(config_map(target, k="old", l="same"))
+    again = await target.cluster.apply(config_map(target, k="new", l="same"))
     assert again["data"] == {"k": "new", "l": "same"}
     assert version(once) != version(again)
     assert once["metadata"]["uid"] == again["metadata"]["uid"]
 
 
 @behaviour
-async def apply_removes_what_it_no_longer_says(site: Site) -> None:
-    await site.cluster.apply(config_map(site, k="v", gone="v"))
-    assert (await site.cluster.apply(config_map(site, k="v")))["data"] == {"k": "v"}
+async def apply_removes_what_it_no_longer_says(target: Target) -> None:
+    await target.cluster.apply(config_map(target, k="v", gone="v"))
+    assert (await target.cluster.apply(config_map(target, k="v")))["data"] == {"k": "v"}
 
 
 @behaviour
-async def apply_leaves_what_others_said(site: Site) -> None:
-    await site.cluster.apply(config_map(site, k="v"))
-    theirs = config_map(site, other="v")
+async def apply_leaves_what_others_said(target: Target) -> None:
+    await target.cluster.apply(config_map(target, k="v"))
+    theirs = config_map(target, other="v")
     theirs["metadata"]["labels"] = {"theirs": "yes"}
-    await site.other.apply(theirs)
-    after = await site.cluster.apply(config_map(site, k="w"))
+    await target.other.apply(theirs)
+    after = await target.cluster.apply(config_map(target, k="w"))
     assert after["data"] == {"k": "w", "other": "v"}
     assert after["metadata"]["labels"] == {"theirs": "yes"}
 
 
 @behaviour
-async def apply_leaves_what_others_say_as_well(site: Site) -> None:
-    await site.cluster.apply(config_map(site, k="v", shared="v"))
-    await site.other.apply(config_map(site, shared="v"))
-    assert (await site.cluster.apply(config_map(site, k="v")))["data"]["shared"] == "v"
-    assert "shared" not in (await site.other.apply(config_map(site))).get("data", {})
+async def apply_leaves_what_others_say_as_well(target: Target) -> None:
+    await target.cluster.apply(config_map(target, k="v", shared="v"))
+    await target.other.apply(config_map(target, shared="v"))
+    assert (await target.cluster.apply(config_map(target, k="v")))["data"]["shared"] == "v"
+    assert "shared" not in (await target.other.apply(config_map(target))).get("data", {})
 
 
 @behaviour
-async def apply_wins_over_others(site: Site) -> None:
-    await site.other.apply(config_map(site, k="theirs", l="theirs"))
-    mine = await site.cluster.apply(config_map(site, k="mine"))
+async def apply_wins_over_others(target: Target) -> None:
+    await target.other.apply(config_map(target, k="theirs", l="theirs"))
+    mine = await target.cluster.apply(config_map(target, k="mine"))
     assert mine["data"] == {"k": "mine", "l": "theirs"}
-    theirs = await site.other.apply(config_map(site))
+    theirs = await target.other.apply(config_map(target))
     assert theirs["data"] == {"k": "mine"}, "what was taken is no longer theirs to remove"
 
 
 @behaviour
-async def what_was_taken_from_others_goes_with_us(site: Site) -> None:
-    await site.other.apply(config_map(site, k="theirs", l="theirs"))
-    await site.cluster.apply(config_map(site, k="mine"))
-    assert (await site.cluster.apply(config_map(site)))["data"] == {"l": "theirs"}
+async def what_was_taken_from_others_goes_with_us(target: Target) -> None:
+    await target.other.apply(config_map(target, k="theirs", l="theirs"))
+    await target.cluster.apply(config_map(target, k="mine"))
+    assert (await target.cluster.apply(config_map(target)))["data"] == {"l": "theirs"}
 
 
 @behaviour
-async def apply_replaces_a_list(site: Site) -> None:
-    manifest = pytorchjob(site)
+async def apply_replaces_a_list(target: Target) -> None:
+    manifest = pytorchjob(target)
     container = manifest["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"][
         0
     ]
     for command in (["a", "b", "c"], ["c", "a"]):
         container["command"] = command
-        after = await site.cluster.apply(copy.deepcopy(manifest))
+        after = await target.cluster.apply(copy.deepcopy(manifest))
         master = after["spec"]["pytorchReplicaSpecs"]["Master"]
         assert master["template"]["spec"]["containers"][0]["command"] == command
 
 
 @behaviour
-async def apply_adds_an_owner_to_others(site: Site) -> None:
-    owners = [await site.cluster.apply(config_map(site, name, k=name)) for name in ("o1", "o2")]
-    for cluster, owner in zip((site.other, site.cluster), owners, strict=True):
-        manifest = config_map(site, k="v")
+async def apply_adds_an_owner_to_others(target: Target) -> None:
+    owners = [await target.cluster.apply(config_map(target, name, k=name)) for name in ("o1", "o2")]
+    for cluster, owner in zip((target.other, target.cluster), owners, strict=True):
+        manifest = config_map(target, k="v")
         manifest["metadata"]["ownerReferences"] = [reference(owner)]
         child = await cluster.apply(manifest)
     kept = {one["name"] for one in child["metadata"]["ownerReferences"]}
@@ -203,97 +208,99 @@ async def apply_adds_an_owner_to_others(site: Site) -> None:
 
 
 @behaviour
-async def apply_says_nothing_of_the_status(site: Site) -> None:
-    manifest = training(site) | {"status": {"observedGeneration": 7}}
-    assert "status" not in await site.cluster.apply(manifest)
+async def apply_says_nothing_of_the_status(target: Target) -> None:
+    manifest = training(target) | {"status": {"observedGeneration": 7}}
+    assert "status" not in await target.cluster.apply(manifest)
 
 
 @behaviour
-async def generation_counts_what_is_wanted(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
-    labelled = training(site)
+async def generation_counts_what_is_wanted(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
+    labelled = training(target)
     labelled["metadata"]["labels"]["more"] = "yes"
-    relabelled = await site.cluster.apply(labelled)
+    relabelled = await target.cluster.apply(labelled)
     labelled["spec"]["suspend"] = True
-    changed = await site.cluster.apply(labelled)
-    told = await site.cluster.patch_status(changed, {"observedGeneration": 2})
+    changed = await target.cluster.apply(labelled)
+    told = await target.cluster.patch_status(changed, {"observedGeneration": 2})
     generations = [one["metadata"]["generation"] for one in (made, relabelled, changed, told)]
     assert generations == [1, 1, 2, 2]
 
 
 @behaviour
-async def the_pods_of_a_job_cannot_be_changed(site: Site) -> None:
-    before = await site.cluster.apply(job(site))
+async def the_pods_of_a_job_cannot_be_changed(target: Target) -> None:
+    before = await target.cluster.apply(job(target))
     with pytest.raises(Refused) as caught:
-        await site.cluster.apply(job(site, image="example/prep:2"))
+        await target.cluster.apply(job(target, image="example/prep:2"))
     assert caught.value.status == 422
     assert "spec.template" in str(caught.value)
     assert "immutable" in str(caught.value)
-    assert (await found(site, JOB, "prep"))["spec"] == before["spec"]
+    assert (await found(target, JOB, "prep"))["spec"] == before["spec"]
 
 
 @behaviour
-async def the_retries_of_a_job_can_be_changed(site: Site) -> None:
-    await site.cluster.apply(job(site))
-    manifest = job(site)
+async def the_retries_of_a_job_can_be_changed(target: Target) -> None:
+    await target.cluster.apply(job(target))
+    manifest = job(target)
     manifest["spec"]["backoffLimit"] = 5
-    assert (await site.cluster.apply(manifest))["spec"]["backoffLimit"] == 5
+    assert (await target.cluster.apply(manifest))["spec"]["backoffLimit"] == 5
 
 
 @behaviour
-async def the_pods_of_a_pytorchjob_can_be_changed_in_vain(site: Site) -> None:
-    await site.cluster.apply(pytorchjob(site))
-    after = await site.cluster.apply(pytorchjob(site, image="example/trainer:2"))
+async def the_pods_of_a_pytorchjob_can_be_changed_in_vain(target: Target) -> None:
+    await target.cluster.apply(pytorchjob(target))
+    after = await target.cluster.apply(pytorchjob(target, image="example/trainer:2"))
     master = after["spec"]["pytorchReplicaSpecs"]["Master"]
     assert master["template"]["spec"]["containers"][0]["image"] == "example/trainer:2"
 
 
 @behaviour
-async def a_claim_cannot_be_changed(site: Site) -> None:
+async def a_claim_cannot_be_changed(target: Target) -> None:
     def claim(size: str) -> Resource:
         return {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "claim", "namespace": site.namespace},
+            "metadata": {"name": "claim", "namespace": target.namespace},
             "spec": {
                 "accessModes": ["ReadWriteMany"],
                 "resources": {"requests": {"storage": size}},
             },
         }
 
-    await site.cluster.apply(claim("2Gi"))
+    await target.cluster.apply(claim("2Gi"))
     with pytest.raises(Refused) as caught:
-        await site.cluster.apply(claim("3Gi"))
+        await target.cluster.apply(claim("3Gi"))
     assert caught.value.status == 422
-    assert (await found(site, CLAIM, "claim"))["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    assert (await found(target, CLAIM, "claim"))["spec"]["resources"]["requests"][
+        "storage"
+    ] == "2Gi"
 
 
 @behaviour
-async def an_immutable_config_map_cannot_be_changed(site: Site) -> None:
-    await site.cluster.apply(config_map(site, k="v") | {"immutable": True})
-    for changed in (config_map(site, k="w") | {"immutable": True}, config_map(site, k="v")):
+async def an_immutable_config_map_cannot_be_changed(target: Target) -> None:
+    await target.cluster.apply(config_map(target, k="v") | {"immutable": True})
+    for changed in (config_map(target, k="w") | {"immutable": True}, config_map(target, k="v")):
         with pytest.raises(Refused):
-            await site.cluster.apply(changed)
+            await target.cluster.apply(changed)
 
 
 @behaviour
-async def a_name_that_cannot_be_is_refused(site: Site) -> None:
+async def a_name_that_cannot_be_is_refused(target: Target) -> None:
     for name in ("Upper", "under_score", "-x", "x" * 254):
         with pytest.raises(Refused) as caught:
-            await site.cluster.apply(config_map(site, name))
+            await target.cluster.apply(config_map(target, name))
         assert caught.value.status == 422
 
 
 @behaviour
-async def create_leaves_alone_what_is_there(site: Site) -> None:
-    assert await site.cluster.create(config_map(site, k="first"))
-    once = await found(site, CONFIG_MAP, "notes")
-    assert not await site.cluster.create(config_map(site, k="second"))
-    assert await found(site, CONFIG_MAP, "notes") == once
+async def create_leaves_alone_what_is_there(target: Target) -> None:
+    assert await target.cluster.create(config_map(target, k="first"))
+    once = await found(target, CONFIG_MAP, "notes")
+    assert not await target.cluster.create(config_map(target, k="second"))
+    assert await found(target, CONFIG_MAP, "notes") == once
 
 
 @behaviour
-async def what_create_said_outlives_an_apply(site: Site) -> None:
-    await site.cluster.create(config_map(site, k="v"))
-    await site.cluster.apply(config_map(site, k="v", l="v"))
-    assert (await site.cluster.apply(config_map(site)))["data"] == {"k": "v"}
+async def what_create_said_outlives_an_apply(target: Target) -> None:
+    await target.cluster.create(config_map(target, k="v"))
+    await target.cluster.apply(config_map(target, k="v", l="v"))
+    assert (await target.cluster.apply(config_map(target)))["data"] == {"k": "v"}

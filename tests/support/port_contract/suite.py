@@ -1,6 +1,6 @@
 """What every cluster behind `port.Cluster` does: one suite, for the fake and for a real one.
 
-A behaviour is a function of a `Site`. Whoever runs them gives each one a namespace of its own.
+A behaviour is a function of a `Target`. Whoever runs them gives each one a namespace of its own.
 Those of objects are in `objects`; here are the status, garbage and logs.
 """
 
@@ -16,7 +16,7 @@ from support.port_contract import objects  # noqa: F401 - adds its own to the su
 from support.port_contract.target import (
     COLLECTED,
     Behaviour,
-    Site,
+    Target,
     behaviour,
     condition,
     config_map,
@@ -31,122 +31,122 @@ from support.port_contract.target import (
 
 
 @behaviour
-async def a_status_is_replaced_whole(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
+async def a_status_is_replaced_whole(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
     first: dict[str, Any] = {
         "observedGeneration": 1,
         "attempt": 2,
         "conditions": [condition("Accepted"), condition("Running")],
     }
-    told = await site.cluster.patch_status(made, first)
+    told = await target.cluster.patch_status(made, first)
     assert told["status"] == first
     second = {"observedGeneration": 1, "conditions": [condition("Complete")]}
-    told = await site.cluster.patch_status(told, second)
+    told = await target.cluster.patch_status(told, second)
     assert told["status"] == second
-    assert await found(site, TRAINING, "run") == told
-    assert (await site.cluster.patch_status(told, {})).get("status", {}) == {}
+    assert await found(target, TRAINING, "run") == told
+    assert (await target.cluster.patch_status(told, {})).get("status", {}) == {}
 
 
 @behaviour
-async def a_status_that_is_the_same_changes_nothing(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
-    once = await site.cluster.patch_status(made, {"observedGeneration": 1})
-    again = await site.cluster.patch_status(once, {"observedGeneration": 1})
+async def a_status_that_is_the_same_changes_nothing(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
+    once = await target.cluster.patch_status(made, {"observedGeneration": 1})
+    again = await target.cluster.patch_status(once, {"observedGeneration": 1})
     assert version(made) != version(once)
     assert version(once) == version(again)
 
 
 @behaviour
-async def a_status_touches_nothing_else(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
+async def a_status_touches_nothing_else(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
     seen = copy.deepcopy(made)
     seen["spec"]["size"] = "13B"
     seen["metadata"]["labels"] = {"team": "other", "more": "yes"}
-    told = await site.cluster.patch_status(seen, {"observedGeneration": 1})
+    told = await target.cluster.patch_status(seen, {"observedGeneration": 1})
     assert told["spec"] == made["spec"]
     assert told["metadata"]["labels"] == made["metadata"]["labels"]
-    without = training(site)
+    without = training(target)
     del without["metadata"]["labels"]
-    assert "labels" not in (await site.cluster.apply(without))["metadata"], "it is still ours"
+    assert "labels" not in (await target.cluster.apply(without))["metadata"], "it is still ours"
 
 
 @behaviour
-async def a_status_outlives_an_apply(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
-    told = await site.cluster.patch_status(made, {"observedGeneration": 1})
-    again = await site.cluster.apply(training(site))
+async def a_status_outlives_an_apply(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
+    told = await target.cluster.patch_status(made, {"observedGeneration": 1})
+    again = await target.cluster.apply(training(target))
     assert again["status"] == told["status"]
     assert version(again) == version(told)
 
 
 @behaviour
-async def a_status_of_an_old_reading_is_a_conflict(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
-    await site.cluster.patch_status(made, {"observedGeneration": 1})
+async def a_status_of_an_old_reading_is_a_conflict(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
+    await target.cluster.patch_status(made, {"observedGeneration": 1})
     with pytest.raises(Conflict) as caught:
-        await site.cluster.patch_status(made, {"observedGeneration": 2})
+        await target.cluster.patch_status(made, {"observedGeneration": 2})
     assert caught.value.status == 409
-    assert (await found(site, TRAINING, "run"))["status"] == {"observedGeneration": 1}
+    assert (await found(target, TRAINING, "run"))["status"] == {"observedGeneration": 1}
 
 
 @behaviour
-async def a_status_of_a_gone_object_is_not_found(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
-    await site.delete(TRAINING, "run")
+async def a_status_of_a_gone_object_is_not_found(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
+    await target.delete(TRAINING, "run")
     with pytest.raises(NotFound) as caught:
-        await site.cluster.patch_status(made, {"observedGeneration": 1})
+        await target.cluster.patch_status(made, {"observedGeneration": 1})
     assert caught.value.status == 404
 
 
 @behaviour
-async def a_status_is_not_for_a_namesake(site: Site) -> None:
-    made = await site.cluster.apply(training(site))
-    await site.delete(TRAINING, "run")
-    namesake = await site.cluster.apply(training(site))
+async def a_status_is_not_for_a_namesake(target: Target) -> None:
+    made = await target.cluster.apply(training(target))
+    await target.delete(TRAINING, "run")
+    namesake = await target.cluster.apply(training(target))
     assert namesake["metadata"]["uid"] != made["metadata"]["uid"]
     with pytest.raises(Conflict):
-        await site.cluster.patch_status(made, {"observedGeneration": 1})
+        await target.cluster.patch_status(made, {"observedGeneration": 1})
 
 
 # Garbage and logs.
 
 
 @behaviour
-async def children_go_with_their_owner(site: Site) -> None:
-    owner = await site.cluster.apply(training(site))
-    child = config_map(site, "child", k="v")
+async def children_go_with_their_owner(target: Target) -> None:
+    owner = await target.cluster.apply(training(target))
+    child = config_map(target, "child", k="v")
     child["metadata"]["ownerReferences"] = [reference(owner)]
-    middle = await site.cluster.apply(child)
-    grandchild = config_map(site, "grandchild", k="v")
+    middle = await target.cluster.apply(child)
+    grandchild = config_map(target, "grandchild", k="v")
     grandchild["metadata"]["ownerReferences"] = [reference(middle)]
-    await site.cluster.apply(grandchild)
-    await site.cluster.apply(config_map(site, "bystander", k="v"))
-    await site.delete(TRAINING, "run")
+    await target.cluster.apply(grandchild)
+    await target.cluster.apply(config_map(target, "bystander", k="v"))
+    await target.delete(TRAINING, "run")
     async with asyncio.timeout(30):  # a real collector comes when it comes
         for name in ("child", "grandchild"):
-            while await site.cluster.get(CONFIG_MAP, site.namespace, name):
+            while await target.cluster.get(CONFIG_MAP, target.namespace, name):
                 await asyncio.sleep(0.1)
-    assert await site.cluster.get(CONFIG_MAP, site.namespace, "bystander")
+    assert await target.cluster.get(CONFIG_MAP, target.namespace, "bystander")
 
 
 @behaviour
-async def a_pod_that_is_gone_has_no_log(site: Site) -> None:
-    assert await site.cluster.read_log(site.namespace, "nobody", "main", tail_lines=5) == ()
+async def a_pod_that_is_gone_has_no_log(target: Target) -> None:
+    assert await target.cluster.read_log(target.namespace, "nobody", "main", tail_lines=5) == ()
     with pytest.raises(NotFound):
-        await anext(site.cluster.follow_log(site.namespace, "nobody", "main"))
+        await anext(target.cluster.follow_log(target.namespace, "nobody", "main"))
 
 
 @behaviour
-async def a_container_that_has_not_started_has_no_log(site: Site) -> None:
-    await site.cluster.apply(pod(site))
-    assert await site.cluster.read_log(site.namespace, "pod", "main", tail_lines=5) == ()
+async def a_container_that_has_not_started_has_no_log(target: Target) -> None:
+    await target.cluster.apply(pod(target))
+    assert await target.cluster.read_log(target.namespace, "pod", "main", tail_lines=5) == ()
 
 
 @behaviour
-async def a_container_that_is_not_in_the_pod_is_refused(site: Site) -> None:
-    await site.cluster.apply(pod(site))
+async def a_container_that_is_not_in_the_pod_is_refused(target: Target) -> None:
+    await target.cluster.apply(pod(target))
     with pytest.raises(Refused):
-        await site.cluster.read_log(site.namespace, "pod", "other", tail_lines=5)
+        await target.cluster.read_log(target.namespace, "pod", "other", tail_lines=5)
 
 
 BEHAVIOURS: Final[tuple[Behaviour, ...]] = tuple(COLLECTED)

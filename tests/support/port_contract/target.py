@@ -18,7 +18,7 @@ ABSENT_KIND = Kind("absent.example/v1", "Absent", "absents")
 
 
 @dataclass(frozen=True)
-class Site:
+class Target:
     """Where a behaviour is tried.
 
     Attributes:
@@ -34,7 +34,7 @@ class Site:
     delete: Callable[[Kind, str], Awaitable[None]]
 
 
-Behaviour = Callable[[Site], Coroutine[Any, Any, None]]
+Behaviour = Callable[[Target], Coroutine[Any, Any, None]]
 
 COLLECTED: list[Behaviour] = []
 
@@ -45,41 +45,41 @@ def behaviour(function: Behaviour) -> Behaviour:
     return function
 
 
-def config_map(site: Site, name: str = "notes", **data: str) -> Resource:
+def config_map(target: Target, name: str = "notes", **data: str) -> Resource:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": site.namespace},
+        "metadata": {"name": name, "namespace": target.namespace},
         "data": data,
     }
 
 
-def training(site: Site, name: str = "run") -> Resource:
+def training(target: Target, name: str = "run") -> Resource:
     return {
         "apiVersion": TRAINING.api_version,
         "kind": TRAINING.kind,
-        "metadata": {"name": name, "namespace": site.namespace, "labels": {"team": "vision"}},
+        "metadata": {"name": name, "namespace": target.namespace, "labels": {"team": "vision"}},
         "spec": {"size": "Tiny", "strategy": "mix"},
     }
 
 
-def job(site: Site, image: str = "example/prep:1") -> Resource:
+def job(target: Target, image: str = "example/prep:1") -> Resource:
     pod = {"restartPolicy": "Never", "containers": [{"name": "prep", "image": image}]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": "prep", "namespace": site.namespace},
+        "metadata": {"name": "prep", "namespace": target.namespace},
         "spec": {"suspend": True, "template": {"spec": pod}},
     }
 
 
-def pytorchjob(site: Site, image: str = "example/trainer:1") -> Resource:
+def pytorchjob(target: Target, image: str = "example/trainer:1") -> Resource:
     pod = {"containers": [{"name": "pytorch", "image": image}]}
     master = {"replicas": 1, "restartPolicy": "Never", "template": {"spec": pod}}
     return {
         "apiVersion": "kubeflow.org/v1",
         "kind": "PyTorchJob",
-        "metadata": {"name": "train", "namespace": site.namespace},
+        "metadata": {"name": "train", "namespace": target.namespace},
         "spec": {
             "runPolicy": {"suspend": True},
             "pytorchReplicaSpecs": {"Master": master},
@@ -87,11 +87,11 @@ def pytorchjob(site: Site, image: str = "example/trainer:1") -> Resource:
     }
 
 
-def pod(site: Site, name: str = "pod") -> Resource:
+def pod(target: Target, name: str = "pod") -> Resource:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": site.namespace},
+        "metadata": {"name": name, "namespace": target.namespace},
         "spec": {
             # No node has it: the pod stays as it was made.
             "nodeSelector": {"test.example/nowhere": "true"},
@@ -103,12 +103,12 @@ def pod(site: Site, name: str = "pod") -> Resource:
     }
 
 
-def event(site: Site, name: str, about: str, kind: str = "Warning") -> Resource:
+def event(target: Target, name: str, about: str, kind: str = "Warning") -> Resource:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": site.namespace},
-        "involvedObject": {"kind": "Pod", "name": about, "namespace": site.namespace},
+        "metadata": {"name": name, "namespace": target.namespace},
+        "involvedObject": {"kind": "Pod", "name": about, "namespace": target.namespace},
         "type": kind,
         "reason": "Tested",
         "message": "a test says so",
@@ -120,8 +120,8 @@ def version(resource: Resource | None) -> str:
     return str(resource["metadata"]["resourceVersion"])
 
 
-async def found(site: Site, kind: Kind, name: str) -> Resource:
-    resource = await site.cluster.get(kind, site.namespace, name)
+async def found(target: Target, kind: Kind, name: str) -> Resource:
+    resource = await target.cluster.get(kind, target.namespace, name)
     assert resource is not None
     return resource
 

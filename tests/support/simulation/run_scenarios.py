@@ -1,4 +1,4 @@
-"""Lives of a run in `support.simulation.simulated_cluster`, and what they come to."""
+"""Scenarios of a run in a simulated cluster, and their outcomes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,22 +7,22 @@ from functools import cache
 from typing import Any
 
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, PYTORCHJOB
-from support.simulation.simulated_cluster import Fate, World
+from support.simulation.simulated_cluster import Scenario, SimulatedCluster
 
-FATES = {
-    "it goes well": Fate(),
-    "prep is tried again": Fate(prep=(143, 0)),
-    "prep's data are bad": Fate(prep=(65,)),
-    "prep fails for ever": Fate(prep=(69,)),
-    "training fails": Fate(training=70),
-    "training is stopped": Fate(training=75),
+SCENARIOS = {
+    "it goes well": Scenario(),
+    "prep is tried again": Scenario(prep=(143, 0)),
+    "prep's data are bad": Scenario(prep=(65,)),
+    "prep fails for ever": Scenario(prep=(69,)),
+    "training fails": Scenario(training=70),
+    "training is stopped": Scenario(training=75),
 }
-_MAX_MOVES = 300
+_MAX_STEPS = 300
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has come to, without times and what depends on when somebody looked."""
+    """The end state of a run, without times and without what depends on when it was observed."""
 
     phase: str | None
     conditions: tuple[tuple[str, str, str, str], ...]
@@ -30,13 +30,13 @@ class Outcome:
     children: tuple[str, ...]
 
 
-async def outcome(world: World) -> Outcome:
-    """What the run has come to so far."""
-    status = await world.status()
+async def outcome(simulated: SimulatedCluster) -> Outcome:
+    """The state of the run so far."""
+    status = await simulated.status()
     children = [
         f"{kind.kind} {name}"
         for kind in (CLAIM, CONFIG_MAP, JOB, PYTORCHJOB)
-        for name in await world.names(kind)
+        for name in await simulated.names(kind)
     ]
     return Outcome(
         phase=status.phase,
@@ -48,56 +48,56 @@ async def outcome(world: World) -> Outcome:
     )
 
 
-async def wander(world: World, choices: Sequence[int]) -> None:
-    """Let things happen in the chosen order; the operator looks now and then, perhaps twice."""
+async def run_in_random_order(simulated: SimulatedCluster, choices: Sequence[int]) -> None:
+    """Take steps in the chosen order; the operator reconciles in between, sometimes twice."""
     for choice in choices:
-        moves = list((await world.moves()).values())
-        if choice % 3 == 0 or not moves:
-            await world.reconcile()
+        next_steps = list((await simulated.next_steps()).values())
+        if choice % 3 == 0 or not next_steps:
+            await simulated.reconcile()
         else:
-            await world.make(moves[choice % len(moves)])
+            await simulated.perform(next_steps[choice % len(next_steps)])
 
 
-async def rest(world: World) -> None:
-    """Let everything happen that happens by itself, the operator looking after each move."""
-    for _ in range(_MAX_MOVES):
-        await world.reconcile()
-        moves = await world.moves()
-        if not moves:
-            return await settle(world)
-        await world.make(next(iter(moves.values())))
-    raise AssertionError(f"no rest after {_MAX_MOVES} moves: {sorted(await world.moves())}")
+async def run_to_rest(simulated: SimulatedCluster) -> None:
+    """Take every step that happens by itself; the operator reconciles after each."""
+    for _ in range(_MAX_STEPS):
+        await simulated.reconcile()
+        next_steps = await simulated.next_steps()
+        if not next_steps:
+            return await reconcile_to_fixed_point(simulated)
+        await simulated.perform(next(iter(next_steps.values())))
+    raise AssertionError(f"no rest after {_MAX_STEPS} steps: {sorted(next_steps)}")
 
 
-async def settle(world: World) -> None:
-    """Reconcile until nothing is written any more, which with a clock that stands is soon."""
-    written = world.operator.writes
+async def reconcile_to_fixed_point(simulated: SimulatedCluster) -> None:
+    """Reconcile until nothing is written any more; the clock stands still meanwhile."""
+    written = simulated.operator.writes
     for _ in range(4):
         before = len(written)
-        await world.reconcile()
+        await simulated.reconcile()
         if len(written) == before:
             break
-    await world.reconcile()
+    await simulated.reconcile()
     assert len(written) == before, f"no fixed point: {written[before:]}"
-    assert len(await world.at_work()) <= 1
-    assert len(await world.names(JOB)) <= 1
-    assert len(await world.names(PYTORCHJOB)) <= 1
+    assert len(await simulated.active_workloads()) <= 1
+    assert len(await simulated.names(JOB)) <= 1
+    assert len(await simulated.names(PYTORCHJOB)) <= 1
 
 
-async def live(fate: Fate) -> World:
-    """A run as it should go."""
-    world = World(fate)
-    await world.begin()
-    await rest(world)
-    return world
+async def run_scenario(scenario: Scenario) -> SimulatedCluster:
+    """A run at its end, where the operator reconciled after each step."""
+    simulated = SimulatedCluster(scenario)
+    await simulated.create_run()
+    await run_to_rest(simulated)
+    return simulated
 
 
 @cache
-def usual_outcome(fate: Fate) -> Outcome:
-    """What a run comes to where the operator looks after each move."""
+def expected_outcome(scenario: Scenario) -> Outcome:
+    """The outcome where the operator reconciles after each step."""
 
     async def see() -> Outcome:
-        return await outcome(await live(fate))
+        return await outcome(await run_scenario(scenario))
 
     with asyncio.Runner() as runner:
         return runner.run(see())

@@ -1,7 +1,7 @@
-"""A cluster in memory with everybody else in it: scheduler, kubelet, controllers, a user.
+"""A simulated cluster: the fake API server with scheduler, kubelet, controllers and a user.
 
-They move one small step at a time, in any order that a test chooses, so that an operator meets
-every intermediate state. What a run comes to is its fate, whatever the order.
+They act in small steps, in any order that a test chooses, so that the operator meets every
+intermediate state. The scenario decides how a run ends, whatever the order of the steps.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -50,7 +50,7 @@ from support.observed import (
     training,
 )
 
-Move = Callable[[], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
 
 _RETRIES = 3
 _ENDS = {"Complete", "Succeeded", "Failed"}
@@ -61,11 +61,11 @@ TRAINING_LOG = lines(
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What the run comes to.
+class Scenario:
+    """How a run's pods end.
 
     Attributes:
-        prep: exit codes of the prep pods, one after the other; the last one's are like it.
+        prep: exit codes of the prep pods in order; the last one repeats.
         training: exit code of the training container.
     """
 
@@ -74,12 +74,12 @@ class Fate:
 
 
 class Died(BaseException):
-    """The operator process is killed. No `Exception`, as nothing may catch it."""
+    """The operator process is killed. Not an `Exception`: nothing may catch it."""
 
 
 @dataclass
 class Operator:
-    """The cluster as the operator sees it: what it writes is noted, and it may die of it.
+    """The cluster port of the operator: records its writes, and kills it at one of them.
 
     Attributes:
         writes: method, kind and name of each, in order.
@@ -87,13 +87,13 @@ class Operator:
         dies_before: that write has no effect; otherwise only its answer is lost.
     """
 
-    world: "World"
+    owner: "SimulatedCluster"
     writes: list[tuple[str, str, str]] = field(default_factory=list)
     dies_at: int | None = None
     dies_before: bool = False
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
-        return await self.world.cluster.get(kind, namespace, name)
+        return await self.owner.cluster.get(kind, namespace, name)
 
     async def list(
         self,
@@ -103,34 +103,34 @@ class Operator:
         labels: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> tuple[Resource, ...]:
-        return await self.world.cluster.list(kind, namespace, labels=labels, fields=fields)
+        return await self.owner.cluster.list(kind, namespace, labels=labels, fields=fields)
 
     async def read_log(
         self, namespace: str, pod: str, container: str, *, tail_lines: int
     ) -> tuple[str, ...]:
-        return await self.world.cluster.read_log(namespace, pod, container, tail_lines=tail_lines)
+        return await self.owner.cluster.read_log(namespace, pod, container, tail_lines=tail_lines)
 
     def follow_log(self, namespace: str, pod: str, container: str) -> AsyncGenerator[str, None]:
-        return self.world.cluster.follow_log(namespace, pod, container)
+        return self.owner.cluster.follow_log(namespace, pod, container)
 
     async def apply(self, manifest: Resource) -> Resource:
         async with self._write("apply", manifest):
-            return await self.world.cluster.apply(manifest)
+            return await self.owner.cluster.apply(manifest)
 
     async def create(self, manifest: Resource) -> Resource | None:
         async with self._write("create", manifest):
-            return await self.world.cluster.create(manifest)
+            return await self.owner.cluster.create(manifest)
 
     async def patch_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
         async with self._write("patch_status", resource):
-            return await self.world.cluster.patch_status(resource, status)
+            return await self.owner.cluster.patch_status(resource, status)
 
     @asynccontextmanager
     async def _write(self, method: str, resource: Resource) -> AsyncIterator[None]:
         kind, name = resource["kind"], resource["metadata"]["name"]
-        assert not is_finished(await self.world.status()), f"{method} {kind}: it has ended"
+        assert not is_finished(await self.owner.status()), f"{method} {kind}: it has ended"
         if kind == PYTORCHJOB.kind:
-            assert self.world.was_prepared, "a GPU is asked for before prep has succeeded"
+            assert self.owner.was_prepared, "a GPU is asked for before prep has succeeded"
         dies = len(self.writes) == self.dies_at
         self.writes.append((method, kind, name))
         if dies and self.dies_before:
@@ -140,7 +140,7 @@ class Operator:
             raise Died
 
 
-class World:
+class SimulatedCluster:
     """A cluster with one run in it.
 
     Attributes:
@@ -149,16 +149,16 @@ class World:
         was_prepared: prep has succeeded at least once.
     """
 
-    def __init__(self, fate: Fate, **spec: Any) -> None:
+    def __init__(self, scenario: Scenario, **spec: Any) -> None:
         self.cluster = FakeCluster(now=_text(NOW))
         self.operator = Operator(self)
         self.was_prepared = False
-        self._fate = fate
+        self._scenario = scenario
         self._spec = spec
         self._now = NOW
         self._said: dict[str, int] = {}
 
-    async def begin(self) -> None:
+    async def create_run(self) -> None:
         """Let a user create the run."""
         await self.cluster.create(training(**self._spec))
 
@@ -176,12 +176,12 @@ class World:
         """Names of the objects of a kind."""
         return [each["metadata"]["name"] for each in await self.cluster.list(kind, NAMESPACE)]
 
-    async def news(self) -> list[tuple[str, str]]:
+    async def events(self) -> list[tuple[str, str]]:
         """Type and reason of each event."""
         events = await self.cluster.list(EVENT, NAMESPACE)
         return sorted((each["type"], each["reason"]) for each in events)
 
-    async def at_work(self) -> list[str]:
+    async def active_workloads(self) -> list[str]:
         """Workloads that have not ended."""
         jobs = [
             *(await self.cluster.list(JOB, NAMESPACE)),
@@ -189,9 +189,9 @@ class World:
         ]
         return [each["metadata"]["name"] for each in jobs if not _has_ended(each)]
 
-    async def make(self, move: Move) -> None:
-        """Make a move; a minute passes."""
-        await move()
+    async def perform(self, step: Step) -> None:
+        """Take a step; a minute passes."""
+        await step()
         self.wait()
 
     def wait(self) -> None:
@@ -199,9 +199,9 @@ class World:
         self._now += timedelta(minutes=1)
         self.cluster.set_now(_text(self._now))
 
-    async def moves(self) -> dict[str, Move]:
-        """What can happen next by itself, by name."""
-        found: dict[str, Move] = {}
+    async def next_steps(self) -> dict[str, Step]:
+        """The steps that the cluster can take next, by name."""
+        found: dict[str, Step] = {}
         for claim in await self.cluster.list(CLAIM, NAMESPACE):
             if not claim.get("status"):
                 name = claim["metadata"]["name"]
@@ -209,14 +209,14 @@ class World:
         for kind in (JOB, PYTORCHJOB):
             for job in await self.cluster.list(kind, NAMESPACE):
                 if not _has_ended(job):
-                    name, move = await self._move_of(kind, job)
-                    if move:
-                        found[f"{name} {job['metadata']['name']}"] = move
+                    name, step = await self._step_of(kind, job)
+                    if step:
+                        found[f"{name} {job['metadata']['name']}"] = step
         return found
 
-    async def meddling(self) -> dict[str, Move]:
+    async def user_actions(self) -> dict[str, Step]:
         """What a user could do to a run's children and its status, by name."""
-        found: dict[str, Move] = {
+        found: dict[str, Step] = {
             f"delete {kind.kind} {name}": partial(self._delete, kind, name)
             for kind in (JOB, PYTORCHJOB, CONFIG_MAP)
             for name in await self.names(kind)
@@ -225,7 +225,7 @@ class World:
         found["annotate the run"] = self._annotate
         return found
 
-    async def _move_of(self, kind: Kind, job: Resource) -> tuple[str, Move | None]:
+    async def _step_of(self, kind: Kind, job: Resource) -> tuple[str, Step | None]:
         """The next thing that happens to a job that has not ended."""
         pods = await self._pods(job)
         pod = pods[-1] if pods else None
@@ -244,7 +244,7 @@ class World:
             return "hear", partial(self._say, kind, pod, script[said])
         return "end the container of", partial(self._end, name, code)
 
-    async def _schedule(self, pod: Resource) -> tuple[str, Move | None]:
+    async def _schedule(self, pod: Resource) -> tuple[str, Step | None]:
         name = pod["metadata"]["name"]
         if not pod.get("status"):
             said = condition("PodScheduled", "Unschedulable", "0/1 nodes", status="False")
@@ -261,7 +261,7 @@ class World:
 
         return "find a node for", partial(self._edit, POD, name, bind)
 
-    async def _start(self, pod: Resource) -> tuple[str, Move | None]:
+    async def _start(self, pod: Resource) -> tuple[str, Step | None]:
         name = pod["metadata"]["name"]
         if not _state(pod):
             return "create the container of", partial(
@@ -276,9 +276,9 @@ class World:
     def _script(self, kind: Kind, index: int) -> tuple[tuple[str, ...], int]:
         """What a container prints, and how it ends."""
         if kind == PYTORCHJOB:
-            log, code, end = TRAINING_LOG, self._fate.training, lines(complete_event())
+            log, code, end = TRAINING_LOG, self._scenario.training, lines(complete_event())
         else:
-            codes = self._fate.prep
+            codes = self._scenario.prep
             log, code, end = PREP_LOG, codes[min(index, len(codes) - 1)], ()
         if not code:
             return (*log, *end), 0

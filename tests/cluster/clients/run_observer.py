@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from cluster.clients.watch import Watch, watching
+from cluster.clients.watch import Watch, open_watch
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.constants import API_VERSION, FIELD_MANAGER, PLURAL
@@ -26,7 +26,7 @@ _LASTING: Final = ("Accepted", "Prepared", "Scheduled", "Complete")
 
 
 @dataclass(frozen=True)
-class Witness:
+class RunObserver:
     """Every state of the runs, of their jobs, and every event."""
 
     trainings: Watch
@@ -85,12 +85,12 @@ class Witness:
 
 
 @contextmanager
-def witness(cluster: TestCluster) -> Iterator[Witness]:
+def observe_runs(cluster: TestCluster) -> Iterator[RunObserver]:
     """Watch the whole cluster until the end of the block."""
     with ExitStack() as stack:
-        yield Witness(
+        yield RunObserver(
             *(
-                stack.enter_context(watching(cluster.api, path))
+                stack.enter_context(open_watch(cluster.api, path))
                 for path in (
                     f"/apis/{API_VERSION}/{PLURAL}",
                     "/apis/batch/v1/jobs",
