@@ -1,4 +1,4 @@
-"""What the API and the plan accept, the server accepts as children: no name or number is too long.
+"""The server accepts the children of every run that the API accepts: nothing is too long.
 
 A PyTorchJob with an impossible pod template is stored, and only its pod is refused; a PodTemplate
 of the same content is validated as a pod is.

@@ -1,7 +1,7 @@
-"""Whatever goes wrong between the operator and the API server, each run completes.
+"""Each run completes whatever goes wrong between the operator and the API server.
 
-Each fault meets a run of its own, with an operator of its own behind a proxy. Where only a watch
-may bring the news, the operator's own looks are set to once an hour.
+Each fault is injected into a run of its own, with an operator of its own behind a proxy. Where a
+watch must bring the change, the operator's periodic reconciliation is set to once an hour.
 """
 
 import time
@@ -11,8 +11,9 @@ from typing import Final
 
 import pytest
 
+from cluster.clients.fault_rules import Answer, Delay, Precede, Reset, Rule
 from cluster.clients.isolated_runs import IsolatedRuns, isolated_runs
-from cluster.clients.proxy import Answer, Delay, FaultProxy, Precede, Reset, Rule
+from cluster.clients.proxy import FaultProxy
 from cluster.harness.api_request import MERGE, runs_path, send_request
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
@@ -99,8 +100,8 @@ def test_the_operator_waits_as_long_as_the_server_asks(faulty: IsolatedRuns) -> 
     assert repeated.time - refused.time >= 4
 
 
-def test_a_write_of_somebody_else_between_reading_and_writing(faulty: IsolatedRuns) -> None:
-    """A true conflict: the pass is repeated, and tells its news once."""
+def test_a_concurrent_write_is_a_conflict_and_is_retried(faulty: IsolatedRuns) -> None:
+    """A real conflict: reconciliation is retried, and its events are written once."""
     raced = replace(faulty, name="raced")
     raced.cluster.kwok.behave("raced", "prep", Behaviour(run_for="3s"))
     raced.create_namespaces(["raced"])
@@ -122,7 +123,7 @@ def test_a_write_of_somebody_else_between_reading_and_writing(faulty: IsolatedRu
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What is done to the watches once the prep pod runs, and in which environment."""
+    """What is done to the watches once the prep pod runs, and the environment of the operator."""
 
     disturb: Callable[[FaultProxy], int]
     environment: dict[str, str]
@@ -148,7 +149,7 @@ WATCHES: Final = {
 
 
 def _watched_since(proxy: FaultProxy, moment: float) -> set[str]:
-    """What has been watched anew, as paths."""
+    """Paths of the watches that were opened since then."""
     return {
         one.path.partition("?")[0]
         for one in proxy.exchanges
@@ -157,7 +158,7 @@ def _watched_since(proxy: FaultProxy, moment: float) -> set[str]:
 
 
 @pytest.mark.parametrize("name", WATCHES)
-def test_watches_are_opened_anew(faulty: IsolatedRuns, name: str) -> None:
+def test_disturbed_watches_are_reopened(faulty: IsolatedRuns, name: str) -> None:
     namespace, disturbance = f"watches-{name}", WATCHES[name]
     faulty.create_namespaces([namespace])
     environment = ONLY_WATCHES | disturbance.environment
@@ -165,10 +166,10 @@ def test_watches_are_opened_anew(faulty: IsolatedRuns, name: str) -> None:
         faulty.create_run(namespace)
         wait_until(lambda: "Preparing" in faulty.observer.phases(namespace), "Preparing")
         wait_until(lambda: proxy.num_open_watches == NUM_WATCHES, "all watches are open")
-        # Some are open again before the proxy is done with all.
+        # Some are open again before the proxy has disturbed all of them.
         moment, disturbed = time.monotonic(), disturbance.disturb(proxy)
         faulty.observer.wait_complete(namespace)
-        # A run may be over before the last one is: kopf takes its time between two tries.
+        # The run may end before the last one is open: kopf waits between two attempts.
         wait_until(lambda: len(_watched_since(proxy, moment)) == NUM_WATCHES, "all are open again")
     assert disturbed == NUM_WATCHES
     assert faulty.observer.violations(namespace) == []

@@ -1,4 +1,4 @@
-"""The API on a real API server: installed, explained, listed and changed, as kubectl shows it."""
+"""The API on a real API server: installing, explaining, listing and changing with kubectl."""
 
 import re
 import tempfile
@@ -53,7 +53,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def empty(test_cluster: TestCluster) -> Iterator[ControlPlane]:
-    """A control plane of its own without anything of ours, where there is a test cluster at all."""
+    """A control plane of its own without our manifests."""
     with tempfile.TemporaryDirectory() as folder:
         processes = Processes(Path(folder))
         try:
@@ -81,14 +81,14 @@ def test_a_sample_is_accepted(api: ControlPlane, file: Path) -> None:
 
 
 def run_name(file: Path) -> str:
-    """The name in a sample."""
+    """The name of the run in a sample."""
     found = re.search(r"^  name: (\S+)$", file.read_text("utf-8"), re.MULTILINE)
     assert found
     return found[1]
 
 
 def objects(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object below a schema that has fields of its own, with the path that kubectl takes."""
+    """Every object of a schema that has fields, with its path as kubectl names it."""
     if "properties" in schema:
         yield path, schema["properties"]
         for name, child in schema["properties"].items():
@@ -103,7 +103,7 @@ OBJECTS: Final = dict((*objects(SPEC, "spec"), *objects(STATUS, "status")))
 
 @pytest.mark.parametrize("path", OBJECTS)
 def test_kubectl_explains_every_field(api: ControlPlane, path: str) -> None:
-    """Each field's name is followed by our description, and none is there that we do not know."""
+    """Each field is shown with our description, and no other field is shown."""
     said = api.kubectl("explain", f"qinstructtraining.{path}")
     _, _, fields = said.partition("FIELDS:\n")
     explained = {

@@ -1,4 +1,4 @@
-"""Every bad document is refused: by a real API server, or by the operator where that takes it.
+"""Every bad document is refused: by a real API server, or else by the operator.
 
 The table is that of local mode. Which layer refuses is written down here, so that a change of the
 schema or of a rule that moves one shows.
@@ -117,13 +117,13 @@ def create(api: ControlPlane, raw: dict[str, Any], *query: str) -> Answer:
 
 
 def faults(answer: Answer) -> list[tuple[str, str]]:
-    """Field and reason of each, those of the strict decoder among them."""
+    """Field and reason of each fault, including those of strict decoding."""
     unknown = re.findall(r'unknown field "([^"]+)"', answer.content["message"])
     return answer.causes + [(field, "unknown field") for field in unknown]
 
 
 def is_about(field: str, named: str) -> bool:
-    """Whether the server names the field, or a part of it, or the map that it is an entry of."""
+    """Whether the server names the field, a part of it, or the map that holds it."""
     entry_of = "." in named and field.startswith(f"{named}.")
     return f"{named}.".startswith(f"{field}.") or entry_of
 
@@ -202,7 +202,7 @@ async def reconciled(api: ControlPlane, name: str) -> tuple[Resource, list[str]]
 
 
 async def children(cluster: Cluster) -> set[str]:
-    """All that operators have ever created in the namespace and that is still there."""
+    """Kind and name of every child in the namespace."""
     return {
         f"{kind.kind} {child['metadata']['name']}"
         for kind in (JOB, CLAIM, PYTORCHJOB)
@@ -210,7 +210,7 @@ async def children(cluster: Cluster) -> set[str]:
     }
 
 
-def test_to_the_server_a_null_is_absent(api: ControlPlane) -> None:
+def test_the_server_treats_null_as_absent(api: ControlPlane) -> None:
     (case,) = BY_NOBODY
     with_null = create(api, BAD_SPECS[case][0], DRY_RUN)
     without = create(api, document(), DRY_RUN)
@@ -218,7 +218,7 @@ def test_to_the_server_a_null_is_absent(api: ControlPlane) -> None:
     assert with_null.content["spec"] == without.content["spec"]
 
 
-def test_what_nobody_asked_for_is_dropped_where_it_is_not_refused(api: ControlPlane) -> None:
+def test_an_unknown_field_is_dropped_without_strict_validation(api: ControlPlane) -> None:
     """A client that does not ask for strictness, unlike kubectl, gets a warning only."""
     raw, _, _ = BAD_SPECS["misspelt field"]
     answer = send_request(

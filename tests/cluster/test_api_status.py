@@ -1,4 +1,4 @@
-"""On a real API server a status of the operator is what it wrote, and changes nothing else."""
+"""On a real API server a status is stored as the operator wrote it, and nothing else changes."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def word(longest: int) -> st.SearchStrategy[str]:
 
 
 def made(model: type[M], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[M]:
-    """Not `st.builds`: it would take what a model's signature calls by alias for missing."""
+    """Not `st.builds`: it takes fields for missing that the signature of a model names by alias."""
     return st.fixed_dictionaries(fields).map(lambda values: model(**values))
 
 
@@ -121,7 +121,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def write(api: ControlPlane) -> Iterator[Write]:
-    """Write the status of one and the same run, as the operator does; the run as it is then."""
+    """Writes the status of one run as the operator does; returns the stored run."""
     run = document("run") | {"metadata": {"name": "run", "namespace": NAMESPACE}}
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()

@@ -70,7 +70,7 @@ WHOLE_RUN = [
 ]
 
 
-def test_a_failure_is_told_with_its_log(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_shown_with_its_log(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     failed = {"event": "failed", "reason": "BadData", "message": "record 7", "exit_code": 65}
     log = ["reading", *lines(failed)]
     runs.behave("bad", "prep", Behaviour(run_for="200ms", exit_code=65), logs=log)
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_quietly(runs: Runs, command: str) -> None:
     assert (process.returncode, error) == (130, "")
 
 
-def test_a_reader_that_has_seen_enough_ends_the_log(runs: Runs) -> None:
+def test_a_closed_pipe_ends_the_log(runs: Runs) -> None:
     runs.behave("busy", "prep", FOR_EVER, logs=["a line"])
     runs.apply("busy", PUBLISHED)
     runs.wait_phase("busy", "Preparing")
@@ -166,7 +166,7 @@ def started(runs: Runs, command: str) -> subprocess.Popen[str]:
     )
 
 
-def test_who_may_nothing_is_told_so(
+def test_a_user_without_permissions_gets_a_sentence(
     test_cluster: TestCluster,
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,6 +1,6 @@
-"""What goes wrong in a run is in its conditions: the cluster's own words, and the way out.
+"""A failure of a run is in its conditions: the message of the cluster, and what to do.
 
-The clock of these tests is the user's: thirty seconds from the fault to the sentence.
+The user must read it within thirty seconds of the fault.
 """
 
 import re
@@ -35,7 +35,7 @@ def test_bad_data_fail_the_run_at_once(runs: Runs) -> None:
     assert runs.get("pytorchjobs") == []
 
 
-def test_a_trainer_that_dies_without_a_word(runs: Runs) -> None:
+def test_a_trainer_that_dies_without_an_event(runs: Runs) -> None:
     log = ["Traceback (most recent call last):", "RuntimeError: CUDA error: unspecified"]
     runs.behave("dead", "train", Behaviour(exit_code=1), logs=log)
     runs.apply("dead", SPEC)
@@ -62,7 +62,7 @@ def test_an_evicted_trainer(runs: Runs) -> None:
     assert "(Evicted)" in runs.wait("away", "Failed", "True", "Evicted")
 
 
-def test_no_node_takes_the_training_pod(runs: Runs) -> None:
+def test_no_node_fits_the_training_pod(runs: Runs) -> None:
     runs.apply("lost", {**SPEC, "scheduling": {"nodeSelector": {"rack": "nowhere"}}})
     message = runs.wait("lost", "Scheduled", "False", "Unschedulable")
     # How many nodes there are is no affair of this test.
@@ -88,7 +88,7 @@ def test_an_image_that_cannot_be_pulled(runs: Runs, component: str, condition: s
     assert (event["type"], event["message"]) == ("Warning", message)
 
 
-def test_prep_that_fails_for_a_while_is_tried_again(runs: Runs) -> None:
+def test_prep_with_a_temporary_failure_is_retried(runs: Runs) -> None:
     runs.behave("shaky", "prep", Behaviour(exit_code=69), logs=["no route to host"])
     runs.apply("shaky", SPEC)
     message = runs.wait("shaky", "Prepared", "False", "Retrying")
@@ -116,7 +116,7 @@ def test_a_quota_that_refuses_a_child(runs: Runs) -> None:
     runs.wait_phase("over", "Complete", 90)
 
 
-def test_a_claim_that_nobody_fills(runs: Runs) -> None:
+def test_a_claim_that_is_never_bound(runs: Runs) -> None:
     runs.apply("dry", {**SPEC, "output": {"storageClassName": "none-such"}})
     message = runs.wait("dry", "Prepared", "False", "ClaimPending")
     assert (

@@ -1,4 +1,4 @@
-"""Which nodes can run a run's pods: the real scheduler judges `core.fit`."""
+"""The real scheduler agrees with `core.fit` about which nodes can run a run's pods."""
 
 import copy
 import json
@@ -87,7 +87,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 def called(name: str, node: dict[str, Any]) -> dict[str, Any]:
-    """The node under a name of its own."""
+    """A copy of the node with another name."""
     made = copy.deepcopy(node)
     made["metadata"]["name"] = name
     made["metadata"]["labels"]["kubernetes.io/hostname"] = name
@@ -95,7 +95,7 @@ def called(name: str, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def pinned(name: str, spec: dict[str, Any], node: str, namespace: str) -> dict[str, Any]:
-    """A pod of the spec that may run on one node alone; without volumes, which are not judged."""
+    """A pod of the spec that can run on one node only; without volumes, which are not compared."""
     spec = copy.deepcopy(spec) | {"restartPolicy": "Never", "volumes": []}
     spec["nodeSelector"] = spec.get("nodeSelector", {}) | {"kubernetes.io/hostname": node}
     for container in spec["containers"]:
@@ -105,7 +105,7 @@ def pinned(name: str, spec: dict[str, Any], node: str, namespace: str) -> dict[s
 
 
 def verdicts(cluster: TestCluster, namespace: str) -> dict[str, bool]:
-    """What the scheduler says of each pod of which it has said something."""
+    """Whether each pod is scheduled, for the pods that the scheduler has decided about."""
     found = json.loads(cluster.kubectl("-n", namespace, "get", "pods", "-o", "json"))
     return {
         pod["metadata"]["name"]: condition["status"] == "True"

@@ -1,4 +1,4 @@
-"""The test cluster does what its tests rely on: real controllers, and fake nodes as told."""
+"""The test cluster works as its tests assume: real controllers, and fake nodes as configured."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def test_behaviour_by_run_and_component(test_cluster: TestCluster, namespace: st
     assert test_cluster.kubectl(*logs, "--tail=1").splitlines() == lines[-1:]
 
 
-def test_most_specific_behaviour_counts(test_cluster: TestCluster, namespace: str) -> None:
+def test_most_specific_behaviour_wins(test_cluster: TestCluster, namespace: str) -> None:
     evicted = Behaviour(run_for="200ms", exit_code=143, pod_reason="Evicted", disruption="Test")
     test_cluster.kwok.behave("told", "train", Behaviour(run_for="100h"))
     test_cluster.kwok.behave("told", "train", Behaviour(run_for="90h"), namespace=namespace)
@@ -143,7 +143,9 @@ def test_image_that_does_not_exist(test_cluster: TestCluster, namespace: str) ->
         test_cluster.kubectl("logs", "x-master-0", f"--namespace={namespace}")
 
 
-def test_deleted_pod_ends_before_it_goes(test_cluster: TestCluster, namespace: str) -> None:
+def test_containers_of_a_deleted_pod_end_before_it_is_gone(
+    test_cluster: TestCluster, namespace: str
+) -> None:
     behaviour = Behaviour(run_for="100h", term_exit_code=75)
     test_cluster.kwok.behave("term", "train", behaviour, namespace=namespace)
     test_cluster.kubectl("apply", "-f", "-", stdin=_pytorchjob(namespace, _labels("term")))
@@ -160,7 +162,9 @@ def test_deleted_pod_ends_before_it_goes(test_cluster: TestCluster, namespace: s
     test_cluster.kubectl("wait", *pod, "--for=delete", "--timeout=30s")
 
 
-def test_claim_gets_a_volume_and_loses_it(test_cluster: TestCluster, namespace: str) -> None:
+def test_claim_gets_a_volume_that_is_deleted_with_it(
+    test_cluster: TestCluster, namespace: str
+) -> None:
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",

@@ -1,4 +1,4 @@
-"""A real node comes up, and takes everything with it when it goes, however it goes."""
+"""A real node starts, and leaves nothing behind when it ends, even when it is killed."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ WHY_NOT = node.why_not()
 pytestmark = pytest.mark.cluster
 
 
-def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_reported_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QINSTRUCT_SKIP_CLUSTER", raising=False)
     monkeypatch.setenv("PATH", "")
     said = node.why_not()
@@ -30,7 +30,7 @@ def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPat
 
 
 SECONDS = str(1_000_000 + secrets.randbelow(1_000_000))
-"""How long the pod sleeps: by this number no other test's pod is taken for it."""
+"""How long the pod sleeps; a random number, to tell it from the pods of other tests."""
 
 ONE_POD = """
 import sys
@@ -48,7 +48,7 @@ time.sleep(600)
 
 
 def traces(pid: str, folder: str) -> set[str]:
-    """What there still is of a node."""
+    """What is left of a node."""
     commands = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # ended since

@@ -1,4 +1,4 @@
-"""A real API server behind the port: the contract suite, and what only a real one can show."""
+"""A real API server behind the port: the contract suite, and what only a real server does."""
 
 import asyncio
 import copy
@@ -28,7 +28,7 @@ Run = Callable[[Behaviour], None]
 
 @pytest.fixture
 def run(test_cluster: TestCluster, namespace: str) -> Run:
-    """Try a behaviour on the real server, as a user who may do everything."""
+    """Run a behaviour against the real server, as administrator."""
     kubeconfig = str(test_cluster.api.admin_kubeconfig)
 
     async def delete(kind: Kind, name: str) -> None:
@@ -46,11 +46,11 @@ def run(test_cluster: TestCluster, namespace: str) -> Run:
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda one: one.__name__)
-def test_a_real_server(run: Run, behaviour: Behaviour) -> None:
+def test_a_real_server_keeps_the_contract(run: Run, behaviour: Behaviour) -> None:
     run(behaviour)
 
 
-def test_every_kind_is_known_to_the_server_as_we_write_it(run: Run) -> None:
+def test_the_server_knows_every_kind_by_our_names(run: Run) -> None:
     async def behaviour(target: Target) -> None:
         for kind in KINDS.values():
             await target.cluster.list(kind, target.namespace if kind.namespaced else None)
@@ -84,7 +84,7 @@ def test_the_refusal_of_a_webhook_is_about_the_object(run: Run) -> None:
     run(behaviour)
 
 
-def test_the_refusal_of_the_pod_security_standard_is_said(run: Run) -> None:
+def test_a_refusal_by_the_pod_security_standard_is_reported(run: Run) -> None:
     async def behaviour(target: Target) -> None:
         manifest = pod(target)
         del manifest["spec"]["containers"][0]["securityContext"]
@@ -118,7 +118,9 @@ def test_an_absent_namespace_is_named(run: Run) -> None:
     run(behaviour)
 
 
-def test_whose_rights_do_not_reach_is_forbidden(test_cluster: TestCluster, namespace: str) -> None:
+def test_a_user_without_permissions_gets_forbidden(
+    test_cluster: TestCluster, namespace: str
+) -> None:
     kubeconfig = test_cluster.api.kubeconfig_for(test_cluster.api.token(namespace, "default"))
 
     async def trial(attempt: Callable[[KubeCluster], Awaitable[object]]) -> None:
@@ -133,7 +135,7 @@ def test_whose_rights_do_not_reach_is_forbidden(test_cluster: TestCluster, names
     asyncio.run(trial(lambda cluster: cluster.read_log(namespace, *pod_log, tail_lines=1)))
 
 
-def test_a_token_that_nobody_gave_is_not_accepted(test_cluster: TestCluster) -> None:
+def test_an_unknown_token_is_not_accepted(test_cluster: TestCluster) -> None:
     kubeconfig = test_cluster.api.kubeconfig_for("made-up")
 
     async def trial() -> None:
@@ -145,7 +147,7 @@ def test_a_token_that_nobody_gave_is_not_accepted(test_cluster: TestCluster) -> 
     asyncio.run(trial())
 
 
-def test_a_server_that_is_not_there_is_named(test_cluster: TestCluster) -> None:
+def test_a_server_that_does_not_listen_is_named(test_cluster: TestCluster) -> None:
     server = "https://127.0.0.1:1"  # no program is given a port below 1024
     kubeconfig = test_cluster.api.kubeconfig_for("any", server)
 

@@ -1,4 +1,4 @@
-"""The fault-injecting proxy itself, in front of a small server; needs no cluster."""
+"""The fault-injecting proxy in front of a small server; needs no cluster."""
 
 import asyncio
 import json
@@ -12,25 +12,15 @@ import httpx
 import pytest
 from aiohttp import web
 
-from cluster.clients.proxy import (
-    Answer,
-    Delay,
-    Fault,
-    FaultProxy,
-    Kill,
-    Moment,
-    Precede,
-    Reset,
-    Rule,
-    fault_proxy,
-)
+from cluster.clients.fault_rules import Answer, Delay, Fault, Kill, Moment, Precede, Reset, Rule
+from cluster.clients.proxy import FaultProxy, fault_proxy
 
 THING = "/api/v1/things/one"
 WATCH = "/api/v1/things?watch=true"
 
 
 class Server:
-    """Counts what it is asked; its watches say a line when told to."""
+    """Records its requests; its watches send a line when told to."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str, bytes]] = []
@@ -110,7 +100,7 @@ def test_requests_and_answers_pass_through_unchanged(
     ("status", "reason"),
     [(409, "Conflict"), (410, "Expired"), (429, "TooManyRequests"), (500, "InternalError")],
 )
-def test_an_answer_in_the_servers_place_looks_like_the_servers(
+def test_an_injected_answer_looks_like_the_servers(
     server: Server, proxy: FaultProxy, client: httpx.Client, status: int, reason: str
 ) -> None:
     proxy.add(Rule(Answer(status, retry_after=3), method="PUT", path="/things/one"))
@@ -206,7 +196,7 @@ def test_cut_watches_end_in_an_error(
     assert proxy.cut_watches() == 0
 
 
-def test_silent_watches_stay_open_and_new_ones_speak(
+def test_silenced_watches_stay_open_and_new_ones_work(
     server: Server, proxy: FaultProxy, client: httpx.Client
 ) -> None:
     server.say(b'{"n":1}\n')
@@ -222,7 +212,7 @@ def test_silent_watches_stay_open_and_new_ones_speak(
         assert next(answer.iter_lines()) == '{"n":3}'
 
 
-def test_expired_watches_end_with_the_servers_own_word(
+def test_expired_watches_end_with_the_servers_error(
     server: Server, proxy: FaultProxy, client: httpx.Client
 ) -> None:
     server.say(b'{"n":1}\n')

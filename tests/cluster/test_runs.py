@@ -1,6 +1,6 @@
-"""The line on a real API server: each published run from `kubectl apply` to its end.
+"""Runs on a real API server, from `kubectl apply` to their end.
 
-Everything is real but the nodes: kwok plays GPU nodes and the containers on them.
+Everything is real except the nodes: kwok simulates GPU nodes and the containers on them.
 """
 
 from itertools import pairwise
@@ -21,7 +21,7 @@ PUBLISHED = ("run-7b-mix", "run-13b-mix", "run-7b-after", "run-13b-after")
 
 
 def transitions(statuses: list[dict[str, Any]], type_: str) -> list[str]:
-    """The values of one condition's status in the order in which they were written."""
+    """The values that the status of one condition had, in order."""
     seen: list[str] = []
     for status in statuses:
         value = next(each["status"] for each in status["conditions"] if each["type"] == type_)
@@ -89,7 +89,7 @@ def test_a_7b_run_takes_the_40_gb_node_while_it_is_free(runs: Runs) -> None:
 
 
 def is_free(runs: Runs, node: str) -> bool:
-    """Whether no pod of any namespace holds a part of the node."""
+    """Whether no pod of any namespace uses the node."""
     holds = f"spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"
     return not runs.get("pods", "--all-namespaces", f"--field-selector={holds}")
 
@@ -123,7 +123,7 @@ def test_deleting_a_run_leaves_its_output_and_the_cache_alone(runs: Runs, phase:
     wait_until(lambda: runs.names(kinds) == left, "only the claims are left")
 
 
-def test_an_output_that_shall_not_stay_goes(runs: Runs) -> None:
+def test_an_output_without_retain_is_deleted_with_its_run(runs: Runs) -> None:
     runs.behave("gone", "prep", FOR_EVER)
     runs.apply("gone", {"size": "7B", "strategy": "after", "output": {"retain": False}})
     runs.wait_phase("gone", "Preparing")
@@ -132,7 +132,7 @@ def test_an_output_that_shall_not_stay_goes(runs: Runs) -> None:
     wait_until(lambda: runs.names("pvc,pods") == left, "only the cache is left")
 
 
-def test_a_run_of_a_deleted_ones_name_waits_for_its_children_to_go(runs: Runs) -> None:
+def test_a_new_run_waits_until_the_children_of_its_deleted_namesake_are_gone(runs: Runs) -> None:
     runs.behave("again", "prep", FOR_EVER)
     runs.apply("again", {"size": "7B", "strategy": "after"})
     runs.wait_phase("again", "Preparing")
@@ -143,7 +143,7 @@ def test_a_run_of_a_deleted_ones_name_waits_for_its_children_to_go(runs: Runs) -
     assert runs.get("qit")[0]["spec"]["strategy"] == "mix"
 
 
-def test_a_deleted_child_comes_back(runs: Runs) -> None:
+def test_a_deleted_child_is_created_again(runs: Runs) -> None:
     runs.behave("healed", "prep", Behaviour(start_after="100h"))
     runs.apply("healed", {"size": "7B", "strategy": "after"})
     runs.wait_phase("healed", "Starting")
@@ -152,7 +152,7 @@ def test_a_deleted_child_comes_back(runs: Runs) -> None:
     runs.wait_phase("healed", "Complete")
 
 
-def test_a_foreign_object_of_a_childs_name_is_left_alone(runs: Runs) -> None:
+def test_a_foreign_object_with_the_name_of_a_child_is_left_alone(runs: Runs) -> None:
     runs.kubectl("create", "configmap", "mine-config", "--from-literal=prep.json=precious")
     runs.apply("mine", {"size": "7B", "strategy": "after"})
     message = runs.wait("mine", "Accepted", "False", "NameTaken")

@@ -1,4 +1,4 @@
-"""The in-memory API server keeps the contract of the port; tests/cluster holds a real one to it."""
+"""The in-memory API server keeps the contract of the port; tests/cluster has the real one."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from support.port_contract.target import Behaviour, Target  # noqa: E402
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda one: one.__name__)
-def test_the_fake(behaviour: Behaviour) -> None:
+def test_the_fake_cluster_keeps_the_contract(behaviour: Behaviour) -> None:
     fake = FakeCluster()
 
     async def delete(kind: Kind, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, started with kopf as in a pod, stopped, or killed."""
+"""The operator under test as a process, started with kopf as in a pod, stopped or killed."""
 
 import os
 import sys
@@ -55,7 +55,7 @@ class Operator:
 
     @property
     def log(self) -> str:
-        """What it has said, over all its starts."""
+        """Its output, over all its starts."""
         return self.processes.log(_NAME).read_text("utf-8", errors="replace")
 
 

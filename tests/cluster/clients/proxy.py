@@ -1,4 +1,4 @@
-"""A proxy between a client and the API server that goes wrong as told, and remembers every request.
+"""A proxy between a client and the API server that injects faults and records every request.
 
 Plain http on a free port of loopback towards the client, TLS towards the server. Everything is
 passed on as it is, watches and followed logs byte by byte, until a `Rule` says otherwise. It runs
@@ -7,26 +7,37 @@ in a thread, so that a test can script it while the client is at work.
 
 import asyncio
 import json
-import re
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from cluster.clients.fault_rules import (
+    Answer,
+    Delay,
+    Exchange,
+    Fault,
+    Kill,
+    Moment,
+    Precede,
+    Reset,
+    Rule,
+    asks_for,
+)
+
 T = TypeVar("T")
-Moment = Literal["before", "after"]
 
 _REASONS: Final = MappingProxyType(
     {
@@ -43,111 +54,6 @@ _HOP_HEADERS: Final = frozenset(
 )
 _CLOSING: Final = 0.1  # seconds in which the event loop really closes what was told to close
 _MAX_BODY: Final = 16 * 2**20
-
-
-@dataclass(frozen=True)
-class Kill:
-    """Call `kill` before the request is passed on, or once the server has answered it.
-
-    The client, should it survive, sees a broken connection.
-    """
-
-    kill: Callable[[], object]
-    when: Moment
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Refuse the request in the server's place, with a Status object as it would write it."""
-
-    status: int
-    retry_after: int | None = None
-
-
-@dataclass(frozen=True)
-class Reset:
-    """Break the connection, before or after the server did what it was asked."""
-
-    when: Moment
-
-
-@dataclass(frozen=True)
-class Delay:
-    """Hold the request back for some seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Precede:
-    """Do something else first, e.g. another client's write, then pass the request on."""
-
-    action: Callable[[], object]
-
-
-Fault = Kill | Answer | Reset | Delay | Precede
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Which requests go wrong, and how.
-
-    Attributes:
-        method: regular expression for the whole method.
-        path: regular expression to be found in the path with its query.
-        body: regular expression to be found in what is sent.
-        nth: first of the matching requests that goes wrong, counted from 1.
-        times: how many of them go wrong, from that one on.
-    """
-
-    fault: Fault
-    method: str = ".*"
-    path: str = ""
-    body: str = ""
-    nth: int = 1
-    times: int = 1
-
-    def matches(self, exchange: "Exchange") -> bool:
-        """Whether a request is one of those that are counted."""
-        return bool(
-            re.fullmatch(self.method, exchange.method)
-            and re.search(self.path, exchange.path)
-            and re.search(self.body.encode(), exchange.body)
-        )
-
-
-@dataclass(eq=False)
-class Exchange:
-    """One request of the client, recorded when it arrives.
-
-    Attributes:
-        path: as the client sent it, with the query.
-        body: what it sent; empty for a read.
-        content_type: of the body.
-        time: of its arrival, by `time.monotonic`.
-        fault: what is done to it.
-        status: what the client was told; None where it was told nothing (yet).
-        is_answered: whether the server answered it, even if the client never learns.
-    """
-
-    method: str
-    path: str
-    body: bytes
-    content_type: str
-    time: float
-    fault: Fault | None = None
-    status: int | None = None
-    is_answered: bool = False
-
-    @property
-    def is_write(self) -> bool:
-        """Whether it was to change something."""
-        return self.method not in ("GET", "HEAD", "OPTIONS")
-
-    @property
-    def is_watch(self) -> bool:
-        """Whether it asked for a stream of changes."""
-        return _asks_for(self.path, "watch")
 
 
 @dataclass(eq=False)
@@ -330,7 +236,7 @@ class FaultProxy:
             data=exchange.body or None,
             allow_redirects=False,
         ) as answer:
-            if _asks_for(exchange.path, "watch") or _asks_for(exchange.path, "follow"):
+            if asks_for(exchange.path, "watch") or asks_for(exchange.path, "follow"):
                 return await self._stream(request, exchange, answer)
             content = await answer.read()
             exchange.is_answered = True
@@ -382,10 +288,6 @@ def _status_object(code: int) -> dict[str, object]:
         **{"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"},
         **{"message": "a fault that a test asked for", "reason": _REASONS[code], "code": code},
     }
-
-
-def _asks_for(path: str, what: str) -> bool:
-    return URL(path, encoded=True).query.get(what) in ("1", "true", "True")
 
 
 def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

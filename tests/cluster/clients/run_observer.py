@@ -1,13 +1,13 @@
-"""Who has seen all that happened to the runs of a cluster, and says what should not have.
+"""Observes everything that happens to the runs of a cluster, and checks invariants of each.
 
-One run a namespace, all of the same name. What must hold of a complete run, whatever was done to
-the operator meanwhile: one prep Job and one PyTorchJob were ever created, no condition took back
-what it said, and every condition that came true was told once, in one event.
+There is one run in a namespace, and all have the same name. The invariants of a complete run,
+whatever was done to the operator meanwhile: exactly one prep Job and one PyTorchJob were created,
+no lasting condition became false again, and each condition that became true has exactly one event.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -19,15 +19,16 @@ from qinstruct_operator.constants import API_VERSION, FIELD_MANAGER, PLURAL
 
 Json = dict[str, Any]
 
-_UNTOLD: Final = ("Pending", "Starting", "Finished")
-"""Phases that pass in the normal course of things, and have no event."""
+_WITHOUT_EVENT: Final = ("Pending", "Starting", "Finished")
+"""Phases that have no event."""
 _LASTING: Final = ("Accepted", "Prepared", "Scheduled", "Complete")
-"""Conditions that, once true, stay so; in the order in which they come true."""
+"""Conditions that stay true, in the order in which they become true."""
+_LAG: Final = 5.0  # seconds that one watch may be behind another
 
 
 @dataclass(frozen=True)
 class RunObserver:
-    """Every state of the runs, of their jobs, and every event."""
+    """Every state of the runs and of their jobs, and every event."""
 
     trainings: Watch
     jobs: Watch
@@ -35,21 +36,26 @@ class RunObserver:
     events: Watch
 
     def is_complete(self, namespace: str) -> bool:
-        """Whether the namespace's run has ended well."""
+        """Whether the namespace's run is complete."""
         states = _states(self.trainings, namespace)
         return bool(states) and _is_true(states[-1], "Complete")
 
     def wait_complete(self, namespace: str, seconds: float = 90) -> None:
-        """Return when the namespace's run has ended well."""
+        """Return when the namespace's run is complete."""
         wait_until(lambda: self.is_complete(namespace), f"{namespace}: Complete", seconds)
 
     def phases(self, namespace: str) -> list[str]:
-        """The words that `kubectl get` has shown, in order, each once in a row."""
+        """The phases of the namespace's run, in order, without repetitions."""
         shown = [_status(state).get("phase", "") for state in _states(self.trainings, namespace)]
         return [one for before, one in pairwise([None, *shown]) if one and one != before]
 
     def violations(self, namespace: str) -> list[str]:
         """What is wrong with the namespace's run, a sentence each."""
+        with suppress(TimeoutError):
+            wait_until(lambda: not self._violations(namespace), "all watches have caught up", _LAG)
+        return self._violations(namespace)
+
+    def _violations(self, namespace: str) -> list[str]:
         return [
             *_about_children("prep Job", _states(self.jobs, namespace)),
             *_about_children("PyTorchJob", _states(self.pytorchjobs, namespace)),
@@ -74,7 +80,7 @@ class RunObserver:
         by_reason = {reason for reason, _ in came_true}
         yield from (f"{one} was never seen" for one in _LASTING if one not in by_reason)
         yield from (f"{said} was never told" for said in sorted(came_true) if said not in told)
-        reasons = {*_UNTOLD, *(reason for reason, _ in told)}
+        reasons = {*_WITHOUT_EVENT, *(reason for reason, _ in told)}
         yield from (f"{one} was never told" for one in self.phases(namespace) if one not in reasons)
 
     def _told(self, namespace: str) -> Iterator[tuple[str, Json]]:
@@ -86,7 +92,7 @@ class RunObserver:
 
 @contextmanager
 def observe_runs(cluster: TestCluster) -> Iterator[RunObserver]:
-    """Watch the whole cluster until the end of the block."""
+    """Observe the whole cluster until the end of the block."""
     with ExitStack() as stack:
         yield RunObserver(
             *(

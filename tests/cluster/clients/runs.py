@@ -1,4 +1,4 @@
-"""The runs of a namespace, as a user with kubectl and a watcher see them."""
+"""The runs of a namespace, seen with kubectl and a watch."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def lines(*events: dict[str, Any]) -> list[str]:
 
 
 class Runs:
-    """The runs of one namespace, as a user and a watcher see them."""
+    """The runs of one namespace, seen with kubectl and a watch."""
 
     def __init__(self, cluster: TestCluster, namespace: str, watch: Watch) -> None:
         self.cluster = cluster
@@ -78,7 +78,7 @@ class Runs:
         return {}
 
     def wait(self, name: str, type_: str, status: str, reason: str, seconds: float = 30) -> str:
-        """Until a condition says so; its message."""
+        """Wait until a condition has this status and reason; its message."""
 
         def holds() -> bool:
             found = self.condition(name, type_)

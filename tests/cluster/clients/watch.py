@@ -1,4 +1,4 @@
-"""Every change of some objects, as the API server tells it to a client that only looks."""
+"""A watch that records every change of some objects."""
 
 import asyncio
 import json

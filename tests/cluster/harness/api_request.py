@@ -1,4 +1,4 @@
-"""One request to the API server as administrator, and its answer, refusals included."""
+"""One request to the API server as administrator, and its answer, including refusals."""
 
 import json
 import ssl
@@ -11,7 +11,7 @@ from cluster.harness.control_plane import ControlPlane
 from qinstruct_operator.constants import API_VERSION, PLURAL
 
 STRICT: Final = "fieldValidation=Strict"
-"""What kubectl asks for: an unknown field is a fault, and not dropped without a word."""
+"""What kubectl asks for: an unknown field is an error, not dropped silently."""
 DRY_RUN: Final = "dryRun=All"
 MERGE: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
@@ -19,7 +19,7 @@ APPLY: Final = "application/apply-patch+yaml"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said: an HTTP status and an object, which may be a `Status`."""
+    """The answer of the server: an HTTP status and an object, which may be a `Status`."""
 
     code: int
     content: dict[str, Any]
@@ -31,9 +31,9 @@ class Answer:
 
     @property
     def causes(self) -> list[tuple[str, str]]:
-        """Field and reason of every fault; without the server's remark that it looked no further.
+        """Field and reason of every fault; without the note that the server did not look further.
 
-        That remark has no field, and only stands beside faults of the schema.
+        That note has no field, and is only there beside faults of the schema.
         """
         found = (self.content.get("details") or {}).get("causes") or []
         return [(one["field"], one["message"]) for one in found if one["field"] != "<nil>"]
@@ -53,7 +53,7 @@ def send_request(
     *,
     content_type: str = "application/json",
 ) -> Answer:
-    """Send it."""
+    """Send a request; refusals are answers too."""
     request = urllib.request.Request(
         api.url + path,
         method=method,

@@ -1,4 +1,4 @@
-"""kwok: nodes with GPUs that do not exist, and pods on them that do as they are told.
+"""kwok: simulated nodes with GPUs, and pods on them that behave as configured.
 
 The stages of `stages.yaml` give every pod a life of a second that succeeds, unless its annotations
 say otherwise: each field of `Behaviour` is one, `run_for` as `test.qinstruct.dev/run-for`. Users

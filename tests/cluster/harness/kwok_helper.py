@@ -1,7 +1,7 @@
-"""What kwok leaves to us: telling new pods how to behave, and the logs of their containers.
+"""What kwok cannot do: tell new pods how to behave, and serve the logs of their containers.
 
-A webhook annotates every new pod of a run with what a test has said, which nobody can be too late
-to hear; kwok learns of new stages when it gets to it, and not while it has lost the API server.
+A webhook annotates every new pod of a run with the behaviour that a test configured, so that the
+pod has it from the start; kwok reads new stages late, and not while it has lost the API server.
 
 Of a kubelet's endpoints clients of pods need the one for logs. kwok has one too, but a stream that
 follows a log never ends there, and a container that waits to start has a log. Here both are as with

@@ -1,4 +1,4 @@
-"""Programs in the background that never outlive the process that started them."""
+"""Background programs that end with the process that started them."""
 
 import os
 import random

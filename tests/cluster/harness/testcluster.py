@@ -1,4 +1,4 @@
-"""One test cluster: a real control plane and training-operator, with nodes that kwok pretends.
+"""One test cluster: a real control plane and training-operator, with nodes simulated by kwok.
 
 Our own CustomResourceDefinition is installed, the operator is not.
 """
@@ -56,7 +56,7 @@ class OwnCluster:
 
 @dataclass(frozen=True)
 class TestCluster(OwnCluster):
-    """One whose nodes kwok pretends; its programs are also training-operator, kwok, kwok-helper.
+    """A cluster with nodes simulated by kwok; training-operator, kwok and kwok-helper run too.
 
     Attributes:
         kwok: the fake nodes, and how the pods on them behave.

@@ -1,4 +1,4 @@
-"""Namespaces for a real node: what it mounts, routes and starts ends with one process.
+"""Linux namespaces of a real node: its mounts, routes and programs end with one process.
 
 containerd and the kubelet leave mounts, a bridge, routes, sysctls and daemons behind, and more of
 them when they are killed. Here they run in mount, network and process namespaces of their own, as

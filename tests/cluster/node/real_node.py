@@ -34,7 +34,7 @@ _PACKAGES: Final = {
 
 @dataclass(frozen=True)
 class RealCluster(OwnCluster):
-    """One whose only node is this machine.
+    """A cluster whose only node is this machine.
 
     Its programs are also training-operator, containerd, kubelet, local-path-provisioner.
 
@@ -82,7 +82,7 @@ class RealCluster(OwnCluster):
 
 
 def why_not() -> str | None:
-    """Why this machine cannot, or shall not, run a real node, in a sentence; None when it can."""
+    """Why this machine cannot or must not run a real node, in a sentence; None when it can."""
     if os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1":
         return "QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out"
     missing = {name: package for name, package in _PACKAGES.items() if shutil.which(name) is None}

@@ -1,4 +1,4 @@
-"""The contract of `port.Cluster`, first part: reading and writing objects."""
+"""The contract of `port.Cluster`, part one: reading and writing objects."""
 
 import copy
 
@@ -50,7 +50,7 @@ async def a_list_of_a_kind_that_is_not_installed_is_not_found(target: Target) ->
 
 
 @behaviour
-async def a_list_is_of_its_namespace_and_says_what_it_holds(target: Target) -> None:
+async def a_list_holds_the_objects_of_its_namespace(target: Target) -> None:
     for name in ("b", "a"):
         await target.cluster.apply(config_map(target, name, k=name))
     mine = await target.cluster.list(CONFIG_MAP, target.namespace)
@@ -62,7 +62,7 @@ async def a_list_is_of_its_namespace_and_says_what_it_holds(target: Target) -> N
 
 
 @behaviour
-async def a_list_by_labels_wants_all_of_them(target: Target) -> None:
+async def a_list_by_labels_matches_all_of_them(target: Target) -> None:
     labels = {"neither": {}, "one": {"test.example/run": "x"}}
     labels["both"] = {"test.example/run": "x", "part": "y"}
     labels["wrong"] = {"test.example/run": "x", "part": "z"}
@@ -76,7 +76,7 @@ async def a_list_by_labels_wants_all_of_them(target: Target) -> None:
 
 
 @behaviour
-async def a_list_by_fields_wants_all_of_them(target: Target) -> None:
+async def a_list_by_fields_matches_all_of_them(target: Target) -> None:
     for manifest in (
         event(target, "e1", "a", "Warning"),
         event(target, "e2", "b", "Warning"),
@@ -93,7 +93,7 @@ async def a_list_by_fields_wants_all_of_them(target: Target) -> None:
 
 
 @behaviour
-async def a_field_value_is_no_syntax(target: Target) -> None:
+async def a_field_value_is_escaped(target: Target) -> None:
     await target.cluster.create(event(target, "e1", "a"))
     for value in ("a,type=Warning", "a\\", "="):
         fields = {"involvedObject.name": value}
@@ -101,7 +101,7 @@ async def a_field_value_is_no_syntax(target: Target) -> None:
 
 
 @behaviour
-async def a_list_by_a_field_that_is_no_index_is_refused(target: Target) -> None:
+async def a_list_by_a_field_without_an_index_is_refused(target: Target) -> None:
     with pytest.raises(Refused) as caught:
         await target.cluster.list(CONFIG_MAP, target.namespace, fields={"data.k": "v"})
     assert caught.value.status == 400
@@ -143,13 +143,13 @@ async def apply_changes_a_value(target: Target) -> None:
 
 
 @behaviour
-async def apply_removes_what_it_no_longer_says(target: Target) -> None:
+async def apply_removes_what_is_no_longer_applied(target: Target) -> None:
     await target.cluster.apply(config_map(target, k="v", gone="v"))
     assert (await target.cluster.apply(config_map(target, k="v")))["data"] == {"k": "v"}
 
 
 @behaviour
-async def apply_leaves_what_others_said(target: Target) -> None:
+async def apply_leaves_the_fields_of_other_managers(target: Target) -> None:
     await target.cluster.apply(config_map(target, k="v"))
     theirs = config_map(target, other="v")
     theirs["metadata"]["labels"] = {"theirs": "yes"}
@@ -160,7 +160,7 @@ async def apply_leaves_what_others_said(target: Target) -> None:
 
 
 @behaviour
-async def apply_leaves_what_others_say_as_well(target: Target) -> None:
+async def apply_leaves_fields_that_are_shared_with_other_managers(target: Target) -> None:
     await target.cluster.apply(config_map(target, k="v", shared="v"))
     await target.other.apply(config_map(target, shared="v"))
     assert (await target.cluster.apply(config_map(target, k="v")))["data"]["shared"] == "v"
@@ -168,7 +168,7 @@ async def apply_leaves_what_others_say_as_well(target: Target) -> None:
 
 
 @behaviour
-async def apply_wins_over_others(target: Target) -> None:
+async def apply_takes_fields_from_other_managers(target: Target) -> None:
     await target.other.apply(config_map(target, k="theirs", l="theirs"))
     mine = await target.cluster.apply(config_map(target, k="mine"))
     assert mine["data"] == {"k": "mine", "l": "theirs"}
@@ -177,7 +177,7 @@ async def apply_wins_over_others(target: Target) -> None:
 
 
 @behaviour
-async def what_was_taken_from_others_goes_with_us(target: Target) -> None:
+async def a_field_taken_from_another_manager_is_removed_with_ours(target: Target) -> None:
     await target.other.apply(config_map(target, k="theirs", l="theirs"))
     await target.cluster.apply(config_map(target, k="mine"))
     assert (await target.cluster.apply(config_map(target)))["data"] == {"l": "theirs"}
@@ -197,7 +197,7 @@ async def apply_replaces_a_list(target: Target) -> None:
 
 
 @behaviour
-async def apply_adds_an_owner_to_others(target: Target) -> None:
+async def apply_adds_an_owner_to_those_of_other_managers(target: Target) -> None:
     owners = [await target.cluster.apply(config_map(target, name, k=name)) for name in ("o1", "o2")]
     for cluster, owner in zip((target.other, target.cluster), owners, strict=True):
         manifest = config_map(target, k="v")
@@ -208,13 +208,13 @@ async def apply_adds_an_owner_to_others(target: Target) -> None:
 
 
 @behaviour
-async def apply_says_nothing_of_the_status(target: Target) -> None:
+async def apply_ignores_the_status(target: Target) -> None:
     manifest = training(target) | {"status": {"observedGeneration": 7}}
     assert "status" not in await target.cluster.apply(manifest)
 
 
 @behaviour
-async def generation_counts_what_is_wanted(target: Target) -> None:
+async def generation_counts_changes_of_the_spec(target: Target) -> None:
     made = await target.cluster.apply(training(target))
     labelled = training(target)
     labelled["metadata"]["labels"]["more"] = "yes"
@@ -227,7 +227,7 @@ async def generation_counts_what_is_wanted(target: Target) -> None:
 
 
 @behaviour
-async def the_pods_of_a_job_cannot_be_changed(target: Target) -> None:
+async def the_pod_template_of_a_job_cannot_be_changed(target: Target) -> None:
     before = await target.cluster.apply(job(target))
     with pytest.raises(Refused) as caught:
         await target.cluster.apply(job(target, image="example/prep:2"))
@@ -246,7 +246,7 @@ async def the_retries_of_a_job_can_be_changed(target: Target) -> None:
 
 
 @behaviour
-async def the_pods_of_a_pytorchjob_can_be_changed_in_vain(target: Target) -> None:
+async def the_pod_template_of_a_pytorchjob_can_be_changed(target: Target) -> None:
     await target.cluster.apply(pytorchjob(target))
     after = await target.cluster.apply(pytorchjob(target, image="example/trainer:2"))
     master = after["spec"]["pytorchReplicaSpecs"]["Master"]
@@ -284,7 +284,7 @@ async def an_immutable_config_map_cannot_be_changed(target: Target) -> None:
 
 
 @behaviour
-async def a_name_that_cannot_be_is_refused(target: Target) -> None:
+async def an_invalid_name_is_refused(target: Target) -> None:
     for name in ("Upper", "under_score", "-x", "x" * 254):
         with pytest.raises(Refused) as caught:
             await target.cluster.apply(config_map(target, name))
@@ -292,7 +292,7 @@ async def a_name_that_cannot_be_is_refused(target: Target) -> None:
 
 
 @behaviour
-async def create_leaves_alone_what_is_there(target: Target) -> None:
+async def create_leaves_an_existing_object_alone(target: Target) -> None:
     assert await target.cluster.create(config_map(target, k="first"))
     once = await found(target, CONFIG_MAP, "notes")
     assert not await target.cluster.create(config_map(target, k="second"))
@@ -300,7 +300,7 @@ async def create_leaves_alone_what_is_there(target: Target) -> None:
 
 
 @behaviour
-async def what_create_said_outlives_an_apply(target: Target) -> None:
+async def created_fields_survive_an_apply(target: Target) -> None:
     await target.cluster.create(config_map(target, k="v"))
     await target.cluster.apply(config_map(target, k="v", l="v"))
     assert (await target.cluster.apply(config_map(target)))["data"] == {"k": "v"}

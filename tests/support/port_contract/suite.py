@@ -1,7 +1,7 @@
-"""What every cluster behind `port.Cluster` does: one suite, for the fake and for a real one.
+"""The contract of `port.Cluster`: one suite for the fake cluster and for a real one.
 
-A behaviour is a function of a `Target`. Whoever runs them gives each one a namespace of its own.
-Those of objects are in `objects`; here are the status, garbage and logs.
+A behaviour is a function of a `Target`; each gets a namespace of its own. Those of objects are in
+`objects`; those of the status, garbage collection and logs are here.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def a_status_touches_nothing_else(target: Target) -> None:
 
 
 @behaviour
-async def a_status_outlives_an_apply(target: Target) -> None:
+async def a_status_survives_an_apply(target: Target) -> None:
     made = await target.cluster.apply(training(target))
     told = await target.cluster.patch_status(made, {"observedGeneration": 1})
     again = await target.cluster.apply(training(target))
@@ -80,7 +80,7 @@ async def a_status_outlives_an_apply(target: Target) -> None:
 
 
 @behaviour
-async def a_status_of_an_old_reading_is_a_conflict(target: Target) -> None:
+async def a_status_with_an_old_resource_version_is_a_conflict(target: Target) -> None:
     made = await target.cluster.apply(training(target))
     await target.cluster.patch_status(made, {"observedGeneration": 1})
     with pytest.raises(Conflict) as caught:
@@ -90,7 +90,7 @@ async def a_status_of_an_old_reading_is_a_conflict(target: Target) -> None:
 
 
 @behaviour
-async def a_status_of_a_gone_object_is_not_found(target: Target) -> None:
+async def a_status_of_a_deleted_object_is_not_found(target: Target) -> None:
     made = await target.cluster.apply(training(target))
     await target.delete(TRAINING, "run")
     with pytest.raises(NotFound) as caught:
@@ -99,7 +99,7 @@ async def a_status_of_a_gone_object_is_not_found(target: Target) -> None:
 
 
 @behaviour
-async def a_status_is_not_for_a_namesake(target: Target) -> None:
+async def a_status_is_not_written_to_a_namesake(target: Target) -> None:
     made = await target.cluster.apply(training(target))
     await target.delete(TRAINING, "run")
     namesake = await target.cluster.apply(training(target))
@@ -112,7 +112,7 @@ async def a_status_is_not_for_a_namesake(target: Target) -> None:
 
 
 @behaviour
-async def children_go_with_their_owner(target: Target) -> None:
+async def children_are_deleted_with_their_owner(target: Target) -> None:
     owner = await target.cluster.apply(training(target))
     child = config_map(target, "child", k="v")
     child["metadata"]["ownerReferences"] = [reference(owner)]
@@ -130,7 +130,7 @@ async def children_go_with_their_owner(target: Target) -> None:
 
 
 @behaviour
-async def a_pod_that_is_gone_has_no_log(target: Target) -> None:
+async def an_absent_pod_has_no_log(target: Target) -> None:
     assert await target.cluster.read_log(target.namespace, "nobody", "main", tail_lines=5) == ()
     with pytest.raises(NotFound):
         await anext(target.cluster.follow_log(target.namespace, "nobody", "main"))

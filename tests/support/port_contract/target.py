@@ -1,4 +1,4 @@
-"""Where the contract of `port.Cluster` is tried, and the objects that it is tried with."""
+"""The cluster that a contract suite is run against, and the objects that the suite uses."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ABSENT_KIND = Kind("absent.example/v1", "Absent", "absents")
 
 @dataclass(frozen=True)
 class Target:
-    """Where a behaviour is tried.
+    """The cluster that a behaviour is run against.
 
     Attributes:
         cluster: the one under test.
