@@ -1,4 +1,4 @@
-"""The command line before an in-memory cluster, and what an operator would have written there."""
+"""The command line with a fake cluster, and helpers that write what the operator would."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

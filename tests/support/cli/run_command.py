@@ -1,4 +1,4 @@
-"""Starts `qinstruct run` as a person does, and looks after what it leaves."""
+"""Starts real `qinstruct run` processes, and finds the processes that they leave behind."""
 
 import os
 import subprocess

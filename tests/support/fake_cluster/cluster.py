@@ -1,6 +1,6 @@
 """An API server in memory behind `port.Cluster`; the contract suite holds it to a real one.
 
-It knows no clock and no chance. What it leaves out: validation against schemas, defaults that a
+It has no clock and no randomness. It leaves out: validation against schemas, defaults that a
 server fills in, controllers (but for the garbage collector), admission, watches.
 """
 

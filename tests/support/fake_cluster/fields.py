@@ -1,4 +1,4 @@
-"""Objects as flat fields, and whose they are: what server-side apply decides by. Pure.
+"""Objects as flat fields with their managers, as server-side apply compares them. Pure.
 
 A field is a path of keys. A list is one field, but for owner references, which are a field each by
 uid; an empty map is a field too.

@@ -1,6 +1,6 @@
 """The objects of the fake API server: versions, ownership of fields, immutability, garbage.
 
-No clock and no chance: uids and resource versions are counted.
+No clock and no randomness: uids and resource versions are counted.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""A file server on loopback that misbehaves as told: one fault per request, then well."""
+"""A file server on loopback with faults: one per request as listed, then none."""
 
 import threading
 import time

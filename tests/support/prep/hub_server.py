@@ -1,4 +1,4 @@
-"""A model hub on the loopback: the few requests of huggingface_hub's downloads, really answered."""
+"""A model hub on loopback that answers the requests of huggingface_hub's downloads."""
 
 import json
 from collections.abc import Iterator

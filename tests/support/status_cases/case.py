@@ -1,4 +1,4 @@
-"""What a state of a run is, with the verdict on it: its phase, its conditions, what they say."""
+"""A state of a run, with the phase and the conditions that must be judged from it."""
 
 from dataclasses import dataclass, field
 from typing import Any
