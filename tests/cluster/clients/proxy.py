@@ -52,7 +52,7 @@ _REASONS: Final = MappingProxyType(
 _HOP_HEADERS: Final = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length", "date"}
 )
-_CLOSING: Final = 0.1  # seconds in which the event loop really closes what was told to close
+_CLOSING: Final = 0.1  # seconds for the event loop to close the sockets of aborted connections
 _MAX_BODY: Final = 16 * 2**20
 
 
@@ -174,8 +174,9 @@ class FaultProxy:
 
     async def _start(self) -> None:
         # No limits of our own: the client's and the server's are the ones under test.
+        self._connector = aiohttp.TCPConnector(limit=0, ssl=self._tls or True)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
+            connector=self._connector,
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
@@ -191,6 +192,8 @@ class FaultProxy:
 
     async def _stop(self) -> None:
         await self._runner.cleanup()
+        # An orderly end of TLS waits for the server, on a busy machine longer than we do.
+        await self._connector.close(abort_ssl=True)
         await self._session.close()
         await asyncio.sleep(_CLOSING)
 
