@@ -37,10 +37,10 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # The programs are built beside the first tests; what needs them waits for them.
 test: setup ## All tests: two-process training, the tiny run and the test cluster included
-	[ "$$QINSTRUCT_SKIP_CLUSTER" = 1 ] || PYTHONPATH=tests nice $(BIN)/python -m cluster.programs & $(PYTEST)
+	[ "$$QINSTRUCT_SKIP_CLUSTER" = 1 ] || PYTHONPATH=tests nice $(BIN)/python -m cluster.harness.programs & $(PYTEST)
 
 cluster-programs: setup ## Build the test cluster's Go programs, once
-	PYTHONPATH=tests $(BIN)/python -m cluster.programs
+	PYTHONPATH=tests $(BIN)/python -m cluster.harness.programs
 
 test-fast: setup ## The tests that need seconds, not minutes
 	$(PYTEST) -m "not slow and not cluster"

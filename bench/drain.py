@@ -37,14 +37,14 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from cluster import control_plane
-from cluster.asking import ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.operator_process import install, operator_process
-from cluster.processes import Processes, wait_until
-from cluster.programs import module_dir
-from cluster.proxy import fault_proxy
-from cluster.watching import Watch, watching
+from cluster.clients.operator_process import install, operator_process
+from cluster.clients.proxy import fault_proxy
+from cluster.clients.watch import Watch, open_watch
+from cluster.harness import control_plane
+from cluster.harness.api_request import runs_path, send_request
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.processes import Processes, wait_until
+from cluster.harness.programs import module_dir
 from qinstruct_operator.constants import API_VERSION, KIND
 
 KUBECTL_RATE = 45.0  # runs per second that one kubectl creates from one file on two cores
@@ -173,7 +173,7 @@ def record(api: ControlPlane, admin: Server, token: str) -> list[Request]:
                 ),
                 "the operator has no more to ask",
             )
-        uid = ask(api, "GET", runs_path(NAMESPACE, NAME)).content["metadata"]["uid"]
+        uid = send_request(api, "GET", runs_path(NAMESPACE, NAME)).content["metadata"]["uid"]
         return [
             Request(
                 *(one.method, one.path, one.body.decode().replace(uid, UID)),
@@ -200,7 +200,7 @@ def work(
     kubeconfig = api.kubeconfig_for(token)
     with operator_process(api.folder / "idle-operator", kubeconfig):
         latencies["an idle operator"] = press(admin, jobs, "pressed", more)
-    ask(api, "DELETE", runs_path("pressed"))
+    send_request(api, "DELETE", runs_path("pressed"))
     asyncio.run(create(admin, "drained", [f"run-{number}" for number in range(crs)]))
     begin = time.monotonic()
     with operator_process(api.folder / "operator", kubeconfig) as operator:
@@ -280,7 +280,7 @@ def measure(crs: int, more: int, controllers: bool) -> tuple[list[Drained], Late
         admin = Server(api.url, api.tokens["admin"], api.ca)
         plain = Server(api.url, token, api.ca)
         requests = record(api, admin, token)
-        with watching(api, "/apis/batch/v1/jobs") as jobs:
+        with open_watch(api, "/apis/batch/v1/jobs") as jobs:
             drained, latencies = work(api, admin, token, jobs, crs, more)
         first = 1 + next(n for n, one in enumerate(requests) if one.method == "PUT")
         rows = [

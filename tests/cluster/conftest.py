@@ -8,11 +8,11 @@ from functools import cache
 
 import pytest
 
-from cluster.operator_process import Operator, install, operator_process
-from cluster.programs import BuildError, program
-from cluster.runs import Runs
-from cluster.testcluster import PROGRAMS_USED, TestCluster
-from cluster.watching import watching
+from cluster.clients.operator_process import Operator, install, operator_process
+from cluster.clients.runs import Runs
+from cluster.clients.watch import open_watch
+from cluster.harness.programs import BuildError, program
+from cluster.harness.testcluster import PROGRAMS_USED, TestCluster
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -26,7 +26,7 @@ def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, ob
 @cache
 def _build_programs() -> None:
     """Once a worker: to find a program its module files are read and digested."""
-    with suppress(BuildError):  # the fixture says it
+    with suppress(BuildError):  # the fixture reports it
         for name in PROGRAMS_USED:
             program(name)
 
@@ -35,7 +35,7 @@ def _build_programs() -> None:
 def pytest_runtest_makereport(
     item: pytest.Function,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Name the folder of the cluster's logs where a failure is told."""
+    """Name the folder of the cluster's logs in the report of a failure."""
     report = yield
     cluster = item.funcargs.get("test_cluster")
     if report.failed and isinstance(cluster, TestCluster):
@@ -49,7 +49,7 @@ def _skipped() -> bool:
 
 @pytest.fixture(scope="session")
 def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
-    """A running cluster; its logs are kept, and their folder named, when a test failed."""
+    """A running cluster; its logs are kept when a test failed."""
     if _skipped():
         pytest.skip("QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out")
     try:
@@ -63,7 +63,7 @@ def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
 
 @pytest.fixture
 def namespace(test_cluster: TestCluster) -> Iterator[str]:
-    """A namespace that refuses every pod that is not restricted, as ours must be."""
+    """A namespace that refuses every pod that is not restricted."""
     name = f"test-{secrets.token_hex(4)}"
     test_cluster.create_namespace(name)
     yield name
@@ -71,10 +71,17 @@ def namespace(test_cluster: TestCluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def operator(test_cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Operator]:
-    """The operator, looking at all namespaces, as its service account and nothing more."""
-    token = install(test_cluster.api)
-    kubeconfig = test_cluster.api.kubeconfig_for(token)
+def operator_token(test_cluster: TestCluster) -> str:
+    """A token of the operator's service account that only this module's operator has."""
+    return install(test_cluster.api)
+
+
+@pytest.fixture(scope="module")
+def operator(
+    test_cluster: TestCluster, operator_token: str, request: pytest.FixtureRequest
+) -> Iterator[Operator]:
+    """The operator for all namespaces, with the rights of its service account only."""
+    kubeconfig = test_cluster.api.kubeconfig_for(operator_token)
     environment = {"QINSTRUCT_PROGRESS_SECONDS": "1", "QINSTRUCT_WAITING_SECONDS": "4"}
     folder = test_cluster.folder / f"operator-{request.module.__name__}"
     with operator_process(folder, kubeconfig, environment=environment) as process:
@@ -83,7 +90,7 @@ def operator(test_cluster: TestCluster, request: pytest.FixtureRequest) -> Itera
 
 @pytest.fixture
 def runs(test_cluster: TestCluster, operator: Operator, namespace: str) -> Iterator[Runs]:
-    """The runs of a namespace that the operator looks at."""
+    """The runs of a namespace of the operator."""
     path = f"/apis/qinstruct.dev/v1alpha1/namespaces/{namespace}/qinstructtrainings"
-    with watching(test_cluster.api, path) as watch:
+    with open_watch(test_cluster.api, path) as watch:
         yield Runs(test_cluster, namespace, watch)

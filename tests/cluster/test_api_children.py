@@ -1,4 +1,4 @@
-"""What the API and the plan accept, the server accepts as children: no name or number is too long.
+"""The server accepts the children of every run that the API accepts: nothing is too long.
 
 A PyTorchJob with an impossible pod template is stored, and only its pod is refused; a PodTemplate
 of the same content is validated as a pod is.
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from cluster.asking import APPLY, DRY_RUN, STRICT, ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.testcluster import TestCluster
+from cluster.harness.api_request import APPLY, DRY_RUN, STRICT, runs_path, send_request
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cluster.paths import api_path
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.kinds import Kind
@@ -66,7 +66,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 @pytest.mark.parametrize("case", EDGES)
 def test_the_server_takes_every_child(api: ControlPlane, case: str) -> None:
     raw = EDGES[case]
-    assert ask(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&{STRICT}", raw).ok
+    assert send_request(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&{STRICT}", raw).ok
     metadata = raw["metadata"] | {"namespace": NAMESPACE, "uid": UID}
     children = manifests(plan(raw | {"metadata": metadata}))
     kinds = {child["kind"] for child in children}
@@ -90,5 +90,5 @@ def pod_template(job: Manifest) -> Manifest:
 def applied(api: ControlPlane, child: Manifest) -> None:
     path = api_path(Kind.of(child), NAMESPACE, child["metadata"]["name"])
     query = f"{DRY_RUN}&fieldManager=test&{STRICT}"
-    answer = ask(api, "PATCH", f"{path}?{query}", child, content_type=APPLY)
+    answer = send_request(api, "PATCH", f"{path}?{query}", child, content_type=APPLY)
     assert answer.ok, answer.content["message"]

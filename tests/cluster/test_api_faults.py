@@ -1,7 +1,7 @@
-"""Whatever goes wrong between the operator and the API server, each run completes.
+"""Each run completes whatever goes wrong between the operator and the API server.
 
-Each fault meets a run of its own, with an operator of its own behind a proxy. Where only a watch
-may bring the news, the operator's own looks are set to once an hour.
+Each fault is injected into a run of its own, with an operator of its own behind a proxy. Where a
+watch must bring the change, the operator's periodic reconciliation is set to once an hour.
 """
 
 import time
@@ -11,24 +11,26 @@ from typing import Final
 
 import pytest
 
-from cluster.asking import MERGE, ask, runs_path
-from cluster.kwok import Behaviour
-from cluster.processes import wait_until
-from cluster.proxy import Answer, Delay, FaultProxy, Reset, Rule
-from cluster.testcluster import TestCluster
-from cluster.trials import Trials, trials
+from cluster.clients.fault_rules import Answer, Delay, Precede, Reset, Rule
+from cluster.clients.isolated_runs import IsolatedRuns, isolated_runs
+from cluster.clients.proxy import FaultProxy
+from cluster.harness.api_request import MERGE, runs_path, send_request
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
 
 LIFE: Final = Behaviour(start_after="300ms", run_for="1200ms")
 WRITES: Final = "PATCH|PUT|POST"
 JOBS: Final = "/batch/v1/.*/jobs"
+NUM_WATCHES: Final = 4  # runs, Jobs, PyTorchJobs, pods
 ONLY_WATCHES: Final = {"QINSTRUCT_PROGRESS_SECONDS": "3600"}
 
 
 @pytest.fixture(scope="module")
-def faulty(test_cluster: TestCluster) -> Iterator[Trials]:
-    with trials(test_cluster, "faulty", LIFE) as made:
+def faulty(test_cluster: TestCluster) -> Iterator[IsolatedRuns]:
+    with isolated_runs(test_cluster, "faulty", LIFE) as made:
         yield made
 
 
@@ -75,49 +77,53 @@ RULES: Final = {
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_run_completes_although_requests_fail(faulty: Trials, name: str) -> None:
+def test_a_run_completes_although_requests_fail(faulty: IsolatedRuns, name: str) -> None:
     faulty.create_namespaces([name])
     with faulty.operator(name) as (proxy, operator):
         proxy.add(*RULES[name])
         proxy.cut_watches()  # those that are open already are under the rules too
         faulty.create_run(name)
-        faulty.witness.wait_complete(name)
+        faulty.observer.wait_complete(name)
     assert proxy.unmet == ()
-    assert faulty.witness.violations(name) == []
+    assert faulty.observer.violations(name) == []
     assert "Traceback" not in operator.log
 
 
-def test_the_operator_waits_as_long_as_the_server_asks(faulty: Trials) -> None:
+def test_the_operator_waits_as_long_as_the_server_asks(faulty: IsolatedRuns) -> None:
     faulty.create_namespaces(["patient"])
     with faulty.operator("patient") as (proxy, _):
         proxy.add(Rule(Answer(429, retry_after=4), WRITES, JOBS))
         faulty.create_run("patient")
-        faulty.witness.wait_complete("patient")
+        faulty.observer.wait_complete("patient")
     refused, repeated = (one for one in proxy.writes if "/batch/v1/" in one.path)
     assert (refused.status, repeated.status) == (429, 201)
     assert repeated.time - refused.time >= 4
 
 
-def test_a_write_of_somebody_else_between_reading_and_writing(faulty: Trials) -> None:
-    """A true conflict: the pass is repeated, and tells its news once."""
+def test_a_concurrent_write_is_a_conflict_and_is_retried(faulty: IsolatedRuns) -> None:
+    """A real conflict: reconciliation is retried, and its events are written once."""
     raced = replace(faulty, name="raced")
-    raced.cluster.kwok.behave("raced", "prep", Behaviour(run_for="6s"))
+    raced.cluster.kwok.behave("raced", "prep", Behaviour(run_for="3s"))
     raced.create_namespaces(["raced"])
+    label = {"metadata": {"labels": {"team": "vision"}}}
+    path = runs_path("raced", "raced")
+    answers: list[bool] = []
+
+    def write() -> None:
+        answers.append(send_request(raced.cluster.api, "PATCH", path, label, content_type=MERGE).ok)
+
     with raced.operator("raced") as (proxy, _):
-        proxy.add(Rule(Delay(2), "PUT|PATCH", "/status", body='"phase": ?"Preparing"'))
+        proxy.add(Rule(Precede(write), "PUT|PATCH", "/status", body='"phase": ?"Preparing"'))
         raced.create_run("raced")
-        wait_until(lambda: any(one.fault for one in proxy.writes), "the status is on its way")
-        label = {"metadata": {"labels": {"team": "vision"}}}
-        path = runs_path("raced", "raced")
-        assert ask(raced.cluster.api, "PATCH", path, label, content_type=MERGE).ok
-        raced.witness.wait_complete("raced")
+        raced.observer.wait_complete("raced")
+    assert answers == [True]
     assert [one.status for one in proxy.writes if one.fault] == [409]
-    assert raced.witness.violations("raced") == []
+    assert raced.observer.violations("raced") == []
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What is done to the watches once the prep pod runs, and in which environment."""
+    """What is done to the watches once the prep pod runs, and the environment of the operator."""
 
     disturb: Callable[[FaultProxy], int]
     environment: dict[str, str]
@@ -143,7 +149,7 @@ WATCHES: Final = {
 
 
 def _watched_since(proxy: FaultProxy, moment: float) -> set[str]:
-    """What has been watched anew, as paths."""
+    """Paths of the watches that were opened since then."""
     return {
         one.path.partition("?")[0]
         for one in proxy.exchanges
@@ -152,47 +158,48 @@ def _watched_since(proxy: FaultProxy, moment: float) -> set[str]:
 
 
 @pytest.mark.parametrize("name", WATCHES)
-def test_watches_are_opened_anew(faulty: Trials, name: str) -> None:
+def test_disturbed_watches_are_reopened(faulty: IsolatedRuns, name: str) -> None:
     namespace, disturbance = f"watches-{name}", WATCHES[name]
     faulty.create_namespaces([namespace])
     environment = ONLY_WATCHES | disturbance.environment
     with faulty.operator(namespace, environment) as (proxy, operator):
         faulty.create_run(namespace)
-        wait_until(lambda: "Preparing" in faulty.witness.phases(namespace), "Preparing")
-        # Some are open again before the proxy is done with all.
+        wait_until(lambda: "Preparing" in faulty.observer.phases(namespace), "Preparing")
+        wait_until(lambda: proxy.num_open_watches == NUM_WATCHES, "all watches are open")
+        # Some are open again before the proxy has disturbed all of them.
         moment, disturbed = time.monotonic(), disturbance.disturb(proxy)
-        faulty.witness.wait_complete(namespace)
-        # A run may be over before the last one is: kopf takes its time between two tries.
-        wait_until(lambda: len(_watched_since(proxy, moment)) == 4, "all watches are open again")
-    assert disturbed == 4  # runs, Jobs, PyTorchJobs, pods
-    assert faulty.witness.violations(namespace) == []
+        faulty.observer.wait_complete(namespace)
+        # The run may end before the last one is open: kopf waits between two attempts.
+        wait_until(lambda: len(_watched_since(proxy, moment)) == NUM_WATCHES, "all are open again")
+    assert disturbed == NUM_WATCHES
+    assert faulty.observer.violations(namespace) == []
     assert "Traceback" not in operator.log
 
 
-def test_watches_that_are_cut_all_the_time(faulty: Trials) -> None:
+def test_watches_that_are_cut_all_the_time(faulty: IsolatedRuns) -> None:
     faulty.create_namespaces(["cut-often"])
     with faulty.operator("cut-often", ONLY_WATCHES) as (proxy, _):
         faulty.create_run("cut-often")
         deadline, num_cut = time.monotonic() + 90, 0
-        while not faulty.witness.is_complete("cut-often"):
+        while not faulty.observer.is_complete("cut-often"):
             assert time.monotonic() < deadline
             time.sleep(0.3)
             num_cut += proxy.cut_watches()
     assert num_cut >= 8
-    assert faulty.witness.violations("cut-often") == []
+    assert faulty.observer.violations("cut-often") == []
 
 
 @pytest.mark.parametrize("phase", ["Preparing", "Loading"])
-def test_the_api_server_is_killed_and_started_again(faulty: Trials, phase: str) -> None:
+def test_the_api_server_is_killed_and_started_again(faulty: IsolatedRuns, phase: str) -> None:
     namespace = f"bounced-{phase.lower()}"
     faulty.create_namespaces([namespace])
     with faulty.operator(namespace) as (proxy, _):
         faulty.create_run(namespace)
-        wait_until(lambda: phase in faulty.witness.phases(namespace), phase)
+        wait_until(lambda: phase in faulty.observer.phases(namespace), phase)
         begin = time.monotonic()
         faulty.cluster.bounce("kube-apiserver")
         up = time.monotonic()
-        faulty.witness.wait_complete(namespace)
+        faulty.observer.wait_complete(namespace)
     lost = [one for one in proxy.exchanges if begin < one.time < up and one.status is None]
     assert lost, "the operator asked nothing while the server was away"
-    assert faulty.witness.violations(namespace) == []
+    assert faulty.observer.violations(namespace) == []

@@ -1,4 +1,4 @@
-"""The API on a real API server: installed, explained, listed and changed, as kubectl shows it."""
+"""The API on a real API server: installing, explaining, listing and changing with kubectl."""
 
 import re
 import tempfile
@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 
-from cluster import control_plane
-from cluster.asking import APPLY, DRY_RUN, MERGE, STRICT, ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.processes import Processes
-from cluster.testcluster import TestCluster
+from cluster.harness import control_plane
+from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, STRICT, runs_path, send_request
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.processes import Processes
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
 from qinstruct_operator.core.judge.progress import eta_text
@@ -53,7 +53,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def empty(test_cluster: TestCluster) -> Iterator[ControlPlane]:
-    """A control plane of its own without anything of ours, where there is a test cluster at all."""
+    """A control plane of its own without our manifests."""
     with tempfile.TemporaryDirectory() as folder:
         processes = Processes(Path(folder))
         try:
@@ -81,14 +81,14 @@ def test_a_sample_is_accepted(api: ControlPlane, file: Path) -> None:
 
 
 def run_name(file: Path) -> str:
-    """The name in a sample."""
+    """The name of the run in a sample."""
     found = re.search(r"^  name: (\S+)$", file.read_text("utf-8"), re.MULTILINE)
     assert found
     return found[1]
 
 
 def objects(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object below a schema that has fields of its own, with the path that kubectl takes."""
+    """Every object of a schema that has fields, with its path as kubectl names it."""
     if "properties" in schema:
         yield path, schema["properties"]
         for name, child in schema["properties"].items():
@@ -103,7 +103,7 @@ OBJECTS: Final = dict((*objects(SPEC, "spec"), *objects(STATUS, "status")))
 
 @pytest.mark.parametrize("path", OBJECTS)
 def test_kubectl_explains_every_field(api: ControlPlane, path: str) -> None:
-    """Each field's name is followed by our description, and none is there that we do not know."""
+    """Each field is shown with our description, and no other field is shown."""
     said = api.kubectl("explain", f"qinstructtraining.{path}")
     _, _, fields = said.partition("FIELDS:\n")
     explained = {
@@ -137,10 +137,10 @@ def test_the_columns_fit_into_a_terminal(api: ControlPlane) -> None:
     phases = sorted({"Rejected", "Complete", "Failed"}.union(*REASONS.values()))
     for index, phase in enumerate(phases):
         run = document(f"run-13b-{index:05}", "13B")
-        created = ask(api, "POST", runs_path(NAMESPACE), run).content
+        created = send_request(api, "POST", runs_path(NAMESPACE), run).content
         created["status"] = status_json(row.model_copy(update={"phase": phase}))
         path = runs_path(NAMESPACE, run["metadata"]["name"], "status")
-        assert ask(api, "PUT", path, created).ok
+        assert send_request(api, "PUT", path, created).ok
     listed = api.kubectl("get", "qit", f"--namespace={NAMESPACE}").splitlines()
     heading, rows = listed[0].split(), [line for line in listed[1:] if line.startswith("run-13b-")]
     assert heading == COLUMNS
@@ -155,9 +155,9 @@ def test_the_columns_fit_into_a_terminal(api: ControlPlane) -> None:
 
 def test_wide_columns_say_more(api: ControlPlane) -> None:
     run = document("wide")
-    created = ask(api, "POST", runs_path(NAMESPACE), run).content
+    created = send_request(api, "POST", runs_path(NAMESPACE), run).content
     created["status"] = status_json(longest_row())
-    assert ask(api, "PUT", runs_path(NAMESPACE, "wide", "status"), created).ok
+    assert send_request(api, "PUT", runs_path(NAMESPACE, "wide", "status"), created).ok
     wide = ("get", "qit", "wide", f"--namespace={NAMESPACE}", "--output=wide")
     heading, line = (line.split() for line in api.kubectl(*wide).splitlines())
     assert heading == WIDE_COLUMNS
@@ -196,7 +196,7 @@ MUTABLE: Final[dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def run(api: ControlPlane) -> str:
     """Path of a run that has two groups, and whose updates are dry runs."""
-    created = ask(api, "POST", runs_path(NAMESPACE), document("changing", **BEFORE))
+    created = send_request(api, "POST", runs_path(NAMESPACE), document("changing", **BEFORE))
     assert created.ok, created.content
     return f"{runs_path(NAMESPACE, 'changing')}?{DRY_RUN}&{STRICT}"
 
@@ -204,14 +204,14 @@ def run(api: ControlPlane) -> str:
 @pytest.mark.parametrize("case", IMMUTABLE)
 def test_what_decides_the_model_cannot_change(api: ControlPlane, run: str, case: str) -> None:
     field, change = IMMUTABLE[case]
-    answer = ask(api, "PATCH", run, {"spec": change}, content_type=MERGE)
+    answer = send_request(api, "PATCH", run, {"spec": change}, content_type=MERGE)
     assert answer.code == 422
     assert answer.causes == [(f"spec.{field}", FORBIDDEN)]
 
 
 @pytest.mark.parametrize("field", MUTABLE)
 def test_what_shapes_operations_can_change(api: ControlPlane, run: str, field: str) -> None:
-    answer = ask(api, "PATCH", run, {"spec": {field: MUTABLE[field]}}, content_type=MERGE)
+    answer = send_request(api, "PATCH", run, {"spec": {field: MUTABLE[field]}}, content_type=MERGE)
     assert answer.ok, answer.content
     assert answer.content["metadata"]["generation"] == 2
 
@@ -239,7 +239,7 @@ def test_two_field_managers_share_a_run(api: ControlPlane) -> None:
 
     def apply(manager: str, body: dict[str, Any]) -> Any:
         path = f"{runs_path(NAMESPACE, 'shared')}?fieldManager={manager}"
-        return ask(api, "PATCH", path, body, content_type=APPLY)
+        return send_request(api, "PATCH", path, body, content_type=APPLY)
 
     assert apply("user", whole).ok
     both = apply("queues", queue).content["spec"]

@@ -1,4 +1,4 @@
-"""Every bad document is refused: by a real API server, or by the operator where that takes it.
+"""Every bad document is refused: by a real API server, or else by the operator.
 
 The table is that of local mode. Which layer refuses is written down here, so that a change of the
 schema or of a rule that moves one shows.
@@ -13,12 +13,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cluster.asking import DRY_RUN, STRICT, Answer, ask, runs_path
-from cluster.control_plane import ControlPlane, KubectlError
-from cluster.testcluster import TestCluster
+from cluster.harness.api_request import DRY_RUN, STRICT, Answer, runs_path, send_request
+from cluster.harness.control_plane import ControlPlane, KubectlError
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.rules import name_rules, spec_rules
 from qinstruct_operator.cluster.connect import connect
-from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.kinds import CLAIM, JOB, TRAINING
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
@@ -114,17 +114,17 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 
 
 def create(api: ControlPlane, raw: dict[str, Any], *query: str) -> Answer:
-    return ask(api, "POST", f"{runs_path(NAMESPACE)}?{'&'.join((STRICT, *query))}", raw)
+    return send_request(api, "POST", f"{runs_path(NAMESPACE)}?{'&'.join((STRICT, *query))}", raw)
 
 
 def faults(answer: Answer) -> list[tuple[str, str]]:
-    """Field and reason of each, those of the strict decoder among them."""
+    """Field and reason of each fault, including those of strict decoding."""
     unknown = re.findall(r'unknown field "([^"]+)"', answer.content["message"])
     return answer.causes + [(field, "unknown field") for field in unknown]
 
 
 def is_about(field: str, named: str) -> bool:
-    """Whether the server names the field, or a part of it, or the map that it is an entry of."""
+    """Whether the server names the field, a part of it, or the map that holds it."""
     entry_of = "." in named and field.startswith(f"{named}.")
     return f"{named}.".startswith(f"{field}.") or entry_of
 
@@ -178,7 +178,7 @@ def test_the_operator_refuses_what_the_server_stored(api: ControlPlane, case: st
     name = f"run-{BY_OPERATOR.index(case)}"
     created = create(api, raw | {"metadata": {"name": name}})
     assert created.ok, created.content
-    stored, children = asyncio.run(reconciled(api, name))
+    stored, made = asyncio.run(reconciled(api, name))
     assert stored["status"]["phase"] == "Rejected"
     assert stored["status"]["observedGeneration"] == stored["metadata"]["generation"]
     accepted = next(one for one in stored["status"]["conditions"] if one["type"] == "Accepted")
@@ -188,24 +188,30 @@ def test_the_operator_refuses_what_the_server_stored(api: ControlPlane, case: st
     assert text in sentence
     assert "; " in sentence, "the sentence names no way out"
     assert "\n" not in sentence
-    assert children == []
+    assert made == []
 
 
-async def reconciled(api: ControlPlane, name: str) -> tuple[Resource, list[Resource]]:
-    """The run after one pass of the operator over it, and its children."""
+async def reconciled(api: ControlPlane, name: str) -> tuple[Resource, list[str]]:
+    """The run after one pass of the operator over it, and what that pass has created."""
     async with connect(kubeconfig=str(api.admin_kubeconfig)) as cluster:
+        before = await children(cluster)
         await Reconciler(cluster, Settings(), lambda: datetime.now(UTC)).reconcile(NAMESPACE, name)
         run = await cluster.get(TRAINING, NAMESPACE, name)
-        children = [
-            child
-            for kind in (JOB, CLAIM, PYTORCHJOB)
-            for child in await cluster.list(kind, NAMESPACE)
-        ]
+        made = sorted(await children(cluster) - before)
     assert run is not None
-    return run, children
+    return run, made
 
 
-def test_to_the_server_a_null_is_absent(api: ControlPlane) -> None:
+async def children(cluster: Cluster) -> set[str]:
+    """Kind and name of every child in the namespace."""
+    return {
+        f"{kind.kind} {child['metadata']['name']}"
+        for kind in (JOB, CLAIM, PYTORCHJOB)
+        for child in await cluster.list(kind, NAMESPACE)
+    }
+
+
+def test_the_server_treats_null_as_absent(api: ControlPlane) -> None:
     (case,) = BY_NOBODY
     with_null = create(api, BAD_SPECS[case][0], DRY_RUN)
     without = create(api, document(), DRY_RUN)
@@ -213,9 +219,11 @@ def test_to_the_server_a_null_is_absent(api: ControlPlane) -> None:
     assert with_null.content["spec"] == without.content["spec"]
 
 
-def test_what_nobody_asked_for_is_dropped_where_it_is_not_refused(api: ControlPlane) -> None:
+def test_an_unknown_field_is_dropped_without_strict_validation(api: ControlPlane) -> None:
     """A client that does not ask for strictness, unlike kubectl, gets a warning only."""
     raw, _, _ = BAD_SPECS["misspelt field"]
-    answer = ask(api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&fieldValidation=Warn", raw)
+    answer = send_request(
+        api, "POST", f"{runs_path(NAMESPACE)}?{DRY_RUN}&fieldValidation=Warn", raw
+    )
     assert answer.ok
     assert "learningrate" not in answer.content["spec"]["training"]

@@ -1,4 +1,4 @@
-"""On a real API server a status of the operator is what it wrote, and changes nothing else."""
+"""On a real API server a status is stored as the operator wrote it, and nothing else changes."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cluster.asking import MERGE, ask, runs_path
-from cluster.control_plane import ControlPlane
-from cluster.testcluster import TestCluster
+from cluster.harness.api_request import MERGE, runs_path, send_request
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.parse import parse, read_status
 from qinstruct_operator.api.status import (
     CheckpointStatus,
@@ -51,7 +51,7 @@ def word(longest: int) -> st.SearchStrategy[str]:
 
 
 def made(model: type[M], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[M]:
-    """Not `st.builds`: it would take what a model's signature calls by alias for missing."""
+    """Not `st.builds`: it takes fields for missing that the signature of a model names by alias."""
     return st.fixed_dictionaries(fields).map(lambda values: model(**values))
 
 
@@ -121,7 +121,7 @@ def api(test_cluster: TestCluster) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def write(api: ControlPlane) -> Iterator[Write]:
-    """Write the status of one and the same run, as the operator does; the run as it is then."""
+    """Writes the status of one run as the operator does; returns the stored run."""
     run = document("run") | {"metadata": {"name": "run", "namespace": NAMESPACE}}
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
@@ -175,16 +175,16 @@ def test_a_later_status_leaves_nothing_of_an_earlier_one(write: Write) -> None:
 
 def test_a_user_reaches_the_status_through_its_subresource_alone(api: ControlPlane) -> None:
     name = "by-hand"
-    assert ask(api, "POST", runs_path(NAMESPACE), document(name)).ok
+    assert send_request(api, "POST", runs_path(NAMESPACE), document(name)).ok
     patch: dict[str, Any] = {"spec": {"checkpoint": {"keep": 2}}, "status": {"phase": "Complete"}}
 
-    changed = ask(api, "PATCH", runs_path(NAMESPACE, name), patch, content_type=MERGE)
+    changed = send_request(api, "PATCH", runs_path(NAMESPACE, name), patch, content_type=MERGE)
     assert "status" not in changed.content
     assert changed.content["spec"]["checkpoint"] == {"keep": 2}
 
     patch["spec"]["checkpoint"]["keep"] = 3
     path = runs_path(NAMESPACE, name, "status")
-    changed = ask(api, "PATCH", path, patch, content_type=MERGE)
+    changed = send_request(api, "PATCH", path, patch, content_type=MERGE)
     assert changed.content["status"] == {"phase": "Complete"}
     assert changed.content["spec"]["checkpoint"] == {"keep": 2}
 

@@ -8,10 +8,10 @@ from itertools import takewhile
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.processes import wait_until
-from cluster.runs import FOR_EVER, PREP, STEP, Runs, lines
-from cluster.testcluster import TestCluster
+from cluster.clients.runs import FOR_EVER, PREP, STEP, Runs, lines
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cli import main
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK, EXIT_SOFTWARE, EXIT_UNAVAILABLE
 from support.operator_documents import SAMPLES
@@ -70,7 +70,7 @@ WHOLE_RUN = [
 ]
 
 
-def test_a_failure_is_told_with_its_log(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_shown_with_its_log(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     failed = {"event": "failed", "reason": "BadData", "message": "record 7", "exit_code": 65}
     log = ["reading", *lines(failed)]
     runs.behave("bad", "prep", Behaviour(run_for="200ms", exit_code=65), logs=log)
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_quietly(runs: Runs, command: str) -> None:
     assert (process.returncode, error) == (130, "")
 
 
-def test_a_reader_that_has_seen_enough_ends_the_log(runs: Runs) -> None:
+def test_a_closed_pipe_ends_the_log(runs: Runs) -> None:
     runs.behave("busy", "prep", FOR_EVER, logs=["a line"])
     runs.apply("busy", PUBLISHED)
     runs.wait_phase("busy", "Preparing")
@@ -129,7 +129,7 @@ def test_a_reader_that_has_seen_enough_ends_the_log(runs: Runs) -> None:
 
 
 def test_follow_and_watch_survive_a_restart_of_the_server(runs: Runs) -> None:
-    runs.behave("busy", "prep", Behaviour(run_for="15s"), logs=["line 1"])
+    runs.behave("busy", "prep", FOR_EVER, logs=["line 1"])
     runs.behave("busy", "train", FOR_EVER, logs=["trained"])
     runs.apply("busy", PUBLISHED)
     runs.wait_phase("busy", "Preparing")
@@ -141,7 +141,9 @@ def test_follow_and_watch_survive_a_restart_of_the_server(runs: Runs) -> None:
             watch.stdout.readline()
             runs.cluster.bounce("kube-apiserver")
             runs.cluster.kwok.log("busy", "prep", "line 2", namespace=runs.namespace)
-            said = [*takewhile(lambda line: line != "trained\n", logs.stdout)]
+            said = [*takewhile(lambda line: line != "line 2\n", logs.stdout)]
+            runs.end_pod("busy", "prep")
+            said += takewhile(lambda line: line != "trained\n", logs.stdout)
             assert logs.poll() is None
             while "busy: Loading" not in (line := watch.stdout.readline()):
                 assert line != ""
@@ -149,7 +151,7 @@ def test_follow_and_watch_survive_a_restart_of_the_server(runs: Runs) -> None:
             logs.kill()
             watch.kill()
     assert "reading on" in "".join(said)
-    assert [line for line in said if line.startswith("line")] == ["line 2\n"]
+    assert [line for line in said if line.startswith("line")] == [], "a line was shown twice"
 
 
 def started(runs: Runs, command: str) -> subprocess.Popen[str]:
@@ -164,7 +166,7 @@ def started(runs: Runs, command: str) -> subprocess.Popen[str]:
     )
 
 
-def test_who_may_nothing_is_told_so(
+def test_a_user_without_permissions_gets_a_sentence(
     test_cluster: TestCluster,
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,6 +1,7 @@
-"""A real node comes up, and takes everything with it when it goes, however it goes."""
+"""A real node starts, and leaves nothing behind when it ends, even when it is killed."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import node, node_namespaces
-from cluster.processes import wait_until
+from cluster.harness.processes import wait_until
+from cluster.node import namespaces as node_namespaces
+from cluster.node import real_node as node
 
 TESTS = Path(__file__).parents[1]
 WHY_NOT = node.why_not()
@@ -18,7 +20,7 @@ WHY_NOT = node.why_not()
 pytestmark = pytest.mark.cluster
 
 
-def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_reported_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QINSTRUCT_SKIP_CLUSTER", raising=False)
     monkeypatch.setenv("PATH", "")
     said = node.why_not()
@@ -27,14 +29,18 @@ def test_what_is_missing_is_said_with_its_packages(monkeypatch: pytest.MonkeyPat
     assert "runc" in said
 
 
+SECONDS = str(1_000_000 + secrets.randbelow(1_000_000))
+"""How long the pod sleeps; a random number, to tell it from the pods of other tests."""
+
 ONE_POD = """
+import sys
 import time
-from cluster.node import RealCluster
-from cluster.node_containerd import SANDBOX_IMAGE
+from cluster.node.real_node import RealCluster
+from cluster.node.containerd import SANDBOX_IMAGE
 
 cluster = RealCluster.start()
 pod = ("run", "one", f"--image={SANDBOX_IMAGE}", "--restart=Never", "--command", "--")
-cluster.kubectl(*pod, "sleep", "7777")
+cluster.kubectl(*pod, "sleep", sys.argv[1])
 cluster.kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=60s")
 print(cluster.namespaces.pid, cluster.folder, flush=True)
 time.sleep(600)
@@ -42,7 +48,7 @@ time.sleep(600)
 
 
 def traces(pid: str, folder: str) -> set[str]:
-    """What there still is of a node."""
+    """What is left of a node."""
     commands = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # ended since
@@ -50,7 +56,7 @@ def traces(pid: str, folder: str) -> set[str]:
     cgroups = Path("/sys/fs/cgroup")
     found = {
         "namespaces": Path("/proc", pid).exists(),
-        "pod": "sleep\0007777\0" in commands,
+        "pod": f"sleep\0{SECONDS}\0" in commands,
         "program": any(folder in command for command in commands),
         "mount": folder in Path("/proc/self/mounts").read_text("utf-8"),
         "interface": Path(f"/sys/class/net/qi{pid}").exists(),
@@ -64,13 +70,13 @@ def traces(pid: str, folder: str) -> set[str]:
 @pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 def test_a_killed_node_leaves_nothing_that_runs_or_is_mounted() -> None:
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
-    command = [sys.executable, "-c", ONE_POD]
+    command = [sys.executable, "-c", ONE_POD, SECONDS]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as harness:
         assert harness.stdout
         pid, folder = harness.stdout.readline().split()
         assert traces(pid, folder) == {"namespaces", "pod", "program", "interface", "cgroup"}
         harness.kill()
-    wait_until(lambda: traces(pid, folder) == {"cgroup"}, "the rest of the node is gone", 10)
+    wait_until(lambda: traces(pid, folder) == {"cgroup"}, "the rest of the node is gone")
     node_namespaces.remove_cgroups()  # as the next node does
     assert not traces(pid, folder)
     shutil.rmtree(folder)

@@ -1,8 +1,8 @@
-"""The operator is killed at every point of the line where it writes, and started again.
+"""The operator is killed at each of its writes during a run, and started again.
 
-Each point is a run of the published 7B file in a namespace of its own, with an operator of its
-own whose every request passes through a proxy: that kills it before the API server gets the
-request, or when the server has done it and the operator does not know yet.
+Each write is tested with a run of the published 7B file in a namespace of its own, and with an
+operator of its own behind a proxy. The proxy kills the operator before the API server gets the
+request, or after the server has answered it and before the operator gets the answer.
 """
 
 import threading
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.processes import wait_until
-from cluster.proxy import Kill, Moment, Rule
-from cluster.testcluster import TestCluster
-from cluster.trials import SIDE_BY_SIDE, Trials, trials
+from cluster.clients.fault_rules import Kill, Moment, Rule
+from cluster.clients.isolated_runs import MAX_PARALLEL, IsolatedRuns, isolated_runs
+from cluster.harness.kwok import Behaviour
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 LIFE = Behaviour(start_after="500ms", run_for="1200ms")
 
 Write = tuple[str, str, str, int]
-"""What a write request looks like: method, path, body, and which of those it is."""
+"""Patterns of a write request: method, path, body; and which of the matching ones it is."""
 
 
 def child(plural: str, name: str = "", nth: int = 1) -> Write:
@@ -60,14 +60,14 @@ POINTS: dict[str, Write] = {
     "event Complete": event("Complete"),
     "status Complete": status("phase", "Complete"),
 }
-# Between the end of a pod and the end of its job; seen by chance.
+# Between the end of a pod and the end of its job; not every run has this write.
 BY_CHANCE = ("PUT|PATCH", "/status", '"phase": ?"Finished"', 1)
 MOMENTS: tuple[Moment, Moment] = ("before", "after")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is left of one run."""
+    """What was observed of one run."""
 
     violations: list[str]
     phases: list[str]
@@ -78,14 +78,14 @@ Outcomes = dict[tuple[str, Moment], Outcome | Exception]
 
 
 @pytest.fixture(scope="module")
-def killed(test_cluster: TestCluster) -> Iterator[Trials]:
-    with trials(test_cluster, "killed", LIFE) as made:
+def killed(test_cluster: TestCluster) -> Iterator[IsolatedRuns]:
+    with isolated_runs(test_cluster, "killed", LIFE) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def outcomes(killed: Trials) -> Outcomes:
-    """All points at once, some side by side: most of the time is waiting."""
+def outcomes(killed: IsolatedRuns) -> Outcomes:
+    """All points, several in parallel: most of the time is waiting."""
     asked = [(point, moment) for moment in MOMENTS for point in POINTS]
     killed.create_namespaces(_namespace(*one) for one in asked)
 
@@ -95,11 +95,11 @@ def outcomes(killed: Trials) -> Outcomes:
         except (RuntimeError, TimeoutError) as error:
             return error
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL) as pool:
         return dict(zip(asked, pool.map(outcome, asked), strict=True))
 
 
-def kill_and_restart(killed: Trials, point: str, moment: Moment) -> Outcome:
+def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> Outcome:
     """Kill one operator at that point, start it again at once, and wait for the run's end."""
     namespace, is_dead = _namespace(point, moment), threading.Event()
     with killed.operator(namespace) as (proxy, operator):
@@ -112,9 +112,9 @@ def kill_and_restart(killed: Trials, point: str, moment: Moment) -> Outcome:
         killed.create_run(namespace)
         wait_until(is_dead.is_set, f"{namespace}: the kill")
         operator.start()
-        killed.witness.wait_complete(namespace)
+        killed.observer.wait_complete(namespace)
         log = operator.log
-    seen = killed.witness
+    seen = killed.observer
     return Outcome(seen.violations(namespace), seen.phases(namespace), log)
 
 
@@ -134,12 +134,12 @@ def test_a_run_completes_although_its_operator_was_killed(
     assert "Traceback" not in outcome.log
 
 
-def test_every_write_of_the_line_is_a_point(killed: Trials) -> None:
+def test_every_write_of_a_run_is_a_kill_point(killed: IsolatedRuns) -> None:
     killed.create_namespaces(["undisturbed"])
     with killed.operator("undisturbed") as (proxy, _):
         killed.create_run("undisturbed")
-        killed.witness.wait_complete("undisturbed")
+        killed.observer.wait_complete("undisturbed")
     rules = [Rule(Kill(print, "before"), *what) for what in (*POINTS.values(), BY_CHANCE)]
     missed = [one.path for one in proxy.writes if not any(rule.matches(one) for rule in rules)]
     assert missed == []
-    assert killed.witness.violations("undisturbed") == []
+    assert killed.observer.violations("undisturbed") == []

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.kwok import Behaviour
-from cluster.operator_process import Operator
-from cluster.programs import program
-from cluster.runs import STEP, Runs, lines
-from cluster.testcluster import TestCluster
-from cluster.watching import watching
+from cluster.clients.operator_process import Operator
+from cluster.clients.runs import STEP, Runs, lines
+from cluster.clients.watch import open_watch
+from cluster.harness.kwok import Behaviour
+from cluster.harness.programs import program
+from cluster.harness.testcluster import TestCluster
 from support.readme import ROOT, shell_blocks
 
 pytestmark = pytest.mark.cluster
@@ -23,7 +23,7 @@ RUN = "run-13b-after"
 def default_runs(test_cluster: TestCluster, operator: Operator) -> Iterator[Runs]:
     """The runs of the namespace that a user gets without asking for one."""
     path = "/apis/qinstruct.dev/v1alpha1/namespaces/default/qinstructtrainings"
-    with watching(test_cluster.api, path) as watch:
+    with open_watch(test_cluster.api, path) as watch:
         yield Runs(test_cluster, "default", watch)
     test_cluster.kubectl("delete", "pvc", "--all", "--namespace=default", "--wait=false")
 

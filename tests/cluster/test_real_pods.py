@@ -1,4 +1,4 @@
-"""The promise of the operator: `kubectl apply`, and a tiny LLaVA is trained in real pods."""
+"""A tiny LLaVA is trained in real pods after `kubectl apply`."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from transformers import LlavaForConditionalGeneration
 
-from cluster import node
-from cluster.control_plane import NODE_NAME
-from cluster.node import RealCluster
-from cluster.operator_process import install, operator_process
+from cluster.clients.operator_process import install, operator_process
+from cluster.harness.control_plane import NODE_NAME
+from cluster.node import real_node as node
+from cluster.node.real_node import RealCluster
 from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.events import Evaluation
@@ -41,7 +41,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Row:
-    """A line of `kubectl get qit`, as a person sees it."""
+    """A line of `kubectl get qit`."""
 
     phase: str
     progress: str
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that has ended, and all that `kubectl get qit` has shown on the way."""
+    """A run that has ended, and all that `kubectl get qit` showed meanwhile."""
 
     cluster: RealCluster
     rows: list[Row]
@@ -63,7 +63,7 @@ def kubectl(cluster: RealCluster, *arguments: str) -> str:
 
 
 def look(cluster: RealCluster) -> Row:
-    """What stands below the headings; a cell can be empty."""
+    """The line below the headings; a cell can be empty."""
     heading, line = kubectl(cluster, "get", "qit", RUN).splitlines()
     starts = [heading.index(name) for name in heading.split()]
     cells = (line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True))
@@ -72,7 +72,7 @@ def look(cluster: RealCluster) -> Row:
 
 
 def follow(cluster: RealCluster) -> list[Row]:
-    """Look every other second until the run has ended; what was seen, each once."""
+    """Poll every two seconds until the run has ended; the lines seen, without repetitions."""
     started = time.monotonic()
     rows: list[Row] = []
     while not rows or rows[-1].phase not in ENDED:
@@ -103,7 +103,7 @@ def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
             print(f"\nlogs of the real cluster: {cluster.folder}")  # noqa: T201 - for who reads it
 
 
-def test_progress_is_seen_to_grow(trained: Trained) -> None:
+def test_progress_grows(trained: Trained) -> None:
     assert trained.rows[-1] == Row("Complete", "100%"), trained.get("qit", RUN)["status"]
     assert any(row.progress for row in trained.rows if row.phase == "Preparing")
     shown = [row.progress for row in trained.rows if row.phase == "Training" and row.progress]
@@ -112,7 +112,7 @@ def test_progress_is_seen_to_grow(trained: Trained) -> None:
     assert len(set(percents)) >= 10
 
 
-def test_restricted_pods_of_the_real_node_did_it(trained: Trained) -> None:
+def test_restricted_pods_ran_on_the_real_node(trained: Trained) -> None:
     namespace = trained.get("namespace", NAMESPACE)
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     pods = sorted(trained.get("pods")["items"], key=lambda pod: str(pod["status"]["startTime"]))

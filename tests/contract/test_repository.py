@@ -1,4 +1,4 @@
-"""The repository keeps its own rules: sizes, names, drawings and links are what the docs say."""
+"""The repository keeps its own rules: file sizes, names, drawings and links."""
 
 import os
 import re

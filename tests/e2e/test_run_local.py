@@ -18,9 +18,15 @@ from qinstruct_trainer.contract.errors import (
     EXIT_UNAVAILABLE,
 )
 from qinstruct_trainer.contract.events import PrepDone, parse_line
-from support.cli_runs import Command, processes_that_mention, read_until, wait_until, write_spec
-from support.miniature import ARCHIVE, add_file, write_miniature
-from support.prep_server import FaultyServer, serve
+from support.cli.run_command import (
+    Command,
+    processes_that_mention,
+    read_until,
+    wait_until,
+    write_spec,
+)
+from support.prep.file_server import FaultyServer, serve
+from support.prep.miniature import ARCHIVE, add_file, write_miniature
 
 pytestmark = pytest.mark.slow
 

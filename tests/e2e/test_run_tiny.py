@@ -9,7 +9,7 @@ from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.errors import EXIT_OK
 from qinstruct_trainer.contract.events import Evaluation
-from support.cli_runs import Command
+from support.cli.run_command import Command
 from support.operator_documents import SAMPLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

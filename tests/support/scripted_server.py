@@ -1,4 +1,4 @@
-"""An HTTP server on loopback in the place of an API server: it answers as a test says, in turn."""
+"""A scripted API server on loopback: it gives the answers of a test, one after the other."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import RunConfig
-from support.training_prepared import run_config, write_prepared
-from support.training_process import train
+from support.training.prepared_folder import run_config, write_prepared
+from support.training.processes import train
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from qinstruct_trainer.contract.errors import (
 )
 from qinstruct_trainer.contract.events import Step
 from qinstruct_trainer.lease import Lease
-from support.training_prepared import run_config, write_prepared
-from support.training_process import Ended, train
+from support.training.prepared_folder import run_config, write_prepared
+from support.training.processes import Ended, train
 
 pytestmark = pytest.mark.slow
 

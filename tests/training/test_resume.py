@@ -11,8 +11,8 @@ import pytest
 from qinstruct_trainer.contract.config import Checkpointing, RunConfig
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import StoppedEvent
-from support.training_prepared import NUM_STEPS, run_config
-from support.training_process import (
+from support.training.prepared_folder import NUM_STEPS, run_config
+from support.training.processes import (
     Ended,
     end,
     kill_rank,

@@ -21,7 +21,7 @@ from qinstruct_trainer.contract.events import (
     PrepWaiting,
     StoppedEvent,
 )
-from support.cli_cluster import (
+from support.cli.cluster_commands import (
     COMPLETE,
     ENDED,
     EVIL,
@@ -37,7 +37,7 @@ from support.cli_cluster import (
     pod_status,
     print_lines,
 )
-from support.fake_cluster import FakeCluster
+from support.fake_cluster.cluster import FakeCluster
 
 LOST = ClusterError("read the log: the connection was lost")
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": f"no node {EVIL}"}

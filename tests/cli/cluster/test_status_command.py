@@ -7,7 +7,7 @@ import pytest
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.kinds import CLAIM, EVENT, TRAINING
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK, EXIT_SOFTWARE, EXIT_UNAVAILABLE
-from support.cli_cluster import (
+from support.cli.cluster_commands import (
     COMPLETE,
     EVIL,
     FAILED,
@@ -21,7 +21,7 @@ from support.cli_cluster import (
     between_looks,
     condition,
 )
-from support.fake_cluster import FakeCluster
+from support.fake_cluster.cluster import FakeCluster
 
 TRAINING_STATUS = {
     "phase": "Training",

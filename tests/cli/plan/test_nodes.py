@@ -14,8 +14,8 @@ from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import NODE
 from qinstruct_trainer.contract.errors import EXIT_OK
-from support.cli_cluster import EVIL, TEAM, UNREACHABLE, CommandLine, add
-from support.fake_cluster import FakeCluster
+from support.cli.cluster_commands import EVIL, TEAM, UNREACHABLE, CommandLine, add
+from support.fake_cluster.cluster import FakeCluster
 from support.operator_documents import SAMPLES
 
 

@@ -14,7 +14,7 @@ import pytest
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.progress import Progress
-from support.miniature import add_file, write_miniature
+from support.prep.miniature import add_file, write_miniature
 
 NAME = "q-instruct-images"
 

@@ -10,7 +10,7 @@ from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy, inspect_records
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.progress import Progress
-from support.miniature import Miniature, write_miniature
+from support.prep.miniature import Miniature, write_miniature
 
 
 def progress() -> Progress:

@@ -17,9 +17,9 @@ from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, 
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.units import Manifest, verify
-from support import prep_driver
-from support.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
-from support.prep_server import FaultyServer, serve
+from support.prep import driver as prep_driver
+from support.prep.file_server import FaultyServer, serve
+from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.units import Unit, UnitCache, is_whole, verify
-from support.prep_server import serve
+from support.prep.file_server import serve
 
 UNIT = Unit("fetch", "q-instruct labels", ("http://host/file", "1"))
 

@@ -12,31 +12,31 @@ from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, JOB, POD, TRAINING
 from qinstruct_operator.settings import Settings
 from support.kinds import PYTORCHJOB
-from support.lives import rest
 from support.observed import NAMESPACE, NOW, OTHER_UID, claim, message, told
-from support.world import PREP_LOG, Fate, World
+from support.simulation.run_scenarios import run_to_rest
+from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
 LATE = NOW + timedelta(hours=9)
 
 
-async def look(world: World) -> Snapshot:
+async def look(simulated: SimulatedCluster) -> Snapshot:
     """What the operator gathers."""
-    resource = await world.cluster.get(TRAINING, NAMESPACE, "x")
+    resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
     assert resource is not None
-    return await gather(world.cluster, Run.read(resource, Settings()), LATE)
+    return await gather(simulated.cluster, Run.read(resource, Settings()), LATE)
 
 
-async def just_after(move: str) -> World:
+async def just_after(step: str) -> SimulatedCluster:
     """A run to which this has happened, and the operator has not looked since."""
-    world = World(Fate())
-    await world.begin()
-    while move:
-        await world.reconcile()
-        name, made = next(iter((await world.moves()).items()))
-        await world.make(made)
-        if name == move:
+    simulated = SimulatedCluster(Scenario())
+    await simulated.create_run()
+    while step:
+        await simulated.reconcile()
+        name, made = next(iter((await simulated.next_steps()).items()))
+        await simulated.perform(made)
+        if name == step:
             break
-    return world
+    return simulated
 
 
 SUPPORT = ["get ConfigMap", "get PersistentVolumeClaim", "get PersistentVolumeClaim"]
@@ -68,35 +68,35 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize(("move", "want"), STAGES.values(), ids=STAGES)
-def test_requests_at_each_stage(move: str, want: list[str]) -> None:
+@pytest.mark.parametrize(("step", "want"), STAGES.values(), ids=STAGES)
+def test_requests_at_each_stage(step: str, want: list[str]) -> None:
     async def see() -> list[str]:
-        world = await just_after(move)
-        before = len(world.cluster.calls) + 1  # the run
-        await look(world)
-        return [f"{call.method} {call.kind.kind}" for call in world.cluster.calls[before:]]
+        simulated = await just_after(step)
+        before = len(simulated.cluster.calls) + 1  # the run
+        await look(simulated)
+        return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
 
     assert asyncio.run(see()) == want
 
 
 def test_a_finished_run_costs_one_request() -> None:
     async def see() -> list[str]:
-        world = World(Fate())
-        await world.begin()
-        await rest(world)
-        before = len(world.cluster.calls)
-        await world.reconcile()
-        return [f"{call.method} {call.kind.kind}" for call in world.cluster.calls[before:]]
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        await run_to_rest(simulated)
+        before = len(simulated.cluster.calls)
+        await simulated.reconcile()
+        return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
 
     assert asyncio.run(see()) == ["get QInstructTraining"]
 
 
 def test_the_log_is_that_of_the_container_at_work() -> None:
     async def see() -> None:
-        world = await just_after("hear x-prep")
-        assert (await look(world)).log == PREP_LOG[:1]
-        world = await just_after("hear x-1")
-        snapshot = await look(world)
+        simulated = await just_after("hear x-prep")
+        assert (await look(simulated)).log == PREP_LOG[:1]
+        simulated = await just_after("hear x-1")
+        snapshot = await look(simulated)
         assert snapshot.training is not None
         assert snapshot.prep is None
         assert "start" in snapshot.log[0]
@@ -106,11 +106,11 @@ def test_the_log_is_that_of_the_container_at_work() -> None:
 
 def test_a_log_that_no_node_gives_does_not_stop_the_pass() -> None:
     async def see() -> None:
-        world = await just_after("settle x-1")
+        simulated = await just_after("settle x-1")
         error = ClusterError("read log of x-1-0: no answer from the node", status=502)
-        world.cluster.fail(error, "read_log")
-        await world.reconcile()
-        assert (await world.status()).phase == "Complete"
+        simulated.cluster.fail(error, "read_log")
+        await simulated.reconcile()
+        assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())
 
@@ -118,32 +118,32 @@ def test_a_log_that_no_node_gives_does_not_stop_the_pass() -> None:
 @pytest.mark.parametrize("error", [Forbidden("exceeded quota"), Refused("invalid")], ids=type)
 def test_a_refused_child_is_told_and_tried_again(error: ClusterError) -> None:
     async def see() -> None:
-        world = World(Fate())
-        await world.begin()
-        world.cluster.fail(error, "create", kind=JOB)
-        await world.reconcile()
-        status = await world.status()
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(error, "create", kind=JOB)
+        await simulated.reconcile()
+        status = await simulated.status()
         assert told(status)["Prepared"] == ("False", "Refused")
         assert message(status, "Prepared").startswith(str(error))
-        assert await world.names(JOB) == []
-        await world.reconcile()
-        assert await world.names(JOB) == ["x-prep"]
-        await rest(world)
-        assert (await world.status()).phase == "Complete"
+        assert await simulated.names(JOB) == []
+        await simulated.reconcile()
+        assert await simulated.names(JOB) == ["x-prep"]
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())
 
 
 def test_a_server_that_is_not_there_stops_the_pass() -> None:
     async def see() -> None:
-        world = World(Fate())
-        await world.begin()
-        world.cluster.fail(ClusterError("no answer"), "create", kind=CLAIM)
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(ClusterError("no answer"), "create", kind=CLAIM)
         with pytest.raises(ClusterError):
-            await world.reconcile()
-        assert (await world.status()).phase is None
-        await rest(world)
-        assert (await world.status()).phase == "Complete"
+            await simulated.reconcile()
+        assert (await simulated.status()).phase is None
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())
 
@@ -152,11 +152,13 @@ def test_a_claim_that_was_grown_is_left_alone() -> None:
     """Between prep and training as well: applied again it would shrink, which is refused."""
 
     async def see() -> None:
-        world = await just_after("settle x-prep")
-        await world.reconcile()
-        changed = {name for method, _, name in world.operator.writes if method == "apply"}
+        simulated = await just_after("settle x-prep")
+        await simulated.reconcile()
+        changed = {name for method, _, name in simulated.operator.writes if method == "apply"}
         assert changed == {"x-config"}
-        writes = [(method, name) for method, kind, name in world.operator.writes if kind != "Event"]
+        writes = [
+            (method, name) for method, kind, name in simulated.operator.writes if kind != "Event"
+        ]
         assert [name for method, name in writes if method == "create"] == [
             "x-config", "qinstruct-cache", "x-output", "x-prep", "x-1",
         ]  # fmt: skip
@@ -166,30 +168,30 @@ def test_a_claim_that_was_grown_is_left_alone() -> None:
 
 def test_a_run_restored_without_status_and_prep_job_goes_on() -> None:
     async def see() -> None:
-        world = await just_after("start the container of x-1")
-        meddling = await world.meddling()
+        simulated = await just_after("start the container of x-1")
+        user_actions = await simulated.user_actions()
         for name in ("delete Job x-prep", "wipe the status"):
-            await world.make(meddling[name])
-        await world.reconcile()
-        assert (await world.status()).phase == "Loading"
-        assert await world.names(JOB) == []
-        assert await world.names(PYTORCHJOB) == ["x-1"]
-        assert len(await world.names(POD)) == 1
+            await simulated.perform(user_actions[name])
+        await simulated.reconcile()
+        assert (await simulated.status()).phase == "Loading"
+        assert await simulated.names(JOB) == []
+        assert await simulated.names(PYTORCHJOB) == ["x-1"]
+        assert len(await simulated.names(POD)) == 1
 
     asyncio.run(see())
 
 
 def test_a_run_that_is_gone_or_going_is_not_looked_at() -> None:
     async def see() -> None:
-        world = World(Fate())
-        await world.reconcile()
-        await world.begin()
-        world.cluster.edit(
+        simulated = SimulatedCluster(Scenario())
+        await simulated.reconcile()
+        await simulated.create_run()
+        simulated.cluster.edit(
             TRAINING, NAMESPACE, "x",
             lambda found: found["metadata"].update(deletionTimestamp="2026-03-01T12:00:00Z"),
         )  # fmt: skip
-        await world.reconcile()
-        assert world.operator.writes == []
+        await simulated.reconcile()
+        assert simulated.operator.writes == []
 
     asyncio.run(see())
 
@@ -199,15 +201,15 @@ def test_an_output_claim_that_is_there(going: bool) -> None:
     """Prep must not fill a claim that the garbage collector is about to take."""
 
     async def see() -> None:
-        world = World(Fate())
-        await world.begin()
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
         old = claim("x-output", owner=OTHER_UID if going else None)
-        await world.cluster.create(old | {"apiVersion": "v1"})
-        await world.reconcile()
-        assert await world.names(JOB) == ([] if going else ["x-prep"])
+        await simulated.cluster.create(old | {"apiVersion": "v1"})
+        await simulated.reconcile()
+        assert await simulated.names(JOB) == ([] if going else ["x-prep"])
         if going:
-            world.cluster.delete(CLAIM, NAMESPACE, "x-output")
-        await rest(world)
-        assert (await world.status()).phase == "Complete"
+            simulated.cluster.delete(CLAIM, NAMESPACE, "x-output")
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.lives import FATES, live, outcome, rest, usual_outcome, wander
-from support.world import Died, World
+from support.simulation.run_scenarios import (
+    SCENARIOS,
+    expected_outcome,
+    outcome,
+    run_in_random_order,
+    run_scenario,
+    run_to_rest,
+)
+from support.simulation.simulated_cluster import Died, SimulatedCluster
 
 
 @pytest.mark.parametrize(
@@ -16,21 +23,21 @@ from support.world import Died, World
 )
 def test_death_at_any_write_changes_nothing(name: str, before: bool) -> None:
     """Same end, same children, and the same events in the same number."""
-    fate = FATES[name]
+    scenario = SCENARIOS[name]
 
     async def see() -> None:
-        unharmed = await live(fate)
-        wanted, news = await outcome(unharmed), await unharmed.news()
+        unharmed = await run_scenario(scenario)
+        wanted, events = await outcome(unharmed), await unharmed.events()
         for number in range(len(unharmed.operator.writes)):
-            world = World(fate)
-            world.operator.dies_at, world.operator.dies_before = number, before
-            await world.begin()
+            simulated = SimulatedCluster(scenario)
+            simulated.operator.dies_at, simulated.operator.dies_before = number, before
+            await simulated.create_run()
             with pytest.raises(Died):
-                await rest(world)
-            world.wait()
-            await rest(world)  # it is started again
-            assert (number, await outcome(world)) == (number, wanted)
-            assert (number, await world.news()) == (number, news)
+                await run_to_rest(simulated)
+            simulated.wait()
+            await run_to_rest(simulated)  # it is started again
+            assert (number, await outcome(simulated)) == (number, wanted)
+            assert (number, await simulated.events()) == (number, events)
 
     asyncio.run(see())
 
@@ -38,25 +45,25 @@ def test_death_at_any_write_changes_nothing(name: str, before: bool) -> None:
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.integers(0, 11), max_size=50),
-    st.sampled_from(list(FATES)),
+    st.sampled_from(list(SCENARIOS)),
     st.integers(0, 40),
     st.booleans(),
 )
 def test_what_happens_while_it_is_dead_is_seen_afterwards(
     choices: list[int], name: str, number: int, before: bool
 ) -> None:
-    wanted = usual_outcome(FATES[name])
+    wanted = expected_outcome(SCENARIOS[name])
 
     async def see() -> None:
-        world = World(FATES[name])
-        world.operator.dies_at, world.operator.dies_before = number, before
-        await world.begin()
-        for go_on in (wander(world, choices), rest(world)):
+        simulated = SimulatedCluster(SCENARIOS[name])
+        simulated.operator.dies_at, simulated.operator.dies_before = number, before
+        await simulated.create_run()
+        for go_on in (run_in_random_order(simulated, choices), run_to_rest(simulated)):
             try:
                 await go_on
             except Died:
-                await wander(world, [choice for choice in choices if choice % 3])
-        await rest(world)
-        assert await outcome(world) == wanted
+                await run_in_random_order(simulated, [choice for choice in choices if choice % 3])
+        await run_to_rest(simulated)
+        assert await outcome(simulated) == wanted
 
     asyncio.run(see())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.builtin.dataset import write_builtin
-from support.builtin_data import read_array, texts_of, write_small_model
+from support.model.builtin import read_array, texts_of, write_small_model
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from qinstruct_operator.cluster.errors import ClusterError, Refused
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CONFIG_MAP, JOB, POD, TRAINING
-from support.fake_cluster import Call, FakeCluster
+from support.fake_cluster.cluster import Call, FakeCluster
 
 
 def manifest(kind: str = "ConfigMap", name: str = "notes") -> Resource:
@@ -40,7 +40,7 @@ def test_time_and_identity_are_counted() -> None:
     tried(trial)
 
 
-def test_what_is_handed_out_is_a_copy() -> None:
+def test_returned_objects_are_copies() -> None:
     async def trial(cluster: FakeCluster) -> None:
         mine = manifest()
         made = await cluster.apply(mine)
@@ -64,7 +64,7 @@ def test_requests_are_recorded() -> None:
     tried(trial)
 
 
-def test_the_requests_that_a_fault_names_go_wrong() -> None:
+def test_requests_that_match_a_fault_fail() -> None:
     async def trial(cluster: FakeCluster) -> None:
         cluster.fail(ClusterError("down"), "get", kind=CONFIG_MAP, after=1, times=2)
         wrong = []
@@ -82,7 +82,7 @@ def test_the_requests_that_a_fault_names_go_wrong() -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_lost_answer_is_of_a_request_that_took_effect(lost: bool) -> None:
+def test_a_request_with_a_lost_answer_took_effect(lost: bool) -> None:
     async def trial(cluster: FakeCluster) -> None:
         cluster.fail(ClusterError("down"), lost=lost)
         with pytest.raises(ClusterError, match="down"):
@@ -103,7 +103,7 @@ def test_a_kind_may_be_missing() -> None:
     asyncio.run(trial())
 
 
-def test_others_change_objects() -> None:
+def test_other_actors_change_objects() -> None:
     async def trial(cluster: FakeCluster) -> None:
         made = await cluster.apply(manifest("Job"))
         told = cluster.set_status(JOB, "team", "notes", {"succeeded": 1})

@@ -12,7 +12,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, 
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import Retry, fetch, shown
-from support.prep_server import Fault, FaultyServer, serve
+from support.prep.file_server import Fault, FaultyServer, serve
 
 CONTENT = random.Random(0).randbytes(300_000)
 QUICK = Retry(attempts=3, first_seconds=0.01, max_seconds=0.02)

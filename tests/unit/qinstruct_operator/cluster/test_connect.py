@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster import pki
+from cluster.harness import pki
 from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.kinds import CONFIG_MAP

@@ -15,7 +15,7 @@ from qinstruct_trainer.builtin.dataset import (
 from qinstruct_trainer.builtin.photographs import PHOTOGRAPHS, load_photographs
 from qinstruct_trainer.data.images import verify_image
 from qinstruct_trainer.data.records import parse_record
-from support.builtin_data import read_array, write_small_builtin
+from support.model.builtin import read_array, write_small_builtin
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.builtin.tower import cosine_filters
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
-from support.builtin_data import write_small_model
+from support.model.builtin import write_small_model
 
 TEXTS = ["Is this image blurry?", "The image is too dark, its quality is poor.", "Yes.", "No."] * 3
 

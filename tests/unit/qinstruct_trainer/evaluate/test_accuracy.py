@@ -6,7 +6,7 @@ import pytest
 
 from qinstruct_trainer.evaluate.accuracy import evaluate_model, majority_accuracy
 from qinstruct_trainer.evaluate.heldout import HeldoutQuestion, read_heldout
-from support.builtin_data import read_array
+from support.model.builtin import read_array
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.model.llava import load_checked, load_model
 from qinstruct_trainer.model.tensors import open_checkpoint
 from qinstruct_trainer.prep.model import build_model
-from support.model_checkpoints import (
+from support.model.checkpoints import (
     build,
     hub,
     hub_tensors,

@@ -15,7 +15,7 @@ from qinstruct_trainer.model.export import check_export, dry_run_export, probe_l
 from qinstruct_trainer.model.llava import load_model
 from qinstruct_trainer.model.tensors import open_checkpoint
 from qinstruct_trainer.prep.model import build_model
-from support.model_checkpoints import write_clip, write_projector, write_vicuna
+from support.model.checkpoints import write_clip, write_projector, write_vicuna
 
 PROBE = torch.tensor([[1, 7, 8, 9, 2]])
 PIXELS = torch.ones(1, 3, 28, 28)

@@ -16,7 +16,7 @@ from qinstruct_trainer.model.llava import (
     freeze_tower,
     trainable_parameters,
 )
-from support.model_tiny import IMAGE_TOKEN, NUM_PATCHES, batch_of, pixels_for, sample, tiny_model
+from support.model.tiny import IMAGE_TOKEN, NUM_PATCHES, batch_of, pixels_for, sample, tiny_model
 
 Loss = Callable[[LlavaForConditionalGeneration, Batch], Tensor]
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, UnavailableError
 from qinstruct_trainer.model.llava import load_checked, load_model
-from support.model_checkpoints import (
+from support.model.checkpoints import (
     build,
     hub,
     original,

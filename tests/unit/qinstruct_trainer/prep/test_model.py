@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, SYSTEM
 from qinstruct_trainer.prep.model import read_texts
-from support.builtin_data import read_array, write_small_builtin
+from support.model.builtin import read_array, write_small_builtin
 
 
 def test_the_tiny_tokenizer_knows_the_prompt_by_its_words(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
-from support.miniature import write_miniature
+from support.prep.miniature import write_miniature
 
 # Ends when the last record is merged; says at every event which of the heavy packages are there.
 PROGRAM = """

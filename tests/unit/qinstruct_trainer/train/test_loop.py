@@ -8,6 +8,7 @@ import torch
 from torch import distributed
 from transformers import LlavaForConditionalGeneration
 
+from qinstruct_trainer.builtin.model import IMAGE_SIZE
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import StoppedEvent, parse_line
@@ -21,8 +22,8 @@ from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.loop import Loop
 from qinstruct_trainer.train.metrics.metrics_file import append_metrics, read_steps
 from qinstruct_trainer.train.ranks import Ranks
-from support.model_tiny import IMAGE_SIZE, tiny_model
-from support.training_prepared import NUM_STEPS, run_config, write_prepared
+from support.model.tiny import tiny_model
+from support.training.prepared_folder import NUM_STEPS, run_config, write_prepared
 from support.training_steps import step_event
 
 RANKS = Ranks(rank=0, local_rank=0, world_size=1)

@@ -6,9 +6,10 @@ from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_FAILED
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.reasons import REASONS
-from support import status_cases_prep, status_cases_training
 from support.observed import message, plan, pod, pytorchjob, running, status_of, told
-from support.status_case import Case
+from support.status_cases import prep as status_cases_prep
+from support.status_cases import training as status_cases_training
+from support.status_cases.case import Case
 from support.status_docs import tables
 
 CASES = status_cases_prep.CASES | status_cases_training.CASES

@@ -6,7 +6,7 @@ import pytest
 
 from qinstruct_trainer.contract.errors import DataError, RunError, UnavailableError
 from qinstruct_trainer.prep.sources.hub import resolve
-from support.model_hub import Hub, serve
+from support.prep.hub_server import Hub, serve
 
 REPOSITORY = "lmsys/vicuna-7b-v1.5"
 FILES = {

@@ -1,6 +1,6 @@
 from qinstruct_trainer.model.llava import freeze_tower
 from qinstruct_trainer.train.optimizer.adamw import build_optimizer
-from support.model_tiny import tiny_model
+from support.model.tiny import tiny_model
 
 
 def test_matrices_decay_and_biases_and_norms_do_not() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from qinstruct_trainer.contract.events import Evaluated, Evaluation, parse_line
 from qinstruct_trainer.train.result.evaluation import evaluate_result
-from support.builtin_data import read_array
+from support.model.builtin import read_array
 
 EARLIER = Evaluation(
     untrained=Evaluated(model="untrained", questions=2, accuracy=0.25, majority=0.5, by_kind={}),

@@ -7,7 +7,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageErr
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.result.export import has_export, write_export_identity
-from support.training_prepared import run_config, write_prepared
+from support.training.prepared_folder import run_config, write_prepared
 
 
 @pytest.fixture(scope="module")

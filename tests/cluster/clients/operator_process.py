@@ -1,0 +1,104 @@
+"""The operator under test as a process, started with kopf as in a pod, stopped or killed."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from cluster.harness.control_plane import LOOPBACK, ControlPlane, answers
+from cluster.harness.processes import Processes, free_port
+from qinstruct_operator.constants import GROUP, PLURAL
+
+NAMESPACE: Final = "qinstruct-system"
+ACCOUNT: Final = "qinstruct-operator"
+_BASE: Final = Path(__file__).parents[3] / "manifests" / "base"
+_MODULES: Final = ("qinstruct_operator.handlers", "cluster.clients.kopf_settings")
+_NAME: Final = "operator"
+
+
+def install(control_plane: ControlPlane) -> str:
+    """Install what `kubectl apply -k manifests/base` does, less the pod; the account's token."""
+    text = control_plane.kubectl("kustomize", _BASE)
+    manifests = [one for one in yaml.safe_load_all(text) if one["kind"] != "Deployment"]
+    control_plane.apply(*manifests)
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}")
+    return control_plane.token(NAMESPACE, ACCOUNT)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A process that runs, or has run and can be started again with the same command."""
+
+    processes: Processes
+
+    def start(self) -> None:
+        """Start it again; returns when its liveness endpoint answers."""
+        self.processes.resume(_NAME)
+
+    def kill(self) -> None:
+        """End it at once, in the middle of whatever it does (SIGKILL); it is gone on return."""
+        self.processes.stop(_NAME)
+
+    def stop(self) -> None:
+        """Ask it to end (SIGTERM), as a kubelet does."""
+        self.processes.stop(_NAME, grace=30)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, while it runs."""
+        return self.processes.pid(_NAME)
+
+    @property
+    def log(self) -> str:
+        """Its output, over all its starts."""
+        return self.processes.log(_NAME).read_text("utf-8", errors="replace")
+
+
+@contextmanager
+def operator_process(
+    folder: Path,
+    kubeconfig: Path,
+    *,
+    namespace: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Operator]:
+    """A running operator; it is killed at the end.
+
+    Args:
+        folder: takes its log, `operator.log`.
+        kubeconfig: who it is, and where the API server is.
+        namespace: the only one that it looks at; None: all.
+        environment: variables beside those of this process, e.g. `QINSTRUCT_WORKERS`, or those of
+            `kopf_settings`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    processes = Processes(folder)
+    health = f"http://{LOOPBACK}:{free_port()}/healthz"
+    command = [
+        *(sys.executable, "-m", "kopf", "run", f"--liveness={health}"),
+        *(f"--module={module}" for module in _MODULES),
+        f"--namespace={namespace}" if namespace else "--all-namespaces",
+    ]
+    tests = str(Path(__file__).parents[2])
+    paths = [tests, *filter(None, [os.environ.get("PYTHONPATH")])]
+    try:
+        processes.start(
+            _NAME,
+            command,
+            environment={
+                "KUBECONFIG": str(kubeconfig),
+                "PYTHONPATH": os.pathsep.join(paths),
+                "KUBERNETES_SERVICE_HOST": "",  # should the tests themselves run in a pod
+                "TEST_NAMESPACED": "yes" if namespace else "",
+                **(environment or {}),
+            },
+            ready=lambda: answers(health),
+        )
+        yield Operator(processes)
+    finally:
+        processes.close()

@@ -1,0 +1,80 @@
+"""containerd on a real node: its configuration, the pods' network and the one image."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from cluster.harness.processes import Processes
+from cluster.node import image as node_image
+from cluster.node.namespaces import Namespaces
+
+SANDBOX_IMAGE: Final = "test.qinstruct.dev/sandbox:1"
+"""A name of the image that every node has."""
+
+_NAME: Final = "containerd"
+_PLUGIN_FOLDERS: Final = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))  # Debian's; most others'
+_PLUGINS: Final = ("bridge", "host-local", "loopback")
+# In the node's own network namespace, so that it cannot collide. There is no way out of it: what
+# a pod needs it has, or it fails.
+_POD_SUBNET: Final = "10.244.0.0/24"
+_CONFIG: Final = """
+version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{folder}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{sandbox_image}"
+  disable_apparmor = true  # it would load a profile into the kernel, and leave it there
+  netns_mounts_under_state_dir = true
+  restrict_oom_score_adj = true  # to lower it takes a capability that root can lack
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{folder}/networks"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"  # it copies; the image is tiny, and overlayfs does not work everywhere
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      base_runtime_spec = "{folder}/container.json"
+"""
+
+
+def plugin_folder() -> Path | None:
+    """The folder of the CNI plugins, if they are installed."""
+    complete = (f for f in _PLUGIN_FOLDERS if all((f / name).exists() for name in _PLUGINS))
+    return next(complete, None)
+
+
+def start(processes: Processes, namespaces: Namespaces, images: Iterable[str]) -> Path:
+    """Start it and import the image under these names; its socket."""
+    folder = processes.folder / _NAME
+    networks = folder / "networks"
+    networks.mkdir(parents=True)
+    (networks / "10-pods.conflist").write_text(json.dumps(_network(folder)), "utf-8")
+    default = json.loads(namespaces.run("ctr", "oci", "spec"))
+    spec = node_image.runtime_spec(default)
+    (folder / "container.json").write_text(json.dumps(spec), "utf-8")
+    config = folder / "config.toml"
+    filled = _CONFIG.format(folder=folder, plugins=plugin_folder(), sandbox_image=SANDBOX_IMAGE)
+    config.write_text(filled, "utf-8")
+
+    socket = folder / "containerd.sock"
+    ctr = ("ctr", f"--address={socket}", "--namespace=k8s.io")
+    processes.start(
+        _NAME,
+        namespaces.command("containerd", f"--config={config}", "--log-level=warn"),
+        ready=lambda: namespaces.succeeds(*ctr, "version"),
+    )
+    image = folder / "image.tar"
+    image.write_bytes(node_image.archive([SANDBOX_IMAGE, *images]))
+    namespaces.run(*ctr, "images", "import", image)
+    return socket
+
+
+def _network(folder: Path) -> dict[str, Any]:
+    ranges = [[{"subnet": _POD_SUBNET}]]
+    addresses = {"type": "host-local", "dataDir": str(folder / "addresses"), "ranges": ranges}
+    bridge = {"type": "bridge", "bridge": "pods", "isGateway": True, "ipam": addresses}
+    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}

@@ -1,0 +1,146 @@
+"""A failure of a run is in its conditions: the message of the cluster, and what to do.
+
+The user must read it within thirty seconds of the fault.
+"""
+
+import re
+
+import pytest
+
+from cluster.clients.runs import FOR_EVER, Runs, lines
+from cluster.harness.kwok import Behaviour
+
+pytestmark = pytest.mark.cluster
+
+SPEC = {"size": "7B", "strategy": "after"}
+BAD_DATA = {
+    "event": "failed",
+    "reason": "BadData",
+    "message": "record 7 of cleaned_labels.json has no image; mend it, or use missingImages: Drop",
+    "exit_code": 65,
+}
+
+
+def test_bad_data_fail_the_run_at_once(runs: Runs) -> None:
+    told = lines({"event": "prep", "stage": "gate", "item": "q", "done": 1, "total": 2,
+                  "unit": "records"}, BAD_DATA)  # fmt: skip
+    runs.behave("bad", "prep", Behaviour(exit_code=65, message=told[-1]), logs=told)
+    runs.apply("bad", SPEC)
+    assert runs.wait("bad", "Failed", "True", "BadData") == BAD_DATA["message"]
+    assert runs.wait("bad", "Prepared", "False", "Failed") == BAD_DATA["message"]
+    failure = runs.statuses("bad")[-1]["failure"]
+    assert (failure["exitCode"], failure["reason"]) == (65, "BadData")
+    assert failure["logTail"].splitlines() == told
+    assert "attempt" not in failure
+    assert runs.get("pytorchjobs") == []
+
+
+def test_a_trainer_that_dies_without_an_event(runs: Runs) -> None:
+    log = ["Traceback (most recent call last):", "RuntimeError: CUDA error: unspecified"]
+    runs.behave("dead", "train", Behaviour(exit_code=1), logs=log)
+    runs.apply("dead", SPEC)
+    message = runs.wait("dead", "Failed", "True", "Error")
+    assert "dead-1-master-0 ended with exit code 1: RuntimeError: CUDA error" in message
+    assert "qinstruct logs" in message
+    failure = runs.statuses("dead")[-1]["failure"]
+    assert (failure["exitCode"], failure["attempt"]) == (1, 1)
+    assert failure["logTail"] == "\n".join(log)
+    assert runs.condition("dead", "Complete")["status"] == "False"
+
+
+def test_a_trainer_that_is_out_of_memory(runs: Runs) -> None:
+    runs.behave("huge", "train", Behaviour(exit_code=137, reason="OOMKilled"))
+    runs.apply("huge", SPEC)
+    message = runs.wait("huge", "Failed", "True", "OutOfMemory")
+    assert "exit code 137 (OOMKilled)" in message
+    assert "spec.training.microBatchSize" in message
+
+
+def test_an_evicted_trainer(runs: Runs) -> None:
+    runs.behave("away", "train", Behaviour(exit_code=137, pod_reason="Evicted"))
+    runs.apply("away", SPEC)
+    assert "(Evicted)" in runs.wait("away", "Failed", "True", "Evicted")
+
+
+def test_no_node_fits_the_training_pod(runs: Runs) -> None:
+    runs.apply("lost", {**SPEC, "scheduling": {"nodeSelector": {"rack": "nowhere"}}})
+    message = runs.wait("lost", "Scheduled", "False", "Unschedulable")
+    # How many nodes there are is no affair of this test.
+    assert re.search(r"0/(\d+) nodes are available: \1 node\(s\) didn't match Pod's node", message)
+    assert "qinstruct plan" in message
+    assert runs.condition("lost", "Prepared")["status"] == "True"
+
+
+@pytest.mark.parametrize(("component", "condition"), [("prep", "Prepared"), ("train", "Running")])
+def test_an_image_that_cannot_be_pulled(runs: Runs, component: str, condition: str) -> None:
+    runs.behave("image", component, Behaviour(pull_error=True))
+    runs.apply("image", SPEC)
+    message = runs.wait("image", condition, "False", "ImageUnavailable")
+    image = {"prep": "ghcr.io/qinstruct/prep", "train": "ghcr.io/qinstruct/trainer"}[component]
+    assert image in message
+    assert "not found" in message
+    assert "QINSTRUCT_TRAINER_IMAGE" in message
+    (event,) = (
+        one
+        for one in runs.get("events")
+        if one["reason"] == "ImageUnavailable" and one["involvedObject"]["name"] == "image"
+    )
+    assert (event["type"], event["message"]) == ("Warning", message)
+
+
+def test_prep_with_a_temporary_failure_is_retried(runs: Runs) -> None:
+    runs.behave("shaky", "prep", Behaviour(exit_code=69), logs=["no route to host"])
+    runs.apply("shaky", SPEC)
+    message = runs.wait("shaky", "Prepared", "False", "Retrying")
+    assert "exit code 69: no route to host" in message
+    runs.behave("shaky", "prep", Behaviour())
+    runs.wait_phase("shaky", "Complete", 90)
+
+
+def test_a_quota_that_refuses_the_pod(runs: Runs) -> None:
+    runs.kubectl("create", "quota", "no-pods", "--hard=pods=0")
+    runs.apply("over", SPEC)
+    message = runs.wait("over", "Prepared", "False", "PodRefused")
+    assert "exceeded quota: no-pods" in message
+    runs.kubectl("delete", "quota", "no-pods")
+    runs.wait_phase("over", "Complete", 90)
+
+
+def test_a_quota_that_refuses_a_child(runs: Runs) -> None:
+    runs.kubectl("create", "quota", "no-jobs", "--hard=count/jobs.batch=0")
+    runs.apply("over", SPEC)
+    message = runs.wait("over", "Prepared", "False", "Refused")
+    assert "create Job" in message
+    assert "exceeded quota: no-jobs" in message
+    runs.kubectl("delete", "quota", "no-jobs")
+    runs.wait_phase("over", "Complete", 90)
+
+
+def test_a_claim_that_is_never_bound(runs: Runs) -> None:
+    runs.apply("dry", {**SPEC, "output": {"storageClassName": "none-such"}})
+    message = runs.wait("dry", "Prepared", "False", "ClaimPending")
+    assert (
+        "claim dry-output is not bound: ProvisioningFailed: storageclass.storage.k8s.io" in message
+    )
+    assert "spec.output.storageClassName" in message
+
+
+def test_a_spec_that_only_the_plan_can_refuse(runs: Runs) -> None:
+    runs.apply("wrong", {**SPEC, "training": {"microBatchSize": 48}})
+    message = runs.wait("wrong", "Accepted", "False", "InvalidSpec")
+    assert message.startswith("spec.training.microBatchSize 48: ")
+    assert runs.statuses("wrong")[-1]["phase"] == "Rejected"
+    assert runs.get("jobs") == []
+
+
+def test_a_field_that_is_not_supported_yet_does_not_stop_a_run(runs: Runs) -> None:
+    runs.behave("on", "train", FOR_EVER)
+    runs.apply("on", SPEC)
+    runs.wait_phase("on", "Loading")
+    runs.kubectl("patch", "qit", "on", "--type=merge", "--patch", '{"spec":{"suspend":true}}')
+    message = runs.wait("on", "Accepted", "False", "InvalidSpec")
+    assert message.startswith("spec.suspend")
+    runs.end_pod("on", "train")
+    runs.wait_phase("on", "Complete")
+    conditions = runs.statuses("on")[-1]["conditions"]
+    assert {condition["observedGeneration"] for condition in conditions} == {2}

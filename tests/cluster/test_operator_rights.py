@@ -1,0 +1,64 @@
+"""The ClusterRole grants exactly the requests that the operator makes.
+
+In a module of its own, because the audit log is compared with everything that one operator has
+done: no other test may share that operator.
+"""
+
+import json
+
+import pytest
+
+from cluster.clients.runs import Runs
+from cluster.harness.kwok import Behaviour
+from cluster.harness.testcluster import TestCluster
+
+pytestmark = pytest.mark.cluster
+
+
+def test_the_role_grants_exactly_what_is_used(
+    test_cluster: TestCluster, operator_token: str, runs: Runs
+) -> None:
+    """A whole run, waits and a failure, then the audit log against the ClusterRole."""
+    runs.behave("bad", "prep", Behaviour(exit_code=65))
+    runs.apply("whole", {"size": "7B", "strategy": "after"})
+    runs.apply("bad", {"size": "7B", "strategy": "after"})
+    held = {"nodeSelector": {"rack": "nowhere"}}
+    runs.apply("held", {"size": "7B", "strategy": "after", "scheduling": held})
+    # Only events say why this one waits; the others may be over before events are asked for.
+    runs.apply("dry", {"size": "7B", "strategy": "after", "output": {"storageClassName": "none"}})
+    runs.wait_phase("whole", "Complete")
+    runs.wait_phase("bad", "Failed")
+    runs.wait_phase("held", "Unschedulable")
+    runs.wait_phase("dry", "ClaimPending")
+    granted = granted_to_operator(test_cluster)
+    # Server-side apply is audited as a patch, but needs the right to create as well.
+    applied = {("create", group, resource) for verb, group, resource in granted if verb == "patch"}
+    used = test_cluster.api.audit_requests(operator_token)
+    assert used - granted == set()
+    assert granted - used - applied == set()
+    assert forbidden_requests(test_cluster, operator_token, runs.namespace) == []
+
+
+def granted_to_operator(cluster: TestCluster) -> set[tuple[str, str, str]]:
+    """Verb, group and resource of everything that the installed ClusterRole allows."""
+    role = json.loads(cluster.kubectl("get", "clusterrole", "qinstruct-operator", "-o", "json"))
+    return {
+        (verb, group, resource)
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def forbidden_requests(cluster: TestCluster, token: str, namespace: str) -> list[str]:
+    """Requests with this token that were answered 403, in this namespace or in none.
+
+    Other namespaces belong to earlier tests: one that is being deleted refuses every new object.
+    """
+    return [
+        f"{event['verb']} {event['requestURI']}"
+        for event in cluster.api.audited(token)
+        if event["responseStatus"].get("code") == 403
+        and event.get("objectRef", {}).get("namespace") in (None, namespace)
+    ]

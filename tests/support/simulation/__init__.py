@@ -1,0 +1,1 @@
+"""A simulated cluster around the fake one, and scenarios of a run in it."""

@@ -1,0 +1,374 @@
+"""A simulated cluster: the fake API server with scheduler, kubelet, controllers and a user.
+
+They act in small steps, in any order that a test chooses, so that the operator meets every
+intermediate state. The scenario decides how a run ends, whatever the order of the steps.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from qinstruct_operator.api.parse import read_status
+from qinstruct_operator.api.status import Status
+from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.constants import (
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    PREP_CONTAINER,
+    TRAINING_CONTAINER,
+)
+from qinstruct_operator.core.condition_list import is_finished
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
+from qinstruct_operator.reconcile import Reconciler
+from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
+from support.fake_cluster.cluster import FakeCluster
+from support.kinds import PYTORCHJOB
+from support.observed import (
+    NAMESPACE,
+    NOW,
+    complete_event,
+    condition,
+    exported_event,
+    failed_event,
+    lines,
+    prep_event,
+    saved_event,
+    start_event,
+    step_event,
+    training,
+)
+
+Step = Callable[[], Awaitable[None]]
+
+_RETRIES = 3
+_ENDS = {"Complete", "Succeeded", "Failed"}
+PREP_LOG = lines(prep_event(10), prep_event(100), prep_event(99, stage="index"))
+TRAINING_LOG = lines(
+    start_event(), step_event(1), saved_event(1), step_event(200), exported_event()
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How a run's pods end.
+
+    Attributes:
+        prep: exit codes of the prep pods in order; the last one repeats.
+        training: exit code of the training container.
+    """
+
+    prep: tuple[int, ...] = (0,)
+    training: int = 0
+
+
+class Died(BaseException):
+    """The operator process is killed. Not an `Exception`: nothing may catch it."""
+
+
+@dataclass
+class Operator:
+    """The cluster port of the operator: records its writes, and kills it at one of them.
+
+    Attributes:
+        writes: method, kind and name of each, in order.
+        dies_at: number of the write at which it dies, counted from 0.
+        dies_before: that write has no effect; otherwise only its answer is lost.
+    """
+
+    owner: "SimulatedCluster"
+    writes: list[tuple[str, str, str]] = field(default_factory=list)
+    dies_at: int | None = None
+    dies_before: bool = False
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
+        return await self.owner.cluster.get(kind, namespace, name)
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> tuple[Resource, ...]:
+        return await self.owner.cluster.list(kind, namespace, labels=labels, fields=fields)
+
+    async def read_log(
+        self, namespace: str, pod: str, container: str, *, tail_lines: int
+    ) -> tuple[str, ...]:
+        return await self.owner.cluster.read_log(namespace, pod, container, tail_lines=tail_lines)
+
+    def follow_log(self, namespace: str, pod: str, container: str) -> AsyncGenerator[str, None]:
+        return self.owner.cluster.follow_log(namespace, pod, container)
+
+    async def apply(self, manifest: Resource) -> Resource:
+        async with self._write("apply", manifest):
+            return await self.owner.cluster.apply(manifest)
+
+    async def create(self, manifest: Resource) -> Resource | None:
+        async with self._write("create", manifest):
+            return await self.owner.cluster.create(manifest)
+
+    async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
+        async with self._write("replace_status", resource):
+            return await self.owner.cluster.replace_status(resource, status)
+
+    @asynccontextmanager
+    async def _write(self, method: str, resource: Resource) -> AsyncIterator[None]:
+        kind, name = resource["kind"], resource["metadata"]["name"]
+        assert not is_finished(await self.owner.status()), f"{method} {kind}: it has ended"
+        if kind == PYTORCHJOB.kind:
+            assert self.owner.was_prepared, "a GPU is asked for before prep has succeeded"
+        dies = len(self.writes) == self.dies_at
+        self.writes.append((method, kind, name))
+        if dies and self.dies_before:
+            raise Died
+        yield
+        if dies:
+            raise Died
+
+
+class SimulatedCluster:
+    """A cluster with one run in it.
+
+    Attributes:
+        cluster: the API server.
+        operator: the same as the operator sees it.
+        was_prepared: prep has succeeded at least once.
+    """
+
+    def __init__(self, scenario: Scenario, **spec: Any) -> None:
+        self.cluster = FakeCluster(now=_text(NOW))
+        self.operator = Operator(self)
+        self.was_prepared = False
+        self._scenario = scenario
+        self._spec = spec
+        self._now = NOW
+        self._said: dict[str, int] = {}
+
+    async def create_run(self) -> None:
+        """Let a user create the run."""
+        await self.cluster.create(training(**self._spec))
+
+    async def reconcile(self) -> None:
+        """One pass of a fresh operator: it remembers nothing."""
+        await Reconciler(self.operator, Settings(), lambda: self._now).reconcile(NAMESPACE, "x")
+
+    async def status(self) -> Status:
+        """The run's status."""
+        found = await self.cluster.get(TRAINING, NAMESPACE, "x")
+        assert found is not None
+        return read_status(found)
+
+    async def names(self, kind: Kind) -> list[str]:
+        """Names of the objects of a kind."""
+        return [each["metadata"]["name"] for each in await self.cluster.list(kind, NAMESPACE)]
+
+    async def events(self) -> list[tuple[str, str]]:
+        """Type and reason of each event."""
+        events = await self.cluster.list(EVENT, NAMESPACE)
+        return sorted((each["type"], each["reason"]) for each in events)
+
+    async def active_workloads(self) -> list[str]:
+        """Workloads that have not ended."""
+        jobs = [
+            *(await self.cluster.list(JOB, NAMESPACE)),
+            *(await self.cluster.list(PYTORCHJOB, NAMESPACE)),
+        ]
+        return [each["metadata"]["name"] for each in jobs if not _has_ended(each)]
+
+    async def perform(self, step: Step) -> None:
+        """Take a step; a minute passes."""
+        await step()
+        self.wait()
+
+    def wait(self) -> None:
+        """Let a minute pass."""
+        self._now += timedelta(minutes=1)
+        self.cluster.set_now(_text(self._now))
+
+    async def next_steps(self) -> dict[str, Step]:
+        """The steps that the cluster can take next, by name."""
+        found: dict[str, Step] = {}
+        for claim in await self.cluster.list(CLAIM, NAMESPACE):
+            if not claim.get("status"):
+                name = claim["metadata"]["name"]
+                found[f"bind {name}"] = partial(self._set, CLAIM, name, {"phase": "Bound"})
+        for kind in (JOB, PYTORCHJOB):
+            for job in await self.cluster.list(kind, NAMESPACE):
+                if not _has_ended(job):
+                    name, step = await self._step_of(kind, job)
+                    if step:
+                        found[f"{name} {job['metadata']['name']}"] = step
+        return found
+
+    async def user_actions(self) -> dict[str, Step]:
+        """What a user could do to a run's children and its status, by name."""
+        found: dict[str, Step] = {
+            f"delete {kind.kind} {name}": partial(self._delete, kind, name)
+            for kind in (JOB, PYTORCHJOB, CONFIG_MAP)
+            for name in await self.names(kind)
+        }
+        found["wipe the status"] = partial(self._set, TRAINING, "x", {})
+        found["annotate the run"] = self._annotate
+        return found
+
+    async def _step_of(self, kind: Kind, job: Resource) -> tuple[str, Step | None]:
+        """The next thing that happens to a job that has not ended."""
+        pods = await self._pods(job)
+        pod = pods[-1] if pods else None
+        if pod is None:
+            return "make a pod of", partial(self._make_pod, kind, job, 0)
+        name, state = pod["metadata"]["name"], _state(pod)
+        if not pod["spec"].get("nodeName"):
+            return await self._schedule(pod)
+        if "terminated" in state:
+            return "settle", partial(self._settle, kind, job, pods)
+        if "running" not in state:
+            return await self._start(pod)
+        script, code = self._script(kind, len(pods) - 1)
+        said = self._said.get(pod["metadata"]["uid"], 0)
+        if said < len(script):
+            return "hear", partial(self._say, kind, pod, script[said])
+        return "end the container of", partial(self._end, name, code)
+
+    async def _schedule(self, pod: Resource) -> tuple[str, Step | None]:
+        name = pod["metadata"]["name"]
+        if not pod.get("status"):
+            said = condition("PodScheduled", "Unschedulable", "0/1 nodes", status="False")
+            return "find no node for", partial(
+                self._set, POD, name, {"phase": "Pending", "conditions": [said]}
+            )
+        claims = await self.cluster.list(CLAIM, NAMESPACE)
+        if len(claims) < 2 or not all(each.get("status") for each in claims):
+            return "", None
+
+        def bind(found: Resource) -> None:
+            found["spec"]["nodeName"] = "node-1"
+            found["status"]["conditions"] = [condition("PodScheduled")]
+
+        return "find a node for", partial(self._edit, POD, name, bind)
+
+    async def _start(self, pod: Resource) -> tuple[str, Step | None]:
+        name = pod["metadata"]["name"]
+        if not _state(pod):
+            return "create the container of", partial(
+                self._set_state, name, "Pending", {"waiting": {"reason": "ContainerCreating"}}
+            )
+        if not await self.names(CONFIG_MAP):
+            return "", None
+        return "start the container of", partial(
+            self._set_state, name, "Running", {"running": {"startedAt": _text(self._now)}}
+        )
+
+    def _script(self, kind: Kind, index: int) -> tuple[tuple[str, ...], int]:
+        """What a container prints, and how it ends."""
+        if kind == PYTORCHJOB:
+            log, code, end = TRAINING_LOG, self._scenario.training, lines(complete_event())
+        else:
+            codes = self._scenario.prep
+            log, code, end = PREP_LOG, codes[min(index, len(codes) - 1)], ()
+        if not code:
+            return (*log, *end), 0
+        return (*log[:2], *lines(failed_event(f"Reason{code}", "why", code))), code
+
+    async def _settle(self, kind: Kind, job: Resource, pods: list[Resource]) -> None:
+        name = job["metadata"]["name"]
+        code = _state(pods[-1])["terminated"]["exitCode"]
+        if kind == PYTORCHJOB:
+            end = "Failed" if code else "Succeeded"
+        elif not code:
+            end, self.was_prepared = "Complete", True
+        elif code in (EXIT_CONFIG, EXIT_DATA) or len(pods) > _RETRIES:
+            end = "Failed"
+        else:
+            await self._make_pod(kind, job, len(pods))
+            return
+        await self._set(kind, name, {"conditions": [condition(end, f"Job{end}", "as it is")]})
+
+    async def _make_pod(self, kind: Kind, job: Resource, index: int) -> None:
+        name = f"{job['metadata']['name']}-{index}"
+        container = TRAINING_CONTAINER if kind == PYTORCHJOB else PREP_CONTAINER
+        labels = job["metadata"]["labels"]
+        await self.cluster.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": name,
+                    "namespace": NAMESPACE,
+                    "labels": {key: labels[key] for key in (LABEL_RUN, LABEL_MANAGED_BY)},
+                    "ownerReferences": [
+                        {
+                            "apiVersion": kind.api_version,
+                            "kind": kind.kind,
+                            "name": job["metadata"]["name"],
+                            "uid": job["metadata"]["uid"],
+                            "controller": True,
+                        }
+                    ],
+                },
+                "spec": {"containers": [{"name": container}]},
+            }
+        )
+
+    async def _pods(self, job: Resource) -> list[Resource]:
+        uid = job["metadata"]["uid"]
+        pods = await self.cluster.list(POD, NAMESPACE)
+        own = [each for each in pods if each["metadata"]["ownerReferences"][0]["uid"] == uid]
+        return sorted(own, key=lambda each: str(each["metadata"]["name"]))
+
+    async def _say(self, kind: Kind, pod: Resource, line: str) -> None:
+        meta = pod["metadata"]
+        container = TRAINING_CONTAINER if kind == PYTORCHJOB else PREP_CONTAINER
+        self.cluster.write_log(NAMESPACE, meta["name"], container, line)
+        self._said[meta["uid"]] = self._said.get(meta["uid"], 0) + 1
+
+    async def _end(self, pod: str, code: int) -> None:
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed"}
+        times = {"startedAt": _text(NOW), "finishedAt": _text(self._now)}
+        phase = "Failed" if code else "Succeeded"
+        await self._set_state(pod, phase, {"terminated": ended | times})
+
+    async def _set_state(self, pod: str, phase: str, state: Resource) -> None:
+        def change(found: Resource) -> None:
+            # Something has put another container into the pod; the kubelet sorts them by name.
+            names = ("istio-proxy", found["spec"]["containers"][0]["name"])
+            statuses = [{"name": name, "state": state} for name in names]
+            found["status"] |= {"phase": phase, "containerStatuses": statuses}
+
+        await self._edit(POD, pod, change)
+
+    async def _set(self, kind: Kind, name: str, status: Resource) -> None:
+        self.cluster.set_status(kind, NAMESPACE, name, status)
+
+    async def _edit(self, kind: Kind, name: str, change: Callable[[Resource], None]) -> None:
+        self.cluster.edit(kind, NAMESPACE, name, change)
+
+    async def _delete(self, kind: Kind, name: str) -> None:
+        self.cluster.delete(kind, NAMESPACE, name)
+
+    async def _annotate(self) -> None:
+        def note(found: Resource) -> None:
+            found["metadata"]["annotations"] = {"note": _text(self._now)}
+
+        await self._edit(TRAINING, "x", note)
+
+
+def _has_ended(job: Resource) -> bool:
+    conditions = (job.get("status") or {}).get("conditions", ())
+    return any(each["type"] in _ENDS and each["status"] == "True" for each in conditions)
+
+
+def _state(pod: Resource) -> dict[str, Any]:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or [{"state": {}}]
+    state: dict[str, Any] = statuses[-1]["state"]
+    return state
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,101 @@
+"""A prepared folder that trains in seconds: a few dozen records, images and a tiny LLaVA."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors.torch import save_file
+
+from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
+from qinstruct_trainer.data.image_tokens import TokenizedRecord
+from qinstruct_trainer.data.index.writer import IndexWriter
+from qinstruct_trainer.model.keys import hub_name
+from qinstruct_trainer.model.llava import sane_generation_config
+from support.model.tiny import IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model
+
+NUM_RECORDS = 33  # every third one text-only
+GLOBAL_BATCH = 8
+# Alike in all records, so that the mean of micro-batch means is the mean over the batch.
+NUM_SUPERVISED = 4
+NUM_STEPS = 15  # of 3 epochs: 5 steps each, the last one filled up
+
+
+def write_prepared(folder: Path, *, poison: bool = False) -> Path:
+    """Write index, images and model below the folder; the path of prepared.json.
+
+    With `poison`, one weight of the projector is NaN, as in a checkpoint that has gone bad.
+    """
+    rng = np.random.default_rng(0)
+    images = folder / "images"
+    images.mkdir(parents=True)
+    with IndexWriter(
+        folder / "index",
+        image_token_id=IMAGE_TOKEN,
+        num_image_tokens=NUM_PATCHES,
+        pad_token_id=PAD_TOKEN,
+        max_length=128,
+        roots=[images],
+    ) as index:
+        for number in range(NUM_RECORDS):
+            has_image = number % 3 != 2
+            name = f"{number}.png"
+            if has_image:
+                pixels = rng.integers(0, 256, (20, 30, 3), np.uint8)
+                Image.fromarray(pixels).save(images / name)
+            words = rng.integers(3, IMAGE_TOKEN, rng.integers(4, 24)).tolist()
+            ids = np.array([1, *[IMAGE_TOKEN] * has_image, *words], np.int64)
+            labels = np.where(np.arange(len(ids)) < len(ids) - NUM_SUPERVISED, -100, ids)
+            num_tokens = len(ids) + (NUM_PATCHES - 1) * has_image
+            index.add(
+                TokenizedRecord(ids, labels, num_tokens),
+                words=len(words),
+                image=(0, name) if has_image else None,
+            )
+    _write_model(folder / "base", poison=poison)
+    prepared = Prepared(
+        index=folder / "index",
+        model=folder / "base",
+        gate_report=folder / "report.json",
+        num_records=NUM_RECORDS,
+    )
+    path = folder / "prepared.json"
+    path.write_text(prepared.to_json())
+    return path
+
+
+def _write_model(folder: Path, *, poison: bool) -> None:
+    model = tiny_model()
+    if poison:
+        model.model.multi_modal_projector.linear_1.bias.data[0] = float("nan")
+    folder.mkdir()
+    model.config.save_pretrained(folder)
+    sane_generation_config(model.config).save_pretrained(folder)
+    tensors = {hub_name(name): value for name, value in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def run_config(prepared: Path, output: Path, **changes: object) -> RunConfig:
+    """A run over the prepared folder, with some values changed."""
+    config = RunConfig(
+        run="test",
+        size="Tiny",
+        strategy="mix",
+        prepared=prepared,
+        output=output,
+        world_size=2,
+        global_batch_size=GLOBAL_BATCH,
+        micro_batch_size=4,
+        epochs=3,
+        learning_rate=2e-3,
+        warmup_ratio=0.1,
+        weight_decay=0.0,
+        gradient_clipping=1.0,
+        group_by_modality=True,
+        zero_stage=2,
+        precision="fp32",
+        attention="sdpa",
+        activation_checkpointing=False,
+        seed=7,
+        checkpoint=Checkpointing(every_minutes=1000, keep=2),
+    )
+    return RunConfig.model_validate(config.model_dump() | changes)
