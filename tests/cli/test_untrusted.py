@@ -9,31 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from qinstruct_operator.api.status import Status
 from qinstruct_operator.cli.cluster.pods import Choice, work_pods
-from qinstruct_operator.cli.cluster.runs import SeenRun, read_status
+from qinstruct_operator.cli.cluster.runs import SeenRun
 from qinstruct_operator.cli.cluster.show_status import Detail, run_detail, runs_table
 from qinstruct_operator.cli.terminal import harmless
 from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT
 from qinstruct_operator.core.fit.nodes import node_fit, pods_of, read_node
+from support.any_json import CONDITIONS, JSON, holding
 from support.operator_documents import document, plan
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
-
-
-def holding(*keys: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Mappings with some of the keys, their values as they may be or anything else."""
-    return st.fixed_dictionaries(
-        {}, optional={key: JSON for key in keys} | {k: v | JSON for k, v in known.items()}
-    )
-
-
-CONDITION = holding("type", "status", "reason", "message", "lastTransitionTime")
 METADATA = holding(
     *("name", "namespace", "creationTimestamp", "deletionTimestamp"),
     labels=st.fixed_dictionaries(
@@ -46,7 +31,7 @@ RUNS = holding(
     spec=holding("size", "strategy"),
     status=holding(
         *("phase", "progress", "eta", "attempt", "queue", "gpuHours", "model"),
-        conditions=st.lists(CONDITION),
+        conditions=CONDITIONS,
         prep=holding("stage", "item", "done", "total", "unit", "waitingFor"),
         training=holding("step", "steps", "loss"),
         failure=st.fixed_dictionaries({"reason": st.text()}, optional={"logTail": st.text()}),
@@ -57,7 +42,7 @@ PODS = holding(
     metadata=METADATA,
     status=holding(
         "phase",
-        conditions=st.lists(CONDITION),
+        conditions=CONDITIONS,
         containerStatuses=st.lists(
             st.fixed_dictionaries({"name": st.sampled_from(["prep", "pytorch"]), "state": STATE})
         ),
@@ -68,7 +53,7 @@ NODES = holding(
     spec=holding("unschedulable", taints=st.lists(holding("key", "value", "effect"))),
     status=holding(
         allocatable=st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), JSON),
-        conditions=st.lists(CONDITION),
+        conditions=CONDITIONS,
     ),
 )
 
@@ -81,12 +66,6 @@ def test_any_run_can_be_shown(raw: dict[str, Any], events: list[dict[str, Any]])
     console.print(runs_table([run], NOW, namespaces=True))
     console.print(run_detail(Detail(run, {}, events), NOW, bar=True))
     assert not {sign for sign in stream.getvalue() if not sign.isprintable()} - {"\n"}
-
-
-@given(JSON)
-def test_any_status_can_be_read(raw: Any) -> None:
-    status, unreadable = read_status(raw)
-    assert unreadable or status == Status.model_validate(raw or {})
 
 
 @given(st.lists(PODS, max_size=3), st.integers(1, 3))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from qinstruct_operator.api.parse import read_status
+from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import (
@@ -170,7 +170,7 @@ class World:
         """The run's status."""
         found = await self.cluster.get(TRAINING, NAMESPACE, "x")
         assert found is not None
-        return read_status(found)
+        return read_status(found)[0]
 
     async def names(self, kind: Kind) -> list[str]:
         """Names of the objects of a kind."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from qinstruct_operator.api.parse import parse, read_status
+from qinstruct_operator.api.parse import parse
+from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_RUN
@@ -66,7 +67,8 @@ class Reconciler:
         resource = await self.cluster.get(TRAINING, namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             return None
-        run, previous = Run.of(resource), read_status(resource)
+        run = Run.of(resource)
+        previous, _ = read_status(resource)
         plan, violations = self._plan(resource)
         seen = None
         if plan is not None and previous == Status():
