@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from qinstruct_operator.cli.cluster.logs_command import TextPrinter
-from qinstruct_operator.cli.local.show_events import open_view
+from qinstruct_operator.cli.show_events import open_view
 from qinstruct_operator.errors import ClusterError
 from qinstruct_operator.kinds import POD, TRAINING
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_UNAVAILABLE

@@ -50,8 +50,8 @@ def run(
     from qinstruct_operator.cli.local.folder import RunFolder
     from qinstruct_operator.cli.local.process import StopRequests
     from qinstruct_operator.cli.local.run import LocalRun, check_machine
-    from qinstruct_operator.cli.local.show_events import open_view
     from qinstruct_operator.cli.local.show_result import show_ending
+    from qinstruct_operator.cli.show_events import open_view
     from qinstruct_operator.core.plan.make import make_plan
     from qinstruct_operator.settings import Settings
 

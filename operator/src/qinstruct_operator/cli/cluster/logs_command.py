@@ -17,7 +17,7 @@ from qinstruct_operator.cli.cluster.pods import (
 )
 from qinstruct_operator.cli.cluster.runs import SeenRun
 from qinstruct_operator.cli.cluster.status_command import read_run
-from qinstruct_operator.cli.local.show_events import View, open_view
+from qinstruct_operator.cli.show_events import View, open_view
 from qinstruct_operator.cli.terminal import harmless, harmless_event
 from qinstruct_operator.cluster.port import Cluster
 from qinstruct_operator.constants import LABEL_RUN

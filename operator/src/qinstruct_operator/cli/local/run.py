@@ -17,7 +17,7 @@ from pathlib import Path
 
 from qinstruct_operator.cli.local.folder import RunFolder
 from qinstruct_operator.cli.local.process import StopRequests, run_child
-from qinstruct_operator.cli.local.show_events import View
+from qinstruct_operator.cli.show_events import View
 from qinstruct_operator.core.plan.make import Plan
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED, ConfigError
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step
