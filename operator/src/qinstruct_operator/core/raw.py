@@ -39,6 +39,15 @@ def conditions_of(raw: Raw) -> dict[str, Raw]:
     return {text(each, "type"): each for each in objects(raw, "status", "conditions")}
 
 
+def last_seen(event: Raw) -> str:
+    """When a core/v1 Event happened last, as written there; sorts by time."""
+    return (
+        text(event, "lastTimestamp")
+        or text(event, "eventTime")
+        or text(event, "metadata", "creationTimestamp")
+    )
+
+
 def moment(said: str) -> datetime | None:
     """The moment that a text means, in UTC where it names no zone."""
     try:

@@ -16,7 +16,16 @@ from qinstruct_operator.constants import (
     PREP_CONTAINER,
     TRAINING_CONTAINER,
 )
-from qinstruct_operator.core.raw import Raw, at, conditions_of, moment, number, objects, text
+from qinstruct_operator.core.raw import (
+    Raw,
+    at,
+    conditions_of,
+    last_seen,
+    moment,
+    number,
+    objects,
+    text,
+)
 from qinstruct_operator.core.text import one_line
 
 _NAME_CHARS = 253
@@ -323,15 +332,10 @@ def _warnings(about: list[Raw], events: Iterable[Raw]) -> tuple[str, ...]:
     uids = {raw["metadata"]["uid"] for raw in about}
     messages = [
         f"{text(event, 'reason') or 'Warning'}: {text(event, 'message')}"
-        for event in sorted(events, key=_last_seen)
+        for event in sorted(events, key=last_seen)
         if event.get("type") == "Warning" and text(event, "involvedObject", "uid") in uids
     ]
     return tuple(dict.fromkeys(reversed(messages)))[::-1]
-
-
-def _last_seen(event: Raw) -> str:
-    seen = text(event, "lastTimestamp") or text(event, "eventTime")
-    return seen or _created(event)
 
 
 def _is_controlled_by(raw: Raw, uid: str) -> bool:
