@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from qinstruct_operator.cli.cluster.pods import Choice, work_pods
-from qinstruct_operator.cli.cluster.runs import SeenRun
-from qinstruct_operator.cli.cluster.show_status import Detail, run_detail, runs_table
-from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.cli.cluster.pods import PodSelector, select_pods
+from qinstruct_operator.cli.cluster.runs import ClusterRun, RunDetail
+from qinstruct_operator.cli.cluster.show_status import run_detail, runs_table
+from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT
 from qinstruct_operator.core.fit.nodes import node_fit, pods_of, read_node
 from support.any_json import CONDITIONS, JSON, holding
@@ -60,18 +60,18 @@ NODES = holding(
 
 @given(RUNS, EVENTS)
 def test_any_run_can_be_shown(raw: dict[str, Any], events: list[dict[str, Any]]) -> None:
-    run = SeenRun.of(raw)
+    run = ClusterRun.of(raw)
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, color_system=None, width=80)
     console.print(runs_table([run], NOW, namespaces=True))
-    console.print(run_detail(Detail(run, {}, events), NOW, bar=True))
+    console.print(run_detail(RunDetail(run, {}, events), NOW, bar=True))
     assert not {sign for sign in stream.getvalue() if not sign.isprintable()} - {"\n"}
 
 
 @given(st.lists(PODS, max_size=3), st.integers(1, 3))
 def test_any_pods_can_be_chosen_from(raws: list[dict[str, Any]], attempt: int) -> None:
-    meant = work_pods(raws, Choice())
-    assert set(work_pods(raws, Choice("train", attempt))) <= set(meant)
+    meant = select_pods(raws, PodSelector())
+    assert set(select_pods(raws, PodSelector("train", attempt))) <= set(meant)
 
 
 PODS_OF_13B = pods_of(plan(document(size="13B")))
@@ -87,13 +87,13 @@ def test_any_node_can_be_judged(raw: dict[str, Any]) -> None:
 
 @given(st.text())
 def test_harmless_text_is_printable_and_stays_so(text: str) -> None:
-    assert harmless(text).isprintable()
-    assert harmless(harmless(text)) == harmless(text)
+    assert sanitize(text).isprintable()
+    assert sanitize(sanitize(text)) == sanitize(text)
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))
 def test_plain_text_is_left_alone(text: str) -> None:
-    assert harmless(text) == text
+    assert sanitize(text) == text
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_plain_text_is_left_alone(text: str) -> None:
     ],
 )
 def test_what_harms(text: str, want: str) -> None:
-    assert harmless(text) == want
+    assert sanitize(text) == want

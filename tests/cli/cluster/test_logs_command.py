@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from qinstruct_operator.cli.cluster.logs_command import TextPrinter
+from qinstruct_operator.cli.cluster.show_log import TextPrinter
 from qinstruct_operator.cli.show_events import open_view
 from qinstruct_operator.errors import ClusterError
 from qinstruct_operator.kinds import POD, TRAINING
@@ -314,7 +314,7 @@ SHOWN = (
 )
 
 
-def test_events_are_sentences_and_lines_are_harmless(
+def test_events_are_sentences_and_lines_are_sanitize(
     qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_pod(cluster, "x-prep-b", "prep", ENDED)

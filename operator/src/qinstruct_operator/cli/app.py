@@ -126,12 +126,12 @@ def status(
     """
     import asyncio
 
-    from qinstruct_operator.cli.cluster.status_command import show_status
+    from qinstruct_operator.cli.cluster.status_command import run_status
 
     if name is not None and all_namespaces:
         raise typer.BadParameter("a run is in one namespace; give NAME or --all-namespaces")
     code = asyncio.run(
-        show_status(
+        run_status(
             _console(),
             name,
             namespace=namespace,
@@ -167,19 +167,20 @@ def logs(
     """
     import asyncio
 
-    from qinstruct_operator.cli.cluster.logs_command import open_printer, show_logs
-    from qinstruct_operator.cli.cluster.pods import Choice
+    from qinstruct_operator.cli.cluster.logs_command import run_logs
+    from qinstruct_operator.cli.cluster.pods import PodSelector
+    from qinstruct_operator.cli.cluster.show_log import open_printer
 
     if prep and (train or attempt):
         raise typer.BadParameter("--prep goes with neither --train nor --attempt")
-    choice = Choice("prep" if prep else "train" if train or attempt else None, attempt)
+    selector = PodSelector("prep" if prep else "train" if train or attempt else None, attempt)
     printer = open_printer(_console(), raw=raw)
     try:
         asyncio.run(
-            show_logs(
+            run_logs(
                 printer,
                 name,
-                choice,
+                selector,
                 namespace=namespace,
                 context=context,
                 follow=follow,

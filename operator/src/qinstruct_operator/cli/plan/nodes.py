@@ -1,18 +1,18 @@
-"""`qinstruct plan` against a cluster: its nodes, if they can be had within seconds."""
+"""Compare a plan with the nodes of a cluster, if it answers within seconds."""
 
 import asyncio
 
 from rich.console import Console
 from rich.text import Text
 
-from qinstruct_operator.cli.cluster.connection import has_kubeconfig, open_door
+from qinstruct_operator.cli.cluster.connection import has_kubeconfig, open_connection
 from qinstruct_operator.cli.plan.show_nodes import show_nodes
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.plan.make import Plan
 from qinstruct_operator.kinds import NODE
 from qinstruct_trainer.contract.errors import RunError
 
-# A cloud's credential plugin alone takes some of them; the plan is on the screen already.
+# A cloud's credential plugin alone takes some; the plan has been printed before.
 _SECONDS = 10.0
 
 
@@ -26,7 +26,7 @@ def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
     """
     if context is None and not has_kubeconfig():
         return
-    with asyncio.Runner() as runner:  # at its end it waits for a name server that is silent
+    with asyncio.Runner() as runner:  # closing it waits for a silent name server
         try:
             with console.status("asking the cluster for its nodes (--offline leaves this out)"):
                 nodes = runner.run(_nodes(context))
@@ -41,5 +41,5 @@ def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
 
 
 async def _nodes(context: str | None) -> tuple[Resource, ...]:
-    async with asyncio.timeout(_SECONDS), open_door(context) as door:
-        return await door.cluster.list(NODE, None)
+    async with asyncio.timeout(_SECONDS), open_connection(context) as connection:
+        return await connection.cluster.list(NODE, None)
