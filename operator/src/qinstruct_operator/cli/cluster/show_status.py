@@ -39,7 +39,7 @@ def runs_table(runs: Sequence[ClusterRun], now: datetime, *, namespaces: bool) -
             run.name,
             run.size,
             run.strategy,
-            phase_text(run),
+            _phase(run),
             sanitize(status.progress or ""),
             sanitize(status.eta or ""),
             str(status.attempt or ""),
@@ -53,14 +53,8 @@ def runs_table(runs: Sequence[ClusterRun], now: datetime, *, namespaces: bool) -
 def run_detail(detail: RunDetail, now: datetime, *, bar: bool) -> Group:
     """Everything known of one run; `bar`: draw its progress too, for a terminal."""
     run, status = detail.run, detail.run.status
-    kind = ", ".join(
-        part
-        for part in (
-            f"size {run.size}" if run.size else "",
-            f"strategy {run.strategy}" if run.strategy else "",
-        )
-        if part
-    )
+    recipe = (("size", run.size), ("strategy", run.strategy))
+    kind = ", ".join(f"{name} {value}" for name, value in recipe if value)
     parts: list[RenderableType] = [
         Text(f"{run.name} in namespace {run.namespace}: {kind or 'unknown recipe'}", style="bold"),
         titled("State", table((), _state(run, now))),
@@ -79,7 +73,7 @@ def run_detail(detail: RunDetail, now: datetime, *, bar: bool) -> Group:
     return Group(*parts)
 
 
-def phase_text(run: ClusterRun) -> str:
+def _phase(run: ClusterRun) -> str:
     """The status's phase, and whether the run is being deleted."""
     phase = sanitize(run.status.phase or "") or _NO_PHASE
     return f"{phase}, being deleted" if run.is_deleted else phase
@@ -88,7 +82,7 @@ def phase_text(run: ClusterRun) -> str:
 def summary_line(run: ClusterRun) -> str:
     """The state in one line, for output that is no terminal."""
     status = run.status
-    parts = [f"{run.namespace}/{run.name}: {phase_text(run)}"]
+    parts = [f"{run.namespace}/{run.name}: {_phase(run)}"]
     parts += [sanitize(status.progress)] if status.progress else []
     parts += [f"ETA {sanitize(status.eta)}"] if status.eta else []
     parts += [text for name, text in _work(status) if name != "preparation"][:1]
@@ -102,7 +96,7 @@ def _age(since: datetime | None, now: datetime) -> str:
 
 def _state(run: ClusterRun, now: datetime) -> Iterator[tuple[str, str]]:
     status = run.status
-    yield "phase", phase_text(run)
+    yield "phase", _phase(run)
     if status.progress:
         left = f", {sanitize(status.eta)} left" if status.eta else ""
         yield "progress", sanitize(status.progress) + left
