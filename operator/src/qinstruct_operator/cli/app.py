@@ -60,14 +60,9 @@ def plan(
 
     Where there is a kubeconfig, also which nodes of its cluster could ever run it.
     """
-    from qinstruct_operator.cli.plan.show_plan import show_plan
+    from qinstruct_operator.cli.plan.plan_command import run_plan
 
-    console, made = _console(), _load_plan(file)
-    show_plan(console, made)
-    if not offline:
-        from qinstruct_operator.cli.plan.nodes import compare_nodes
-
-        compare_nodes(console, made, context)
+    run_plan(_console(), _load_plan(file), offline=offline, context=context)
 
 
 @app.command()

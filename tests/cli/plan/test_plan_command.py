@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.cli import main
-from qinstruct_operator.cli.plan import nodes
+from qinstruct_operator.cli.plan import plan_command
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.errors import ClusterError, Forbidden
 from qinstruct_operator.kinds import NODE
@@ -143,7 +143,7 @@ def test_plan_is_complete_without_the_nodes(
 def test_plan_does_not_wait_for_ever(
     kubeconfig: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "_SECONDS", 1.5)
+    monkeypatch.setattr(plan_command, "_SECONDS", 1.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         user: dict[str, Any] = {"name": "a", "user": {}}
         port = silent.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Compare a plan with the nodes of a cluster, if it answers within seconds."""
+"""`qinstruct plan`: show a plan, and compare it with the nodes of a cluster if there is one."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ from rich.text import Text
 
 from qinstruct_operator.cli.cluster.connection import has_kubeconfig, open_connection
 from qinstruct_operator.cli.plan.show_nodes import show_nodes
+from qinstruct_operator.cli.plan.show_plan import show_plan
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.plan.make import Plan
 from qinstruct_operator.kinds import NODE
@@ -16,20 +17,22 @@ from qinstruct_trainer.contract.errors import RunError
 _SECONDS = 10.0
 
 
-def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
-    """Print the nodes' table, or a line that says why there is none; nothing without kubeconfig.
+def run_plan(console: Console, plan: Plan, *, offline: bool, context: str | None) -> None:
+    """Print the plan, and unless offline the nodes that could run it, or why they are unknown.
 
     Args:
         console: Where to print.
-        plan: The plan whose pods the nodes are compared with.
+        plan: The plan.
+        offline: Ask no cluster; nor is one asked where there is no kubeconfig.
         context: A context of the kubeconfig; None: the current one.
     """
-    if context is None and not has_kubeconfig():
+    show_plan(console, plan)
+    if offline or (context is None and not has_kubeconfig()):
         return
     with asyncio.Runner() as runner:  # closing it waits for a silent name server
         try:
             with console.status("asking the cluster for its nodes (--offline leaves this out)"):
-                nodes = runner.run(_nodes(context))
+                nodes = runner.run(_read_nodes(context))
         except (RunError, TimeoutError) as error:
             reason = str(error) or f"the cluster did not answer within {_SECONDS:g} s"
             note = (
@@ -40,6 +43,6 @@ def compare_nodes(console: Console, plan: Plan, context: str | None) -> None:
             show_nodes(console, plan, nodes)
 
 
-async def _nodes(context: str | None) -> tuple[Resource, ...]:
+async def _read_nodes(context: str | None) -> tuple[Resource, ...]:
     async with asyncio.timeout(_SECONDS), open_connection(context) as connection:
         return await connection.cluster.list(NODE, None)
