@@ -4,6 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
@@ -18,4 +20,10 @@ def holding(*keys: str, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[di
     )
 
 
+METADATA = holding(
+    *("name", "namespace", "creationTimestamp", "deletionTimestamp"),
+    labels=st.fixed_dictionaries(
+        {LABEL_COMPONENT: st.sampled_from(["prep", "train"])}, optional={LABEL_ATTEMPT: JSON}
+    ),
+)
 CONDITIONS = st.lists(holding("type", "status", "reason", "message", "lastTransitionTime"))

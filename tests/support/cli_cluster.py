@@ -68,6 +68,25 @@ def condition(
     }
 
 
+TRAINING_STATUS: dict[str, Any] = {
+    "phase": "Training",
+    "progress": "43%",
+    "eta": "1h12m",
+    "attempt": 2,
+    "queue": "gpus",
+    "node": "gpu-a",
+    "gpuHours": 12.34,
+    "conditions": [condition("Accepted"), condition("Running", reason="Training")],
+    "prep": {"stage": "fetch", "item": "labels", "done": 5, "total": 10, "unit": "files"},
+    "training": {
+        "step": 430,
+        "steps": 1000,
+        "loss": 1.25,
+        "samplesPerSecond": 12.5,
+        "tokensPerSecond": 9000,
+    },
+    "checkpoint": {"step": 400, "time": TIME},
+}
 COMPLETE = {"phase": "Complete", "conditions": [condition("Complete")], "model": "x-output:/model"}
 FAILED = {"phase": "Failed", "conditions": [condition("Failed", reason="BadData")]}
 
