@@ -168,13 +168,13 @@ def crd() -> None:
 @app.command()
 def prep(config: Config) -> None:
     """Fetch, verify and index a run's data, inside a pod or to debug."""
-    _exec("qinstruct_trainer", "prep", config)
+    _exec_trainer("prep", config)
 
 
 @app.command()
 def train(config: Config) -> None:
     """Train on prepared data in all the processes that the config asks for."""
-    _exec("qinstruct_trainer", "train", config)
+    _exec_trainer("train", config)
 
 
 def _load_plan(file: str) -> "Plan":
@@ -202,6 +202,6 @@ def _console() -> "Console":
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
-def _exec(module: str, command: str, config: Path) -> None:
-    arguments = [sys.executable, "-m", module, command, "--config", str(config)]
+def _exec_trainer(command: str, config: Path) -> None:
+    arguments = [sys.executable, "-m", "qinstruct_trainer", command, "--config", str(config)]
     os.execv(arguments[0], arguments)
