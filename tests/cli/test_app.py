@@ -1,4 +1,4 @@
-"""Documents through the commands: bad ones refused in a sentence, good ones planned, rendered."""
+"""Commands on a document: bad ones are refused in a sentence, good ones planned and rendered."""
 
 import subprocess
 import sys

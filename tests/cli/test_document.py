@@ -1,4 +1,4 @@
-"""Every way in which FILE is no document: one sentence, exit 78, from each command."""
+"""Files that hold no document: each command refuses them in one sentence, with exit code 78."""
 
 import subprocess
 import sys

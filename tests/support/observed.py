@@ -14,7 +14,6 @@ from qinstruct_operator.constants import (
     LABEL_MANAGED_BY,
     LABEL_RUN,
     PREP_CONTAINER,
-    TRAINING_CONTAINER,
 )
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
@@ -37,6 +36,7 @@ from qinstruct_trainer.contract.events import (
     Step,
     StoppedEvent,
 )
+from support.kinds import TRAINING_CONTAINER
 from support.operator_documents import UID, document
 
 NAMESPACE = "team"

@@ -50,9 +50,6 @@ LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
 
-TRAINING_CONTAINER: Final = "pytorch"
-"""The training-operator requires this container name."""
-
 PREP_CONTAINER: Final = "prep"
 """Container of the prep Job."""
 

@@ -1,26 +1,13 @@
 """`qinstruct logs` before an in-memory cluster: which pod, which lines, until when."""
 
-import io
 import itertools
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from qinstruct_operator.cli.cluster.logs_command import TextPrinter
-from qinstruct_operator.cli.local.show_events import open_view
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.kinds import POD, TRAINING
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_UNAVAILABLE
-from qinstruct_trainer.contract.events import (
-    Checkpoint,
-    Complete,
-    Failed,
-    PrepDone,
-    PrepProgress,
-    PrepWaiting,
-    StoppedEvent,
-)
 from support.cli.cluster_commands import (
     COMPLETE,
     ENDED,
@@ -48,11 +35,6 @@ def cluster() -> FakeCluster:
     found = FakeCluster(namespace=TEAM)
     add_run(found)
     return found
-
-
-@pytest.fixture
-def qinstruct(monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster) -> CommandLine:
-    return CommandLine(monkeypatch, cluster)
 
 
 @pytest.fixture
@@ -283,67 +265,3 @@ def test_follow_gives_up_on_a_log_that_never_comes(
     said = capsys.readouterr()
     assert said.out.count("reading on") == 1
     assert "the log of pod x-prep-b breaks off again and again" in said.err
-
-
-LINES = (
-    EVIL,
-    "epoch 1/3\r\x1b[Kepoch 2/3",
-    "\tindented",
-    '{"event": "from the future", "v": 9}',
-    PrepProgress(
-        stage="fetch", item=EVIL, done=5, total=10, unit="files", time=1
-    ).model_dump_json(),
-    PrepWaiting(stage="model", item="llava", owner=EVIL).model_dump_json(),
-    PrepDone(num_records=3, num_dropped=0, path="/x").model_dump_json(),
-    Checkpoint(step=3, path="/x", num_bytes=10**400, seconds=1).model_dump_json(),
-    StoppedEvent(step=4, steps=10).model_dump_json(),
-    Failed(reason="BadData", message=EVIL, exit_code=65).model_dump_json(),
-    Complete(model=EVIL).model_dump_json(),
-)
-SHOWN = (
-    TAMED,
-    "epoch 2/3",
-    "    indented",
-    '{"event": "from the future", "v": 9}',
-    f"fetch {TAMED}: 5 of 10 files",
-    f"model llava: waiting for run {TAMED}, which is building it",
-    "data ready: 3 records",
-    "stopped after step 4 of 10",
-    f"failed (BadData): {TAMED}",
-    f"complete: the model is in {TAMED}",
-)
-
-
-def test_events_are_sentences_and_lines_are_harmless(
-    qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    add_pod(cluster, "x-prep-b", "prep", ENDED)
-    print_lines(cluster, "x-prep-b", "prep", *LINES)
-    assert qinstruct("logs", "x") == EXIT_OK
-    shown = capsys.readouterr().out.splitlines()
-    (absurd,) = [line for line in shown if "1" + "0" * 400 in line]
-    assert absurd.startswith('{"v":1,')  # numbers that nobody can print: the line as it is
-    assert tuple(line for line in shown if line != absurd) == SHOWN
-
-
-def test_raw_lines_are_untouched(
-    qinstruct: CommandLine, cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    add_pod(cluster, "x-prep-b", "prep", ENDED)
-    print_lines(cluster, "x-prep-b", "prep", *LINES)
-    assert qinstruct("logs", "x", "--raw") == EXIT_OK
-    assert capfdbinary.readouterr().out == "".join(f"{line}\n" for line in LINES).encode()
-
-
-def test_bars_draw_nothing_of_others() -> None:
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=120, color_system=None)
-    printer = TextPrinter(open_view(console))
-    for line in LINES:
-        printer.line(line)
-    printer.close()
-    drawn = stream.getvalue()
-    assert drawn.count(TAMED) >= 5
-    assert "owned" not in drawn
-    assert "\x1b[31m" not in drawn
-    assert "\u202e" not in drawn

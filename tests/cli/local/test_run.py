@@ -11,7 +11,7 @@ from qinstruct_operator.cli.local import run
 from qinstruct_operator.cli.local.folder import RunFolder
 from qinstruct_operator.cli.local.process import StopRequests
 from qinstruct_operator.cli.local.run import LocalRun
-from qinstruct_operator.cli.local.show_events import PlainView
+from qinstruct_operator.cli.show_events import PlainView
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.errors import EXIT_DATA, EXIT_OK, EXIT_STOPPED

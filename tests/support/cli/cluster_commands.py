@@ -11,15 +11,10 @@ from qinstruct_operator.cli import main
 from qinstruct_operator.cluster import connect as connect_module
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.constants import (
-    LABEL_ATTEMPT,
-    LABEL_COMPONENT,
-    LABEL_RUN,
-    PREP_CONTAINER,
-    TRAINING_CONTAINER,
-)
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.kinds import POD, TRAINING
 from support.fake_cluster.cluster import FakeCluster
+from support.kinds import TRAINING_CONTAINER
 from support.operator_documents import document
 
 TEAM = "team"
@@ -68,6 +63,25 @@ def condition(
     }
 
 
+TRAINING_STATUS: dict[str, Any] = {
+    "phase": "Training",
+    "progress": "43%",
+    "eta": "1h12m",
+    "attempt": 2,
+    "queue": "gpus",
+    "node": "gpu-a",
+    "gpuHours": 12.34,
+    "conditions": [condition("Accepted"), condition("Running", reason="Training")],
+    "prep": {"stage": "fetch", "item": "labels", "done": 5, "total": 10, "unit": "files"},
+    "training": {
+        "step": 430,
+        "steps": 1000,
+        "loss": 1.25,
+        "samplesPerSecond": 12.5,
+        "tokensPerSecond": 9000,
+    },
+    "checkpoint": {"step": 400, "time": TIME},
+}
 COMPLETE = {"phase": "Complete", "conditions": [condition("Complete")], "model": "x-output:/model"}
 FAILED = {"phase": "Failed", "conditions": [condition("Failed", reason="BadData")]}
 

@@ -11,22 +11,17 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from qinstruct_operator.api.parse import read_status
+from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.constants import (
-    LABEL_MANAGED_BY,
-    LABEL_RUN,
-    PREP_CONTAINER,
-    TRAINING_CONTAINER,
-)
+from qinstruct_operator.constants import LABEL_MANAGED_BY, LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from support.fake_cluster.cluster import FakeCluster
-from support.kinds import PYTORCHJOB
+from support.kinds import PYTORCHJOB, TRAINING_CONTAINER
 from support.observed import (
     NAMESPACE,
     NOW,
@@ -162,7 +157,7 @@ class SimulatedCluster:
         """The run's status."""
         found = await self.cluster.get(TRAINING, NAMESPACE, "x")
         assert found is not None
-        return read_status(found)
+        return read_status(found)[0]
 
     async def names(self, kind: Kind) -> list[str]:
         """Names of the objects of a kind."""

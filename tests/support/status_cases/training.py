@@ -1,8 +1,8 @@
 """States of a run from prepared data to its end."""
 
 from qinstruct_operator.api.status import CheckpointStatus, TrainingStatus
-from qinstruct_operator.constants import TRAINING_CONTAINER
 from qinstruct_operator.core.judge.observe import Snapshot
+from support.kinds import TRAINING_CONTAINER
 from support.observed import (
     SUSPENDED,
     condition,

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from qinstruct_operator.api.base import MAX_RUN_NAME_LENGTH
-from qinstruct_operator.api.status import Status
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.errors import InvalidSpec, Violation
@@ -35,14 +34,6 @@ def parse(document: Mapping[str, Any]) -> QInstructTraining:
     except ValidationError as error:
         found = [_violation(detail) for detail in error.errors()[:_MAX_VIOLATIONS]]
         raise InvalidSpec(found) from error
-
-
-def read_status(document: Mapping[str, Any]) -> Status:
-    """The status that an object carries; an empty one where it is missing or unreadable."""
-    try:
-        return Status.model_validate(document.get("status") or {})
-    except ValidationError:
-        return Status()
 
 
 def _identity_violations(document: Mapping[str, Any]) -> Iterator[Violation]:

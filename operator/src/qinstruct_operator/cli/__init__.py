@@ -1,12 +1,11 @@
-"""The command `qinstruct`: plan, render and run a training from one YAML file, watch it go.
+"""The command `qinstruct`: plan, render and run a training from one YAML file, and follow it.
 
-`app` holds the commands, `document` reads the file, `plan_view` draws the plan. Local mode:
-`local` walks prep and training in one folder, `child` runs one process, `view` draws its
-events and `ending` the result. Against a cluster, whose texts `terminal` makes harmless:
-`cluster` is the door, `nodes`, `status` and `logs` the commands, `runs` and `pods` what they
-read, `nodes_view` and `status_view` what they draw. May import `api`, `core`, `cluster` and the
-trainer's torch-free contract (`config`, `events`, `errors`); never torch, and nothing heavy
-before a command needs it.
+`app` declares the commands. `local` has `run`, `plan` has `plan`, `cluster` has `status` and
+`logs`; in each, a `<name>_command` module is the command, `show_*` modules draw, and the others
+read or act. They share `document` (reads the file), `show_events` (draws the trainer's events),
+`tables`, `humanize` (numbers as text) and `terminal` (sanitizes text of others). May import `api`,
+`core`, `cluster` and the trainer's contract; never torch, and nothing heavy before a command
+needs it.
 """
 
 import sys
@@ -16,9 +15,9 @@ _EXIT_INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; a user's mistake is one sentence on stderr."""
+    """Run one command line and return its exit code; errors of the user are sentences on stderr."""
     try:
-        # Here, not at the top: Ctrl-C while modules load is then as clean as later.
+        # Not at the top: Ctrl-C while they load must end as cleanly as later.
         from qinstruct_operator.cli.app import app
         from qinstruct_operator.errors import InvalidSpec
         from qinstruct_trainer.contract.errors import EXIT_CONFIG, RunError

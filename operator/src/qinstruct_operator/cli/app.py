@@ -1,7 +1,6 @@
-"""The commands of `qinstruct`: each loads, calls one function, and prints."""
+"""The commands of `qinstruct`: their options, and the call that each makes."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qinstruct_operator.cli.document import load_document
-from qinstruct_trainer.contract.errors import EXIT_OK, StorageError
+from qinstruct_trainer.contract.errors import StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,38 +45,9 @@ def run(
     ] = None,
 ) -> None:
     """Prepare, train, export and evaluate on this machine; the same command goes on."""
-    from qinstruct_operator.api.parse import parse
-    from qinstruct_operator.cli.local.folder import RunFolder
-    from qinstruct_operator.cli.local.machine import check_machine
-    from qinstruct_operator.cli.local.process import StopRequests
-    from qinstruct_operator.cli.local.run import LocalRun
-    from qinstruct_operator.cli.local.show_events import open_view
-    from qinstruct_operator.cli.local.show_result import show_ending
-    from qinstruct_operator.core.plan.make import make_plan
-    from qinstruct_operator.settings import Settings
+    from qinstruct_operator.cli.local.run_command import run_locally
 
-    requests = StopRequests()
-    with requests.listening():
-        training = parse(load_document(file))
-        root = workdir.absolute()
-        folder = RunFolder(root / training.metadata.name)
-        cache_path = (cache or root / "cache").absolute()
-        plan = make_plan(training, Settings(cache_path=cache_path, output_path=folder.root))
-        folder.check_same_run(plan.prep_config, plan.run_config)
-        console = _console()
-        if folder.is_complete():
-            show_ending(console, folder, already=True)
-            raise typer.Exit(EXIT_OK)
-        check_machine(plan)
-        folder.write_configs(plan.prep_config, plan.run_config)
-        view = open_view(console)
-        try:
-            code = LocalRun(plan, folder, view, _goes_on(file, workdir, cache), requests).run()
-        finally:
-            view.close()
-        if code == EXIT_OK:
-            show_ending(console, folder, already=False)
-        raise typer.Exit(code)
+    raise typer.Exit(run_locally(_console(), file, workdir, cache))
 
 
 @app.command()
@@ -90,14 +60,9 @@ def plan(
 
     Where there is a kubeconfig, also which nodes of its cluster could ever run it.
     """
-    from qinstruct_operator.cli.plan.show_plan import show_plan
+    from qinstruct_operator.cli.plan.plan_command import run_plan
 
-    console, made = _console(), _load_plan(file)
-    show_plan(console, made)
-    if not offline:
-        from qinstruct_operator.cli.plan.nodes import compare_nodes
-
-        compare_nodes(console, made, context)
+    run_plan(_console(), _load_plan(file), offline=offline, context=context)
 
 
 @app.command()
@@ -128,12 +93,12 @@ def status(
     """
     import asyncio
 
-    from qinstruct_operator.cli.cluster.status_command import show_status
+    from qinstruct_operator.cli.cluster.status_command import run_status
 
     if name is not None and all_namespaces:
         raise typer.BadParameter("a run is in one namespace; give NAME or --all-namespaces")
     code = asyncio.run(
-        show_status(
+        run_status(
             _console(),
             name,
             namespace=namespace,
@@ -169,19 +134,20 @@ def logs(
     """
     import asyncio
 
-    from qinstruct_operator.cli.cluster.logs_command import open_printer, show_logs
-    from qinstruct_operator.cli.cluster.pods import Choice
+    from qinstruct_operator.cli.cluster.logs_command import run_logs
+    from qinstruct_operator.cli.cluster.pods import PodSelector
+    from qinstruct_operator.cli.cluster.show_log import open_printer
 
     if prep and (train or attempt):
         raise typer.BadParameter("--prep goes with neither --train nor --attempt")
-    choice = Choice("prep" if prep else "train" if train or attempt else None, attempt)
+    selector = PodSelector("prep" if prep else "train" if train or attempt else None, attempt)
     printer = open_printer(_console(), raw=raw)
     try:
         asyncio.run(
-            show_logs(
+            run_logs(
                 printer,
                 name,
-                choice,
+                selector,
                 namespace=namespace,
                 context=context,
                 follow=follow,
@@ -203,13 +169,13 @@ def crd() -> None:
 @app.command()
 def prep(config: Config) -> None:
     """Fetch, verify and index a run's data, inside a pod or to debug."""
-    _become("qinstruct_trainer", "prep", config)
+    _exec_trainer("prep", config)
 
 
 @app.command()
 def train(config: Config) -> None:
     """Train on prepared data in all the processes that the config asks for."""
-    _become("qinstruct_trainer", "train", config)
+    _exec_trainer("train", config)
 
 
 def _load_plan(file: str) -> "Plan":
@@ -226,7 +192,7 @@ def _print_document(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise  # the reader has seen enough; the command-line parser ends quietly
+        raise  # the reader has closed the pipe; typer ends quietly
     except OSError as error:
         raise StorageError(f"standard output cannot be written: {error.strerror}") from error
 
@@ -237,11 +203,6 @@ def _console() -> "Console":
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
-def _goes_on(file: str, workdir: Path, cache: Path | None) -> str:
-    where = ["--workdir", str(workdir)] + (["--cache", str(cache)] if cache else [])
-    return shlex.join(["qinstruct", "run", file, *where])
-
-
-def _become(module: str, command: str, config: Path) -> None:
-    arguments = [sys.executable, "-m", module, command, "--config", str(config)]
+def _exec_trainer(command: str, config: Path) -> None:
+    arguments = [sys.executable, "-m", "qinstruct_trainer", command, "--config", str(config)]
     os.execv(arguments[0], arguments)

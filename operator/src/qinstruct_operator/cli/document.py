@@ -1,4 +1,4 @@
-"""Read the one YAML document that describes a run. Untrusted: plain data or a sentence."""
+"""Read the YAML document that describes a run, and refuse everything but plain data."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from qinstruct_trainer.contract.errors import ConfigError
 
 STDIN = "-"
-_MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server takes 1.5 MiB for any object
+_MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server itself takes 1.5 MiB at most
 _MAX_DEPTH = 50  # the composer recurses; the deepest field of the API is at 6
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
@@ -17,7 +17,7 @@ _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader for which a key that occurs twice is a mistake, not the last one's victory."""
+    """A safe loader that refuses a key that occurs twice, of which YAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -43,7 +43,7 @@ def load_document(file: str) -> dict[str, Any]:
     name = "standard input" if file == STDIN else file
     text = _read(file, name)
     try:
-        _refuse_tricks(text, name)
+        _refuse_unsupported(text, name)
         document = yaml.load(text, _UniqueKeyLoader)
     except yaml.MarkedYAMLError as error:
         raise ConfigError(f"{name}{_line(error)} is not valid YAML: {_reason(error)}") from error
@@ -82,7 +82,7 @@ def _read(file: str, name: str) -> str:
         ) from error
 
 
-def _refuse_tricks(text: str, name: str) -> None:
+def _refuse_unsupported(text: str, name: str) -> None:
     """Refuse a second document, aliases (they can expand without bound), tags, deep nesting."""
     documents = depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made harmless before a terminal sees it. Pure.
+"""Sanitize text that somebody else wrote, before it reaches a terminal. Pure.
 
 Names, messages and log lines of a cluster may hold escape sequences that retitle, recolour or
 rewrite the screen; an event's fields may too, because JSON can spell any character.
@@ -6,24 +6,37 @@ rewrite the screen; an event's fields may too, because JSON can spell any charac
 
 import re
 
+from qinstruct_operator.core.raw import Raw, text
+from qinstruct_operator.core.text import printable
 from qinstruct_trainer.contract.events import Event
 
 # Control sequences as ECMA-48 has them (CSI), and operating system commands (titles, links).
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_SPACE = re.compile(r"\s")
 _TAB_SIZE = 4
 
 
-def harmless(text: str) -> str:
-    """One line without sequences; every other control character becomes `?`.
+def sanitize(line: str) -> str:
+    """The line without escape sequences; every other control character becomes `?`.
 
     Of text that was overwritten by carriage returns (a progress bar) the last state is kept.
     """
-    plain = _SEQUENCE.sub("", text).rstrip("\r\n")
+    plain = _SEQUENCE.sub("", line).rstrip("\r\n")
     shown = plain.rpartition("\r")[2].expandtabs(_TAB_SIZE)
-    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "?" for sign in shown)
+    return printable(_SPACE.sub(" ", shown))
 
 
-def harmless_event(event: Event) -> Event:
-    """The event with all of its own text made harmless."""
-    texts = {name: harmless(value) for name, value in event if isinstance(value, str)}
+def sanitize_lines(text: str) -> str:
+    """The text with each of its lines sanitized."""
+    return "\n".join(sanitize(line) for line in text.splitlines())
+
+
+def sanitize_event(event: Event) -> Event:
+    """The event with each of its texts sanitized."""
+    texts = {name: sanitize(value) for name, value in event if isinstance(value, str)}
     return event.model_copy(update=texts)
+
+
+def sanitized_text(raw: Raw, *path: str) -> str:
+    """The text at a path of an object, sanitized; empty where there is none."""
+    return sanitize(text(raw, *path))

@@ -42,3 +42,12 @@ def is_controlled_by(raw: Raw, uid: str) -> bool:
     """Whether the object's controller has that uid."""
     owners = objects(raw, "metadata", "ownerReferences")
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+
+
+def last_seen(event: Raw) -> str:
+    """When a core/v1 Event happened last, as written there; sorts by time."""
+    return (
+        text(event, "lastTimestamp")
+        or text(event, "eventTime")
+        or text(event, "metadata", "creationTimestamp")
+    )

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
-from qinstruct_operator.api.parse import parse, read_status
+from qinstruct_operator.api.parse import parse
+from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core.attempts import present_attempt
@@ -44,10 +45,13 @@ class Run:
         """The run that a QInstructTraining object stands for, planned."""
         plan: Plan | None = None
         violations: tuple[Violation, ...] = ()
+        # Without its status: what is unreadable there is no fault of the user's spec.
+        document = {key: value for key, value in resource.items() if key != "status"}
         try:
-            plan = make_plan(parse(resource), settings)
+            plan = make_plan(parse(document), settings)
         except InvalidSpec as error:
             violations = error.violations
+        status, _ = read_status(resource)
         meta = resource["metadata"]
         return cls(
             namespace=meta["namespace"],
@@ -55,7 +59,7 @@ class Run:
             uid=meta["uid"],
             generation=meta.get("generation", 0),
             resource_version=meta.get("resourceVersion", ""),
-            status=read_status(resource),
+            status=status,
             plan=plan,
             violations=violations,
         )

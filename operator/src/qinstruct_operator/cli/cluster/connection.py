@@ -1,23 +1,23 @@
-"""The command line's way into a cluster: one door, and one sentence for what bars it."""
+"""Connect to the cluster of a kubeconfig, and explain in a sentence what it refuses."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.cluster.port import Cluster
 from qinstruct_trainer.contract.errors import UnavailableError
 
-_TOO_MANY = 429
+_TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
 
 @dataclass(frozen=True)
-class Door:
-    """An open way into a cluster.
+class Connection:
+    """An open connection to a cluster.
 
     Attributes:
         namespace: the one that the kubeconfig's context, or the pod that we run in, names.
@@ -28,36 +28,25 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(context: str | None) -> AsyncIterator[Door]:
-    """The cluster of a kubeconfig's context; None: its current one, or the one we run in.
+async def open_connection(context: str | None) -> AsyncIterator[Connection]:
+    """Connect to the cluster of a kubeconfig's context; None: the current one, or our pod's.
 
     Raises:
         ConfigError: no kubeconfig, or one that cannot be used.
-        UnavailableError: whatever the cluster refused while the door was open.
+        UnavailableError: for any ClusterError while the connection was open.
     """
     from qinstruct_operator.cluster.connect import connect  # half a second of imports
 
-    with refusals_in_a_sentence():
-        async with connect(context=context) as cluster:
-            yield Door(cluster, cluster.namespace)
-
-
-@contextmanager
-def refusals_in_a_sentence() -> Iterator[None]:
-    """A refusal of the API server becomes what a person can act on.
-
-    Raises:
-        UnavailableError: in place of any ClusterError.
-    """
     try:
-        yield
+        async with connect(context=context) as cluster:
+            yield Connection(cluster, cluster.namespace)
     except ClusterError as error:
-        raise UnavailableError(refusal(error)) from error
+        raise UnavailableError(explain(error)) from error
 
 
-def refusal(error: ClusterError) -> str:
-    """What went wrong, and the way out."""
-    said = harmless(str(error))
+def explain(error: ClusterError) -> str:
+    """What went wrong, and what to do about it."""
+    said = sanitize(str(error))
     if isinstance(error, Forbidden):
         return f"{said}; ask for a role that allows it, or use another --context"
     if error.status is None:
@@ -65,13 +54,17 @@ def refusal(error: ClusterError) -> str:
     return said
 
 
-def is_passing(error: ClusterError) -> bool:
-    """Whether it is the server's or the network's trouble, which another try may survive."""
-    return error.status is None or error.status == _TOO_MANY or error.status >= _SERVER_ERROR
+def is_transient(error: ClusterError) -> bool:
+    """Whether the same request may succeed later: the network or the server had a problem."""
+    return (
+        error.status is None
+        or error.status == _TOO_MANY_REQUESTS
+        or (error.status >= _SERVER_ERROR)
+    )
 
 
 def has_kubeconfig() -> bool:
-    """Whether a kubeconfig is there: $KUBECONFIG, or else ~/.kube/config."""
+    """Whether there is a kubeconfig: $KUBECONFIG, or else ~/.kube/config."""
     named = os.environ.get("KUBECONFIG")
     if named:
         return any(Path(path).is_file() for path in named.split(os.pathsep) if path)

@@ -1,29 +1,23 @@
-"""Which pod of a run has the log that is asked for. Pure; whatever a pod says is read leniently."""
+"""Choose which pod's log is meant, among the pods of a run. Pure, and lenient."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
-from qinstruct_operator.cli.cluster.runs import text_at
-from qinstruct_operator.cli.terminal import harmless
-from qinstruct_operator.constants import (
-    LABEL_ATTEMPT,
-    LABEL_COMPONENT,
-    PREP_CONTAINER,
-    TRAINING_CONTAINER,
-)
-from qinstruct_operator.core.judge.pods import Pod, read_pod
+from qinstruct_operator.cli.terminal import sanitize, sanitized_text
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT
+from qinstruct_operator.core.judge.pods import Pod, own_container, read_pod
 from qinstruct_operator.core.raw import Raw
 
 Component = Literal["prep", "train"]
 
-CONTAINERS: Final[Mapping[str, str]] = {"prep": PREP_CONTAINER, "train": TRAINING_CONTAINER}
-WORK: Final[Mapping[str, str]] = {"prep": "preparation", "train": "training"}
+ACTIVITIES: Final[Mapping[str, str]] = {"prep": "preparation", "train": "training"}
+"""What a component does, for sentences."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which pods are meant; None: any."""
+class PodSelector:
+    """Which pods the user asks for; None: any."""
 
     component: Component | None = None
     attempt: int | None = None
@@ -33,22 +27,23 @@ class Choice:
         """Whether the user named a part of the run, so that the rest is not wanted."""
         return self.component is not None
 
-    def takes(self, pod: "WorkPod") -> bool:
-        """Whether a pod is meant."""
+    def matches(self, pod: "RunPod") -> bool:
+        """Whether the user asks for this pod."""
         return self.component in (None, pod.component) and self.attempt in (None, pod.attempt)
 
     def __str__(self) -> str:
         of_attempt = "" if self.attempt is None else f" of attempt {self.attempt}"
-        return f"{WORK[self.component]} pod{of_attempt}" if self.component else "pod"
+        return f"{ACTIVITIES[self.component]} pod{of_attempt}" if self.component else "pod"
 
 
 @dataclass(frozen=True)
-class WorkPod:
+class RunPod:
     """A prep or training pod.
 
     Attributes:
-        component: `prep` or `train`, a key of CONTAINERS.
+        component: `prep` or `train`, a key of ACTIVITIES.
         attempt: of a training pod; None for prep.
+        container: the one of its containers that is ours; empty where its spec has none.
         has_started: its container runs, or has run.
         is_over: its container will not run (again).
         waiting: why its container has not started, in the cluster's words; may be empty.
@@ -57,6 +52,7 @@ class WorkPod:
     name: str
     component: str
     attempt: int | None
+    container: str
     created: str
     has_started: bool
     is_over: bool
@@ -65,28 +61,28 @@ class WorkPod:
     @classmethod
     def of(cls, raw: Raw) -> Self:
         """The pod that an object stands for."""
-        attempt = text_at(raw, "metadata", "labels", LABEL_ATTEMPT)
-        component = text_at(raw, "metadata", "labels", LABEL_COMPONENT)
+        attempt = sanitized_text(raw, "metadata", "labels", LABEL_ATTEMPT)
         pod = read_pod(raw)
         return cls(
-            name=harmless(pod.name),
-            component=component,
+            name=sanitize(pod.name),
+            component=sanitized_text(raw, "metadata", "labels", LABEL_COMPONENT),
             attempt=int(attempt) if attempt.isdecimal() else None,
-            created=harmless(pod.created),
+            container=own_container(raw),
+            created=sanitize(pod.created),
             has_started=pod.has_started,
             is_over=pod.is_over,
-            waiting=harmless(_waiting(pod)),
+            waiting=sanitize(_waiting(pod)),
         )
 
 
-def work_pods(raws: Iterable[Raw], choice: Choice) -> tuple[WorkPod, ...]:
-    """The pods that are meant, in the order of their creation."""
-    pods = (WorkPod.of(raw) for raw in raws)
-    meant = (pod for pod in pods if pod.component in CONTAINERS and choice.takes(pod))
-    return tuple(sorted(meant, key=lambda pod: (pod.created, pod.attempt or 0, pod.name)))
+def select_pods(raws: Iterable[Raw], selector: PodSelector) -> tuple[RunPod, ...]:
+    """The pods that the user asks for, in the order of their creation."""
+    pods = (RunPod.of(raw) for raw in raws)
+    selected = (pod for pod in pods if pod.component in ACTIVITIES and selector.matches(pod))
+    return tuple(sorted(selected, key=lambda pod: (pod.created, pod.attempt or 0, pod.name)))
 
 
-def at_work(pods: Sequence[WorkPod]) -> WorkPod | None:
+def newest_started(pods: Sequence[RunPod]) -> RunPod | None:
     """The newest that has started, or else the newest; None where there is none."""
     started = [pod for pod in pods if pod.has_started] or list(pods)
     return started[-1] if started else None

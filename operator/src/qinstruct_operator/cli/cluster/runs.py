@@ -1,24 +1,33 @@
-"""A QInstructTraining of the cluster as the command line shows it. Pure, and lenient.
+"""Read QInstructTrainings of a cluster, with what else the cluster knows of one. Lenient.
 
-It may have been written by another version or by hand: what cannot be read is left out and named,
-the rest is shown.
+They may have been written by another version or by hand: what cannot be read is left out and
+named, the rest is shown. All text is sanitized but the status's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
-from pydantic import ValidationError
-
+from qinstruct_operator.api.parse import parse
+from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.cli.terminal import harmless
-from qinstruct_operator.core.raw import Raw, text
+from qinstruct_operator.cli.cluster.connection import explain
+from qinstruct_operator.cli.terminal import sanitize, sanitized_text
+from qinstruct_operator.cluster.errors import ClusterError, NotFound
+from qinstruct_operator.cluster.port import Cluster
+from qinstruct_operator.constants import KIND
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.raw import Raw
 from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.errors import InvalidSpec
+from qinstruct_operator.kinds import CLAIM, EVENT, TRAINING
+from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.errors import UnavailableError
 
 
 @dataclass(frozen=True)
-class SeenRun:
+class ClusterRun:
     """One run as the API server returned it.
 
     Attributes:
@@ -39,51 +48,90 @@ class SeenRun:
     @classmethod
     def of(cls, raw: Raw) -> Self:
         """The run that an object stands for."""
-        status, unreadable = read_status(raw.get("status"))
+        status, unreadable = read_status(raw)
         return cls(
-            namespace=text_at(raw, "metadata", "namespace"),
-            name=text_at(raw, "metadata", "name"),
-            size=text_at(raw, "spec", "size"),
-            strategy=text_at(raw, "spec", "strategy"),
-            created=parse_time(text_at(raw, "metadata", "creationTimestamp")),
-            is_deleted=bool(text_at(raw, "metadata", "deletionTimestamp")),
+            namespace=sanitized_text(raw, "metadata", "namespace"),
+            name=sanitized_text(raw, "metadata", "name"),
+            size=sanitized_text(raw, "spec", "size"),
+            strategy=sanitized_text(raw, "spec", "strategy"),
+            created=parse_time(sanitized_text(raw, "metadata", "creationTimestamp")),
+            is_deleted=bool(sanitized_text(raw, "metadata", "deletionTimestamp")),
             status=status,
-            unreadable=unreadable,
+            unreadable=tuple(map(sanitize, unreadable)),
             raw=raw,
         )
 
 
-def read_status(raw: object) -> tuple[Status, tuple[str, ...]]:
-    """As much of a status as can be read, and the names of the rest."""
-    if not isinstance(raw, Mapping):
-        return Status(), ("status",) if raw else ()
-    readable: dict[str, Any] = {}
-    unreadable: list[str] = []
-    for key, value in raw.items():
-        kept = _readable_conditions(value) if key == "conditions" else value
-        if _is_readable({key: kept}):
-            readable[key] = kept
-        if kept is not value or key not in readable:
-            unreadable.append(harmless(f"status.{key}"))
-    return Status.model_validate(readable), tuple(unreadable)
+@dataclass(frozen=True)
+class RunDetail:
+    """Everything known of one run.
+
+    Attributes:
+        claims: phase by name of the run's claims; empty where it cannot be read.
+        events: about the run's own object.
+        notes: what could not be read, a sentence each.
+    """
+
+    run: ClusterRun
+    claims: Mapping[str, str]
+    events: Sequence[Raw]
+    notes: Sequence[str] = ()
 
 
-def text_at(raw: Raw, *path: str) -> str:
-    """The text at a path, harmless; empty where there is none."""
-    return harmless(text(raw, *path))
+async def read_runs(cluster: Cluster, namespace: str | None) -> tuple[ClusterRun, ...]:
+    """All runs of a namespace; None: of all namespaces.
 
-
-def _readable_conditions(value: object) -> object:
-    """The list without its unreadable elements; the same object when all can be read."""
-    if not isinstance(value, list):
-        return value
-    kept = [each for each in value if _is_readable({"conditions": [each]})]
-    return value if len(kept) == len(value) else kept
-
-
-def _is_readable(raw: Raw) -> bool:
+    Raises:
+        UnavailableError: the cluster does not know the kind.
+    """
     try:
-        Status.model_validate(raw)
-    except ValidationError:
-        return False
-    return True
+        found = await cluster.list(TRAINING, namespace)
+    except NotFound as error:
+        raise UnavailableError(
+            f"this cluster knows no {KIND}; `qinstruct crd | kubectl apply -f -` and the operator "
+            "teach it"
+        ) from error
+    return tuple(ClusterRun.of(raw) for raw in found)
+
+
+async def read_run(cluster: Cluster, namespace: str, name: str) -> ClusterRun:
+    """One run.
+
+    Raises:
+        UnavailableError: it is not there.
+    """
+    raw = await cluster.get(TRAINING, namespace, name)
+    if raw is None:
+        raise UnavailableError(
+            f"run {sanitize(name)} is not in namespace {sanitize(namespace)}; "
+            "`qinstruct status -A` lists all"
+        )
+    return ClusterRun.of(raw)
+
+
+async def read_detail(cluster: Cluster, run: ClusterRun) -> RunDetail:
+    """The run with its claims and events, or notes where they may not be read."""
+    notes = [f"{part} cannot be read by this version" for part in run.unreadable]
+    claims: dict[str, str] = {}
+    events: Sequence[Raw] = ()
+    try:
+        for name in _claim_names(run):
+            claim = await cluster.get(CLAIM, run.namespace, name)
+            claims[name] = (
+                "not there" if claim is None else sanitized_text(claim, "status", "phase")
+            )
+        about = {"involvedObject.kind": KIND, "involvedObject.name": run.name}
+        events = await cluster.list(EVENT, run.namespace, fields=about)
+    except ClusterError as error:
+        notes.append(explain(error))
+    return RunDetail(run, claims, events, notes)
+
+
+def _claim_names(run: ClusterRun) -> tuple[str, ...]:
+    """Names of the run's claims; none where its spec is not one of this version."""
+    try:
+        document = {key: value for key, value in run.raw.items() if key != "status"}
+        plan = make_plan(parse(document), Settings())
+    except InvalidSpec:
+        return ()
+    return plan.cache_claim.name, plan.output_claim.name

@@ -1,9 +1,7 @@
-"""Draw runs of a cluster: a table of many, or everything known of one. Decides nothing."""
+"""Draw runs of a cluster: a table of many, everything known of one, or a line. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -11,18 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from qinstruct_operator.api.status import Condition, FailureStatus, PrepStatus, Status
-from qinstruct_operator.cli.cluster.runs import SeenRun, text_at
+from qinstruct_operator.cli.cluster.runs import ClusterRun, RunDetail
 from qinstruct_operator.cli.humanize import amount_text
 from qinstruct_operator.cli.tables import table, titled
-from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.cli.terminal import sanitize, sanitize_lines, sanitized_text
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.progress import eta_text
+from qinstruct_operator.core.raw import Raw, last_seen
 from qinstruct_operator.core.times import parse_time
 
-UNSEEN = "not seen yet"
-"""Phase of a run to which no operator has written a status."""
-
+_NO_PHASE = "not seen yet"  # no operator has written a status
 _TAIL_LINES = 20
 _EVENTS = 10
 _BAR_WIDTH = 40
@@ -33,23 +30,7 @@ _BAD = {(CONDITION_FAILED, "True"), (CONDITION_ACCEPTED, "False")}
 _STYLES = {"True": "green", "False": "dim", "Unknown": "yellow"}
 
 
-@dataclass(frozen=True)
-class Detail:
-    """Everything known of one run.
-
-    Attributes:
-        claims: phase by name of the run's claims; empty where it cannot be read.
-        events: about the run's own object.
-        notes: what could not be read, a sentence each.
-    """
-
-    run: SeenRun
-    claims: Mapping[str, str]
-    events: Sequence[Mapping[str, Any]]
-    notes: Sequence[str] = ()
-
-
-def runs_table(runs: Sequence[SeenRun], now: datetime, *, namespaces: bool) -> Table:
+def runs_table(runs: Sequence[ClusterRun], now: datetime, *, namespaces: bool) -> Table:
     """One line a run, by namespace and name."""
     rows = []
     for run in sorted(runs, key=lambda run: (run.namespace, run.name)):
@@ -59,28 +40,22 @@ def runs_table(runs: Sequence[SeenRun], now: datetime, *, namespaces: bool) -> T
             run.name,
             run.size,
             run.strategy,
-            phase_text(run),
-            harmless(status.progress or ""),
-            harmless(status.eta or ""),
+            _phase(run),
+            sanitize(status.progress or ""),
+            sanitize(status.eta or ""),
             str(status.attempt or ""),
-            harmless(status.queue or ""),
-            age(run.created, now),
+            sanitize(status.queue or ""),
+            _age(run.created, now),
         )
         rows.append(cells)
     return table((*(("namespace",) if namespaces else ()), *_COLUMNS), rows)
 
 
-def run_detail(detail: Detail, now: datetime, *, bar: bool) -> Group:
+def run_detail(detail: RunDetail, now: datetime, *, bar: bool) -> Group:
     """Everything known of one run; `bar`: draw its progress too, for a terminal."""
     run, status = detail.run, detail.run.status
-    kind = ", ".join(
-        part
-        for part in (
-            f"size {run.size}" if run.size else "",
-            f"strategy {run.strategy}" if run.strategy else "",
-        )
-        if part
-    )
+    recipe = (("size", run.size), ("strategy", run.strategy))
+    kind = ", ".join(f"{name} {value}" for name, value in recipe if value)
     parts: list[RenderableType] = [
         Text(f"{run.name} in namespace {run.namespace}: {kind or 'unknown recipe'}", style="bold"),
         titled("State", table((), _state(run, now))),
@@ -95,37 +70,37 @@ def run_detail(detail: Detail, now: datetime, *, bar: bool) -> Group:
         parts.append(titled("Failure", _failure(status.failure)))
     if detail.events:
         parts.append(titled("Events", table(_EVENT_COLUMNS, _events(detail.events, now))))
-    parts += [Text(f"\nnote: {harmless(note)}") for note in detail.notes]
+    parts += [Text(f"\nnote: {sanitize(note)}") for note in detail.notes]
     return Group(*parts)
 
 
-def phase_text(run: SeenRun) -> str:
-    """The status's phase, and that the run is going away."""
-    phase = harmless(run.status.phase or "") or UNSEEN
+def _phase(run: ClusterRun) -> str:
+    """The status's phase, and whether the run is being deleted."""
+    phase = sanitize(run.status.phase or "") or _NO_PHASE
     return f"{phase}, being deleted" if run.is_deleted else phase
 
 
-def line(run: SeenRun) -> str:
+def summary_line(run: ClusterRun) -> str:
     """The state in one line, for output that is no terminal."""
     status = run.status
-    parts = [f"{run.namespace}/{run.name}: {phase_text(run)}"]
-    parts += [harmless(status.progress)] if status.progress else []
-    parts += [f"ETA {harmless(status.eta)}"] if status.eta else []
+    parts = [f"{run.namespace}/{run.name}: {_phase(run)}"]
+    parts += [sanitize(status.progress)] if status.progress else []
+    parts += [f"ETA {sanitize(status.eta)}"] if status.eta else []
     parts += [text for name, text in _work(status) if name != "preparation"][:1]
     return "  ".join(parts)
 
 
-def age(since: datetime | None, now: datetime) -> str:
-    """How long ago; empty where nobody knows."""
+def _age(since: datetime | None, now: datetime) -> str:
+    """How long ago; empty where that is unknown."""
     return "" if since is None else eta_text((now - since).total_seconds()) or ""
 
 
-def _state(run: SeenRun, now: datetime) -> Iterator[tuple[str, str]]:
+def _state(run: ClusterRun, now: datetime) -> Iterator[tuple[str, str]]:
     status = run.status
-    yield "phase", phase_text(run)
+    yield "phase", _phase(run)
     if status.progress:
-        left = f", {harmless(status.eta)} left" if status.eta else ""
-        yield "progress", harmless(status.progress) + left
+        left = f", {sanitize(status.eta)} left" if status.eta else ""
+        yield "progress", sanitize(status.progress) + left
     for name, value in (
         ("attempt", status.attempt),
         ("queue", status.queue),
@@ -133,8 +108,8 @@ def _state(run: SeenRun, now: datetime) -> Iterator[tuple[str, str]]:
         ("GPU-hours", f"{status.gpu_hours:.1f}" if status.gpu_hours else None),
     ):
         if value:
-            yield name, harmless(str(value))
-    yield "created", f"{age(run.created, now)} ago" if run.created else "unknown"
+            yield name, sanitize(str(value))
+    yield "created", f"{_age(run.created, now)} ago" if run.created else "unknown"
 
 
 def _bar(status: Status) -> ProgressBar | None:
@@ -168,33 +143,33 @@ def _progress(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
     yield from _work(status)
     if status.checkpoint:
         saved = status.checkpoint
-        yield "checkpoint", f"after step {saved.step:,}, {age(parse_time(saved.time), now)} ago"
+        yield "checkpoint", f"after step {saved.step:,}, {_age(parse_time(saved.time), now)} ago"
 
 
 def _prep(prep: PrepStatus) -> str:
-    work = harmless(" ".join(part for part in (prep.stage, prep.item) if part))
+    work = sanitize(" ".join(part for part in (prep.stage, prep.item) if part))
     if prep.waiting_for:
-        return f"{work}: waiting for run {harmless(prep.waiting_for)}, which is building it"
+        return f"{work}: waiting for run {sanitize(prep.waiting_for)}, which is building it"
     if prep.done is None:
         return work
-    return f"{work}: {harmless(amount_text(prep.done, prep.total, prep.unit or 'pieces'))}"
+    return f"{work}: {sanitize(amount_text(prep.done, prep.total, prep.unit or 'pieces'))}"
 
 
-def _storage(detail: Detail) -> Iterator[tuple[str, str]]:
+def _storage(detail: RunDetail) -> Iterator[tuple[str, str]]:
     for name, phase in detail.claims.items():
-        yield "claim", harmless(f"{name} ({phase})" if phase else name)
+        yield "claim", sanitize(f"{name} ({phase})" if phase else name)
     if detail.run.status.model:
-        yield "model", harmless(detail.run.status.model)
+        yield "model", sanitize(detail.run.status.model)
 
 
 def _conditions(status: Status, now: datetime) -> Iterator[tuple[str | Text, ...]]:
     for each in status.conditions:
         yield (
-            harmless(each.type),
+            sanitize(each.type),
             Text(each.status, style=_style(each)),
-            harmless(each.reason),
-            _lines(each.message),
-            age(parse_time(each.last_transition_time), now),
+            sanitize(each.reason),
+            sanitize_lines(each.message),
+            _age(parse_time(each.last_transition_time), now),
         )
 
 
@@ -204,39 +179,26 @@ def _style(condition: Condition) -> str:
 
 
 def _failure(failure: FailureStatus) -> Group:
-    rows = [("reason", harmless(failure.reason))]
+    rows = [("reason", sanitize(failure.reason))]
     rows += [("attempt", str(failure.attempt))] if failure.attempt else []
     rows += [("exit code", str(failure.exit_code))] if failure.exit_code is not None else []
-    rows += [("message", _lines(failure.message))] if failure.message else []
+    rows += [("message", sanitize_lines(failure.message))] if failure.message else []
     parts: list[RenderableType] = [table((), rows)]
     if failure.log_tail:
         tail = failure.log_tail.splitlines()[-_TAIL_LINES:]
         parts.append(Text("the last lines of its log:", style="dim"))
-        parts += [Text(f"  {harmless(text)}") for text in tail]
+        parts += [Text(f"  {sanitize(text)}") for text in tail]
     return Group(*parts)
 
 
-def _events(events: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[tuple[str, ...]]:
-    for event in sorted(events, key=_last_seen)[-_EVENTS:]:
+def _events(events: Sequence[Raw], now: datetime) -> Iterator[tuple[str, ...]]:
+    for event in sorted(events, key=last_seen)[-_EVENTS:]:
         count = event.get("count")
         times = f" (x{count})" if isinstance(count, int) and count > 1 else ""
-        message = _lines(str(event.get("message") or ""))
+        message = sanitize_lines(str(event.get("message") or ""))
         yield (
-            age(parse_time(_last_seen(event)), now),
-            text_at(event, "type"),
-            text_at(event, "reason"),
+            _age(parse_time(last_seen(event)), now),
+            sanitized_text(event, "type"),
+            sanitized_text(event, "reason"),
             f"{message}{times}",
         )
-
-
-def _last_seen(event: Mapping[str, Any]) -> str:
-    return (
-        text_at(event, "lastTimestamp")
-        or text_at(event, "eventTime")
-        or text_at(event, "metadata", "creationTimestamp")
-    )
-
-
-def _lines(text: str) -> str:
-    """Text of several lines, each made harmless."""
-    return "\n".join(harmless(each) for each in text.splitlines())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qinstruct_operator.cli.local.folder import RunFolder
 from qinstruct_operator.cli.local.process import StopRequests, run_child
-from qinstruct_operator.cli.local.show_events import View
+from qinstruct_operator.cli.show_events import View
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step

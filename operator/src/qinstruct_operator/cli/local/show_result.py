@@ -1,4 +1,4 @@
-"""What a finished run prints: how well it answers, what it answers, and where it is."""
+"""Print the result of a complete local run: accuracy, some answers, and where the files are."""
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -11,13 +11,13 @@ from qinstruct_trainer.contract.events import Evaluated, Evaluation
 _NUM_EXAMPLES = 6
 
 
-def show_ending(console: Console, folder: RunFolder, *, already: bool) -> None:
-    """Print accuracy, some answers and the places of a complete run.
+def show_result(console: Console, folder: RunFolder, *, already: bool) -> None:
+    """Print accuracy, some answers and the paths of a complete run.
 
     Args:
         console: Where to print.
         folder: The run's folder.
-        already: Nothing was done just now; the run had been complete.
+        already: The run was complete before this command began.
     """
     if already:
         _line(console, f"this run is already complete: {folder.root}")
@@ -36,7 +36,7 @@ def show_ending(console: Console, folder: RunFolder, *, already: bool) -> None:
 
 
 def _read(folder: RunFolder) -> Evaluation | None:
-    """The results, or None: a run without held-out questions has no such file."""
+    """The evaluation; None for a run without held-out questions, which has no such file."""
     try:
         return Evaluation.model_validate_json(folder.evaluation.read_bytes())
     except (OSError, ValidationError):
@@ -77,5 +77,5 @@ def _percent(fraction: float | None) -> str:
 
 
 def _line(console: Console, text: str) -> None:
-    """One line that no width folds, so that a path can be copied."""
+    """Print one line without wrapping it, so that a path can be copied."""
     console.print(Text(text), soft_wrap=True)

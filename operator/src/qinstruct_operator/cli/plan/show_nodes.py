@@ -1,4 +1,4 @@
-"""Draw which nodes of a cluster could ever run a run's pods. Decides nothing."""
+"""Draw which nodes of a cluster could ever run a run's pods."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from qinstruct_operator.cli.tables import print_section
-from qinstruct_operator.cli.terminal import harmless
+from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.fit.nodes import Fit, node_fit, pods_of, read_node
 from qinstruct_operator.core.plan.types import Plan
@@ -44,14 +44,14 @@ def _rows(pod: str, fits: Sequence[tuple[Fit, tuple[str, ...]]]) -> Iterator[tup
             unable["; ".join(why)].append(_name(fit))
     verdicts = sorted(unable.items(), key=lambda verdict: (-len(verdict[1]), verdict[0]))
     for why_not, names in verdicts[:_VERDICTS]:
-        yield "", f"{len(names)} cannot: {harmless(why_not)}: {_listed(names)}"
+        yield "", f"{len(names)} cannot: {sanitize(why_not)}: {_listed(names)}"
     rest = [name for _, names in verdicts[_VERDICTS:] for name in names]
     if rest:
         yield "", f"{len(rest)} cannot, for other reasons: {_listed(rest)}"
 
 
 def _name(fit: Fit) -> str:
-    return harmless(fit.node) + (f" ({', '.join(fit.now)})" if fit.now else "")
+    return sanitize(fit.node) + (f" ({', '.join(fit.now)})" if fit.now else "")
 
 
 def _listed(names: Sequence[str]) -> str:

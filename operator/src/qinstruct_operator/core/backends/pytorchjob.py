@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from qinstruct_operator.constants import TRAINING_CONTAINER
 from qinstruct_operator.core.backends.base import Backend, ConditionTypes
 from qinstruct_operator.kinds import Kind
 
@@ -25,7 +24,7 @@ def _pod_template(manifest: dict[str, Any]) -> dict[str, Any]:
 
 PYTORCHJOB: Final = Backend(
     kind=Kind("kubeflow.org/v1", "PyTorchJob"),
-    container=TRAINING_CONTAINER,
+    container="pytorch",  # the training-operator refuses any other name
     conditions=ConditionTypes(succeeded="Succeeded"),
     build_spec=_build_spec,
     pod_template=_pod_template,

@@ -23,7 +23,7 @@ from qinstruct_operator.core.raw import (
 from qinstruct_operator.core.text import one_line
 from qinstruct_operator.core.times import parse_time
 
-_NAME_CHARS = 253
+_WORD_CHARS = 253  # as long as a name; a reason is shorter
 OWN_CONTAINERS: Final = (PREP_CONTAINER, *(each.container for each in BACKENDS.values()))
 """Names of the containers that are ours, whatever else webhooks put into a pod."""
 
@@ -114,17 +114,15 @@ def read_pod(raw: Raw) -> Pod:
     return Pod(
         name=text(raw, "metadata", "name"),
         phase=text(raw, "status", "phase") or "Pending",
-        node=one_line(text(raw, "spec", "nodeName"))[:_NAME_CHARS] or None,
+        node=_word(text(raw, "spec", "nodeName")) or None,
         created=_created(raw),
-        reason=text(raw, "status", "reason"),
+        reason=_word(text(raw, "status", "reason")),
         message=text(raw, "status", "message"),
         unschedulable=text(scheduled, "message") if scheduled.get("status") == "False" else "",
-        disruption=text(disruption, "reason") if disruption.get("status") == "True" else "",
+        disruption=_word(text(disruption, "reason")) if disruption.get("status") == "True" else "",
         has_sandbox=sandbox.get("status") == "True",
         sidecars=tuple(
-            one_line(text(each, "name"))[:_NAME_CHARS]
-            for each in others
-            if at(each, "state", "running") is not None
+            _word(text(each, "name")) for each in others if at(each, "state", "running") is not None
         ),
         container=_container(own) if own else None,
     )
@@ -140,7 +138,7 @@ def _container(raw: Raw) -> Container:
     if ended := at(raw, "state", "terminated"):
         return Container(
             "terminated",
-            reason=text(ended, "reason"),
+            reason=_word(text(ended, "reason")),
             message=text(ended, "message"),
             exit_code=number(ended, "exitCode"),
             started=parse_time(text(ended, "startedAt")),
@@ -149,7 +147,12 @@ def _container(raw: Raw) -> Container:
     if (running := at(raw, "state", "running")) is not None:
         return Container("running", started=parse_time(text(running, "startedAt")))
     waiting = at(raw, "state", "waiting")
-    return Container("waiting", text(waiting, "reason"), text(waiting, "message"))
+    return Container("waiting", _word(text(waiting, "reason")), text(waiting, "message"))
+
+
+def _word(text: str) -> str:
+    """A name or a reason, fit for a sentence of ours: a status is printed to terminals."""
+    return one_line(text)[:_WORD_CHARS]
 
 
 def _created(raw: Raw) -> str:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.judge.pods import Pod, newest_pod, read_pod
-from qinstruct_operator.core.raw import Raw, conditions_of, text
+from qinstruct_operator.core.raw import Raw, conditions_of, last_seen, text
 
 JOB_CONDITIONS: Final = ConditionTypes(succeeded="Complete")
 """How a batch/v1 Job tells its end."""
@@ -76,12 +76,7 @@ def warnings_about(objects: list[Raw], events: Iterable[Raw]) -> tuple[str, ...]
     uids = {raw["metadata"]["uid"] for raw in objects}
     messages = [
         f"{text(event, 'reason') or 'Warning'}: {text(event, 'message')}"
-        for event in sorted(events, key=_last_seen)
+        for event in sorted(events, key=last_seen)
         if event.get("type") == "Warning" and text(event, "involvedObject", "uid") in uids
     ]
     return tuple(dict.fromkeys(reversed(messages)))[::-1]
-
-
-def _last_seen(event: Raw) -> str:
-    seen = text(event, "lastTimestamp") or text(event, "eventTime")
-    return seen or text(event, "metadata", "creationTimestamp")

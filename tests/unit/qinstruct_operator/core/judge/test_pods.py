@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qinstruct_operator.constants import TRAINING_CONTAINER
 from qinstruct_operator.core.judge.pods import (
     OWN_CONTAINERS,
     Container,
@@ -13,6 +12,7 @@ from qinstruct_operator.core.judge.pods import (
     own_container,
     read_pod,
 )
+from support.kinds import TRAINING_CONTAINER
 from support.observed import (
     CREATED,
     Raw,

@@ -1,7 +1,7 @@
-"""Draw the events of a run while it goes: bars on a terminal, plain lines elsewhere.
+"""Draw the trainer's events, of a local run or of a pod's log: bars on a terminal, else lines.
 
-`PlainView` is a pure function of the events (it throttles by their own times), so that its
-output can be compared line by line.
+`PlainView` throttles by the events' own times, not by a clock, so that the same events always
+give the same lines.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from qinstruct_trainer.contract.events import (
     Step,
 )
 
-_PLAIN_SECONDS = 10.0  # between two plain lines of one stage
-_PLAIN_TENTHS = 10  # and one line each time a tenth is full
+_PLAIN_SECONDS = 10.0  # after so long without a line of a stage, one is written
+_PLAIN_TENTHS = 10  # and one for each tenth of the stage
 
 
 class View(Protocol):
@@ -49,8 +49,8 @@ def open_view(console: Console) -> View:
     )
 
 
-def sentence(event: Event) -> str | None:
-    """What a milestone says, on a terminal and in plain output alike; None: not a milestone."""
+def _milestone_text(event: Event) -> str | None:
+    """The line that an event gets on a terminal and elsewhere alike; None: it has a bar."""
     match event:
         case PrepWaiting():
             return (
@@ -88,7 +88,7 @@ def _step_text(event: Step) -> str:
 
 
 class PlainView:
-    """One line a message: milestones, each started tenth of a stage, and a sign of life."""
+    """A line for each milestone, each tenth of a stage, and after 10 s without one."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -107,7 +107,7 @@ class PlainView:
                 if self._due("step", event.step, event.steps, event.time):
                     self._write(f"step {event.step} of {event.steps}  {_step_text(event)}")
             case _:
-                text = sentence(event)
+                text = _milestone_text(event)
                 if text is not None:
                     self._write(text)
 
@@ -128,7 +128,7 @@ class PlainView:
 
 
 class BarView:
-    """A bar for each stage that is under way; milestones scroll by above the bars."""
+    """A bar for each stage; milestones are printed above the bars."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -142,7 +142,7 @@ class BarView:
         self._progress.start()
 
     def show(self, event: Event) -> None:
-        """Move the event's bar, or print its sentence."""
+        """Move the event's bar, or print its line."""
         match event:
             case PrepProgress():
                 amount = amount_text(event.done, event.total, event.unit)
@@ -152,7 +152,7 @@ class BarView:
                 detail = f"{event.step}/{event.steps}  {_step_text(event)}"
                 self._move("training", event.step, event.steps, detail)
             case _:
-                text = sentence(event)
+                text = _milestone_text(event)
                 if text is not None:
                     self.note(text)
 

@@ -1,11 +1,10 @@
-"""What a run prints: plain lines, compared one by one, and bars on a terminal."""
+"""Events on the screen: plain lines, compared one by one, and bars on a terminal."""
 
 import io
 
 from rich.console import Console
 
-from qinstruct_operator.cli.humanize import amount_text, duration_text, size_text
-from qinstruct_operator.cli.local.show_events import BarView, PlainView, View, open_view
+from qinstruct_operator.cli.show_events import BarView, PlainView, View, open_view
 from qinstruct_trainer.contract.events import (
     Checkpoint,
     Evaluated,
@@ -102,21 +101,3 @@ def test_bars_show_every_stage_and_milestone() -> None:
     drawn = stream.getvalue()
     for text in ("fetch labels", "already there", "training", "100/100", "waiting for run other"):
         assert text in drawn
-
-
-def test_wording() -> None:
-    assert [size_text(n) for n in (0, 999, 1000, 76_500_000, 10**18)] == [
-        "0 B",
-        "999 B",
-        "1.0 kB",
-        "76.5 MB",
-        "1000.0 PB",
-    ]
-    assert [duration_text(s) for s in (-1, 7.4, 750, 11_100)] == [
-        "0:00",
-        "0:07",
-        "12:30",
-        "3:05:00",
-    ]
-    assert amount_text(1200, 5000, "records") == "1,200 of 5,000 records"
-    assert amount_text(40, None, "bytes") == "40 B"

@@ -1,0 +1,139 @@
+"""What `qinstruct status` draws of one run, and that none of it can harm a terminal."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from qinstruct_operator.cli.cluster.runs import ClusterRun, RunDetail
+from qinstruct_operator.cli.cluster.show_status import run_detail, runs_table
+from qinstruct_operator.kinds import CLAIM
+from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_SOFTWARE
+from support.any_json import CONDITIONS, METADATA, holding
+from support.cli.cluster_commands import (
+    EVIL,
+    FAILED,
+    TAMED,
+    TEAM,
+    TIME,
+    TRAINING_STATUS,
+    CommandLine,
+    add,
+    add_run,
+    condition,
+)
+from support.fake_cluster.cluster import FakeCluster
+
+
+def test_everything_known_of_one(
+    qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_run(cluster, "x", TRAINING_STATUS)
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+    add(cluster, claim | {"metadata": {"name": "x-output", "namespace": TEAM}})
+    cluster.set_status(CLAIM, TEAM, "x-output", {"phase": "Bound"})
+    add(cluster, event("x", "QInstructTraining", "Prepared", "data ready"))
+    add(cluster, event("x", "Pod", "Pulled", "another object of that name"))
+
+    assert qinstruct("status", "x") == EXIT_OK
+
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in (
+        "x in namespace team: size 7B, strategy after",
+        "progress 43%, 1h12m left",
+        "attempt 2 queue gpus node gpu-a GPU-hours 12.3",
+        "preparation fetch labels: 5 of 10 files",
+        "training step 430 of 1,000 loss 1.2500 12.5 samples/s 9,000.0 tokens/s",
+        "checkpoint after step 400, ",
+        "claim qinstruct-cache (not there) claim x-output (Bound)",
+        "Running True Training it is so",
+        "Normal Prepared data ready (x3)",
+    ):
+        assert text in shown
+    assert "another object" not in shown
+
+
+def event(run: str, kind: str, reason: str, message: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{run}.{reason.lower()}", "namespace": TEAM},
+        "involvedObject": {"kind": kind, "name": run, "namespace": TEAM},
+        "type": "Normal",
+        "reason": reason,
+        "message": message,
+        "count": 3,
+        "lastTimestamp": TIME,
+    }
+
+
+def test_a_failure_shows_its_log(
+    qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = {
+        "reason": "BadData",
+        "message": "record 7 has no image",
+        "exitCode": 65,
+        "attempt": 1,
+        "logTail": "\n".join(f"line {number}" for number in range(30)),
+    }
+    add_run(cluster, "x", FAILED | {"failure": failure})
+    assert qinstruct("status", "x") == EXIT_SOFTWARE
+    shown = capsys.readouterr().out
+    for text in ("exit code  65", "record 7 has no image", "  line 10\n", "  line 29\n"):
+        assert text in shown
+    assert "line 9\n" not in shown
+
+
+def test_text_of_the_cluster_is_harmless(
+    qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = {
+        "phase": EVIL,
+        "progress": EVIL,
+        "eta": EVIL,
+        "queue": EVIL,
+        "node": EVIL,
+        "model": EVIL,
+        "conditions": [condition("Failed", "True", EVIL, EVIL)],
+        "prep": {"stage": EVIL, "item": EVIL, "waitingFor": EVIL},
+        "failure": {"reason": EVIL, "message": f"{EVIL}\n{EVIL}", "logTail": f"{EVIL}\r\n{EVIL}"},
+    }
+    add_run(cluster, "x", evil)
+    add(cluster, event("x", "QInstructTraining", "Evil", EVIL) | {"reason": EVIL})
+    assert qinstruct("status", "x") == EXIT_SOFTWARE
+    assert qinstruct("status") == EXIT_OK
+    shown = capsys.readouterr().out
+    assert shown.count(TAMED) >= 15
+    assert not {sign for sign in shown if not sign.isprintable()} - {"\n"}
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+RUNS = holding(
+    metadata=METADATA,
+    spec=holding("size", "strategy"),
+    status=holding(
+        *("phase", "progress", "eta", "attempt", "queue", "gpuHours", "model"),
+        conditions=CONDITIONS,
+        prep=holding("stage", "item", "done", "total", "unit", "waitingFor"),
+        training=holding("step", "steps", "loss"),
+        failure=st.fixed_dictionaries({"reason": st.text()}, optional={"logTail": st.text()}),
+    ),
+)
+
+
+EVENTS = st.lists(holding("type", "reason", "message", "count", "lastTimestamp"), max_size=2)
+
+
+@given(RUNS, EVENTS)
+def test_any_run_can_be_shown(raw: dict[str, Any], events: list[dict[str, Any]]) -> None:
+    run = ClusterRun.of(raw)
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system=None, width=80)
+    console.print(runs_table([run], NOW, namespaces=True))
+    console.print(run_detail(RunDetail(run, {}, events), NOW, bar=True))
+    assert not {sign for sign in stream.getvalue() if not sign.isprintable()} - {"\n"}
