@@ -31,12 +31,12 @@ def complete(run: LocalRun) -> int:
 def test_a_run_is_carried_out_once_and_then_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(LocalRun, "walk", complete)
+    monkeypatch.setattr(LocalRun, "run", complete)
     model = f"model       {tmp_path}/runs/x/model"
     assert main(write(tmp_path)) == EXIT_OK
     assert model in capsys.readouterr().out.splitlines()
 
-    monkeypatch.setattr(LocalRun, "walk", lambda _: pytest.fail("was started again"))
+    monkeypatch.setattr(LocalRun, "run", lambda _: pytest.fail("was started again"))
     assert main(write(tmp_path)) == EXIT_OK
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == f"this run is already complete: {tmp_path}/runs/x"
@@ -46,7 +46,7 @@ def test_a_run_is_carried_out_once_and_then_shown(
 def test_a_run_that_is_stopped_shows_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(LocalRun, "walk", lambda _: EXIT_STOPPED)
+    monkeypatch.setattr(LocalRun, "run", lambda _: EXIT_STOPPED)
     assert main(write(tmp_path)) == EXIT_STOPPED
     assert capsys.readouterr() == ("", "")
     assert (tmp_path / "runs/x/run.json").is_file()
@@ -55,7 +55,7 @@ def test_a_run_that_is_stopped_shows_no_result(
 def test_another_training_in_the_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(LocalRun, "walk", complete)
+    monkeypatch.setattr(LocalRun, "run", complete)
     assert main(write(tmp_path)) == EXIT_OK
     assert main(write(tmp_path, training={"seed": 7})) == EXIT_CONFIG
     assert "holds a training that began with seed 42" in capsys.readouterr().err
