@@ -18,24 +18,31 @@ PACKAGES = {
 MARKER = "<!-- Below: written by `make generate`; do not edit. -->\n"
 
 
-def room(module: str) -> str:
-    """The first two parts of a module's name: the package's room."""
-    return ".".join(module.split(".")[:2])
+def room(module: str, depth: int) -> str:
+    """The first parts of a module's name."""
+    return ".".join(module.split(".")[:depth])
 
 
-def room_graph() -> str:
-    """A mermaid graph of the rooms; an arrow says "imports from"."""
+def room_graph(inside: str | None = None) -> str:
+    """A mermaid graph of the rooms, or of those inside one; an arrow says "imports from"."""
     graph = grimp.build_graph(*PACKAGES)
+    modules = {name for name in graph.modules if not inside or name.startswith(f"{inside}.")}
+    depth = inside.count(".") + 2 if inside else 2
     arrows = sorted(
         {
-            (room(importer), room(imported))
-            for importer in graph.modules
-            for imported in graph.find_modules_directly_imported_by(importer)
-            if room(importer) != room(imported) and room(imported) not in PACKAGES
+            (room(importer, depth), room(imported, depth))
+            for importer in modules
+            for imported in graph.find_modules_directly_imported_by(importer) & modules
+            if room(importer, depth) != room(imported, depth)
+            and room(imported, depth) not in PACKAGES
         }
     )
+    prefix = f"{inside}." if inside else ""
     lines = ["```mermaid", "graph TD"]
-    lines += [f"    {importer} --> {imported}" for importer, imported in arrows]
+    lines += [
+        f"    {importer.removeprefix(prefix)} --> {imported.removeprefix(prefix)}"
+        for importer, imported in arrows
+    ]
     return "\n".join([*lines, "```"])
 
 
@@ -53,7 +60,8 @@ def module_table(package: str, folder: Path) -> str:
 def main() -> None:
     """Write the page to standard output."""
     written_by_hand = Path(sys.argv[1]).read_text("utf-8").split(MARKER)[0]
-    parts = ["## Rooms and what they import", room_graph(), "## Every module"]
+    parts = ["## Rooms and what they import", room_graph()]
+    parts += ["## Inside the core", room_graph("qinstruct_operator.core"), "## Every module"]
     parts += [module_table(package, folder) for package, folder in PACKAGES.items()]
     sys.stdout.write(written_by_hand + MARKER + "\n" + "\n\n".join(parts) + "\n")
 
