@@ -130,15 +130,6 @@ def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 
 def _children(plan: Plan) -> Iterator[tuple[str, ...]]:
-    children = build_children(plan)
-    purposes = (
-        (children.config, "prep.json and run.json: everything above, resolved"),
-        (children.cache_claim, "data and models, shared by the runs of the namespace"),
-        (children.output_claim, "checkpoints, model, logs"),
-        (children.prep, "fetch, verify, convert and index, before any GPU is asked for"),
-        (children.training, "train, checkpoint, export and evaluate: attempt 1"),
-    )
-    for child, purpose in purposes:
-        if child is not None:
-            kind, name = child.id
-            yield kind.kind, name, purpose
+    for child in build_children(plan):
+        kind, name = child.id
+        yield kind.kind, name, child.purpose

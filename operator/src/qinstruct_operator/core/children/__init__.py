@@ -24,9 +24,14 @@ ChildId = tuple[Kind, str]
 
 @dataclass(frozen=True)
 class Child:
-    """One object that a run consists of."""
+    """One object that a run consists of.
+
+    Attributes:
+        purpose: what it is for, as `qinstruct plan` tells people.
+    """
 
     manifest: Manifest
+    purpose: str
 
     @property
     def id(self) -> ChildId:
@@ -67,11 +72,21 @@ class Children:
 
 def build_children(plan: Plan, attempt: int = 1) -> Children:
     """Every child of a planned run."""
-    cache_claim, output_claim = build_cache_claim(plan), build_output_claim(plan)
     return Children(
-        config=Child(build_config_map(plan)),
-        cache_claim=Child(cache_claim) if cache_claim else None,
-        output_claim=Child(output_claim) if output_claim else None,
-        prep=Child(build_prep_job(plan)),
-        training=Child(build_training(plan, attempt)),
+        config=Child(build_config_map(plan), "prep.json and run.json: everything above, resolved"),
+        cache_claim=_optional_child(
+            build_cache_claim(plan), "data and models, shared by the runs of the namespace"
+        ),
+        output_claim=_optional_child(build_output_claim(plan), "checkpoints, model, logs"),
+        prep=Child(
+            build_prep_job(plan), "fetch, verify, convert and index, before any GPU is asked for"
+        ),
+        training=Child(
+            build_training(plan, attempt),
+            f"train, checkpoint, export and evaluate: attempt {attempt}",
+        ),
     )
+
+
+def _optional_child(manifest: Manifest | None, purpose: str) -> Child | None:
+    return Child(manifest, purpose) if manifest else None
