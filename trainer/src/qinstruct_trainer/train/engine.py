@@ -36,12 +36,7 @@ class Engine:
         module = LlavaLoss(model)
         module.train()
         self.parameters = count_parameters(module)
-        optimizer = build_optimizer(
-            module,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=ranks.device.type == "cuda",
-        )
+        optimizer = build_optimizer(module, config, fused=ranks.device.type == "cuda")
         self._engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=ds_config)
         self._zero_stage = config.zero_stage
 

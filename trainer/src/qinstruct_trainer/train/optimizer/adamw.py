@@ -3,13 +3,13 @@
 import torch
 from torch import nn
 
+from qinstruct_trainer.contract.config import RunConfig
+
 _BETAS = (0.9, 0.999)  # transformers' TrainingArguments defaults, which the four runs keep
 _EPSILON = 1e-8
 
 
-def build_optimizer(
-    module: nn.Module, *, learning_rate: float, weight_decay: float, fused: bool
-) -> torch.optim.AdamW:
+def build_optimizer(module: nn.Module, config: RunConfig, *, fused: bool) -> torch.optim.AdamW:
     """AdamW over the trainable parameters.
 
     Biases and norms do not decay (LLaVA's `create_optimizer`). `fused` needs CUDA.
@@ -20,12 +20,12 @@ def build_optimizer(
         if parameter.requires_grad:
             (keep if _is_norm_or_bias(name) else decay).append(parameter)
     groups = [
-        {"params": decay, "weight_decay": weight_decay},
+        {"params": decay, "weight_decay": config.weight_decay},
         {"params": keep, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=learning_rate,
+        lr=config.learning_rate,
         betas=_BETAS,
         eps=_EPSILON,
         fused=fused,
