@@ -15,68 +15,11 @@ PACKAGES: Final = {
     "qinstruct_trainer": ROOT / "trainer/src/qinstruct_trainer",
 }
 
-OPERATOR: Final = "unit/qinstruct_operator"
 TRAINER: Final = "unit/qinstruct_trainer"
 
 # A module, or a package with all modules below that have no tests of their own: its test file, and
 # why it is there.
 TESTED_ELSEWHERE: Final[dict[str, tuple[str, str]]] = {
-    "qinstruct_operator.api.base": (
-        f"{OPERATOR}/api/test_schema.py",
-        "what the base classes add is in the schemas of all models",
-    ),
-    "qinstruct_operator.api.crd": (
-        f"{OPERATOR}/api/test_schema.py",
-        "the CRD is the schema in its envelope",
-    ),
-    "qinstruct_operator.api.parse": (
-        f"{OPERATOR}/api/test_schema.py",
-        "what is parsed is compared with what the schema accepts",
-    ),
-    "qinstruct_operator.api.rules": (
-        "cluster/test_api_refusals.py",
-        "only a real API server evaluates CEL",
-    ),
-    "qinstruct_operator.cli.cluster": (
-        "cli/cluster/test_status_command.py",
-        "parts of the commands: tested by what the commands print",
-    ),
-    "qinstruct_operator.cli.local.run": (
-        "e2e/test_run_local.py",
-        "starts real processes",
-    ),
-    "qinstruct_operator.cli.local.show_result": (
-        "e2e/test_run_tiny.py",
-        "shows the result of a whole run",
-    ),
-    "qinstruct_operator.cli.plan.show_nodes": (
-        "cli/plan/test_nodes.py",
-        "tested by what `plan` prints about nodes",
-    ),
-    "qinstruct_operator.cli.plan.show_plan": (
-        "cli/test_app.py",
-        "tested by what `plan` prints",
-    ),
-    "qinstruct_operator.cli.tables": (
-        "cli/test_app.py",
-        "tested by the tables that the commands print",
-    ),
-    "qinstruct_operator.cli.terminal": (
-        "cli/test_untrusted.py",
-        "what it must keep from the terminal comes through every command",
-    ),
-    "qinstruct_operator.cluster.refusals": (
-        f"{OPERATOR}/cluster/test_kube.py",
-        "tested by the errors that the client raises",
-    ),
-    "qinstruct_operator.core.children": (
-        f"{OPERATOR}/core/children/test_golden_manifests.py",
-        "all children of a run are compared with golden manifests",
-    ),
-    "qinstruct_operator.core.fit.labels": (
-        f"{OPERATOR}/core/fit/test_nodes.py",
-        "labels are read as part of a node",
-    ),
     "qinstruct_trainer.builtin": (
         f"{TRAINER}/builtin/test_dataset.py",
         "parts of the data set: tested by the data set that they make",

@@ -1,4 +1,4 @@
-"""Names that outlive a process: the API's identity, labels, annotations, and the pods' contract."""
+"""Names that several rooms share: version, API identity, labels, containers, condition types."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ SHORT_NAME: Final = "qit"
 """`kubectl get qit`."""
 
 FIELD_MANAGER: Final = "qinstruct-operator"
-"""Field manager of every server-side apply."""
+"""Field manager of every write; also the value of the managed-by label."""
 
 LABEL_NAME: Final = "app.kubernetes.io/name"
 """Recommended label: always `qinstruct`."""
@@ -36,22 +36,22 @@ LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 """Recommended label: `config`, `storage`, `prep` or `train`."""
 
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-"""Recommended label: the field manager."""
+"""Recommended label: always `FIELD_MANAGER`."""
 
 LABEL_RUN: Final = "qinstruct.dev/run"
 """Name of the run that a child belongs to."""
 
 LABEL_ATTEMPT: Final = "qinstruct.dev/attempt"
-"""Number of the attempt that a PyTorchJob and its pod belong to."""
+"""Number of the attempt, on a training workload and its pod."""
 
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
-"""Kueue's LocalQueue; on the PyTorchJob alone, never on its pods too (double queuing)."""
+"""Kueue's LocalQueue; on the training workload only, or its pods would be queued again."""
 
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
 
 PREP_CONTAINER: Final = "prep"
-"""Container of the prep Job."""
+"""Name of the container in the prep Job's pod."""
 
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 """Extended resource of the NVIDIA device plugin, and the key of the usual taint."""
@@ -63,7 +63,7 @@ USER_ID: Final = 1000
 """User and group of every process in our images; owns the files on the claims."""
 
 CONDITION_ACCEPTED: Final = "Accepted"
-"""The spec can become a run."""
+"""The spec is valid and the children's names are free."""
 
 CONDITION_PREPARED: Final = "Prepared"
 """Data and model are fetched, checked, merged and indexed."""

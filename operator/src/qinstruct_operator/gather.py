@@ -1,7 +1,7 @@
-"""Gather: read what matters of one run from the cluster, into a snapshot. Needs the cluster.
+"""Gather: read one run's children from the cluster, into a snapshot. Needs the cluster.
 
-Children have names that follow from the run's, so almost every reading is a `get`; nothing is
-read that the run's present stage does not need.
+Children's names follow from the run's, so almost every request is a `get`. Only what the run's
+current stage needs is read.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
 
 _logger = logging.getLogger(__name__)
-_LOG_LINES = 200  # several minutes of training, and the whole of a failure
-# Warning events explain a wait; listing them is dear (they have no cache in the API server), so
-# a child gets a moment to start without.
+_LOG_LINES = 200  # several minutes of training, or a complete failure
+# Warning events explain a wait, but listing them is expensive (the API server has no cache of
+# them), so they are read only for a child that has not started by then.
 _PATIENCE = timedelta(seconds=3)
 
 
 async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
-    """Read a run's children; nothing of a run that has ended."""
+    """Read a run's children; none of a run that has ended."""
     if run.is_finished:
         return Snapshot()
     prep = training = None
@@ -57,7 +57,7 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
 
 
 async def _log(cluster: Cluster, run: Run, pod: Raw) -> tuple[str, ...]:
-    """The end of a log; none where its node does not give it, which must not stop the pass."""
+    """The end of a log; empty where its node cannot be reached, which must not fail the pass."""
     name, container = pod["metadata"]["name"], own_container(pod)
     try:
         return await cluster.read_log(run.namespace, name, container, tail_lines=_LOG_LINES)
@@ -67,7 +67,7 @@ async def _log(cluster: Cluster, run: Run, pod: Raw) -> tuple[str, ...]:
 
 
 async def _support(cluster: Cluster, run: Run) -> dict[ChildId, Raw | None]:
-    """What workloads need first, the user's own claims too: until the pod has mounted it."""
+    """What workloads need first, the user's own claims included."""
     found = await asyncio.gather(
         *(cluster.get(kind, run.namespace, name) for kind, name in run.support_ids)
     )

@@ -2,8 +2,8 @@
 
     kopf run -m qinstruct_operator.handlers --all-namespaces
 
-Every handler is an `on.event`: kopf then keeps neither finalizers nor annotations on anybody's
-objects, and its first listing after a start is the resume. See docs/adr/0008 for the figures.
+Every handler is an `on.event`: kopf then writes neither finalizers nor annotations, and its first
+listing after a start resumes every run. See docs/adr/0008 for the figures.
 """
 
 import asyncio
@@ -40,14 +40,14 @@ _CHILDREN = (JOB, *(backend.kind for backend in BACKENDS.values()), POD)
 
 @kopf.on.startup()
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
-    """Set kopf up, connect, and let the queue work."""
+    """Configure kopf, connect, and start the queue."""
     configure(settings)
     memo.stack = AsyncExitStack()
     try:
         ours = Settings.from_env(os.environ)
         cluster = await memo.stack.enter_async_context(connect())
     except (InvalidSpec, ConfigError) as error:
-        # No retry mends these, and kopf would bury the sentence under a traceback.
+        # No retry helps here, and kopf would hide the sentence in a traceback.
         _logger.critical("%s", error)
         sys.exit(EXIT_CONFIG)
     reconciler = Reconciler(cluster, ours, lambda: datetime.now(UTC))
@@ -61,7 +61,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
-    """End the work and close the connections."""
+    """Stop the queue and close the connections."""
     memo.worker.cancel()
     await asyncio.wait([memo.worker])
     await memo.stack.aclose()
@@ -127,7 +127,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 def configure(settings: kopf.OperatorSettings) -> None:
     """Set kopf up, each with its reason; no `queueing.worker_limit`, which divides speed."""
-    settings.persistence.finalizer = f"{GROUP}/kopf"  # should kopf ever need one
+    settings.persistence.finalizer = f"{GROUP}/kopf"  # in case kopf ever needs one
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.peering.standalone = True

@@ -1,7 +1,7 @@
-"""Reconcile: the straight line for one run. Needs the cluster.
+"""Reconcile: one pass over one run, from reading it to writing its status. Needs the cluster.
 
-The only module that joins the pure core and the cluster. Whatever wakes it up, it reads the run
-anew, so a lost, doubled or late event costs time and nothing else.
+The only module that joins the pure core and the cluster. Each pass reads the run again, whatever
+triggered it, so a lost, repeated or late event only costs time.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,12 +24,12 @@ from qinstruct_operator.settings import Settings
 
 @dataclass(frozen=True)
 class _Sent:
-    """What became of the actions.
+    """The result of sending actions.
 
     Attributes:
         snapshot: with the children as the server returned them.
-        found: a child was there that was thought absent; nothing was sent after it.
-        refused: what the server said to the child after which nothing was sent.
+        found: a child that was taken for absent exists; nothing was sent after it.
+        refused: the server's refusal of a child; nothing was sent after it.
     """
 
     snapshot: Snapshot
@@ -55,10 +55,10 @@ class Reconciler:
         """One pass over one run: read, plan, observe, decide, apply, judge, write.
 
         Returns:
-            Seconds until the next pass is due by itself; None: only when something happens.
+            Seconds until the next pass; None: only an event triggers it.
 
         Raises:
-            ClusterError: the server refused or was not there; the pass is to be repeated.
+            ClusterError: the server refused or could not be reached; the pass must be repeated.
         """
         resource = await self.cluster.get(TRAINING, namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
@@ -74,10 +74,10 @@ class Reconciler:
         return requeue_after(status, seen, self.settings, now).seconds
 
     async def _begin(self, run: Run) -> Observed | None:
-        """Create the first children unread: nobody has judged this run yet, so none is there.
+        """Create the first children of a new run without reading them first.
 
-        None where one is all the same (of a pass that died, of an earlier run, of somebody else),
-        and for a run that has been judged or cannot begin.
+        None where one exists (from an interrupted pass, an earlier run or another creator), and
+        for a run that has a status already or cannot begin.
         """
         if run.status != Status() or run.plan is None:
             return None
@@ -94,7 +94,7 @@ class Reconciler:
         return replace(observe(run, sent.snapshot), refused=sent.refused)
 
     async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Sent:
-        """Send in order, up to the first that the cluster will not have."""
+        """Send in order, until the cluster refuses one."""
         for action in actions:
             child = action.child
             send = self.cluster.apply if isinstance(action, Apply) else self.cluster.create
@@ -105,12 +105,12 @@ class Reconciler:
             if made is not None:
                 snapshot = snapshot.with_created(child, made)
             elif not child.is_shared:
-                # Even the run's own claim: it may be an earlier run's, and be going.
+                # Even the run's own claim: it may be an earlier run's that is being deleted.
                 return _Sent(snapshot, found=True)
         return _Sent(snapshot)
 
     async def _write(self, run: Run, resource: Resource, status: Status, now: datetime) -> None:
-        """Write what is new: events first, so that none is lost by dying here."""
+        """Write what changed: events first, so that none is lost if the operator dies here."""
         if status != run.status:
             for event in transition_events(run, status, now):
                 await self.cluster.create(event)

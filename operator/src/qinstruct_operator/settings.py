@@ -1,4 +1,4 @@
-"""What the operator's installation decides, as against what a user's document decides."""
+"""Settings of an installation: images, paths, storage, intervals; read from the environment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -20,12 +20,13 @@ class Settings:
         output_path: where processes see the run's own folder.
         config_path: where pods see the ConfigMap.
         namespace: namespace of documents that name none.
-        cache_size: request of the namespace's shared cache claim (`core.disk` has the sum).
+        cache_size: request of the namespace's shared cache claim; see `core.plan.disk` for what
+            one run needs.
         cache_storage_class: storage class of that claim; None: the cluster's default.
-        progress_seconds: how often the operator reads the log of a container at work.
-        waiting_seconds: how often it looks, at first, at a run that waits; later a quarter
-            as often. What it watches (runs, jobs, pods) wakes it up at once.
-        workers: runs that the operator looks at side by side.
+        progress_seconds: how often the operator reads the log of a running container.
+        waiting_seconds: interval between passes over a waiting run, at first; later four times
+            that. Events of runs, jobs and pods start a pass at once.
+        workers: runs that are reconciled concurrently.
     """
 
     prep_image: str = f"ghcr.io/qinstruct/prep:{VERSION}"

@@ -1,8 +1,8 @@
-"""A work queue of runs, each at most once and never twice at a time. Needs an event loop.
+"""A rate-limiting work queue: no key is processed twice at a time. Needs an event loop.
 
-What controller-runtime calls a rate-limiting work queue: an event only names a run; a run that
-is being worked on is worked on once more afterwards. kopf's own queues are per watched object, so
-a run and its three kinds of children would be worked on side by side.
+As in controller-runtime, an event only names a run, and one that is added while it is processed
+is processed once more afterwards. kopf's own queues are per watched object, so passes caused by
+a run and by its children would overlap.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class WorkQueue(Generic[Key]):
         try:
             delay = await self._work(key)
         except Conflict:
-            return _CONFLICT_SECONDS  # somebody else wrote: read again
+            return _CONFLICT_SECONDS  # changed by another writer: read again
         except ClusterError as error:
             _log.warning("%s: %s", key, error)
             return max(self._backoff(key), min(error.retry_after or 0.0, self._max_backoff))

@@ -1,4 +1,4 @@
-"""Parse a document into a `QInstructTraining`, or say in a sentence each what is wrong with it."""
+"""Parse a document into a `QInstructTraining`, or raise a violation for each fault."""
 
 import difflib
 import typing

@@ -112,7 +112,7 @@ def _cross_field() -> list[Rule]:
 
 
 def _too_small_gpus() -> Iterator[Rule]:
-    """A product whose name tells less memory than the size needs."""
+    """A product with less memory than the size needs, by the gigabytes in its name."""
     for name, size in SIZES.items():
         if size.gpu is None:
             continue

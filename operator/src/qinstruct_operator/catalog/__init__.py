@@ -1,5 +1,5 @@
-"""Published facts as data: recipes, sizes, GPUs, sources.
+"""Published facts as data: `recipes`, `sizes`, `gpus`, `sources`.
 
-Each fact is written here once; the API's choices and descriptions, the CRD's rules and the plan
-are made from it. May import `constants` and the trainer's contract.
+Each fact is written once; the API's choices and descriptions, the CRD's rules and the plan are
+made from it. May import `errors`, `constants` and the trainer's contract.
 """

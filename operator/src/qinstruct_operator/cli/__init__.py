@@ -4,8 +4,8 @@
 `logs`; in each, a `<name>_command` module is the command, `show_*` modules draw, and the others
 read or act. They share `document` (reads the file), `show_events` (draws the trainer's events),
 `tables`, `humanize` (numbers as text) and `terminal` (sanitizes text of others). May import `api`,
-`core`, `cluster` and the trainer's contract; never torch, and nothing heavy before a command
-needs it.
+`core`, `catalog`, `cluster` and the trainer's contract; never torch, and nothing heavy before a
+command needs it.
 """
 
 import sys

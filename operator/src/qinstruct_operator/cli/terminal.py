@@ -1,4 +1,4 @@
-"""Sanitize text that somebody else wrote, before it reaches a terminal. Pure.
+"""Sanitize untrusted text before it is printed to a terminal. Pure.
 
 Names, messages and log lines of a cluster may hold escape sequences that retitle, recolour or
 rewrite the screen; an event's fields may too, because JSON can spell any character.

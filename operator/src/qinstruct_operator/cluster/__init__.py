@@ -1,7 +1,8 @@
-"""The API server behind a small port; the only room that speaks its protocol.
+"""The client of an API server, behind the small interface `port.Cluster`.
 
-`port` says what the rest may ask, `kinds` names what exists, `kube` answers over
-`kubernetes.aio` and `refusals` words its errors, `connect` finds the server and the credentials
-and `proxy` the way there. The tests' in-memory server passes the same contract suite as a real
-one. May import constants and errors, nothing of core.
+`kube` implements the port with one `transport`, which sends requests through `kubernetes.aio`;
+`paths` makes their URLs, `refusals` turns failed ones into the `errors` that the port raises.
+`connect` finds the server and the credentials, `proxy` the proxy. The tests' in-memory server
+passes the same contract suite as a real one. May import `kinds`, `constants` and the trainer's
+contract; not `core`.
 """

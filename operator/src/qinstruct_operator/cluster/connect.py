@@ -1,7 +1,7 @@
-"""Where the API server is and who we are to it: a pod's service account, or a kubeconfig.
+"""Find the API server and the credentials: a pod's service account, or a kubeconfig.
 
-Needs the cluster, but asks it nothing yet. What is wrong here is a `ConfigError`, not a
-`ClusterError`: no retry mends it, and every command ends with its sentence and exit code.
+Needs the cluster's configuration, but sends no request. An error here is a `ConfigError`, not a
+`ClusterError`: no retry helps, and every command ends with its sentence and exit code.
 """
 
 import asyncio
@@ -54,15 +54,15 @@ async def connect(
 ) -> AsyncIterator[KubeCluster]:
     """The cluster that kubectl would talk to from here.
 
-    What is said wins: `kubeconfig`, `context` or `$KUBECONFIG`. Without a word it is the
-    cluster around this pod, and outside of any the one of `~/.kube/config`.
+    `kubeconfig`, `context` or `$KUBECONFIG` come first; without them it is the cluster of this pod,
+    and outside of a pod that of `~/.kube/config`.
 
     Args:
         kubeconfig: path of a kubeconfig, or several joined by `:` as in `$KUBECONFIG`.
         context: name of a context of it; None: its current one.
         env: environment variables.
         timeout: seconds that a request may take.
-        field_manager: as whom objects are written.
+        field_manager: of the objects that are written.
         service_account: folder with `token`, `ca.crt` and `namespace` of a pod.
 
     Raises:
@@ -145,7 +145,7 @@ async def _from_kubeconfig(files: str, context: str | None) -> tuple[Configurati
 
 
 def _loader(files: str, context: str | None) -> KubeConfigLoader:
-    # The library's config rooms have no annotations; hence the ignores here.
+    # The library's config modules have no annotations; hence the ignores here.
     merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]
     if context is None:
         # Of several files the first that names one decides, as for kubectl; the library
@@ -185,8 +185,8 @@ def _plugin_errors() -> Iterator[list[str]]:
 
 def _set_proxy(configuration: Configuration, env: Mapping[str, str]) -> None:
     proxy = configuration.proxy or proxy_of(configuration.host, env)
-    # Not by the HTTP library: it would read the environment its own way, and a .netrc, whose
-    # password for the host it would send instead of the token.
+    # Not by the HTTP library: it reads the environment by other rules, and would send the password
+    # for the host in a .netrc instead of the token.
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.proxy = proxy
     if proxy is None:

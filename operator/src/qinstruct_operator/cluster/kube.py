@@ -1,7 +1,7 @@
 """An API server behind the port: objects, their status, their logs. Needs the cluster.
 
 Kinds are known, so nothing is discovered, and objects stay JSON: the library's typed models
-would add 25 MB to every process. Nothing of aiohttp or kubernetes escapes as an exception.
+would add 25 MB to every process. No exception of aiohttp or kubernetes escapes.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""What the rest may ask of a cluster. Needs the cluster.
+"""The interface `Cluster`: what the operator and the command line may ask of an API server.
 
 Objects are JSON as the API server speaks it. Every method raises `ClusterError` (or a subclass)
 when the server refuses or cannot be reached; nothing is retried here.

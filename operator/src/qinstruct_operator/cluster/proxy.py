@@ -1,4 +1,4 @@
-"""Which proxy leads to a server, by the environment variables as kubectl reads them. Pure.
+"""Choose the proxy for a server by the environment variables, as kubectl does. Pure.
 
 The HTTP library's own reading knows no address ranges in NO_PROXY, and would send a pod's
 requests for the cluster's own address through a proxy that cannot reach it.

@@ -1,4 +1,4 @@
-"""An API server's refusal, or its silence, as one of our errors with a sentence. Pure."""
+"""Turn a failed request to an API server into one of our errors, with a sentence. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _ERRORS: Final[Mapping[int, type[ClusterError]]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
-    413: Refused,  # larger than the server takes: as permanent as an invalid field
+    413: Refused,  # too large, which is as permanent as an invalid field
     422: Refused,
 }
 _ADMISSION: Final = "admission webhook "  # how the server begins the refusal of any webhook

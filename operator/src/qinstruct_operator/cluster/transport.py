@@ -1,6 +1,6 @@
 """One request to an API server over kubernetes.aio, and its answer. Needs the cluster.
 
-Nothing of aiohttp or kubernetes escapes as an exception: a failure is a `ClusterError`.
+No exception of aiohttp or kubernetes escapes: a failure is a `ClusterError`.
 """
 
 import asyncio
@@ -98,6 +98,6 @@ class Transport:
                     raise refusal(tried, answer.status, answer.headers, await answer.read())
                 yield answer
             finally:
-                answer.close()  # nothing where it was read to its end: the connection lives on
+                answer.close()  # no effect where it was read to its end: the connection is reused
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, a token file
             raise unreachable(tried, self.server, error, self.timeout) from error

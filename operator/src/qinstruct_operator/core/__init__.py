@@ -1,7 +1,12 @@
-"""The pure core: a document becomes a plan, a plan becomes manifests.
+"""The pure core: plan a run, build its children, judge its status, decide what to do next.
 
-`make_plan` joins the tables (`recipes`, `sizes`, `sources`), the arithmetic (`memory`, `disk`)
-and the rules (`checks`); `build` writes each child from the finished plan. No clock, no
-environment, no cluster, no chance: the same document gives the same bytes. May import `api`,
-`settings`, `errors`, `constants` and the trainer's contract (config, batch, errors).
+`plan` turns a spec into a frozen plan, `children` builds the manifests from it (`render` prints
+them as YAML), and `backends` holds the kinds of training workload. For the operator, `run` is one
+run with its plan and its status, `judge` computes the new status from what was observed, and
+`decide` returns the actions that are due. `fit` compares a run's pods with nodes. The rest are
+helpers that these share: `attempts`, `condition_list`, `names`, `quantity`, `raw`, `text`, `times`.
+
+The same input gives the same output: no clock, environment, network or randomness. May import
+`api`, `catalog`, `kinds`, `settings`, `errors`, `constants` and the trainer's contract; never
+`cluster`, kopf or kubernetes.
 """

@@ -1,4 +1,4 @@
-"""The conditions in a status: read them, and renew them with the times of their changes. Pure."""
+"""The conditions of a status: find them, and update them with their transition times. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _MESSAGE_CHARS = 8192
 
 @dataclass(frozen=True)
 class Judged:
-    """What one condition is now."""
+    """The new value of one condition."""
 
     status: Literal["True", "False"]
     reason: str

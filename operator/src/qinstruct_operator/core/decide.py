@@ -16,27 +16,27 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.settings import Settings
 
-_RECENT_SECONDS = 180.0  # after a change: so long is a waiting run read at the short interval
-_LATER = 4  # times the interval afterwards
+_RECENT_SECONDS = 180.0  # after a change, a waiting run is read at the short interval
+_LATER = 4  # factor of that interval afterwards
 
 
 @dataclass(frozen=True)
 class Create:
-    """Create a child that is not there."""
+    """Create a child that does not exist."""
 
     child: Child
 
 
 @dataclass(frozen=True)
 class Apply:
-    """Bring a child that is there to what the plan says now, by server-side apply."""
+    """Update an existing child to the plan, by server-side apply."""
 
     child: Child
 
 
 @dataclass(frozen=True)
 class Wait:
-    """The next pass is due after so many seconds, or (None) only when something happens."""
+    """The next pass is due after so many seconds; None: only after an event."""
 
     seconds: float | None
 
@@ -45,7 +45,7 @@ Action = Create | Apply
 
 
 def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
-    """What to send now, in order; nothing for a run that has ended or may not go on.
+    """What to send now, in order; nothing for a run that has ended or is not accepted.
 
     The configuration goes with the workload that reads it, so that a pod never sees one that
     was written for another version of its image.
@@ -66,7 +66,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
 
 
 def requeue_after(status: Status, seen: Observed, settings: Settings, now: datetime) -> Wait:
-    """When the next pass is due if nothing happens before; after the end there is none.
+    """When the next pass is due without an event; none after the end.
 
     Logs and claims are not watched, so a pass is the only way to read them.
     """

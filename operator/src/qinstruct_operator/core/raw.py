@@ -1,4 +1,4 @@
-"""Read JSON that somebody else wrote: what is missing or of another type is None or empty. Pure."""
+"""Lenient reads of untrusted JSON: missing or of another type is None or empty. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

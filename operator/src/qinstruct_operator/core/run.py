@@ -1,4 +1,4 @@
-"""A run as one pass finds it: who it is, its status so far, and what was planned for it. Pure."""
+"""A run as one pass reads it: its identity, its stored status and its plan. Pure."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +25,7 @@ class Run:
     """One run.
 
     Attributes:
-        resource_version: that of the reading.
+        resource_version: of the object that was read.
         status: as it was read; empty before the first pass.
         plan: None where the spec has violations.
         violations: what is wrong with the spec.
@@ -42,10 +42,10 @@ class Run:
 
     @classmethod
     def read(cls, resource: Raw, settings: Settings) -> Self:
-        """The run that a QInstructTraining object stands for, planned."""
+        """The run of a QInstructTraining object, with its plan."""
         plan: Plan | None = None
         violations: tuple[Violation, ...] = ()
-        # Without its status: what is unreadable there is no fault of the user's spec.
+        # Without its status: an unreadable status is no fault of the user's spec.
         document = {key: value for key, value in resource.items() if key != "status"}
         try:
             plan = make_plan(parse(document), settings)
@@ -81,17 +81,17 @@ class Run:
 
     @property
     def backend(self) -> Backend:
-        """What its training workload is."""
+        """The kind of its training workload."""
         return BACKENDS[self.plan.backend] if self.plan else DEFAULT_BACKEND
 
     @cached_property
     def children(self) -> Children | None:
-        """What it consists of at the present attempt; None without a plan."""
+        """Its objects at the current attempt; None without a plan."""
         return build_children(self.plan, self.attempt) if self.plan else None
 
     @property
     def support_ids(self) -> tuple[ChildId, ...]:
-        """What its workloads need to be there first: children, and claims that a user brings."""
+        """What must exist before its workloads: children, and claims that the user brings."""
         if self.plan is None or self.children is None:
             return ()
         claims = (self.plan.cache_claim.name, self.plan.output_claim.name)

@@ -1,7 +1,6 @@
-"""Text that somebody else wrote, made fit for a sentence of ours. Pure.
+"""Sanitize text from the cluster before it becomes part of a message. Pure.
 
-Messages and log lines of a cluster may hold anything; a status is printed to terminals and
-written as YAML.
+Messages and log lines may contain anything; a status is printed to terminals and written as YAML.
 """
 
 
@@ -11,5 +10,5 @@ def one_line(text: str) -> str:
 
 
 def printable(line: str) -> str:
-    """The line with `?` for whatever a terminal or YAML would trip over; tabs stay."""
+    """The line with `?` for every character that is not printable; tabs stay."""
     return "".join(sign if sign.isprintable() or sign == "\t" else "?" for sign in line)

@@ -9,7 +9,7 @@ def time_text(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime | None:
-    """The moment that a text means, in UTC where it names no zone; None where it is no time."""
+    """Parse a time, as UTC where it names no zone; None where it is not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The port over HTTP: what an API server, or something on the way to it, can answer."""
+"""The port over HTTP: its requests to an API server, and what it makes of the answers."""
 
 import asyncio
 import subprocess
@@ -11,7 +11,7 @@ from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from qinstruct_operator.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, Refused
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.kube import KubeCluster
 from qinstruct_operator.kinds import CONFIG_MAP, TRAINING
 from support.scripted_server import Answer, ScriptedServer, refuses, says, serve, text
@@ -110,83 +110,6 @@ def test_a_list_whose_token_expires_starts_over_once() -> None:
     with pytest.raises(ClusterError) as caught:
         listed(page(["a"], "one"), expired, page(["b"], "two"), expired)
     assert caught.value.status == 410
-
-
-@pytest.mark.parametrize(
-    ("status", "message", "error"),
-    [
-        (400, "bad", Refused),
-        (401, "Unauthorized", ClusterError),
-        (403, 'configmaps is forbidden: User "x" cannot patch', Forbidden),
-        (403, 'admission webhook "a.example" denied the request: no', Refused),
-        (404, 'namespaces "team" not found', NotFound),
-        (409, "the object has been modified", Conflict),
-        (413, "Request entity too large: limit is 3145728", Refused),
-        (422, "data: Invalid value", Refused),
-        (429, "too many requests", ClusterError),
-        (500, "etcdserver: leader changed", ClusterError),
-        (503, "apiserver is shutting down", ClusterError),
-    ],
-)
-def test_a_refusal_has_its_own_class(status: int, message: str, error: type[ClusterError]) -> None:
-    caught = error_of(refuses(status, message))
-    assert type(caught) is error
-    assert (caught.status, str(caught)) == (status, f"apply ConfigMap team/notes: {message}")
-
-
-def test_the_server_says_when_to_come_back() -> None:
-    details = {"kind": "Status", "message": "wait", "details": {"retryAfterSeconds": 3}}
-    assert error_of(refuses(429, "wait", Retry_After="7")).retry_after == 7
-    assert error_of(says(details, 429)).retry_after == 3
-    assert (
-        error_of(refuses(503, "wait", Retry_After="Mon, 02 Jan 2023 03:04:05 GMT")).retry_after
-        is None
-    )
-    assert error_of(refuses(500, "wait")).retry_after is None
-
-
-def test_a_message_is_one_bounded_printable_line() -> None:
-    message = f"\x1b[31mred\n\u202espec{'x' * 10_000}: field is immutable"
-    said = str(error_of(refuses(422, message)))
-    assert said.isprintable()
-    assert len(said) < 500
-    assert said.endswith("xxx: field is immutable")
-
-
-def test_an_unknown_kind_is_explained() -> None:
-    caught = error_of(text(b"404 page not found\n", 404))
-    assert isinstance(caught, NotFound)
-    assert "CustomResourceDefinition" in str(caught)
-
-
-@pytest.mark.parametrize("body", [b"<html>login</html>", b"[]", b"", b"\xff"])
-def test_another_kind_of_server_is_noticed(body: bytes) -> None:
-    caught = error_of(text(body))
-    assert "is it an API server?" in str(caught)
-    assert caught.status is None
-
-
-def test_a_gateway_that_speaks_html_is_quoted() -> None:
-    caught = error_of(text(b"<html>\n<b>502</b> Bad Gateway</html>", 502))
-    assert caught.status == 502
-    assert "HTTP 502 <html> <b>502</b> Bad Gateway</html>" in str(caught)
-
-
-def test_a_server_that_does_not_answer_is_left_in_time() -> None:
-    async def never(_: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(60)
-        raise AssertionError
-
-    async def half(request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        await answer.write(b"{")
-        return await never(request)
-
-    for slow in (never, half):
-        caught = error_of(slow, timeout=0.2)
-        assert "no answer within 0.2 s" in str(caught)
-        assert caught.status is None
 
 
 def test_a_log_whose_answer_does_not_begin_is_left_in_time() -> None:

@@ -21,7 +21,7 @@ from qinstruct_operator.kinds import POD
 from qinstruct_trainer.contract.errors import UnavailableError
 
 POLL_SECONDS = 1.0
-"""Between two readings while a pod has not started, or is not there."""
+"""Seconds between two reads while a pod has not started, or does not exist."""
 
 _MAX_LOST = 5  # connections in a row without a new line, until following gives up
 

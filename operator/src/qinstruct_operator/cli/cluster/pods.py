@@ -1,4 +1,4 @@
-"""Choose which pod's log is meant, among the pods of a run. Pure, and lenient."""
+"""Select the pods of a run whose logs the user asks for. Pure, and lenient."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Read QInstructTrainings of a cluster, with what else the cluster knows of one. Lenient.
+"""Read QInstructTrainings of a cluster, and the claims and events of one. Lenient.
 
 They may have been written by another version or by hand: what cannot be read is left out and
 named, the rest is shown. All text is sanitized but the status's own.

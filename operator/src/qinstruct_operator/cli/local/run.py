@@ -1,6 +1,6 @@
 """Runs prep, then training, on this machine, with the commands and configs of the pods.
 
-Their event lines drive the view, and their exit codes are ours.
+The events that they print drive the display; a failed one's exit code becomes the command's.
 """
 
 import os

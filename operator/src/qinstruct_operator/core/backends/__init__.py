@@ -1,7 +1,8 @@
-"""Kinds of workload that can run the training pod: one module each, registered in `BACKENDS`.
+"""Kinds of workload that can run the training pod: a module for each, listed in `BACKENDS`. Pure.
 
-A backend wraps a finished pod template and says by which conditions its objects tell their end;
-everything else about training is the same for all. May import `kinds` and nothing of the core.
+A backend wraps a finished pod template into its object, and names the conditions by which that
+object reports its end; the rest of training is the same for all. May import `kinds`, and nothing
+of the core.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What one kind of training workload says of itself. Pure."""
+"""The interface of a backend: how a kind of training workload is built and read. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from qinstruct_operator.kinds import Kind
 
 @dataclass(frozen=True)
 class ConditionTypes:
-    """The types of the conditions by which a workload tells its end."""
+    """The types of the conditions that report a workload's end."""
 
     succeeded: str
     failed: str = "Failed"
@@ -22,10 +22,10 @@ class Backend:
 
     Attributes:
         kind: of its objects.
-        container: the name that it demands of the training container.
-        conditions: how its objects tell their end.
-        build_spec: pod template and number of processes to the workload's spec.
-        pod_template: the pod template in a manifest of the kind.
+        container: required name of the training container.
+        conditions: the types of its objects' conditions.
+        build_spec: makes the workload's spec of a pod template and a number of processes.
+        pod_template: finds the pod template in a manifest of the kind.
     """
 
     kind: Kind

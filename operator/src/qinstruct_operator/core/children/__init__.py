@@ -1,7 +1,9 @@
-"""The objects that a run consists of in a cluster: one kind a file, same plan same bytes.
+"""Build the objects that a run consists of in a cluster: a module for each kind. Pure.
 
-A builder writes what it reads in the finished plan and decides nothing; a child that the user
-brings is None. May import `plan`, `backends`, `names`, the catalog and constants.
+A builder reads the finished plan and decides nothing; for a claim that the user brings it returns
+None. `metadata`, `pod`, `resources` and `scheduling` are what the builders share. May import
+`catalog`, `kinds`, `constants`, the trainer's contract, and of the core `plan`, `backends` and
+`names`.
 """
 
 from collections.abc import Iterator

@@ -23,7 +23,7 @@ def build_cache_claim(plan: Plan) -> Manifest | None:
 
 
 def build_output_claim(plan: Plan) -> Manifest | None:
-    """The run's claim, or None when the user brings one. Owned only where it shall not stay."""
+    """The run's claim, or None when the user brings one. Owned only where it is not retained."""
     claim = plan.output_claim
     if claim.size is None:
         return None

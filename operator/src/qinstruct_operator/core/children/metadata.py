@@ -1,4 +1,4 @@
-"""What every child's metadata have in common."""
+"""Metadata of children: labels, owner references, namespaces. Pure."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def shared_labels(component: str) -> dict[str, str]:
 
 
 def metadata(plan: Plan, name: str, component: str) -> Manifest:
-    """Metadata of a child that goes when its run goes."""
+    """Metadata of a child that is deleted with its run."""
     return {
         "name": name,
         "namespace": plan.namespace,
@@ -42,7 +42,7 @@ def metadata(plan: Plan, name: str, component: str) -> Manifest:
 
 
 def owner_references(plan: Plan) -> Manifest:
-    """The reference that lets the cluster collect a child; nothing outside a cluster."""
+    """The owner reference by which the cluster collects a child; empty outside a cluster."""
     if plan.owner is None:
         return {}
     return {
@@ -60,5 +60,5 @@ def owner_references(plan: Plan) -> Manifest:
 
 
 def optional(**fields: Any) -> Manifest:
-    """The fields that have a value; an absent field is not ours to own."""
+    """The fields that have a value; server-side apply owns every field that is sent."""
     return {name: value for name, value in fields.items() if value}

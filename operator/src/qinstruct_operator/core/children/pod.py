@@ -19,7 +19,7 @@ def pod_security() -> Manifest:
         "runAsUser": USER_ID,
         "runAsGroup": USER_ID,
         "fsGroup": USER_ID,
-        "fsGroupChangePolicy": "OnRootMismatch",  # not a walk over 700,000 images at each start
+        "fsGroupChangePolicy": "OnRootMismatch",  # not a chown of 700,000 images at each start
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 
@@ -34,7 +34,7 @@ def container_security() -> Manifest:
 
 
 def environment() -> list[Manifest]:
-    """Variables of both containers: everything that caches does so below the scratch folder."""
+    """Variables of both containers: every cache is below the scratch folder."""
     return [
         {"name": "HOME", "value": _SCRATCH},
         {"name": "USER", "value": "qinstruct"},  # getpass.getuser() fails without passwd entry

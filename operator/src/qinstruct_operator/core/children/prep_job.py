@@ -19,10 +19,10 @@ from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from qinstruct_trainer.contract.launch import prep_command
 
-# Prep goes on where it was killed, so a retry costs only what was missing.
+# Prep resumes, so a retry only costs what was missing.
 _RETRIES = 3
 FINAL_EXIT_CODES: Final = (EXIT_DATA, EXIT_CONFIG)
-"""Another try would end in the same way."""
+"""Exit codes after which a retry would fail in the same way."""
 
 _GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk already
 

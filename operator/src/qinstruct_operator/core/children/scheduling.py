@@ -1,4 +1,4 @@
-"""Which nodes a pod may run on.
+"""Which nodes a pod may run on: node selector, affinity and tolerations. Pure.
 
 Exact product names miss PCIe cards, old drivers and nodes that are still to be created, so the
 affinity's OR-ed terms ask for memory (GPU feature discovery), the accelerator (GKE) or the
@@ -24,8 +24,8 @@ def node_selector(plan: Plan) -> dict[str, str]:
 def affinity(plan: Plan) -> Manifest:
     """Required affinity to nodes with the right GPUs; nothing without GPUs or with `strict`.
 
-    Where larger GPUs are allowed, those of the size's own class are preferred: the others are
-    then free for whom nothing else will do.
+    Where larger GPUs are allowed, those of the size's own class are preferred, so that
+    the others stay free for runs that need them.
     """
     gpu = plan.gpu
     if gpu is None or gpu.strict:
@@ -66,8 +66,8 @@ def _terms(gpu: GpuPlan, *, larger: bool) -> list[Manifest]:
     """One term a kind of label, for the class itself or also for those with more memory."""
     classes = (gpu.gpu_class, *(larger_classes(gpu.gpu_class) if larger else ()))
     below = [] if larger else [_memory("Lt", gpu.gpu_class.below_mebibytes)]
-    # No look at nvidia.com/mig.strategy: it is the plugin's setting, also of nodes that are not
-    # split, and a slice has less memory than is asked for.
+    # Not nvidia.com/mig.strategy: nodes that are not split have it too, and a MIG slice has
+    # less memory than is required.
     return [
         _term(
             _memory("Gt", gpu.gpu_class.above_mebibytes),

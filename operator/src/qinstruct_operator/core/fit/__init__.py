@@ -1,1 +1,6 @@
-"""Fit: whether a node could ever run a run's pods, and why not. Pure."""
+"""Compare a run's pods with a cluster's nodes: which could ever run them, and why not. Pure.
+
+`nodes` reads nodes and compares taints and resources, `labels` node selectors and affinity. May
+import `catalog`, `constants`, and of the core `children`, `plan`, `backends`, `quantity` and
+`raw`; not `judge` or `decide`.
+"""

@@ -1,7 +1,7 @@
 """A pod's node selector and required node affinity against a node's labels. Pure.
 
-`matches` is the scheduler's rule; the rest finds the sentence that helps. Of OR-ed terms the one
-that speaks of labels which the node has says more than "no term matches".
+`matches` is the scheduler's rule; the rest words the reason. Of OR-ed terms, one about labels that
+the node has makes a better reason than "no term matches".
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Whether a node could ever run a run's pods, and in people's words why not. Pure.
+"""Whether a node could ever run a run's pods, and why not. Pure.
 
 The pods are those that `children` builds, so the answer cannot disagree with what is applied;
-labels and taints are compared as the scheduler does. What other pods use now plays no part.
+labels and taints are compared as the scheduler does. What other pods use now is ignored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import binary_text, parse_quantity
 from qinstruct_operator.core.raw import at, objects
 
-# Taints that the cluster sets while a node is out of order: they say "not now", never "never".
+# Taints that the cluster sets while a node is not ready: they pass.
 _PASSING_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 _GPU_LABELS = ("nvidia.com/gpu.", "cloud.google.com/gke-accelerator")
 _KEEPING_AWAY = ("NoSchedule", "NoExecute")
@@ -39,7 +39,7 @@ class Taint:
 
 @dataclass(frozen=True)
 class Node:
-    """What the answer depends on; everything else of a node is left out.
+    """The parts of a node that scheduling depends on.
 
     Attributes:
         allocatable: what pods may use, in cores, bytes and pieces.
@@ -56,12 +56,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Fit:
-    """One node's answer.
+    """Whether one node fits.
 
     Attributes:
         train: why the training pod can never run there; empty: it can.
         prep: the same for the prep pod.
-        now: what keeps new pods away at the moment, and passes.
+        now: what keeps new pods away at the moment only.
     """
 
     node: str

@@ -1,4 +1,4 @@
-"""What each condition of a run is, by the evidence of one look. Pure."""
+"""Compute every condition of a run from the evidence. Pure."""
 
 from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.constants import (
@@ -60,8 +60,8 @@ def _preparing(evidence: Evidence, prep: Workload) -> Judged:
     if prep.verdict == "failed":
         if not prep.is_over:
             return no(reasons.STOPPING, f"{prep.name} has failed, and its container is ending")
-        told = evidence.failure.message if evidence.failure else None
-        return no(reasons.FAILED, told or prep.message)
+        message = evidence.failure.message if evidence.failure else None
+        return no(reasons.FAILED, message or prep.message)
     if pod and pod.is_over:
         return _prep_ended(prep, pod, evidence.failure)
     if pod and pod.is_running:
@@ -72,7 +72,7 @@ def _preparing(evidence: Evidence, prep: Workload) -> Judged:
 
 
 def _prep_ended(prep: Workload, pod: Pod, failed: FailureStatus | None) -> Judged:
-    """Its container has ended, and the Job has not said what follows from that."""
+    """Its container has ended, and the Job has no verdict yet."""
     if pod.is_held_open:
         return _held_open(pod)
     if failed is None or not failed.message:
@@ -105,8 +105,7 @@ def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
     if seen.refused:
-        told = f"{seen.refused}; it is tried again until the cluster takes it"
-        return no(reasons.REFUSED, told)
+        return no(reasons.REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
     return no(reasons.PENDING, f"{child} is being created")
 
 

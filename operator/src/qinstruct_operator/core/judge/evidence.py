@@ -1,4 +1,4 @@
-"""The evidence of one look at a run: what was observed, with its log and its failure read. Pure."""
+"""The input of all conditions: what was observed, with the log and the failure read. Pure."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,12 +18,12 @@ from qinstruct_operator.core.run import Run
 
 @dataclass(frozen=True)
 class Evidence:
-    """What every judgement reads.
+    """What the conditions are computed from.
 
     Attributes:
         run: with its status as it was read.
-        prepared: by that status or by the children.
-        prep, training: how far the log says that they are; None where they are not at work.
+        prepared: says that status, or the children show it.
+        prep, training: progress by the log; None where that workload is not the current one.
         failure: of the workload that has failed.
     """
 
@@ -36,10 +36,10 @@ class Evidence:
 
     @classmethod
     def of(cls, run: Run, seen: Observed) -> Self:
-        """The evidence of one look."""
+        """The evidence from one pass's observation."""
         prepared = run.was_prepared or seen.is_prepared
         child = seen.training if prepared else seen.prep
-        lines = seen.log if child else ()  # of somebody else's otherwise
+        lines = seen.log if child else ()  # without a child it is the log of another run's
         return cls(
             run=run,
             seen=seen,
@@ -55,7 +55,7 @@ class Evidence:
 def _failure(
     run: Run, child: Workload, attempt: int | None, lines: tuple[str, ...]
 ) -> FailureStatus:
-    """The failure; of a pod that is gone, what was seen of it while it was there."""
+    """The failure; for a deleted pod the one that was recorded before it was deleted."""
     before = run.status.failure
     if child.pod is None and before is not None and before.attempt == attempt:
         return before

@@ -1,7 +1,7 @@
-"""Why a workload failed, from everything its pod left behind. Pure.
+"""Why a workload failed: reason, message and log tail of a `FailureStatus`. Pure.
 
-The trainer's own last word wins, because it names the field and the way out; then what the
-cluster did to the pod; then the exit code alone.
+The trainer's own `Failed` event comes first, because it names the field and the fix; then what
+the cluster did to the pod; then the exit code.
 """
 
 import re
@@ -49,7 +49,7 @@ _BY_EXIT_CODE: Final = MappingProxyType(
         _SIGTERM_CODE: reasons.TERMINATED,
     }
 )
-"""By exit code, for a container that left no last word."""
+"""Reason by exit code, for a container that left no `Failed` event."""
 
 _AGAIN = "create the run again: it goes on from what it has saved"
 _WAYS_OUT: Final = MappingProxyType(
@@ -107,9 +107,9 @@ def _from_cluster(
     workload: Workload, pod: Pod | None, container: Container | None
 ) -> tuple[str, str]:
     if pod is None:
-        told = workload.message.rstrip(".") or "no reason is given"
+        detail = workload.message.rstrip(".") or "no reason is given"
         return reasons.POD_LOST, _with_way_out(
-            reasons.POD_LOST, f"the pod of {workload.name} is gone: {told}"
+            reasons.POD_LOST, f"the pod of {workload.name} is gone: {detail}"
         )
     code = container.exit_code if container else None
     ended = f"{pod.name} ended" + (f" with exit code {code}" if code is not None else "")
@@ -120,12 +120,12 @@ def _from_cluster(
         text = f"{ended}: the cluster took its place ({pod.disruption})"
         return reasons.DISRUPTED, _with_way_out(reasons.DISRUPTED, text)
     if pod.reason:
-        told = f": {_last_line(pod.message)}" if pod.message else ""
-        return pod.reason, _with_way_out(pod.reason, f"{ended} ({pod.reason}){told}")
+        detail = f": {_last_line(pod.message)}" if pod.message else ""
+        return pod.reason, _with_way_out(pod.reason, f"{ended} ({pod.reason}){detail}")
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
-    told = _last_line(container.message) if container else ""
+    detail = _last_line(container.message) if container else ""
     why = container.reason if container and container.reason != "Error" else ""
-    parts = [ended, f" ({why})" if why else "", f": {told}" if told else ""]
+    parts = [ended, f" ({why})" if why else "", f": {detail}" if detail else ""]
     return reason, _with_way_out(reason, "".join(parts))
 
 
@@ -140,7 +140,7 @@ def _tail(lines: Sequence[str]) -> str:
 
 
 def _last_line(text: str) -> str:
-    """The last line of a text as part of a sentence; an event is for machines, and not told."""
+    """The last line of a text as part of a sentence; empty where that is an event, for machines."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if not lines or parse_line(lines[-1]) is not None:
         return ""

@@ -1,7 +1,7 @@
-"""Judge: what was observed becomes the run's complete status. Pure.
+"""Judge: compute a run's complete status from what was observed. Pure.
 
-The status is computed from observation and the previous status alone, all of it, each time; a
-finished run's stays as it is.
+Every field is computed anew from the observation and the previous status; the status of a
+finished run does not change.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ from qinstruct_trainer.contract import output_files
 
 
 def judge(run: Run, seen: Observed, now: datetime) -> Status:
-    """The status that is true now.
+    """The run's new status.
 
     Args:
         run: with its status as it was read.
         seen: the children, after everything due was applied.
-        now: the present.
+        now: the current time.
     """
     previous, plan = run.status, run.plan
     if run.is_finished:

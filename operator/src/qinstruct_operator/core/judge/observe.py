@@ -1,4 +1,4 @@
-"""Observe: a reading of the cluster becomes what is known of a run's children. Pure."""
+"""Observe: turn one snapshot of the cluster into what is known of a run's children. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,12 +19,12 @@ from qinstruct_operator.kinds import CLAIM
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one reading of the cluster gave: raw objects, None where there is none.
+    """The raw objects that were read in one pass; None where one does not exist.
 
     Attributes:
-        support: what the workloads need to be there first, as far as it was read.
+        support: what must exist before the workloads, as far as it was read.
         events: events about the children, newest last.
-        log: last lines of the container that is, or was last, at work.
+        log: last lines of the container that runs, or ran last.
     """
 
     prep: Raw | None = None
@@ -35,7 +35,7 @@ class Snapshot:
     log: tuple[str, ...] = ()
 
     def with_created(self, child: Child, raw: Raw) -> Self:
-        """The same with a child that was written just now, as the server returned it."""
+        """A copy with a child that was just written, as the server returned it."""
         if child.component == "prep":
             return replace(self, prep=raw)
         if child.component == "train":
@@ -56,12 +56,12 @@ class Observed:
     """Everything seen of a run at one moment.
 
     Attributes:
-        support: what is there of what the workloads need first.
+        support: what exists of what the workloads need first.
         claims: the volume claims among it, by name.
-        leftovers: children of an earlier run of the same name, soon to be collected.
-        taken: children's names that objects of other makers have, as `kind name`.
-        refused: what the cluster said to a child that was due; empty where it took all.
-        log: last lines of the container that is, or was last, at work.
+        leftovers: children of an earlier run of the same name, to be garbage-collected.
+        taken: children's names that foreign objects have, as `kind name`.
+        refused: the cluster's refusal of a child; empty where it accepted all.
+        log: last lines of the container that runs, or ran last.
     """
 
     prep: Workload | None = None
@@ -75,7 +75,7 @@ class Observed:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the children prove it; a training workload is made of prepared data alone."""
+        """Whether the children show it; a training workload is created only after preparation."""
         return self.training is not None or (
             self.prep is not None and self.prep.verdict == "succeeded"
         )
@@ -85,7 +85,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     """What a snapshot says about a run."""
     support = {id_: raw for id_, raw in snapshot.support.items() if raw}
     claims = {id_: raw for id_, raw in support.items() if id_[0] == CLAIM}
-    # A claim that nobody controls is data that somebody kept: it may be used again.
+    # A claim without a controller is retained data, and may be used again.
     others = [raw for id_, raw in support.items() if id_ not in claims]
     found = [raw for raw in (*others, snapshot.prep, snapshot.training) if raw]
     own = [raw for raw in found if is_controlled_by(raw, run.uid)]

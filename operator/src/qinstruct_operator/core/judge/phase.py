@@ -1,4 +1,4 @@
-"""The conditions of a run in one word, for people. Pure."""
+"""The phase of a run: its conditions in one word, for people. Pure."""
 
 from collections.abc import Mapping
 

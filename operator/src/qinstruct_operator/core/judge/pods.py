@@ -1,7 +1,7 @@
-"""Raw JSON of a pod becomes frozen values. Pure.
+"""Parse a pod's JSON into frozen values. Pure.
 
-Metadata are the API server's own and believed; the rest is read leniently: a missing key or one of
-another type is a value of its own, never an exception.
+The API server's own metadata are trusted; the rest is read leniently: a missing key, or one of
+another type, never raises.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ OWN_CONTAINERS: Final = (PREP_CONTAINER, *(each.container for each in BACKENDS.v
 
 @dataclass(frozen=True)
 class Container:
-    """The container of a pod that is ours; exit_code None while it has not ended."""
+    """Our container in a pod; exit_code None while it has not ended."""
 
     state: Literal["waiting", "running", "terminated"]
     reason: str = ""
@@ -48,7 +48,7 @@ class Pod:
         reason, message: the pod's own, e.g. Evicted.
         unschedulable: the scheduler's message, empty where there is none.
         disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
-        has_sandbox: its volumes and its network are there; what is left is the image.
+        has_sandbox: its volumes and its network are ready; only the image is missing.
         sidecars: names of other containers that run, as far as the pod's status says.
     """
 
@@ -72,7 +72,7 @@ class Pod:
 
     @property
     def is_held_open(self) -> bool:
-        """Whether it goes on for others' containers alone: it ends only when they do."""
+        """Whether only injected containers keep it running: it ends when they do."""
         return self.is_over and bool(self.sidecars) and not self._has_verdict
 
     @property
@@ -96,18 +96,18 @@ class Pod:
 
 
 def newest_pod(workload: Raw, pods: Iterable[Raw]) -> Raw | None:
-    """The pod that a workload made last, by creation and then by name."""
+    """A workload's newest pod, by creation and then by name."""
     own = [pod for pod in pods if is_controlled_by(pod, workload["metadata"]["uid"])]
     return max(own, key=lambda pod: (_created(pod), pod["metadata"]["name"]), default=None)
 
 
 def read_pod(raw: Raw) -> Pod:
-    """What a pod's object says of it."""
+    """The pod in an object."""
     conditions = conditions_of(raw)
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
     sandbox = conditions.get("PodReadyToStartContainers", {})
-    # By their names: admission webhooks put others beside ours, and the kubelet sorts them all.
+    # By name: admission webhooks add containers, and the kubelet sorts all of them.
     statuses = objects(raw, "status", "containerStatuses")
     own = next((each for each in statuses if text(each, "name") in OWN_CONTAINERS), None)
     others = [each for each in statuses if text(each, "name") not in OWN_CONTAINERS]
@@ -129,7 +129,7 @@ def read_pod(raw: Raw) -> Pod:
 
 
 def own_container(raw: Raw) -> str:
-    """The name of the container that is ours, as the pod's spec has it; empty where none is."""
+    """The name of our container in the pod's spec; empty where there is none."""
     named = (text(each, "name") for each in objects(raw, "spec", "containers"))
     return next((name for name in named if name in OWN_CONTAINERS), "")
 
@@ -151,7 +151,7 @@ def _container(raw: Raw) -> Container:
 
 
 def _word(text: str) -> str:
-    """A name or a reason, fit for a sentence of ours: a status is printed to terminals."""
+    """A name or a reason, sanitized, since a status is printed to terminals."""
     return one_line(text)[:_WORD_CHARS]
 
 

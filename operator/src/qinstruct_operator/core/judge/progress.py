@@ -1,6 +1,6 @@
-"""Progress: the events on a log's last lines become numbers and a few characters. Pure.
+"""Progress: parse the events in a log's last lines into numbers and short texts. Pure.
 
-Lines are whatever a container printed: what is not an event of ours is skipped.
+A container may print anything: lines that are not our events are skipped.
 """
 
 import math
@@ -30,7 +30,7 @@ _MAX_DAYS = 99
 
 @dataclass(frozen=True)
 class PrepSeen:
-    """How far preparation is; eta_seconds of the present stage, None where it cannot be told."""
+    """How far preparation is; eta_seconds of the present stage, None where it is unknown."""
 
     status: PrepStatus
     eta_seconds: float | None
@@ -94,7 +94,7 @@ def percent_text(done: int | None, total: int | None) -> str | None:
 
 
 def eta_text(seconds: float | None) -> str | None:
-    """`45s`, `12m`, `3h05m`, `2d04h`, at most `99d23h`; None where it cannot be told."""
+    """`45s`, `12m`, `3h05m`, `2d04h`, at most `99d23h`; None where it is unknown."""
     if seconds is None:
         return None
     whole = min(max(0, math.ceil(seconds)), (_MAX_DAYS + 1) * _DAY - 1)

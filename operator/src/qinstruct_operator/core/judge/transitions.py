@@ -1,8 +1,7 @@
 """Transitions: what changed from one status to the next, as events for `kubectl describe`. Pure.
 
-An event's name is made of the status before it and of what it says, so an operator that dies
-between posting it and writing the new status, or finds that somebody else wrote meanwhile, posts
-it once all the same.
+An event's name is a hash of the previous status and of its content, so an operator that dies
+between posting it and writing the new status, or meets a conflict, still posts it once.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import time_text
 
 _MESSAGE_CHARS = 1024  # the API's limit on an event's message
-# Said by another condition's event, or of no interest to people.
+# Another condition's event says the same, or people need not know.
 _SILENT = frozenset(
     {
         reasons.NOT_ACCEPTED,
@@ -46,9 +45,9 @@ _WARNINGS = reasons.NEEDS_ATTENTION | {
 
 
 def transition_events(run: Run, status: Status, now: datetime) -> tuple[Manifest, ...]:
-    """An Event for each condition whose status or reason is another one than the run's status has.
+    """An Event for each condition with another status or reason than in the run's status.
 
-    Left out are those that another condition's event says, and those that are no news to people.
+    Conditions that repeat another one's event, or that tell people nothing new, have none.
     """
     before = run.status.model_dump_json(exclude_none=True)
     return tuple(_event(run, before, condition, now) for condition in _changed(run, status))

@@ -1,4 +1,4 @@
-"""Why a workload's container does not run yet, in the cluster's own words. Pure.
+"""Why a workload's container does not run yet, with the cluster's own messages. Pure.
 
 Kubernetes spreads the answer over the job's events, the pod's conditions, its container's
 state and the claims' events; a user should need one place.
@@ -55,10 +55,10 @@ def _without_pod(workload: Workload) -> Waiting:
     if workload.suspended:
         return Waiting(reasons.QUEUED, f"{workload.name} is suspended until its queue admits it")
     if workload.warnings:
-        told = _sentence(workload.warnings[-1])
+        quoted = _sentence(workload.warnings[-1])
         return Waiting(
             reasons.POD_REFUSED,
-            f"the cluster refuses the pod of {workload.name}: {told}; change "
+            f"the cluster refuses the pod of {workload.name}: {quoted}; change "
             "what refuses it (Pod Security, quota, admission policy) or use another namespace",
         )
     return Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
@@ -68,21 +68,22 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
     unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
     for name, claim in unbound:
         if claim.warnings:
-            told = _sentence(claim.warnings[-1])
+            quoted = _sentence(claim.warnings[-1])
             return Waiting(
                 reasons.CLAIM_PENDING,
-                f"claim {name} is not bound: {told}; it needs a storage class that "
+                f"claim {name} is not bound: {quoted}; it needs a storage class that "
                 "offers ReadWriteMany volumes (spec.output.storageClassName, or the operator's "
                 "QINSTRUCT_CACHE_STORAGE_CLASS for the cache)",
             )
     if pod.unschedulable:
-        told = _sentence(pod.unschedulable.partition(" preemption:")[0])
+        quoted = _sentence(pod.unschedulable.partition(" preemption:")[0])
         names = ", ".join(name for name, _ in unbound)
-        # A claim may wait for the scheduler; it is named where the scheduler waits for the claim.
-        beside = f" (not bound: {names})" if names and "PersistentVolumeClaim" in told else ""
+        # A claim may itself wait for the scheduler: it is named only where the scheduler waits
+        # for a claim.
+        beside = f" (not bound: {names})" if names and "PersistentVolumeClaim" in quoted else ""
         return Waiting(
             reasons.UNSCHEDULABLE,
-            f"no node takes {pod.name}: {told}{beside}; it starts as soon as one does, and "
+            f"no node takes {pod.name}: {quoted}{beside}; it starts as soon as one does, and "
             "`qinstruct plan` says which nodes could",
         )
     return Waiting(reasons.PENDING, f"{pod.name} waits for the scheduler")
@@ -105,7 +106,8 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
             f"the container of {pod.name} cannot be made on node {pod.node}: {reason}: "
             f"{_sentence(message)}; mend what the message names",
         )
-    # What the scheduler said is over now, and with a sandbox what the kubelet said before.
+    # The pod is scheduled, so those warnings are outdated; so are the kubelet's once the pod has
+    # a sandbox.
     warnings = [each for each in workload.warnings if not each.startswith("FailedScheduling")]
     if warnings and not pod.has_sandbox:
         return Waiting(

@@ -1,4 +1,4 @@
-"""Raw JSON of the prep Job or the training workload becomes a frozen value. Pure."""
+"""Parse the JSON of the prep Job or the training workload into a frozen value. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from qinstruct_operator.core.judge.pods import Pod, newest_pod, read_pod
 from qinstruct_operator.core.raw import Raw, conditions_of, last_seen, text
 
 JOB_CONDITIONS: Final = ConditionTypes(succeeded="Complete")
-"""How a batch/v1 Job tells its end."""
+"""The types of a batch/v1 Job's conditions."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Workload:
     Attributes:
         verdict: its own, from its conditions.
         reason, message: of the condition that is the verdict.
-        suspended: it is not to start yet, e.g. because a queue holds it.
+        suspended: it must not start yet, e.g. because a queue holds it.
         pod: the newest of its pods.
         warnings: messages of Warning events about it and its pods, oldest first.
     """
@@ -51,7 +51,7 @@ class Workload:
 def read_workload(
     raw: Raw, types: ConditionTypes, pods: Iterable[Raw] = (), events: Iterable[Raw] = ()
 ) -> Workload:
-    """What a workload's object, its newest pod and the events about both say."""
+    """The workload in an object, with its newest pod and the warnings about both."""
     pod = newest_pod(raw, pods)
     true = {
         type_: condition

@@ -1,7 +1,8 @@
-"""Plan a run: `make_plan` turns the document into a finished, frozen `Plan`. Pure.
+"""Plan a run: `make_plan` turns a spec into a finished, frozen `Plan`, or lists its faults. Pure.
 
-`make` joins one module a question: `gpus` (which, how many), `batch`, `configs` (what prep and
-training are told), `sources`, `memory`, `disk`, `claims`, `hours`. `checks` and `source_checks`
-refuse, `warnings` warns, `types` holds the result. May import `api`, `catalog`, `settings`,
-`errors`, `constants`, `core.names`, `core.quantity` and the trainer's contract.
+`make` joins the others: `gpus`, `batch` and `configs` (prep.json, run.json) decide what is run;
+`sources`, `memory`, `disk`, `claims` and `hours` what it takes; `checks` and `source_checks` find
+violations, `warnings` what is allowed but risky; `types` defines the result. May import `api`,
+`catalog`, `settings`, `errors`, `constants`, the trainer's contract, and of the core `backends`,
+`names` and `quantity`.
 """

@@ -41,7 +41,7 @@ LATER: Final = (
     "spec.backend",
     "spec.patches",
 )
-"""Fields (of `backend`, values) whose behaviour comes later; their defaults ask for nothing."""
+"""Fields (of `backend`, values) that this version does not support; their defaults do nothing."""
 
 Check = Callable[[Spec], Iterator[Violation]]
 
@@ -52,7 +52,7 @@ def violations(spec: Spec) -> tuple[Violation, ...]:
 
 
 def not_supported_yet(spec: Spec) -> Iterator[Violation]:
-    """Fields of `LATER` that ask for something."""
+    """Fields of `LATER` that differ from their defaults."""
     default = Spec(size=spec.size, strategy=spec.strategy)
     for path in LATER:
         value = _at(spec, path)
@@ -62,7 +62,7 @@ def not_supported_yet(spec: Spec) -> Iterator[Violation]:
 
 
 def _is_backend(path: str, value: object) -> bool:
-    """Whether it is a backend that is there already."""
+    """Whether it is a backend that exists already."""
     return path == "spec.backend" and value in BACKENDS
 
 

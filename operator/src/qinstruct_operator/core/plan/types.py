@@ -1,4 +1,4 @@
-"""The finished plan and its parts: frozen values that builders and views read."""
+"""The finished plan and its parts: frozen values that `children` and the command line read."""
 
 from dataclasses import dataclass
 

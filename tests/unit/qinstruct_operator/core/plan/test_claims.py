@@ -1,13 +1,10 @@
-"""The claims of a run: whose they are, and which are created."""
+"""The claims of a run: which one, and of what size."""
 
-import pytest
-
-from qinstruct_operator.api import parse
 from qinstruct_operator.core import names
-from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.core.plan.types import Claim
+from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.settings import Settings
-from support.operator_documents import UID, document, plan
-from support.operator_documents import manifests as manifests_of
+from support.operator_documents import document, plan
 
 
 def test_tiny_with_real_data_shares_the_real_cache() -> None:
@@ -17,30 +14,17 @@ def test_tiny_with_real_data_shares_the_real_cache() -> None:
     assert made.cache_claim.name == names.CACHE_CLAIM
 
 
-def test_own_claims_are_used_and_not_created() -> None:
+def test_tiny_on_built_in_data_has_a_small_cache_of_its_own() -> None:
+    claim = plan(document(size="Tiny")).cache_claim
+    assert claim.name == names.TINY_CACHE_CLAIM
+    assert claim.size
+    small, usual = parse_quantity(claim.size), parse_quantity(Settings().cache_size)
+    assert small
+    assert usual
+    assert 0 < small < usual / 100
+
+
+def test_a_claim_of_the_users_is_not_sized_and_not_owned() -> None:
     made = plan(document(data={"claimName": "cache"}, output={"claimName": "out"}))
-    manifests = manifests_of(made)
-    assert [manifest["kind"] for manifest in manifests] == ["ConfigMap", "Job", "PyTorchJob"]
-    volumes = manifests[1]["spec"]["template"]["spec"]["volumes"]
-    claims = [
-        v["persistentVolumeClaim"]["claimName"]
-        for v in volumes
-        if len(v) == 2 and "persistentVolumeClaim" in v
-    ]
-    assert claims == ["cache", "out"]
-
-
-@pytest.mark.parametrize("retain", [True, False])
-def test_owner_references(retain: bool) -> None:
-    raw = document(output={"retain": retain})
-    raw["metadata"] |= {"uid": UID, "namespace": "team"}
-    manifests = manifests_of(make_plan(parse(raw), Settings()))
-    owned = {m["metadata"]["name"]: "ownerReferences" in m["metadata"] for m in manifests}
-    assert owned == {
-        "x-config": True,
-        "qinstruct-cache": False,
-        "x-output": not retain,
-        "x-prep": True,
-        "x-1": True,
-    }
-    assert {m["metadata"]["namespace"] for m in manifests} == {"team"}
+    assert made.cache_claim == Claim("cache", None, None, owned=False)
+    assert made.output_claim == Claim("out", None, None, owned=False)

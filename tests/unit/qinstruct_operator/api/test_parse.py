@@ -1,0 +1,95 @@
+"""Documents that are no run: every fault in a sentence with the field and the way out."""
+
+from typing import Any
+
+import pytest
+
+from qinstruct_operator.api.parse import parse
+from qinstruct_operator.errors import InvalidSpec
+from support.operator_documents import RUNS, document, sample
+
+
+def sentences(raw: dict[str, Any]) -> list[str]:
+    with pytest.raises(InvalidSpec) as caught:
+        parse(raw)
+    return [violation.sentence() for violation in caught.value.violations]
+
+
+@pytest.mark.parametrize("name", [*RUNS, "all-fields"])
+def test_samples_are_runs(name: str) -> None:
+    assert parse(sample(name)).metadata.name == sample(name)["metadata"]["name"]
+
+
+def test_another_kind_gets_its_identity_corrected_first() -> None:
+    raw = {"apiVersion": "v1", "spec": {"containers": []}}
+    assert sentences(raw) == [
+        "apiVersion v1: is not qinstruct.dev/v1alpha1; write apiVersion: qinstruct.dev/v1alpha1",
+        "kind: is missing; write kind: QInstructTraining",
+    ]
+
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "no value": (
+        {"size": None},
+        "spec.size: has no value; give spec.size a value or remove it",
+    ),
+    "unknown": (
+        {"colour": "red"},
+        "spec.colour: is not a known field; known here: backend, budget, checkpoint, data, "
+        "evaluation, gpu, model, output, patches, recovery, scheduling, size, strategy, suspend, "
+        "tracking, training",
+    ),
+    "unknown, but near": (
+        {"training": {"learningrate": 1}},
+        "spec.training.learningrate: is not a known field; did you mean learningRate?",
+    ),
+    "unknown in a list": (
+        {"scheduling": {"tolerations": [{"kay": "x"}]}},
+        "spec.scheduling.tolerations[0].kay: is not a known field; did you mean key?",
+    ),
+    "choice": (
+        {"strategy": "aftr"},
+        "spec.strategy aftr: is not one of the choices; use mix or after; did you mean after?",
+    ),
+    "bound": (
+        {"training": {"epochs": 0}},
+        "spec.training.epochs 0: must be at least 1; use a value at least 1",
+    ),
+    "type": (
+        {"output": {"retain": "yes"}},
+        "spec.output.retain yes: is not true or false; write true or false",
+    ),
+    "form": (
+        {"output": {"size": "500"}},
+        "spec.output.size 500: has the wrong form; use text that matches "
+        "^[1-9][0-9]*(Mi|Gi|Ti|M|G|T)$",
+    ),
+    "source": (
+        {"data": {"sources": {"cocoa": {}}}},
+        "spec.data.sources cocoa: is not the name of a source; did you mean coco?",
+    ),
+    "length": (
+        {"data": {"sources": {"coco": {"sha256": "abc"}}}},
+        "spec.data.sources.coco.sha256 abc: string should have at least 64 characters; see "
+        "`kubectl explain qit.spec` or `qinstruct crd` for what it may be",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "sentence"), CASES.values(), ids=CASES)
+def test_a_fault_is_a_sentence(spec: dict[str, Any], sentence: str) -> None:
+    assert sentence in sentences(document() | {"spec": document()["spec"] | spec})
+
+
+def test_every_fault_is_said() -> None:
+    raw = document() | {"spec": {"size": "1B", "colour": "red"}}
+    with pytest.raises(InvalidSpec) as caught:
+        parse(raw)
+    fields = [violation.field for violation in caught.value.violations]
+    assert sorted(fields) == ["spec.colour", "spec.size", "spec.strategy"]
+
+
+def test_a_document_of_faults_alone_does_not_fill_a_screen() -> None:
+    unknown = {f"field{n}": n for n in range(50)}
+    raw = document() | {"spec": document()["spec"] | unknown}
+    assert len(sentences(raw)) == 20

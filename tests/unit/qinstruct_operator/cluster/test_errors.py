@@ -1,0 +1,31 @@
+"""Which errors of requests are kinds of which, since callers catch the wider ones."""
+
+import pytest
+
+from qinstruct_operator.cluster.errors import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Refused,
+)
+
+
+def test_an_error_carries_what_a_retry_needs() -> None:
+    error = Conflict("apply: no", status=409, retry_after=3.0)
+    assert (str(error), error.status, error.retry_after) == ("apply: no", 409, 3.0)
+    silent = ClusterError("no answer")
+    assert (silent.status, silent.retry_after) == (None, None)
+
+
+@pytest.mark.parametrize("kind", [Conflict, AlreadyExists, NotFound, Forbidden, Refused])
+def test_every_error_is_a_cluster_error(kind: type[ClusterError]) -> None:
+    assert issubclass(kind, ClusterError)
+
+
+def test_an_object_that_exists_is_a_conflict_and_the_others_are_not() -> None:
+    conflicts = [
+        kind for kind in (AlreadyExists, NotFound, Forbidden, Refused) if issubclass(kind, Conflict)
+    ]
+    assert conflicts == [AlreadyExists]

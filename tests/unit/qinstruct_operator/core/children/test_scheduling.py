@@ -1,0 +1,77 @@
+"""Node selectors, affinity and tolerations by what `spec.gpu` and `spec.scheduling` say."""
+
+from typing import Any
+
+import pytest
+
+from qinstruct_operator.core.children.scheduling import affinity, node_selector, tolerations
+from support.operator_documents import document, plan
+
+PRODUCT = "nvidia.com/gpu.product"
+SXM_80 = "NVIDIA-A100-SXM4-80GB"
+
+
+def required_values(gpu: dict[str, Any], size: str = "7B") -> dict[str, list[str]]:
+    """What the required terms allow, by label key and operator."""
+    node = affinity(plan(document(size=size, gpu=gpu)))["nodeAffinity"]
+    terms = node["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    return {
+        f"{each['key']} {each['operator']}": each["values"]
+        for term in terms
+        for each in term["matchExpressions"]
+    }
+
+
+def test_larger_gpus_will_do_unless_they_are_refused() -> None:
+    larger, own = required_values({}), required_values({"allowLarger": False})
+    assert larger["cloud.google.com/gke-accelerator In"] == [
+        *("nvidia-tesla-a100", "nvidia-a100-80gb"),
+    ]
+    assert own["cloud.google.com/gke-accelerator In"] == ["nvidia-tesla-a100"]
+    assert "nvidia.com/gpu.memory Lt" not in larger
+    assert own["nvidia.com/gpu.memory Lt"] == ["79000"]
+
+
+def test_smaller_gpus_never_do() -> None:
+    values = required_values({}, "13B")
+    assert values["nvidia.com/gpu.memory Gt"] == ["79000"]
+    assert values["cloud.google.com/gke-accelerator In"] == ["nvidia-a100-80gb"]
+
+
+@pytest.mark.parametrize("per_node", [8, 16])
+def test_a_node_has_at_least_the_gpus_of_the_run(per_node: int) -> None:
+    values = required_values({"perNode": per_node})
+    assert values["nvidia.com/gpu.count Gt"] == [str(per_node - 1)]
+
+
+def test_the_own_class_is_preferred_where_larger_gpus_are_allowed() -> None:
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    node = affinity(plan(document()))["nodeAffinity"]
+    assert len(node[preferred]) == 3
+    for gpu in ({"allowLarger": False}, {"product": SXM_80}):
+        assert preferred not in affinity(plan(document(gpu=gpu)))["nodeAffinity"]
+
+
+def test_a_product_is_required_as_it_is_named() -> None:
+    assert required_values({"product": SXM_80}) == {f"{PRODUCT} In": [SXM_80]}
+
+
+def test_strict_selects_by_the_plain_label_alone() -> None:
+    made = plan(document(gpu={"strict": True}, scheduling={"nodeSelector": {"zone": "a"}}))
+    assert node_selector(made) == {"zone": "a", PRODUCT: "NVIDIA-A100-SXM4-40GB"}
+    assert affinity(made) == {}
+    named = plan(document(gpu={"strict": True, "product": SXM_80}))
+    assert node_selector(named) == {PRODUCT: SXM_80}
+
+
+def test_a_size_without_gpus_runs_anywhere() -> None:
+    made = plan(document(size="Tiny"))
+    assert (node_selector(made), affinity(made), tolerations(made, gpu=False)) == ({}, {}, [])
+
+
+def test_a_gpu_pod_tolerates_the_usual_taint_and_the_users() -> None:
+    mine = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
+    made = plan(document(scheduling={"tolerations": [mine]}))
+    usual = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    assert tolerations(made, gpu=True) == [usual, mine]
+    assert tolerations(made, gpu=False) == [mine]

@@ -1,0 +1,62 @@
+"""The training workload: attempt, queue, deadline and command."""
+
+from typing import Any
+
+import pytest
+
+from qinstruct_operator.core.backends import BACKENDS
+from qinstruct_operator.core.children.training import build_training
+from qinstruct_operator.core.plan.types import Plan
+from support.operator_documents import document, plan
+
+
+def pod_of(made: Plan) -> dict[str, Any]:
+    spec: dict[str, Any] = _template(build_training(made, 1))["spec"]
+    return spec
+
+
+def test_an_attempt_is_in_the_name_and_in_both_labels() -> None:
+    manifest = build_training(plan(document()), 7)
+    assert manifest["metadata"]["name"] == "x-7"
+    for labels in (manifest["metadata"]["labels"], _template(manifest)["metadata"]["labels"]):
+        assert labels["qinstruct.dev/attempt"] == "7"
+
+
+def test_the_queue_is_on_the_workload_and_not_on_its_pod() -> None:
+    manifest = build_training(plan(document(scheduling={"queueName": "gpus"})), 1)
+    queue = "kueue.x-k8s.io/queue-name"
+    assert manifest["metadata"]["labels"][queue] == "gpus"
+    assert queue not in _template(manifest)["metadata"]["labels"]
+    assert queue not in build_training(plan(document()), 1)["metadata"]["labels"]
+
+
+def test_the_pod_keeps_the_deadline() -> None:
+    made = plan(document(scheduling={"activeDeadlineSeconds": 777}))
+    assert pod_of(made)["activeDeadlineSeconds"] == 777
+    assert pod_of(made)["terminationGracePeriodSeconds"] == made.size.grace_seconds
+
+
+@pytest.mark.parametrize(("size", "processes"), [("7B", 8), ("Tiny", 2)])
+def test_one_process_a_gpu_is_started_on_the_mounted_config(size: str, processes: int) -> None:
+    made = plan(document(size=size))
+    (container,) = pod_of(made)["containers"]
+    assert f"--nproc-per-node={processes}" in container["command"]
+    assert str(made.settings.config_path / "run.json") in container["command"]
+
+
+def test_nccl_speaks_only_where_there_are_gpus() -> None:
+    for size, speaks in (("7B", True), ("Tiny", False)):
+        (container,) = pod_of(plan(document(size=size)))["containers"]
+        names = {each["name"] for each in container["env"]}
+        assert ("NCCL_DEBUG" in names) == speaks
+        assert ("nvidia.com/gpu" in container["resources"]["requests"]) == speaks
+
+
+def test_training_reads_the_cache_and_does_not_write_it() -> None:
+    (container,) = pod_of(plan(document()))["containers"]
+    cache = next(each for each in container["volumeMounts"] if each["name"] == "cache")
+    assert cache["readOnly"]
+
+
+def _template(manifest: dict[str, Any]) -> dict[str, Any]:
+    return BACKENDS["PyTorchJob"].pod_template(manifest)
