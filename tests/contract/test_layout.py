@@ -16,7 +16,6 @@ PACKAGES: Final = {
 }
 
 OPERATOR: Final = "unit/qinstruct_operator"
-TRAINER: Final = "unit/qinstruct_trainer"
 
 # A module, or a package with all modules below that have no tests of their own: its test file, and
 # why it is there.
@@ -77,49 +76,13 @@ TESTED_ELSEWHERE: Final[dict[str, tuple[str, str]]] = {
         f"{OPERATOR}/core/fit/test_nodes.py",
         "labels are read as part of a node",
     ),
-    "qinstruct_trainer.builtin": (
-        f"{TRAINER}/builtin/test_dataset.py",
-        "parts of the data set: tested by the data set that they make",
-    ),
-    "qinstruct_trainer.builtin.tokenizer": (
-        f"{TRAINER}/builtin/test_model.py",
-        "a part of the tiny model's files",
-    ),
-    "qinstruct_trainer.builtin.tower": (
-        f"{TRAINER}/builtin/test_model.py",
-        "a part of the tiny model",
-    ),
     "qinstruct_trainer.data.conversation": (
         "oracle/test_conversations.py",
         "compared with the original LLaVA code",
     ),
-    "qinstruct_trainer.data.sampler": (
-        "oracle/test_sampler.py",
-        "compared with the original LLaVA code",
-    ),
-    "qinstruct_trainer.data.tokenizer": (
-        f"{TRAINER}/data/test_encode.py",
-        "tested by the tokens of encoded records",
-    ),
-    "qinstruct_trainer.model": (
-        f"{TRAINER}/model/test_convert.py",
-        "parts of a checkpoint: tested by converting, loading and exporting one",
-    ),
-    "qinstruct_trainer.prep.progress": (
-        "faults/prep/test_units.py",
-        "tested by the events of units",
-    ),
-    "qinstruct_trainer.torchrun": (
-        "training/test_failures.py",
-        "starts real processes",
-    ),
-    "qinstruct_trainer.train": (
+    "qinstruct_trainer.train.run": (
         "training/test_runs.py",
         "needs processes that train together",
-    ),
-    "qinstruct_trainer.train.checkpoint": (
-        "training/test_resume.py",
-        "needs a training that is stopped and resumed",
     ),
 }
 
