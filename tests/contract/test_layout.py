@@ -15,54 +15,16 @@ PACKAGES: Final = {
     "qinstruct_trainer": ROOT / "trainer/src/qinstruct_trainer",
 }
 
-TRAINER: Final = "unit/qinstruct_trainer"
 
-# A module, or a package with all modules below that have no tests of their own: its test file, and
-# why it is there.
+# A module without tests at its mirrored path: where its tests are, and why they are there.
 TESTED_ELSEWHERE: Final[dict[str, tuple[str, str]]] = {
-    "qinstruct_trainer.builtin": (
-        f"{TRAINER}/builtin/test_dataset.py",
-        "parts of the data set: tested by the data set that they make",
-    ),
-    "qinstruct_trainer.builtin.tokenizer": (
-        f"{TRAINER}/builtin/test_model.py",
-        "a part of the tiny model's files",
-    ),
-    "qinstruct_trainer.builtin.tower": (
-        f"{TRAINER}/builtin/test_model.py",
-        "a part of the tiny model",
-    ),
     "qinstruct_trainer.data.conversation": (
         "oracle/test_conversations.py",
         "compared with the original LLaVA code",
     ),
-    "qinstruct_trainer.data.sampler": (
-        "oracle/test_sampler.py",
-        "compared with the original LLaVA code",
-    ),
-    "qinstruct_trainer.data.tokenizer": (
-        f"{TRAINER}/data/test_encode.py",
-        "tested by the tokens of encoded records",
-    ),
-    "qinstruct_trainer.model": (
-        f"{TRAINER}/model/test_convert.py",
-        "parts of a checkpoint: tested by converting, loading and exporting one",
-    ),
-    "qinstruct_trainer.prep.progress": (
-        "faults/prep/test_units.py",
-        "tested by the events of units",
-    ),
-    "qinstruct_trainer.torchrun": (
-        "training/test_failures.py",
-        "starts real processes",
-    ),
-    "qinstruct_trainer.train": (
+    "qinstruct_trainer.train.run": (
         "training/test_runs.py",
         "needs processes that train together",
-    ),
-    "qinstruct_trainer.train.checkpoint": (
-        "training/test_resume.py",
-        "needs a training that is stopped and resumed",
     ),
 }
 
@@ -102,18 +64,13 @@ def own_tests(module: str) -> list[Path]:
     ]
 
 
-def is_tested_elsewhere(module: str) -> bool:
-    parts = module.split(".")
-    return any(".".join(parts[:length]) in TESTED_ELSEWHERE for length in range(2, len(parts) + 1))
-
-
 def test_each_module_with_behaviour_has_tests() -> None:
     missing = [
         module
         for module, file in modules()
         if has_behaviour(file.read_text("utf-8"))
         and not own_tests(module)
-        and not is_tested_elsewhere(module)
+        and module not in TESTED_ELSEWHERE
     ]
     assert missing == [], "no tests at the mirrored path of:\n" + "\n".join(missing)
 
@@ -122,7 +79,7 @@ def test_each_module_with_behaviour_has_tests() -> None:
 def test_a_module_that_is_tested_elsewhere_exists_and_so_do_its_tests(module: str) -> None:
     package, *parts = module.split(".")
     path = PACKAGES[package].joinpath(*parts)
-    assert path.with_suffix(".py").is_file() or path.is_dir()
+    assert path.with_suffix(".py").is_file()
     assert (TESTS / TESTED_ELSEWHERE[module][0]).is_file()
     assert not own_tests(module), "it has tests of its own now: remove its row"
 

@@ -72,23 +72,6 @@ def test_bad_image_fails_or_is_dropped(miniature: Miniature, tmp_path: Path, har
     assert kept == [r for n, r in enumerate(miniature.records) if n not in {3, 4, 5}]
 
 
-def test_image_is_found_in_any_root(miniature: Miniature, tmp_path: Path) -> None:
-    labels = RecordFile(source="labels", path=miniature.labels)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "images" / "spaq_koniq").rename(tmp_path / "other" / "spaq_koniq")
-    assert check(labels, [tmp_path / "images", tmp_path / "other"]).bad == ()
-
-
-@pytest.mark.slow
-def test_many_images_are_decoded_by_processes(tmp_path: Path) -> None:
-    made = write_miniature(tmp_path / "miniature", num_images=300)
-    extract(made.archive, "images", tmp_path / "images", progress())
-    image = tmp_path / "images" / str(made.records[-1]["image"])
-    image.write_bytes(b"no image")
-    report = check(RecordFile(source="labels", path=made.labels), [tmp_path / "images"])
-    assert (report.images, [bad.index for bad in report.bad]) == (300, [897, 898, 899])
-
-
 @pytest.mark.parametrize(
     "record",
     [

@@ -16,7 +16,7 @@ from qinstruct_trainer.contract.errors import EXIT_STOPPED, DataError, RunError,
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, parse_line
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.prep.run import run_prep
-from qinstruct_trainer.prep.units import Manifest, verify
+from qinstruct_trainer.prep.units import UnitManifest, verify
 from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
@@ -83,17 +83,17 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def manifests(cache: Path) -> dict[str, Manifest]:
+def manifests(cache: Path) -> dict[str, UnitManifest]:
     folders = [path for path in (cache / "units").iterdir() if not path.name.startswith(".")]
     return {
-        folder.name.rsplit("-", 1)[0]: Manifest.model_validate_json(
+        folder.name.rsplit("-", 1)[0]: UnitManifest.model_validate_json(
             (folder / "manifest.json").read_bytes()
         )
         for folder in folders
     }
 
 
-def digests(manifest: Manifest) -> dict[str, str]:
+def digests(manifest: UnitManifest) -> dict[str, str]:
     """Of the files that do not name the cache's own folder."""
     return {file.path: file.sha256 for file in manifest.files if file.path != "meta.json"}
 

@@ -1,11 +1,13 @@
 """Prepare the data of a run and train it: everything that happens inside a pod.
 
-Packages, from the bottom up; each imports only from those before it:
+Packages and modules, from the bottom up; each imports only from those before it, but `prep` and
+`train` do not know each other:
 
 - `contract`: everything that the operator and the trainer agree on. No torch here.
-- `lease`, `durable_files`, `parent_death`: one process at a time, files that survive a crash,
-  processes that end with their parent.
-- `data`: records to token ids, labels, pixels and an order of samples.
+- `durable_files`: files that survive a power cut.
+- `lease`, `parent_death`, `storage_errors`: one process at a time, processes that end with their
+  parent, a full disk as a sentence.
+- `data`: records to token ids, labels, pixels, an index on disk and an order of samples.
 - `model`: checkpoints in their several layouts, brought to the Hugging Face one.
 - `builtin`: the data set and the tiny model that need no download.
 - `evaluate`: accuracy of a trained model on held-out questions.

@@ -1,7 +1,6 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from qinstruct_trainer.builtin.dataset import (
     split_photographs,
     write_builtin,
 )
-from qinstruct_trainer.builtin.photographs import PHOTOGRAPHS, load_photographs
+from qinstruct_trainer.builtin.photographs import PHOTOGRAPHS
 from qinstruct_trainer.data.images import verify_image
 from qinstruct_trainer.data.records import parse_record
 from support.model.builtin import read_array, write_small_builtin
@@ -55,13 +54,6 @@ def test_photographs_are_split_by_subject(seed: int) -> None:
     assert {*train, *heldout} == set(PHOTOGRAPHS)
     train_files = {file_name for photo in train for file_name in photo.file_names}
     assert train_files.isdisjoint(name for photo in heldout for name in photo.file_names)
-
-
-@pytest.mark.parametrize("photograph", PHOTOGRAPHS, ids=lambda photograph: photograph.name)
-def test_every_photograph_is_in_the_installed_package(photograph: Any) -> None:
-    for picture in load_photographs(photograph):
-        assert picture.mode == "RGB"
-        assert min(picture.size) >= 150
 
 
 def test_no_picture_is_in_both_parts(after: Path) -> None:

@@ -4,17 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors import safe_open
-from sentencepiece import SentencePieceProcessor
-from transformers import AutoTokenizer, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.builtin.model import NUM_IMAGE_TOKENS, write_tiny_model
-from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
-from qinstruct_trainer.builtin.tower import cosine_filters
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
+from qinstruct_trainer.data.tokenizer import load_tokenizer
 from support.model.builtin import write_small_model
 
 TEXTS = ["Is this image blurry?", "The image is too dark, its quality is poor.", "Yes.", "No."] * 3
@@ -23,42 +18,6 @@ TEXTS = ["Is this image blurry?", "The image is too dark, its quality is poor.",
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_model(tmp_path_factory.mktemp("tiny"), TEXTS)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(model_folder: Path) -> Tokenizer:
-    return load_tokenizer(model_folder)
-
-
-def test_the_same_texts_give_the_same_tokenizer(model_folder: Path, tmp_path: Path) -> None:
-    write_tiny_tokenizer(tmp_path, iter(TEXTS))
-    for name in ("tokenizer.model", "tokenizer_config.json"):
-        assert (tmp_path / name).read_bytes() == (
-            model_folder.parent / "tokenizer" / name
-        ).read_bytes()
-
-
-def test_the_tokenizer_is_a_true_llama_one(model_folder: Path) -> None:
-    folder = model_folder.parent / "tokenizer"
-    pieces = SentencePieceProcessor(model_proto=(folder / "tokenizer.model").read_bytes())
-    assert [pieces.id_to_piece(number) for number in range(4)] == ["<unk>", "<s>", "</s>", "<0x00>"]
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert len(tokenizer) == pieces.get_piece_size()
-    text = "Is this image blurry? Yes."
-    assert tokenizer(text).input_ids == [tokenizer.bos_token_id, *pieces.encode(text)]
-
-
-# NUL and U+2581 are not text to sentencepiece; one leading space is its dummy prefix.
-@settings(deadline=None)
-@given(
-    text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\u2581")).filter(
-        lambda text: text == text.lstrip(" ") and "<" not in text
-    )
-)
-def test_any_text_survives_the_tokenizer(tokenizer: Tokenizer, text: str) -> None:
-    ids = tokenizer(text).input_ids
-    assert tokenizer.decode(ids, skip_special_tokens=True) == text
-    assert tokenizer.unk_token_id not in ids
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
@@ -106,31 +65,3 @@ def test_the_seed_decides_the_weights(model_folder: Path, tmp_path: Path) -> Non
     weights = (model_folder / "model.safetensors").read_bytes()
     assert (same / "model.safetensors").read_bytes() == weights
     assert (other / "model.safetensors").read_bytes() != weights
-
-
-def test_luminance_filters_are_orthogonal() -> None:
-    filters = cosine_filters(14)
-    planes = torch.stack([f[1] for f in filters if torch.allclose(f[0] * 0.587, f[1] * 0.299)])
-    products = planes.flatten(1) @ planes.flatten(1).T
-    assert len(planes) == 49
-    assert (products - torch.diag(products.diag())).abs().max() < 1e-4
-
-
-def test_the_tower_gives_coefficients_magnitudes_and_means(model_folder: Path) -> None:
-    model = LlavaForConditionalGeneration.from_pretrained(model_folder)
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(2, 3, 112, 112, generator=generator)
-    with torch.no_grad():
-        states = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
-    patches = states[-2][:, 1:]
-    num_filters = len(cosine_filters(14))
-    signed, magnitudes, means = patches[..., : 3 * num_filters].split(num_filters, dim=-1)
-    assert signed.shape == (2, NUM_IMAGE_TOKENS, num_filters)
-
-    def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-        return float(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1])
-
-    assert correlation(signed.abs(), magnitudes) > 0.9
-    # The same at all patches of an image, but for the shift by which layer normalisation centres.
-    assert (means - means[..., :1]).std(dim=1).max() < 1e-5
-    assert correlation(magnitudes.mean(dim=1), means.mean(dim=1)) > 0.9

@@ -1,19 +1,14 @@
-"""Batches and the order of samples (equality with the original: tests/oracle)."""
+"""Batches: padding, masks, and the pixels that belong to each placeholder."""
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.collate import collate
 from qinstruct_trainer.data.images import load_pixels
 from qinstruct_trainer.data.index.reader import Example
-from qinstruct_trainer.data.sampler import ModalityLengthSampler
 
 
 def example(
@@ -52,29 +47,3 @@ def test_a_batch(tmp_path: Path) -> None:
     moved = batch.to("cpu")
     assert torch.equal(moved.labels, batch.labels)
     assert moved.num_tokens == batch.num_tokens
-
-
-@given(
-    st.lists(st.integers(-50, 50).filter(bool), max_size=80),
-    st.integers(1, 5),
-    st.integers(1, 5),
-    st.integers(0, 2**32),
-)
-def test_every_record_comes_once_and_a_seed_is_an_order(
-    lengths: list[int], batch_size: int, world_size: int, seed: int
-) -> None:
-    orders = [
-        list(
-            ModalityLengthSampler(
-                lengths, batch_size, world_size, torch.Generator().manual_seed(seed)
-            )
-        )
-        for _ in range(2)
-    ]
-    assert orders[0] == orders[1]
-    assert sorted(orders[0]) == list(range(len(lengths)))
-
-
-def test_a_length_of_zero_is_named() -> None:
-    with pytest.raises(DataError, match="record 2 has length 0"):
-        ModalityLengthSampler([3, -4, 0], 1, 1, torch.Generator())

@@ -5,15 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from transformers import GenerationConfig, LlavaProcessor
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qinstruct_trainer.contract.config import ModelSource
-from qinstruct_trainer.data.tokenizer import load_tokenizer
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.model.convert import padded_rows
 from qinstruct_trainer.model.llava import load_checked, load_model
 from qinstruct_trainer.model.tensors import open_checkpoint
 from qinstruct_trainer.prep.model import build_model
@@ -23,6 +23,7 @@ from support.model.checkpoints import (
     hub_tensors,
     original,
     vicuna,
+    write_torch,
 )
 
 LEGACY_VOCABULARY = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
@@ -65,26 +66,6 @@ def test_every_layout_gives_the_same_checkpoint(
     assert torch.equal(query, stored_query.float())
     assert config["dtype"] == "float16"
     assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
-
-
-def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> None:
-    source = vicuna(tmp_path)
-    folder = build(source, tmp_path / "model")
-    before, after = load_tokenizer(Path(source.base)), load_tokenizer(folder)
-    text = "USER: is  this image ünclear 火 ?\nASSISTANT: 12 no</s>"
-    assert before(text).input_ids == after(text).input_ids
-    num_tokens = len(before)
-    assert after.convert_tokens_to_ids(["<image>", "<pad>"]) == [num_tokens, num_tokens + 1]
-    assert after.pad_token == "<pad>"
-    assert (folder / "tokenizer.model").exists()
-    processor: Any = LlavaProcessor.from_pretrained(folder, local_files_only=True)
-    assert processor.image_processor.do_pad
-    inputs = processor(images=Image.new("RGB", (40, 20)), text="<image>\nis", return_tensors="pt")
-    assert inputs["pixel_values"].shape == (1, 3, 28, 28)
-    assert (inputs["input_ids"] == num_tokens).sum() == 4
-    generation = GenerationConfig.from_pretrained(folder)
-    assert not generation.do_sample
-    generation.save_pretrained(tmp_path / "again")  # Vicuna's own would raise here
 
 
 def test_small_shards_are_written_one_by_one_with_an_index(tmp_path: Path) -> None:
@@ -138,7 +119,66 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     assert seen[-1][0] == seen[-1][1] == sum(value.nbytes for value in stored(folder).values())
 
 
-def test_tiny_is_built_from_nothing_and_loads(tmp_path: Path) -> None:
-    folder = build(ModelSource(kind="tiny"), tmp_path / "tiny")
-    model = load_model(folder, precision="fp32", attention="sdpa")
-    assert model.config.image_token_index == len(load_tokenizer(folder)) - 2
+def change(file: Path, edit: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    tensors = torch.load(file, weights_only=True)
+    edit(tensors)
+    torch.save(tensors, file)
+
+
+def lose_key(root: Path) -> None:
+    change(
+        root / "projector/mm_projector.bin",
+        lambda tensors: tensors.__delitem__("model.mm_projector.2.bias"),
+    )
+
+
+def add_key(root: Path) -> None:
+    change(
+        root / "projector/mm_projector.bin",
+        lambda tensors: tensors.update({"model.mm_projector.4.bias": torch.ones(2)}),
+    )
+
+
+def add_layer(root: Path) -> None:
+    change(
+        root / "vicuna/pytorch_model-00001-of-00002.bin",
+        lambda tensors: tensors.update({"model.layers.2.mlp.up_proj.weight": torch.ones(2)}),
+    )
+
+
+def wrong_shape(root: Path) -> None:
+    change(
+        root / "projector/mm_projector.bin",
+        lambda tensors: tensors.update({"model.mm_projector.0.bias": torch.ones(3)}),
+    )
+
+
+def text_tower_only(root: Path) -> None:
+    write_torch(root / "clip", {"text_model.x": torch.ones(1)})
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lose_key, "lacks 1 of"),
+        (add_key, "unknown tensor model.mm_projector.4.bias"),
+        (add_layer, "model.layers.2.mlp.up_proj.weight, which a model of its config.json"),
+        (wrong_shape, r"model.mm_projector.0.bias as \[3\]"),
+        (text_tower_only, "lacks"),
+    ],
+)
+def test_tensors_that_make_no_whole_model_are_refused_in_a_sentence(
+    damage: Callable[[Path], None], words: str, tmp_path: Path
+) -> None:
+    source = vicuna(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(DataError, match=words) as caught:
+        build(source, tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(min_value=1, max_value=200_000))
+def test_padded_rows_are_the_next_multiple_of_64(num_tokens: int) -> None:
+    rows = padded_rows(num_tokens)
+    assert rows % 64 == 0
+    assert 0 <= rows - num_tokens < 64

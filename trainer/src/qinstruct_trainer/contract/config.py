@@ -193,7 +193,7 @@ class Prepared(_Config):
     """What prep hands to training: finished units, never anything half made."""
 
     version: Literal[1] = CONFIG_VERSION
-    index: Path = Field(description="Folder of the token index (qinstruct_trainer.data.store).")
+    index: Path = Field(description="Folder of the token index (qinstruct_trainer.data.index).")
     model: Path = Field(description="Starting checkpoint, Hugging Face layout.")
     gate_report: Path = Field(description="What the gate found, JSON.")
     heldout: Path | None = Field(default=None, description="Held-out questions (builtin only).")

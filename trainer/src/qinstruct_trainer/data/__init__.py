@@ -1,10 +1,13 @@
 """Records to token ids, labels, pixels and an order of samples.
 
-`records` parses, `conversation` and `encode` make ids and labels, `images` makes pixels, `store`
-keeps encoded records in memory-mapped files, `sampler` orders them, `collate` makes batches.
-Everything here equals the published LLaVA-v1.5 code; docs/fidelity.md lists where it does not and
-why. Imports only the contract, numpy, Pillow, torch and transformers' tokenizers.
+- `records`: a record of a label file, checked; `conversation`: its text.
+- `tokenizer`, `encode`, `label_mask`, `image_tokens`: the text as token ids and labels.
+- `images`: image files as pixels; `index`: tokenised records in memory-mapped files.
+- `sampler`: the order of samples; `collate`: batches of tensors.
 
-Exports nothing: who needs no torch imports a module that needs none. Torch is needed by `sampler`
-and `collate` alone, transformers by `tokenizer` and `encode`.
+Everything here equals the published LLaVA-v1.5 code; docs/fidelity.md lists where it does not and
+why. May import the contract, `storage_errors`, numpy, Pillow, torch and tokenizers.
+
+Exports nothing, so that importing one module loads no other: only `sampler` and `collate` need
+torch, only `tokenizer` and `encode` need transformers.
 """

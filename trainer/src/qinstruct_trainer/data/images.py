@@ -29,7 +29,7 @@ def load_pixels(path: Path, size: int = 336) -> Pixels:
     """Decode an image for the vision tower.
 
     Args:
-        path: Any format that Pillow reads; the file name's extension is not believed.
+        path: Any format that Pillow reads; the file name's extension does not matter.
         size: Edge of the square in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The record of a label file, parsed at the door: after this there are no dicts.
+"""A record of a label file, parsed and checked: after this there are no dicts.
 
 Q-Instruct and mix665k share one format: `{"id", "image"?, "conversations": [{"from": "human"
 or "gpt", "value": text}, ...]}`; every other key is ignored. Label files come from outside, so
@@ -89,7 +89,7 @@ def _parse_turn(raw: object, number: int, index: int, name: str) -> Turn:
         raise _fault(index, name, f"turn {number} is from {speaker!r:.40}, not from human or gpt")
     if not isinstance(text, str):
         raise _fault(index, name, f"the value of turn {number} is {_kind(text)}, not a text")
-    if not _is_utf8(text):
+    if not is_utf8(text):
         raise _fault(index, name, f"turn {number} has half of a surrogate pair, which is no text")
     return Turn("human" if speaker == "human" else "gpt", text)
 
@@ -100,7 +100,7 @@ def _parse_image(raw: object, index: int, name: str) -> str | None:
         return None
     if not isinstance(raw, str) or not raw:
         raise _fault(index, name, f"its image is {raw!r:.40}, not a path")
-    if "\\" in raw or "\0" in raw or not _is_utf8(raw):
+    if "\\" in raw or "\0" in raw or not is_utf8(raw):
         raise _fault(index, name, f"its image {raw!r:.200} has a character no path may have")
     path = PurePosixPath(raw)
     if path.is_absolute() or ".." in path.parts or not path.parts:
@@ -108,8 +108,8 @@ def _parse_image(raw: object, index: int, name: str) -> str | None:
     return str(path)
 
 
-def _is_utf8(text: str) -> bool:
-    """JSON can spell lone surrogates, which neither a tokenizer nor a file system takes."""
+def is_utf8(text: str) -> bool:
+    """Whether it can be encoded: JSON and archives can spell lone surrogates, files cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,11 +1,11 @@
 """The LLaVA model: published weights in, training forward, published layout out.
 
-- `keys`: parameter names of all layouts (pure); `files`: checkpoint files, tensor by tensor.
+- `keys`: parameter names of all layouts; `tensors`: checkpoint files, tensor by tensor.
 - `processing`: tokenizer and image processor; `configuration`: config.json.
 - `convert`: tensors of any published layout to one checkpoint in the hub layout.
 - `llava`: load and freeze; `forward`: the loss of the published recipe.
 - `export`: write the trained model, load it back, compare.
 
-May import torch, transformers, safetensors, `qinstruct_trainer.data` and `.errors`; knows no
-process group, no optimizer and no network (hub downloads are prep's).
+May import `data`, the contract, torch, transformers and safetensors; knows no process group, no
+optimizer and no network (hub downloads are prep's).
 """

@@ -10,9 +10,9 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data.conversation import IMAGE_TOKEN
 from qinstruct_trainer.data.tokenizer import Tokenizer
 from qinstruct_trainer.model.convert import padded_rows
-from qinstruct_trainer.model.processing import IMAGE_TOKEN
 
 # What of a foreign config.json decides the mathematics; everything else in it is left alone.
 _LLAMA_FIELDS = (

@@ -1,4 +1,4 @@
-"""Parameter names of the published checkpoint layouts, each mapped to the hub layout. Pure.
+"""Parameter names of the published checkpoint layouts, each mapped to the hub layout.
 
 The hub layout is that of the llava-hf repositories: `language_model.model.*`,
 `language_model.lm_head.weight`, `multi_modal_projector.linear_{1,2}.*` and

@@ -12,9 +12,9 @@ from transformers import LlavaConfig, LlavaProcessor
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data.conversation import IMAGE_TOKEN
 from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
 
-IMAGE_TOKEN = "<image>"
 PAD_TOKEN = "<pad>"
 TOKENIZER_FILES = (
     "tokenizer.model",

@@ -1,6 +1,10 @@
-"""Preparation on a CPU node: sources and a starting model become units that training opens.
+"""Preparation on a CPU node: sources and a starting model become what training opens.
 
-The line is `run.run_prep`: fetch, extract, gate, merge, model, index (`stages`), each a unit of
-the shared cache (`units`), with the work itself in a module of the stage's name. May import
-`data`, `builtin`, `model`, `lease`, `parent_death` and the contract modules; never `train`.
+- `run`: all stages in order; `stages`: what each one depends on. Every result is a unit of the
+  shared cache (`units`).
+- `sources`, `extract`, `gate`, `merge`, `model`, `index`: the work of the stages, in their order.
+- `json_array`, `images`: reading label files, decoding images; `progress`: events.
+
+May import every room below `prep` but not `train` or `evaluate`. Only `model` and `index` need
+torch and transformers; `stages` imports them when these stages begin.
 """

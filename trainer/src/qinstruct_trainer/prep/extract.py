@@ -1,7 +1,7 @@
 """Unpack an image archive that is not trusted: tar in any compression, or zip.
 
 Nothing is written outside the folder, no link or device is made, a truncated archive is an
-error and not a short data set, and a bomb is stopped while it goes off.
+error and not a short data set, and a decompression bomb is stopped while it is unpacked.
 """
 
 import errno
@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.data.records import is_utf8
 from qinstruct_trainer.prep.progress import Progress
 
 _CHUNK = 1 << 20
@@ -65,7 +66,7 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
 
 
 class _Writer:
-    """Writes members below a folder, within the bounds of the disk and of sense."""
+    """Writes members below a folder, within the free space and a plausible growth."""
 
     def __init__(self, archive: Path, name: str, folder: Path, progress: Progress):
         self._name = name
@@ -98,7 +99,7 @@ class _Writer:
         path = PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise self.refuse(member, "leads out of the folder")
-        if "\\" in member or "\0" in member or not _is_utf8(member):
+        if "\\" in member or "\0" in member or not is_utf8(member):
             raise self.refuse(member, "has a character no path may have")
         return path
 
@@ -173,11 +174,3 @@ def _damaged(name: str, error: Exception) -> DataError:
         f"{name}: the archive is truncated or damaged ({str(error) or type(error).__name__}); "
         f"set data.sources.{name}.url to a good copy"
     )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

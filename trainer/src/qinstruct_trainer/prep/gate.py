@@ -1,8 +1,8 @@
-"""The gate: every record is parsed and every image decoded before a GPU is asked for.
+"""The gate: parses every record and decodes every image before a GPU is asked for.
 
 `inspect_records` reports malformed records and images that are missing or do not decode;
-`apply_policy` accepts the report or not. They are apart so that the report, which takes an hour
-on the full data, is kept when only the policy changes.
+`apply_policy` accepts the report or not. They are separate so that the report, which takes an
+hour on the full data, is kept when only the policy changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

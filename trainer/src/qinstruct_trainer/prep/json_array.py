@@ -102,7 +102,7 @@ class _Reader:
                 return ""
 
     def _grow(self) -> bool:
-        """Forget what was read and double the rest; False at the end of file or of patience."""
+        """Drop what was read and double the rest; False at the end or if an element is too long."""
         rest = self._window[self._at :]
         if len(rest) > _MAX_ELEMENT:
             return False

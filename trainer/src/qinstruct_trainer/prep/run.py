@@ -1,4 +1,4 @@
-"""The line of prep: sources and a starting model in, `prepared.json` out."""
+"""Runs all stages of prep in order and writes `prepared.json`."""
 
 import logging
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from qinstruct_trainer.contract.events import PrepDone, emit
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
 from qinstruct_trainer.prep.progress import Report
-from qinstruct_trainer.prep.stages import REPORT, Built, ImageFolders, Stages
+from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Stages
 from qinstruct_trainer.prep.units import UnitCache
 
 _log = logging.getLogger(__name__)
@@ -58,26 +58,28 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     return prepared
 
 
-def _obtain(stages: Stages, source: Source, seed: int) -> Built:
+def _obtain(stages: Stages, source: Source, seed: int) -> FinishedUnit:
     return stages.builtin(source, seed) if source.kind == "builtin" else stages.fetch(source)
 
 
-def _images(stages: Stages, sources: Sequence[Source], fetched: dict[str, Built]) -> ImageFolders:
+def _images(
+    stages: Stages, sources: Sequence[Source], fetched: dict[str, FinishedUnit]
+) -> ImageFolders:
     roots: list[Path] = []
     keys: list[str] = []
     for source in sources:
-        built = fetched[source.name]
+        unit = fetched[source.name]
         if source.kind == "images":
-            built = stages.extract(source, built)
-            roots.append(built.folder / "files")
-            keys.append(built.key)
+            unit = stages.extract(source, unit)
+            roots.append(unit.folder / "files")
+            keys.append(unit.key)
         elif source.kind == "builtin":
-            roots.append(built.folder / "images")
-            keys.append(built.key)
+            roots.append(unit.folder / "images")
+            keys.append(unit.key)
     return ImageFolders(tuple(roots), tuple(keys))
 
 
-def _record_files(sources: Sequence[Source], fetched: dict[str, Built]) -> list[RecordFile]:
+def _record_files(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> list[RecordFile]:
     names = {"labels": "file", "builtin": "labels.json"}
     files = [
         RecordFile(
@@ -93,13 +95,13 @@ def _record_files(sources: Sequence[Source], fetched: dict[str, Built]) -> list[
     return files
 
 
-def _heldout(sources: Sequence[Source], fetched: dict[str, Built]) -> Path | None:
+def _heldout(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> Path | None:
     return next(
         (fetched[s.name].folder / "heldout.json" for s in sources if s.kind == "builtin"), None
     )
 
 
-def _accepted(config: PrepConfig, gate: Built) -> GateReport:
+def _accepted(config: PrepConfig, gate: FinishedUnit) -> GateReport:
     """The gate's report, if the policy accepts it."""
     path = gate.folder / REPORT
     found = GateReport.model_validate_json(path.read_bytes())

@@ -1,6 +1,6 @@
-"""The six stages of prep as units: what each one's key is made of, and who does the work.
+"""The six stages of prep: what the key of each one's unit is made of, and what builds it.
 
-Every function returns a finished unit, built now or found. A key holds the version of the code
+Every method returns a finished unit, built now or found. A key holds the version of the code
 that makes the unit: raise it when that code changes what it makes.
 """
 
@@ -36,7 +36,7 @@ _BUILTIN_STRATEGIES = ("after", "mix")
 
 
 @dataclass(frozen=True)
-class Built:
+class FinishedUnit:
     """A finished unit: its key goes into the keys of what is made from it."""
 
     key: str
@@ -58,7 +58,7 @@ class Stages:
     cache: UnitCache
     report: Report
 
-    def fetch(self, source: Source) -> Built:
+    def fetch(self, source: Source) -> FinishedUnit:
         """The source's file, as `file`."""
         parts = (source.url, source.revision or "", source.sha256 or "", _stamp(source.url))
         unit = _unit("fetch", source.name, *parts)
@@ -68,11 +68,11 @@ class Stages:
             path = fetch(source, partial, self._progress("fetch", source.name, "bytes"))
             link_or_copy(path, folder / "file")
 
-        built = Built(unit.key, self.cache.get(unit, build))
+        finished = FinishedUnit(unit.key, self.cache.get(unit, build))
         forget(partial)
-        return built
+        return finished
 
-    def builtin(self, source: Source, seed: int) -> Built:
+    def builtin(self, source: Source, seed: int) -> FinishedUnit:
         """The builtin data set: `labels.json`, `images/`, `heldout.json`.
 
         The URL is `builtin:` or `builtin:<strategy>`.
@@ -86,15 +86,14 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("fetch", source.name, "files")
-            progress.set(0)  # drawing takes seconds, in which a first line is there already
             write_builtin(folder, seed=seed, strategy=strategy)
             progress.set(sum(1 for _ in folder.rglob("*")))
             progress.finish()
 
         unit = _unit("fetch", source.name, strategy, str(seed))
-        return Built(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build))
 
-    def extract(self, source: Source, fetched: Built) -> Built:
+    def extract(self, source: Source, fetched: FinishedUnit) -> FinishedUnit:
         """The archive's files below `files/<into>`."""
         unit = _unit("extract", source.name, source.into, fetched.key)
 
@@ -103,9 +102,11 @@ class Stages:
             target = folder / "files" / source.into
             extract(fetched.folder / "file", source.name, target, progress)
 
-        return Built(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build))
 
-    def gate(self, files: Sequence[RecordFile], keys: Sequence[str], images: ImageFolders) -> Built:
+    def gate(
+        self, files: Sequence[RecordFile], keys: Sequence[str], images: ImageFolders
+    ) -> FinishedUnit:
         """What the gate found, `report.json`, and what it read, `records.jsonl`.
 
         Whether the policy accepts the report is not part of the unit.
@@ -119,9 +120,9 @@ class Stages:
             found = inspect_records(files, images.roots, folder / _RECORDS, progress)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
-        return Built(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build))
 
-    def merge(self, gate: Built, found: GateReport) -> Built:
+    def merge(self, gate: FinishedUnit, found: GateReport) -> FinishedUnit:
         """The good records of all sources: `records.jsonl`."""
         unit = _unit("merge", "records", gate.key)
 
@@ -129,9 +130,9 @@ class Stages:
             progress = self._progress("merge", "records", "records")
             merge(gate.folder / _RECORDS, found, folder / _RECORDS, progress)
 
-        return Built(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build))
 
-    def model(self, source: ModelSource, seed: int, merged: Built) -> Built:
+    def model(self, source: ModelSource, seed: int, merged: FinishedUnit) -> FinishedUnit:
         """The starting checkpoint in the Hugging Face layout."""
         item = source.base or source.kind
         # Only the tiny model is made from the data (its tokenizer) and the seed.
@@ -155,17 +156,17 @@ class Stages:
             build_model(source, folder, seed=seed, texts=texts, progress=note, downloads=downloads)
             progress.finish()
 
-        return Built(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build))
 
     def index(
         self,
-        merged: Built,
-        model: Built,
+        merged: FinishedUnit,
+        model: FinishedUnit,
         images: ImageFolders,
         *,
         max_length: int,
         num_records: int,
-    ) -> Built:
+    ) -> FinishedUnit:
         """The token index. It holds the paths of the image folders, so they are in its key.
 
         `num_records` is only for the progress.
@@ -183,7 +184,7 @@ class Stages:
                 records, model.folder, images.roots, folder, progress, max_length=max_length
             )
 
-        return Built(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build))
 
     def _progress(self, stage: Stage, item: str, quantity: Quantity) -> Progress:
         return Progress(self.report, stage, item, quantity)

@@ -66,7 +66,7 @@ class _File(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
+class UnitManifest(BaseModel):
     """What a unit holds; written last into it."""
 
     model_config = ConfigDict(frozen=True)
@@ -129,7 +129,7 @@ class UnitCache:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the unit is published and every file has its size: a look, not a proof."""
+    """Whether the unit is published and every file has its size; `verify` reads them too."""
     manifest = _read_manifest(folder)
     return manifest is not None and all(
         _size(folder / file.path) == file.bytes for file in manifest.files
@@ -168,7 +168,7 @@ def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _manifest_of(unit: Unit, folder: Path) -> Manifest:
+def _manifest_of(unit: Unit, folder: Path) -> UnitManifest:
     paths = sorted(_walk(folder))
     with ThreadPoolExecutor(_HASH_THREADS) as pool:  # hashing does not hold the interpreter's lock
         digests = list(pool.map(sha256_of, paths))
@@ -176,16 +176,16 @@ def _manifest_of(unit: Unit, folder: Path) -> Manifest:
         _File(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=digest)
         for path, digest in zip(paths, digests, strict=True)
     )
-    return Manifest(stage=unit.stage, item=unit.item, key_parts=unit.key_parts, files=files)
+    return UnitManifest(stage=unit.stage, item=unit.item, key_parts=unit.key_parts, files=files)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def _read_manifest(folder: Path) -> Manifest | None:
+def _read_manifest(folder: Path) -> UnitManifest | None:
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return UnitManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError):
         return None
 

@@ -107,25 +107,3 @@ def test_a_truncated_or_missing_file_is_refused(name: str, tmp_path: Path) -> No
     path.unlink()
     with pytest.raises(DataError, match="missing"):
         Index.open(tmp_path)
-
-
-def test_an_unfinished_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), writer(tmp_path):
-        raise ZeroDivisionError
-    with pytest.raises(DataError, match="no complete index"):
-        Index.open(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 1}', "\udcff"])
-def test_a_damaged_meta_is_refused(text: str, tmp_path: Path) -> None:
-    meta = small_index(tmp_path) / "meta.json"
-    meta.write_text(text, "utf-8", errors="surrogateescape")
-    with pytest.raises(DataError, match="damaged"):
-        Index.open(tmp_path)
-
-
-def test_another_version_is_refused(tmp_path: Path) -> None:
-    meta = small_index(tmp_path) / "meta.json"
-    meta.write_text(meta.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(DataError, match="version 2"):
-        Index.open(tmp_path)

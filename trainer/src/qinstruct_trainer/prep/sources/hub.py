@@ -78,7 +78,7 @@ def resolve(
 def _download(
     repository: str, revision: str | None, downloads: Path | None, endpoint: str | None
 ) -> Path:
-    """Ask what there is, fetch what is needed, and look that it came: a hub may send less."""
+    """List the files, fetch those needed, and check their sizes: a hub may send less."""
 
     def snapshot(patterns: Sequence[str], *, dry_run: bool) -> str | list[DryRunFileInfo]:
         return snapshot_download(

@@ -1,0 +1,65 @@
+"""Images are found in any folder and decoded, by processes where there are many."""
+
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.contract.events import Event, PrepProgress
+from qinstruct_trainer.prep.extract import extract
+from qinstruct_trainer.prep.images import find_image, image_faults
+from qinstruct_trainer.prep.progress import Progress
+from support.prep.miniature import write_miniature
+
+
+def progress(events: list[Event] | None = None) -> Progress:
+    return Progress((events if events is not None else []).append, "gate", "records", "files")
+
+
+def images_of(folder: Path, num_images: int = 12) -> list[str]:
+    """Names of images that were unpacked below `<folder>/images`."""
+    made = write_miniature(folder / "miniature", num_images=num_images)
+    extract(made.archive, "images", folder / "images", progress())
+    return list(dict.fromkeys(str(record["image"]) for record in made.records))
+
+
+def test_the_first_folder_that_has_the_image_is_taken(tmp_path: Path) -> None:
+    roots = [tmp_path / name for name in ("one", "two", "three")]
+    for root in roots[1:]:
+        (root / "below").mkdir(parents=True)
+        (root / "below" / "a.jpg").touch()
+    assert find_image("below/a.jpg", roots) == 1
+    assert find_image("below/b.jpg", roots) is None
+    assert find_image("below", roots) is None  # a folder is no image
+    assert find_image("below/a.jpg", []) is None
+
+
+def test_image_is_found_in_any_root(tmp_path: Path) -> None:
+    images = images_of(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "images" / "spaq_koniq").rename(tmp_path / "other" / "spaq_koniq")
+    assert image_faults(images, [tmp_path / "images", tmp_path / "other"], progress()) == {}
+    faults = image_faults(images, [tmp_path / "other"], progress())
+    assert faults == {
+        image: f"image {image} is in none of the image archives"
+        for image in images
+        if not image.startswith("spaq_koniq")
+    }
+
+
+def test_an_image_that_does_not_decode_is_named_and_all_are_counted(tmp_path: Path) -> None:
+    images = images_of(tmp_path)
+    (tmp_path / "images" / images[2]).write_bytes(b"no image")
+    events: list[Event] = []
+    faults = image_faults(images, [tmp_path / "images"], progress(events))
+    assert list(faults) == [images[2]]
+    assert "does not decode" in faults[images[2]]
+    last = events[-1]
+    assert isinstance(last, PrepProgress)
+    assert (last.done, last.total) == (12, 12)
+
+
+@pytest.mark.slow
+def test_many_images_are_decoded_by_processes(tmp_path: Path) -> None:
+    images = images_of(tmp_path, num_images=300)
+    (tmp_path / "images" / images[-1]).write_bytes(b"no image")
+    assert list(image_faults(images, [tmp_path / "images"], progress())) == [images[-1]]
