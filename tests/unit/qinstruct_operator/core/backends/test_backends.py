@@ -1,10 +1,15 @@
 """Every backend wraps a pod template that can be found again, and says how it ends."""
 
+from typing import Any
+
 import pytest
 
 from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
 
-TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "x"}]}}
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"a": "b"}},
+    "spec": {"containers": [{"name": "x"}]},
+}
 
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
