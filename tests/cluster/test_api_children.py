@@ -12,7 +12,7 @@ import pytest
 from cluster.harness.api_request import APPLY, DRY_RUN, STRICT, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.testcluster import TestCluster
-from qinstruct_operator.cluster.paths import api_path
+from qinstruct_operator.cluster.url_paths import api_path
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.kinds import Kind
 from support.operator_documents import RUNS, UID, document, manifests, plan, sample

@@ -16,7 +16,7 @@ import yaml
 from cluster.harness.api_request import DRY_RUN, STRICT, Answer, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane, KubectlError
 from cluster.harness.testcluster import TestCluster
-from qinstruct_operator.api.rules import name_rules, spec_rules
+from qinstruct_operator.api.cel_rules import name_rules, spec_rules
 from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.kinds import CLAIM, JOB, TRAINING

@@ -17,9 +17,9 @@ from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, own_container, read_pod
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
-from qinstruct_operator.core.raw import Raw, text
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
 
 _logger = logging.getLogger(__name__)

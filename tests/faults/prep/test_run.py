@@ -16,7 +16,7 @@ from qinstruct_trainer.contract.errors import EXIT_STOPPED, DataError, RunError,
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, parse_line
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.prep.run import run_prep
-from qinstruct_trainer.prep.units import UnitManifest, verify
+from qinstruct_trainer.prep.unit_cache import UnitManifest, verify
 from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature

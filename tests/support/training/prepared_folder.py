@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.data.image_tokens import TokenizedRecord
 from qinstruct_trainer.data.index.writer import IndexWriter
-from qinstruct_trainer.model.keys import hub_name
 from qinstruct_trainer.model.llava import sane_generation_config
+from qinstruct_trainer.model.parameter_names import hub_name
 from support.model.tiny import IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model
 
 NUM_RECORDS = 33  # every third one text-only

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from qinstruct_operator.api.rules import add_rules
-from qinstruct_operator.api.schema import structural_schema
+from qinstruct_operator.api.cel_rules import add_rules
+from qinstruct_operator.api.openapi_schema import structural_schema
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.constants import (
     API_VERSION_NAME,

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from qinstruct_operator.api.base import MAX_RUN_NAME_LENGTH
+from qinstruct_operator.api.field_types import MAX_RUN_NAME_LENGTH
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.errors import InvalidSpec, Violation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from qinstruct_operator.api.base import ApiModel, DnsName, Number, Quantity, SecretKeyRef
+from qinstruct_operator.api.field_types import ApiModel, DnsName, Number, Quantity, SecretKeyRef
 from qinstruct_operator.api.spec_operations import (
     Budget,
     Evaluation,

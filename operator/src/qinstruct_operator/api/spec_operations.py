@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from qinstruct_operator.api.base import (
+from qinstruct_operator.api.field_types import (
     ApiModel,
     DnsName,
     LabelKey,

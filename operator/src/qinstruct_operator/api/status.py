@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from qinstruct_operator.api.base import ApiModel
+from qinstruct_operator.api.field_types import ApiModel
 
 _TEXT = 32768  # the API's own limit on a condition's message; bounds all free text here
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"

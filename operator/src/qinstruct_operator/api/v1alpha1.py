@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from qinstruct_operator.api.base import (
+from qinstruct_operator.api.field_types import (
     MAX_RUN_NAME_LENGTH,
     RUN_NAME_PATTERN,
     ApiModel,

@@ -6,8 +6,8 @@ rewrite the screen; an event's fields may too, because JSON can spell any charac
 
 import re
 
-from qinstruct_operator.core.raw import Raw, text
-from qinstruct_operator.core.text import printable
+from qinstruct_operator.core.safe_text import printable
+from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_trainer.contract.events import Event
 
 # Control sequences as ECMA-48 has them (CSI), and operating system commands (titles, links).

@@ -20,8 +20,8 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
+from qinstruct_operator.cluster.http_proxy import proxy_of
 from qinstruct_operator.cluster.kube import KubeCluster
-from qinstruct_operator.cluster.proxy import proxy_of
 from qinstruct_operator.cluster.refusals import sentence
 from qinstruct_operator.constants import FIELD_MANAGER, VERSION
 from qinstruct_trainer.contract.errors import ConfigError

@@ -13,9 +13,9 @@ import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
 from qinstruct_operator.cluster.errors import AlreadyExists, ClusterError, NotFound, Refused
-from qinstruct_operator.cluster.paths import api_path, field_selector, label_selector
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.cluster.transport import Query, Transport
+from qinstruct_operator.cluster.url_paths import api_path, field_selector, label_selector
 from qinstruct_operator.constants import FIELD_MANAGER
 from qinstruct_operator.kinds import POD, Kind
 

@@ -14,7 +14,7 @@ from qinstruct_operator.core.children import ChildId, Children, build_children
 from qinstruct_operator.core.condition_list import is_finished, is_true
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
-from qinstruct_operator.core.raw import Raw
+from qinstruct_operator.core.untyped_json import Raw
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.kinds import CLAIM
 from qinstruct_operator.settings import Settings

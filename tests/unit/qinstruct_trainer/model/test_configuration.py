@@ -17,8 +17,8 @@ from qinstruct_trainer.model.configuration import (
     read_hub_config,
     read_json,
 )
-from qinstruct_trainer.model.keys import hub_shapes
 from qinstruct_trainer.model.llava import count_parameters, freeze_tower
+from qinstruct_trainer.model.parameter_names import hub_shapes
 from support.model.checkpoints import build, hub, vicuna
 
 # config.json of lmsys/vicuna-*-v1.5 and of openai/clip-vit-large-patch14-336.

@@ -5,7 +5,7 @@ asked about in the Q-Instruct format, so that every answer is true by constructi
 import `data`, `model` and the contract modules; knows nothing of prep or training.
 
 - `photographs`, `scenes`: the subjects; `distortions`: what is done to them.
-- `questions`, `general`: what is asked; `dataset`: the files of a data set.
+- `questions`, `text_conversations`: what is asked; `dataset`: the files of a data set.
 - `tokenizer`, `tower`, `model`: the tiny LLaVA, in the layout of the published checkpoints.
 
 Exports nothing: the data set needs no torch, `tower` and `model` do.

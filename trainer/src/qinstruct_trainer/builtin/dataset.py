@@ -25,7 +25,6 @@ from qinstruct_trainer.builtin.distortions import (
     to_picture,
     well_exposed,
 )
-from qinstruct_trainer.builtin.general import general_turns
 from qinstruct_trainer.builtin.photographs import (
     PHOTOGRAPHS,
     Photograph,
@@ -41,6 +40,7 @@ from qinstruct_trainer.builtin.questions import (
     ask,
 )
 from qinstruct_trainer.builtin.scenes import draw_scene
+from qinstruct_trainer.builtin.text_conversations import general_turns
 
 PICTURE_SIZE = 112
 NUM_TRAIN_PICTURES = 1600

@@ -10,8 +10,8 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 from qinstruct_trainer.builtin.tokenizer import BOS_ID, EOS_ID
 from qinstruct_trainer.builtin.tower import NUM_LAYERS, designed_weights
 from qinstruct_trainer.model.configuration import compose_config
-from qinstruct_trainer.model.keys import hub_name
 from qinstruct_trainer.model.llava import sane_generation_config
+from qinstruct_trainer.model.parameter_names import hub_name
 from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
 
 IMAGE_SIZE = 112

@@ -1,9 +1,9 @@
 """The LLaVA model: published weights in, training forward, published layout out.
 
-- `keys`: parameter names of all layouts; `tensors`: checkpoint files, tensor by tensor.
+- `parameter_names`: parameter names of all layouts; `tensors`: checkpoint files, tensor by tensor.
 - `processing`: tokenizer and image processor; `configuration`: config.json.
 - `convert`: tensors of any published layout to one checkpoint in the hub layout.
-- `llava`: load and freeze; `forward`: the loss of the published recipe.
+- `llava`: load and freeze; `loss`: the loss of the published recipe.
 - `export`: write the trained model, load it back, compare.
 
 May import `data`, the contract, torch, transformers and safetensors; knows no process group, no

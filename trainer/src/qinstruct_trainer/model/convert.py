@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import LlavaConfig
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.model.keys import EMBEDDING, HEAD, Rules, hub_shapes, rename
+from qinstruct_trainer.model.parameter_names import EMBEDDING, HEAD, Rules, hub_shapes, rename
 from qinstruct_trainer.model.tensors import StoredTensor, save_tensors
 
 Progress = Callable[[int, int], None]

@@ -9,8 +9,8 @@ from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Precision
 from qinstruct_trainer.contract.errors import RunError
-from qinstruct_trainer.model.keys import hub_shapes
 from qinstruct_trainer.model.llava import load_checked
+from qinstruct_trainer.model.parameter_names import hub_shapes
 from qinstruct_trainer.model.tensors import make_readable, open_checkpoint
 
 # Everything beside the weights and the configs that save_pretrained writes.

@@ -1,7 +1,7 @@
 """Preparation on a CPU node: sources and a starting model become what training opens.
 
 - `run`: all stages in order; `stages`: what each one depends on. Every result is a unit of the
-  shared cache (`units`).
+  shared cache (`unit_cache`).
 - `sources`, `extract`, `gate`, `merge`, `model`, `index`: the work of the stages, in their order.
 - `json_array`, `images`: reading label files, decoding images; `progress`: events.
 

@@ -21,8 +21,8 @@ from qinstruct_trainer.model.configuration import (
     read_json,
 )
 from qinstruct_trainer.model.convert import MAX_SHARD_BYTES, collect, convert
-from qinstruct_trainer.model.keys import CLIP, HUB, LLAVA, PROJECTOR, VICUNA, Rules
 from qinstruct_trainer.model.llava import sane_generation_config
+from qinstruct_trainer.model.parameter_names import CLIP, HUB, LLAVA, PROJECTOR, VICUNA, Rules
 from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
 from qinstruct_trainer.model.tensors import StoredTensor, open_checkpoint
 from qinstruct_trainer.prep.merge import read_records

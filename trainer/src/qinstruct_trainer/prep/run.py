@@ -12,7 +12,7 @@ from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Stages
-from qinstruct_trainer.prep.units import UnitCache
+from qinstruct_trainer.prep.unit_cache import UnitCache
 
 _log = logging.getLogger(__name__)
 

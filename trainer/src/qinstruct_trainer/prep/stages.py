@@ -20,7 +20,7 @@ from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
-from qinstruct_trainer.prep.units import Unit, UnitCache
+from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",

@@ -12,12 +12,12 @@ from transformers.integrations.deepspeed import HfDeepSpeedConfig
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.model.export import probe_logits
-from qinstruct_trainer.model.forward import LlavaLoss
 from qinstruct_trainer.model.llava import (
     count_parameters,
     enable_activation_checkpointing,
     load_model,
 )
+from qinstruct_trainer.model.loss import LlavaLoss
 from qinstruct_trainer.train.ds_config import build_ds_config
 from qinstruct_trainer.train.optimizer.adamw import build_optimizer
 from qinstruct_trainer.train.ranks import Ranks

@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 from qinstruct_operator.cli.terminal import sanitize, sanitized_text
 from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT
 from qinstruct_operator.core.judge.pods import Pod, own_container, read_pod
-from qinstruct_operator.core.raw import Raw
+from qinstruct_operator.core.untyped_json import Raw
 
 Component = Literal["prep", "train"]
 

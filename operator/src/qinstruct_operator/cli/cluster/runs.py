@@ -18,8 +18,8 @@ from qinstruct_operator.cluster.errors import ClusterError, NotFound
 from qinstruct_operator.cluster.port import Cluster
 from qinstruct_operator.constants import KIND
 from qinstruct_operator.core.plan.make import make_plan
-from qinstruct_operator.core.raw import Raw
 from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import Raw
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.kinds import CLAIM, EVENT, TRAINING
 from qinstruct_operator.settings import Settings

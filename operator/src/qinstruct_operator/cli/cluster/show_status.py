@@ -16,8 +16,8 @@ from qinstruct_operator.cli.terminal import sanitize, sanitize_lines, sanitized_
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.progress import eta_text
-from qinstruct_operator.core.raw import Raw, last_seen
 from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import Raw, last_seen
 
 _NO_PHASE = "not seen yet"  # no operator has written a status
 _TAIL_LINES = 20

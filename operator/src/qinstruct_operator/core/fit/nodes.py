@@ -13,10 +13,10 @@ from qinstruct_operator.constants import GPU_RESOURCE
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.children.metadata import Manifest
-from qinstruct_operator.core.fit.labels import gpu_shortage, label_reasons
+from qinstruct_operator.core.fit.node_labels import gpu_shortage, label_reasons
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import binary_text, parse_quantity
-from qinstruct_operator.core.raw import at, objects
+from qinstruct_operator.core.untyped_json import at, objects
 
 # Taints that the cluster sets while a node is not ready: they pass.
 _PASSING_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")

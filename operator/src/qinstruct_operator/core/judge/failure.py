@@ -13,7 +13,7 @@ from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.pods import Container, Pod
 from qinstruct_operator.core.judge.workloads import Workload
-from qinstruct_operator.core.text import one_line, printable
+from qinstruct_operator.core.safe_text import one_line, printable
 from qinstruct_trainer.contract.errors import (
     EXIT_CONFIG,
     EXIT_DATA,

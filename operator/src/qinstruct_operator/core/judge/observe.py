@@ -12,8 +12,8 @@ from qinstruct_operator.core.judge.workloads import (
     read_workload,
     warnings_about,
 )
-from qinstruct_operator.core.raw import Raw, is_controlled_by, objects, text
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM
 
 

@@ -11,7 +11,9 @@ from typing import Final, Literal
 
 from qinstruct_operator.constants import PREP_CONTAINER
 from qinstruct_operator.core.backends import BACKENDS
-from qinstruct_operator.core.raw import (
+from qinstruct_operator.core.safe_text import one_line
+from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import (
     Raw,
     at,
     conditions_of,
@@ -20,8 +22,6 @@ from qinstruct_operator.core.raw import (
     objects,
     text,
 )
-from qinstruct_operator.core.text import one_line
-from qinstruct_operator.core.times import parse_time
 
 _WORD_CHARS = 253  # as long as a name; a reason is shorter
 OWN_CONTAINERS: Final = (PREP_CONTAINER, *(each.container for each in BACKENDS.values()))

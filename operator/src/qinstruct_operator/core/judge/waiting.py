@@ -11,7 +11,7 @@ from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.observe import Claim
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.workloads import Workload
-from qinstruct_operator.core.text import one_line
+from qinstruct_operator.core.safe_text import one_line
 
 # https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/images/types.go
 _IMAGE_REASONS = frozenset(

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.judge.pods import Pod, newest_pod, read_pod
-from qinstruct_operator.core.raw import Raw, conditions_of, last_seen, text
+from qinstruct_operator.core.untyped_json import Raw, conditions_of, last_seen, text
 
 JOB_CONDITIONS: Final = ConditionTypes(succeeded="Complete")
 """The types of a batch/v1 Job's conditions."""

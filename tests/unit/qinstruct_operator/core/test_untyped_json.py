@@ -2,7 +2,14 @@
 
 import pytest
 
-from qinstruct_operator.core.raw import at, conditions_of, is_controlled_by, number, objects, text
+from qinstruct_operator.core.untyped_json import (
+    at,
+    conditions_of,
+    is_controlled_by,
+    number,
+    objects,
+    text,
+)
 
 RAW = {"a": {"b": "x", "n": 7, "t": True, "l": [{"k": 1}, "junk", None]}, "s": "text"}
 

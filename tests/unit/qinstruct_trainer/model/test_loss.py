@@ -9,11 +9,11 @@ from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.data.collate import Batch
-from qinstruct_trainer.model.forward import LlavaLoss
 from qinstruct_trainer.model.llava import (
     enable_activation_checkpointing,
     freeze_tower,
 )
+from qinstruct_trainer.model.loss import LlavaLoss
 from support.model.tiny import IMAGE_TOKEN, NUM_PATCHES, batch_of, pixels_for, sample, tiny_model
 
 Loss = Callable[[LlavaForConditionalGeneration, Batch], Tensor]

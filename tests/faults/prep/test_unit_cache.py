@@ -14,7 +14,7 @@ from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
-from qinstruct_trainer.prep.units import Unit, UnitCache, is_whole, verify
+from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, is_whole, verify
 from support.prep.file_server import serve
 
 UNIT = Unit("fetch", "q-instruct labels", ("http://host/file", "1"))
@@ -23,7 +23,7 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from qinstruct_trainer.contract.errors import StorageError
-from qinstruct_trainer.prep.units import Unit, UnitCache
+from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 try:
     UnitCache(Path(sys.argv[1]), "run", print).get(

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from qinstruct_operator.api import parse
-from qinstruct_operator.api.rules import name_rules, spec_rules
+from qinstruct_operator.api.cel_rules import name_rules, spec_rules
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.errors import InvalidSpec
 from support.operator_documents import document

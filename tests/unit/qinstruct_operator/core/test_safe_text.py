@@ -2,7 +2,7 @@
 
 import pytest
 
-from qinstruct_operator.core.text import one_line, printable
+from qinstruct_operator.core.safe_text import one_line, printable
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ those alone.
 from collections.abc import Iterator
 from typing import Any
 
-from qinstruct_operator.api.base import MAX_RUN_NAME_LENGTH, RUN_NAME_PATTERN
+from qinstruct_operator.api.field_types import MAX_RUN_NAME_LENGTH, RUN_NAME_PATTERN
 from qinstruct_operator.catalog.gpus import smaller_classes
 from qinstruct_operator.catalog.sizes import SIZES
 from qinstruct_operator.catalog.sources import Q_INSTRUCT_IMAGES, Q_INSTRUCT_LABELS, SOURCES

@@ -3,7 +3,7 @@
 import pytest
 
 from qinstruct_operator.cluster.errors import NotFound
-from qinstruct_operator.cluster.paths import api_path, field_selector, label_selector
+from qinstruct_operator.cluster.url_paths import api_path, field_selector, label_selector
 from qinstruct_operator.kinds import JOB, NODE, POD
 
 

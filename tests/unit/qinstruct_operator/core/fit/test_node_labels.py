@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qinstruct_operator.core.fit.labels import matches, term_matches
+from qinstruct_operator.core.fit.node_labels import matches, term_matches
 
 KEYS = st.sampled_from(["a", "b", "c"])
 TEXTS = st.one_of(st.integers(-(2**64), 2**64).map(str), st.sampled_from(["", "x", "1_0", " 1"]))

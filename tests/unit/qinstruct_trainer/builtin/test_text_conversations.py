@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qinstruct_trainer.builtin.general import general_turns
+from qinstruct_trainer.builtin.text_conversations import general_turns
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 seeds = st.integers(0, 2**32 - 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qinstruct_operator.cluster.proxy import proxy_of
+from qinstruct_operator.cluster.http_proxy import proxy_of
 
 PROXY = "http://proxy.example:3128"
 

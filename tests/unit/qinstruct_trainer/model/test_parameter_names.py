@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.model.keys import (
+from qinstruct_trainer.model.parameter_names import (
     CLIP,
     HUB,
     LLAVA,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from qinstruct_operator.api.base import (
+from qinstruct_operator.api.field_types import (
     ApiModel,
     DnsName,
     LabelKey,
