@@ -8,7 +8,6 @@ from qinstruct_operator.api.parse import parse
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
-from qinstruct_operator.core.attempts import present_attempt
 from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
 from qinstruct_operator.core.children import ChildId, Children, build_children
 from qinstruct_operator.core.condition_list import is_finished, is_true
@@ -76,8 +75,8 @@ class Run:
 
     @property
     def attempt(self) -> int:
-        """The attempt that is due or under way."""
-        return present_attempt(self.status)
+        """The attempt that is due or under way; the first is 1."""
+        return max(self.status.attempt or 1, 1)
 
     @property
     def backend(self) -> Backend:

@@ -56,6 +56,11 @@ def test_what_its_status_says(status: Status, prepared: bool, finished: bool) ->
     assert (run.was_prepared, run.is_finished) == (prepared, finished)
 
 
+@pytest.mark.parametrize(("stored", "attempt"), [(None, 1), (0, 1), (1, 1), (7, 7)])
+def test_the_first_attempt_is_one(stored: int | None, attempt: int) -> None:
+    assert read(PREPARED.model_copy(update={"attempt": stored})).attempt == attempt
+
+
 def test_children_are_those_of_the_present_attempt() -> None:
     run = read(PREPARED.model_copy(update={"attempt": 3}))
     assert run.children is not None
