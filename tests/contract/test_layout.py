@@ -30,11 +30,10 @@ TESTED_ELSEWHERE: Final[dict[str, tuple[str, str]]] = {
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Dotted name and file of every module, but for those that only gather or start others."""
+    """Dotted name and file of every module, `__init__` and `__main__` by these names."""
     for package, folder in PACKAGES.items():
         for file in sorted(folder.rglob("*.py")):
-            if file.stem not in ("__init__", "__main__"):
-                yield ".".join((package, *file.relative_to(folder).with_suffix("").parts)), file
+            yield ".".join((package, *file.relative_to(folder).with_suffix("").parts)), file
 
 
 def has_behaviour(source: str) -> bool:
@@ -53,7 +52,9 @@ def has_behaviour(source: str) -> bool:
 
 def own_tests(module: str) -> list[Path]:
     """The test files at the module's mirrored paths."""
-    package, *rooms, name = module.split(".")
+    package, *rooms, name = (
+        module.replace(".__init__", ".init").replace(".__main__", ".main").split(".")
+    )
     is_cli = package == "qinstruct_operator" and rooms[:1] == ["cli"]
     mirrors = [TESTS] if is_cli else [TESTS / "unit" / package, TESTS / "faults"]
     return [

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,20 @@ def test_readme_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
         assert f"\n{target}:" in makefile, target
+
+
+def test_the_operator_may_import_nothing_of_the_trainer_but_the_contract() -> None:
+    """The import contract lists what is forbidden: a new module must be added to it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (rule,) = (
+        contract
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["name"].startswith("The operator knows the trainer's contract only")
+    )
+    prefix = "qinstruct_trainer."
+    forbidden = {name for name in rule["forbidden_modules"] if name.startswith(prefix)}
+    trainer = PACKAGES["qinstruct_trainer"]
+    modules = {path.stem for path in trainer.glob("*.py")} | {
+        path.parent.name for path in trainer.glob("*/__init__.py")
+    }
+    assert forbidden == {f"{prefix}{name}" for name in modules - {"__init__", "contract"}}

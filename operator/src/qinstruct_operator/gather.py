@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Cluster, Resource
-from qinstruct_operator.constants import LABEL_RUN
+from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.judge.observe import Snapshot
-from qinstruct_operator.core.judge.pods import newest_pod, own_container, read_pod
+from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
@@ -47,7 +47,8 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
         pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
         pod = newest_pod(workload, pods)
         if pod is not None and read_pod(pod).has_started:
-            log = await _log(cluster, run, pod)
+            container = run.backend.container if may_train else PREP_CONTAINER
+            log = await _log(cluster, run, pod["metadata"]["name"], container)
             return Snapshot(prep=prep, training=training, pods=pods, log=log)
     support = await _support(cluster, run)
     events: tuple[Resource, ...] = ()
@@ -56,11 +57,10 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
     return Snapshot(prep, training, support, pods, events)
 
 
-async def _log(cluster: Cluster, run: Run, pod: Raw) -> tuple[str, ...]:
+async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[str, ...]:
     """The end of a log; empty where its node cannot be reached, which must not fail the pass."""
-    name, container = pod["metadata"]["name"], own_container(pod)
     try:
-        return await cluster.read_log(run.namespace, name, container, tail_lines=_LOG_LINES)
+        return await cluster.read_log(run.namespace, pod, container, tail_lines=_LOG_LINES)
     except ClusterError as error:
         _logger.warning("%s", error)
         return ()

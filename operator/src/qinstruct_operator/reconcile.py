@@ -71,7 +71,7 @@ class Reconciler:
             await self._write(run, resource, status, now)
         except NotFound:
             return None  # deleted meanwhile
-        return requeue_after(status, seen, self.settings, now).seconds
+        return requeue_after(status, seen, self.settings, now)
 
     async def _begin(self, run: Run) -> Observed | None:
         """Create the first children of a new run without reading them first.

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from qinstruct_trainer.contract.config import Prepared, PrepConfig, RunConfig
 from qinstruct_trainer.contract.errors import (
+    BUG,
     EXIT_OK,
     EXIT_SOFTWARE,
     ConfigError,
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost level: logged, and told to the operator
         _log.exception("This is a bug in qinstruct, not a mistake of yours:")
         message = f"{type(error).__name__}: {error}"
-        _leave(Failed(reason="Bug", message=message, exit_code=EXIT_SOFTWARE))
+        _leave(Failed(reason=BUG, message=message, exit_code=EXIT_SOFTWARE))
         return EXIT_SOFTWARE
     return EXIT_OK
 
@@ -134,7 +135,7 @@ def _leave(failed: Failed) -> None:
     if isinstance(earlier, Failed):
         failed = earlier
     if os.environ.get("RANK", "0") == "0":
-        if failed.reason != "Bug":  # whose traceback stands there already
+        if failed.reason != BUG:  # whose traceback stands there already
             sys.stderr.write(f"{failed.message}\n")
         emit(failed)
     elif earlier is not failed:

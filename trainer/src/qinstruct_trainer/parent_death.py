@@ -5,11 +5,9 @@ As a program it starts a command that ends with its parent:
 """
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -31,6 +29,8 @@ def kill_worker_with_pool() -> None:
     SIGTERM, which a terminal or an init sends to the whole group, are left to the owner: it stops
     its workers in order.
     """
+    import threading  # not needed by the program, which must be quick to make its request
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_kill_after_owner, name="pool owner watch", daemon=True).start()
@@ -46,6 +46,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _kill_after_owner() -> None:
+    import multiprocessing
+
     owner = multiprocessing.parent_process()
     if owner is not None:
         owner.join()

@@ -20,7 +20,7 @@ from types import FrameType
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.run import parse_args, run
 
-from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED
+from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED, KILLED
 from qinstruct_trainer.contract.events import (
     Failed,
     emit,
@@ -76,7 +76,7 @@ def conclude(failures: Mapping[int, ProcessFailure]) -> int:
         return code
     event = read_termination_message()
     if root.exitcode < 0:
-        event = Failed(reason="Killed", message=_killed(rank, -root.exitcode), exit_code=code)
+        event = Failed(reason=KILLED, message=_killed(rank, -root.exitcode), exit_code=code)
         sys.stderr.write(event.message + "\n")
         emit(event)
     elif 0 in failures and failures[0].exitcode < 0 and isinstance(event, Failed):

@@ -34,13 +34,6 @@ class Apply:
     child: Child
 
 
-@dataclass(frozen=True)
-class Wait:
-    """The next pass is due after so many seconds; None: only after an event."""
-
-    seconds: float | None
-
-
 Action = Create | Apply
 
 
@@ -50,12 +43,14 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     The configuration goes with the workload that reads it, so that a pod never sees one that
     was written for another version of its image.
     """
-    children = run.children
-    if children is None or run.is_finished or seen.taken or seen.leftovers:
+    if run.is_finished or seen.taken or seen.leftovers:
         return ()
     prepared = run.was_prepared or seen.is_prepared
     workload = seen.training if prepared else seen.prep
     if workload is not None and (workload.is_over or workload.has_started):
+        return ()
+    children = run.children
+    if children is None:
         return ()
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
@@ -65,16 +60,18 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
 
 
-def requeue_after(status: Status, seen: Observed, settings: Settings, now: datetime) -> Wait:
-    """When the next pass is due without an event; none after the end.
+def requeue_after(
+    status: Status, seen: Observed, settings: Settings, now: datetime
+) -> float | None:
+    """Seconds until the next pass without an event; None after the end.
 
     Logs and claims are not watched, so a pass is the only way to read them.
     """
     if is_finished(status):
-        return Wait(None)
+        return None
     if any(workload and workload.has_started for workload in (seen.prep, seen.training)):
-        return Wait(settings.progress_seconds)
+        return settings.progress_seconds
     times = (parse_time(each.last_transition_time) for each in status.conditions)
     changed = max((time for time in times if time), default=now)
     waited = (now - changed).total_seconds()
-    return Wait(settings.waiting_seconds * (1 if waited < _RECENT_SECONDS else _LATER))
+    return settings.waiting_seconds * (1 if waited < _RECENT_SECONDS else _LATER)

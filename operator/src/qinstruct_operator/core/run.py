@@ -6,17 +6,21 @@ from typing import Self
 
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.api.read_status import read_status
+from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
-from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
+from qinstruct_operator.core.backends import BACKENDS, Backend
 from qinstruct_operator.core.children import ChildId, Children, build_children
 from qinstruct_operator.core.condition_list import is_finished, is_true
+from qinstruct_operator.core.names import config_name
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.untyped_json import Raw
 from qinstruct_operator.errors import InvalidSpec, Violation
-from qinstruct_operator.kinds import CLAIM
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 from qinstruct_operator.settings import Settings
+
+_DEFAULT_BACKEND: str = Spec.model_fields["backend"].default
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ class Run:
 
     @property
     def backend(self) -> Backend:
-        """The kind of its training workload."""
-        return BACKENDS[self.plan.backend] if self.plan else DEFAULT_BACKEND
+        """The kind of its training workload; the default where the spec is refused."""
+        return BACKENDS[self.plan.backend if self.plan else _DEFAULT_BACKEND]
 
     @cached_property
     def children(self) -> Children | None:
@@ -91,8 +95,9 @@ class Run:
     @property
     def support_ids(self) -> tuple[ChildId, ...]:
         """What must exist before its workloads: children, and claims that the user brings."""
-        if self.plan is None or self.children is None:
-            return ()
-        claims = (self.plan.cache_claim.name, self.plan.output_claim.name)
-        ids = [child.id for child in self.children.support] + [(CLAIM, name) for name in claims]
+        ids: list[ChildId] = [(CONFIG_MAP, config_name(self.name))]
+        if self.plan and self.children:
+            claims = (self.plan.cache_claim.name, self.plan.output_claim.name)
+            ids += [(CLAIM, name) for name in claims]
+            ids += [child.id for child in self.children.support]
         return tuple(dict.fromkeys(ids))

@@ -1,81 +1,41 @@
-"""Conditions: complete, with the times of their changes, and one word for people."""
+"""The conditions in a status: found by their type, and what they say of a run's end."""
 
-from datetime import timedelta
+import pytest
 
 from qinstruct_operator.api.status import Condition, Status
 from qinstruct_operator.constants import (
-    CONDITION_ACCEPTED,
     CONDITION_COMPLETE,
     CONDITION_FAILED,
     CONDITION_PREPARED,
-    CONDITION_RUNNING,
-    CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core.condition_list import (
-    CONDITIONS,
-    Judged,
-    find_condition,
-    is_finished,
-    no,
-    renewed_conditions,
-    yes,
+from qinstruct_operator.core.condition_list import find_condition, is_finished, is_true
+
+
+def status_with(type_: str, status: str) -> Status:
+    condition = {
+        "type": type_,
+        "status": status,
+        "reason": "Any",
+        "message": "",
+        "lastTransitionTime": "2026-03-01T12:00:00Z",
+    }
+    return Status(conditions=(Condition.model_validate(condition),))
+
+
+@pytest.mark.parametrize("type_", [CONDITION_COMPLETE, CONDITION_FAILED, CONDITION_PREPARED])
+def test_what_is_there_and_true(type_: str) -> None:
+    assert is_true(status_with(type_, "True"), type_)
+    for status in ("False", "Unknown"):
+        assert not is_true(status_with(type_, status), type_)
+    assert not is_true(Status(), type_)
+    assert find_condition(Status(), type_) is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "finished"),
+    [(CONDITION_COMPLETE, True), (CONDITION_FAILED, True), (CONDITION_PREPARED, False)],
 )
-from support.observed import NOW
-
-LATER = NOW + timedelta(minutes=7)
-FRESH = {
-    CONDITION_ACCEPTED: yes("Accepted", "fine"),
-    CONDITION_PREPARED: no("Preparing", "at work"),
-    CONDITION_SCHEDULED: no("WaitingForData", "not yet"),
-    CONDITION_RUNNING: no("WaitingForData", "not yet"),
-    CONDITION_COMPLETE: no("InProgress", "not yet"),
-    CONDITION_FAILED: no("InProgress", "not yet"),
-}
-
-
-def test_the_list_is_complete_and_in_order() -> None:
-    made = renewed_conditions(Status(), FRESH, 3, NOW)
-    assert made == tuple(
-        Condition(
-            type=type_,
-            status=FRESH[type_].status,
-            reason=FRESH[type_].reason,
-            message=FRESH[type_].message,
-            last_transition_time="2026-03-01T12:00:00Z",
-            observed_generation=3,
-        )
-        for type_ in CONDITIONS
-    )
-
-
-def test_a_time_changes_with_the_status_alone() -> None:
-    before = Status(conditions=renewed_conditions(Status(), FRESH, 1, NOW))
-    judged = FRESH | {
-        CONDITION_ACCEPTED: yes("Accepted", "another sentence"),
-        CONDITION_PREPARED: yes("Prepared", "done"),
-        CONDITION_SCHEDULED: no("Pending", "another reason"),
-    }
-    times = {
-        each.type: each.last_transition_time
-        for each in renewed_conditions(before, judged, 2, LATER)
-    }
-    old, new = "2026-03-01T12:00:00Z", "2026-03-01T12:07:00Z"
-    assert times == dict.fromkeys(CONDITIONS, old) | {CONDITION_PREPARED: new}
-
-
-def test_a_sentence_has_an_end() -> None:
-    judged = FRESH | {CONDITION_PREPARED: no("Blocked", "y" * 1_000_000)}
-    made = Status(conditions=renewed_conditions(Status(), judged, 1, NOW))
-    blocked = find_condition(made, CONDITION_PREPARED)
-    assert blocked is not None
-    assert blocked.message == "y" * 8192
-
-
-def test_finished_is_complete_or_failed() -> None:
-    def with_(**changes: Judged) -> Status:
-        return Status(conditions=renewed_conditions(Status(), FRESH | changes, 1, NOW))
-
+def test_finished_is_complete_or_failed(type_: str, finished: bool) -> None:
+    assert is_finished(status_with(type_, "True")) == finished
+    assert not is_finished(status_with(type_, "False"))
     assert not is_finished(Status())
-    assert not is_finished(with_())
-    assert is_finished(with_(Complete=yes("Complete", "")))
-    assert is_finished(with_(Failed=yes("BadData", "")))

@@ -156,22 +156,22 @@ WAITS = snapshot_of(prep=PREP)
 
 def test_a_finished_run_is_not_looked_at() -> None:
     taken = snapshot_of(training=pytorchjob(SUCCEEDED))
-    assert requeue_after(status_of(taken, PREPARED), seen(taken), SETTINGS, NOW).seconds is None
+    assert requeue_after(status_of(taken, PREPARED), seen(taken), SETTINGS, NOW) is None
 
 
 def test_a_container_at_work_is_looked_at_for_its_log() -> None:
     for state in (running(), ended()):
         taken = snapshot_of(prep=PREP, pods=(pod(PREP, state),))
-        assert requeue_after(status_of(taken), seen(taken), SETTINGS, NOW).seconds == 10
+        assert requeue_after(status_of(taken), seen(taken), SETTINGS, NOW) == 10
 
 
 def test_a_run_that_waits_long_is_looked_at_less_often() -> None:
     status = status_of(WAITS)
     for seconds, want in ((0, 15), (179, 15), (180, 60), (10**6, 60)):
         later = NOW + timedelta(seconds=seconds)
-        assert requeue_after(status, seen(WAITS), SETTINGS, later).seconds == want
+        assert requeue_after(status, seen(WAITS), SETTINGS, later) == want
     changed = status_of(replace(WAITS, prep=DONE), status, now=NOW + timedelta(hours=1))
-    assert requeue_after(changed, seen(WAITS), SETTINGS, NOW + timedelta(hours=1)).seconds == 15
+    assert requeue_after(changed, seen(WAITS), SETTINGS, NOW + timedelta(hours=1)) == 15
 
 
 def test_a_time_that_is_none_does_not_stop_the_looks() -> None:
@@ -179,4 +179,4 @@ def test_a_time_that_is_none_does_not_stop_the_looks() -> None:
     never = first.model_copy(update={"last_transition_time": "2026-13-45T99:99:99Z"})
     for conditions in ((never,), (never, *others)):
         status = Status(conditions=conditions)
-        assert requeue_after(status, seen(WAITS), SETTINGS, NOW).seconds == 15
+        assert requeue_after(status, seen(WAITS), SETTINGS, NOW) == 15

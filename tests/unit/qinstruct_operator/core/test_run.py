@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.backends import DEFAULT_BACKEND
+from qinstruct_operator.core.backends.pytorchjob import PYTORCHJOB
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
@@ -38,13 +38,16 @@ def test_a_new_run() -> None:
 def test_claims_that_the_user_brings_are_needed_too() -> None:
     run = read(data={"claimName": "data"}, output={"claimName": "mine"})
     assert run.support_ids == ((CONFIG_MAP, "x-config"), (CLAIM, "data"), (CLAIM, "mine"))
+    run = read(data={"claimName": "data"})
+    assert run.support_ids == ((CONFIG_MAP, "x-config"), (CLAIM, "data"), (CLAIM, "x-output"))
 
 
 def test_a_refused_run_has_no_children() -> None:
     run = read(gpu={"nodes": 2})
     assert [each.field for each in run.violations] == ["spec.gpu.nodes"]
-    assert (run.plan, run.children, run.support_ids) == (None, None, ())
-    assert run.backend is DEFAULT_BACKEND
+    assert (run.plan, run.children) == (None, None)
+    assert run.support_ids == ((CONFIG_MAP, "x-config"),)
+    assert run.backend is PYTORCHJOB
 
 
 @pytest.mark.parametrize(

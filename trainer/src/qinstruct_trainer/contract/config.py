@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 
-CONFIG_VERSION: Literal[1] = 1
+ConfigVersion = Literal[1]
+CONFIG_VERSION: ConfigVersion = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Literal["7B", "13B", "Tiny"]
@@ -129,7 +130,7 @@ class _RunDocument(_Config):
 class PrepConfig(_RunDocument):
     """Everything that `prep` needs; its result is `<output>/prepared.json`."""
 
-    version: Changeable[Literal[1]] = CONFIG_VERSION
+    version: Changeable[ConfigVersion] = CONFIG_VERSION
     run: Changeable[str] = Field(
         description="Name of the run; shown to others that wait for its units."
     )
@@ -155,7 +156,7 @@ class Checkpointing(_Config):
 class RunConfig(_RunDocument):
     """Everything that `train` needs. The defaults of the four published runs are in the plan."""
 
-    version: Changeable[Literal[1]] = CONFIG_VERSION
+    version: Changeable[ConfigVersion] = CONFIG_VERSION
     run: Changeable[str]
     size: Fixed[Size]
     strategy: Fixed[Strategy]
@@ -192,7 +193,7 @@ class RunConfig(_RunDocument):
 class Prepared(_Config):
     """What prep hands to training: finished units, never anything half made."""
 
-    version: Literal[1] = CONFIG_VERSION
+    version: ConfigVersion = CONFIG_VERSION
     index: Path = Field(description="Folder of the token index (qinstruct_trainer.data.index).")
     model: Path = Field(description="Starting checkpoint, Hugging Face layout.")
     gate_report: Path = Field(description="What the gate found, JSON.")

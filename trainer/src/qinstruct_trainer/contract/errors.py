@@ -17,6 +17,13 @@ EXIT_PEER_LOST = 76  # EX_PROTOCOL: another rank vanished; never the root cause,
 EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
 
 
+KILLED = "Killed"
+"""Reason of a process that was killed and could not say why."""
+
+BUG = "Bug"
+"""Reason of an exception that nobody expected: it is our mistake."""
+
+
 class RunError(Exception):
     """A run that cannot go on. `reason` is one CamelCase word for programs."""
 

@@ -29,7 +29,7 @@ def merge(lines: Path, report: GateReport, target: Path, progress: Progress) -> 
     dropped = {(bad.source, bad.index) for bad in report.bad}
     progress.total = report.num_records - len(dropped)
     if not dropped:
-        progress.set(1)  # the first count is an event, here as where records are copied
+        progress.set(min(1, progress.total))  # an event at the first, as in copying
         link_or_copy(lines, target)
         progress.set(progress.total)
     else:

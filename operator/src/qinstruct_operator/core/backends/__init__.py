@@ -12,12 +12,9 @@ from typing import Final
 from qinstruct_operator.core.backends.base import Backend
 from qinstruct_operator.core.backends.pytorchjob import PYTORCHJOB
 
-__all__ = ["BACKENDS", "DEFAULT_BACKEND", "Backend"]
+__all__ = ["BACKENDS", "Backend"]
 
 BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
     {backend.kind.kind: backend for backend in (PYTORCHJOB,)}
 )
 """Every backend by its name in `spec.backend`."""
-
-DEFAULT_BACKEND: Final = PYTORCHJOB
-"""For a run whose spec cannot be read."""

@@ -18,7 +18,10 @@ class ConditionTypes:
 
 @dataclass(frozen=True)
 class Backend:
-    """One kind of workload that can run the training pod.
+    """One kind of workload that can run the training pod, and controls it directly.
+
+    A kind with another object between itself and the pod (JobSet, TrainJob) needs a rule of its
+    own for which pods are its; `judge.pods.newest_pod` takes those that it controls.
 
     Attributes:
         kind: of its objects.

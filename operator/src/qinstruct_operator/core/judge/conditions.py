@@ -10,9 +10,9 @@ from qinstruct_operator.constants import (
     CONDITION_SCHEDULED,
 )
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
-from qinstruct_operator.core.condition_list import Judged, no, yes
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.evidence import Evidence
+from qinstruct_operator.core.judge.judged import Judged, no, yes
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.waiting import why_waiting

@@ -9,10 +9,10 @@ from datetime import datetime
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_COMPLETE, CONDITION_FAILED
-from qinstruct_operator.core.condition_list import Judged, renewed_conditions
 from qinstruct_operator.core.judge.conditions import judge_conditions
 from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.gpu_hours import gpu_hours
+from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.phase import phase
 from qinstruct_operator.core.judge.progress import eta_text, percent_text

@@ -9,8 +9,8 @@ from qinstruct_operator.constants import (
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core.condition_list import Judged
 from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.judged import Judged
 
 
 def phase(judged: Mapping[str, Judged]) -> str:

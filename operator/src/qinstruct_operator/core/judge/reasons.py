@@ -13,6 +13,8 @@ from qinstruct_operator.constants import (
     CONDITION_SCHEDULED,
 )
 from qinstruct_trainer.contract.errors import (
+    BUG,
+    KILLED,
     ConfigError,
     DataError,
     NonFiniteLossError,
@@ -99,8 +101,8 @@ FAILURES: Final = (
     DEADLINE_EXCEEDED,
     POD_LOST,
     PeerLostError.reason,
-    "Killed",
-    "Bug",
+    KILLED,
+    BUG,
     ERROR,
 )
 """Reasons to fail that are known; a newer trainer or kubelet may say others."""

@@ -35,11 +35,6 @@ class Waiting:
     reason: str
     message: str
 
-    @property
-    def needs_attention(self) -> bool:
-        """Whether a person should look at it."""
-        return self.reason in reasons.NEEDS_ATTENTION
-
 
 def why_waiting(workload: Workload, claims: Mapping[str, Claim]) -> Waiting:
     """Why the workload's container has not started."""

@@ -251,4 +251,4 @@ CHECKS: Final[tuple[Check, ...]] = (
     sequence_holds_an_image,
     not_supported_yet,
 )
-"""Every check, in the order of the spec's fields; what comes later is said last."""
+"""Every check, in the order of the spec's fields; then what is not supported yet."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qinstruct_operator.core.backends import BACKENDS, DEFAULT_BACKEND, Backend
+from qinstruct_operator.core.backends import BACKENDS, Backend
 
 TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"a": "b"}},
@@ -24,7 +24,3 @@ def test_the_template_is_wrapped_whole(backend: Backend) -> None:
 def test_the_ends_are_told_apart(backend: Backend) -> None:
     types = backend.conditions
     assert len({types.succeeded, types.failed, types.suspended}) == 3
-
-
-def test_a_run_that_cannot_be_read_has_a_backend() -> None:
-    assert DEFAULT_BACKEND in BACKENDS.values()

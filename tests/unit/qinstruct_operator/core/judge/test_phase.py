@@ -10,7 +10,7 @@ from qinstruct_operator.constants import (
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
 )
-from qinstruct_operator.core.condition_list import Judged, no, yes
+from qinstruct_operator.core.judge.judged import Judged, no, yes
 from qinstruct_operator.core.judge.phase import phase
 
 FRESH = {

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from qinstruct_trainer.contract.config import RunConfig
+from qinstruct_trainer.model.llava import trainable_parameters
 
 _BETAS = (0.9, 0.999)  # transformers' TrainingArguments defaults, which the four runs keep
 _EPSILON = 1e-8
@@ -16,9 +17,8 @@ def build_optimizer(module: nn.Module, config: RunConfig, *, fused: bool) -> tor
     """
     decay: list[nn.Parameter] = []
     keep: list[nn.Parameter] = []
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            (keep if _is_norm_or_bias(name) else decay).append(parameter)
+    for name, parameter in trainable_parameters(module):
+        (keep if _is_norm_or_bias(name) else decay).append(parameter)
     groups = [
         {"params": decay, "weight_decay": config.weight_decay},
         {"params": keep, "weight_decay": 0.0},
