@@ -6,11 +6,11 @@
    has its prep Job.
 2. With the operator up, `--more` runs are created as fast as kubectl creates them; the time from
    each one's creation to its prep Job: once while the operator has nothing else to do (before 1),
-   and once while it looks again at all the runs of 1, which wait.
+   and once while it repeats its passes over all the runs of 1, which wait.
 3. The ceiling: a program of nothing but asyncio and aiohttp sends the same requests for as many
    runs, 10 and then 50 runs at a time. They are those that the operator made for one run,
    recorded on the way, up to the run's first status. (What it asks after that, when it sees the
-   Job, comes in its queue after every other run's first look, so it is no part of the drain.)
+   Job, comes in its queue after every other run's first pass, so it is no part of the drain.)
 
 etcd, the API server and this program share the machine's cores with the operator. The controllers
 and the scheduler are stopped, unless `--controllers`: elsewhere they have a machine of their own,

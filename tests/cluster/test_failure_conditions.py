@@ -22,15 +22,15 @@ BAD_DATA = {
 
 
 def test_bad_data_fail_the_run_at_once(runs: Runs) -> None:
-    told = lines({"event": "prep", "stage": "gate", "item": "q", "done": 1, "total": 2,
-                  "unit": "records"}, BAD_DATA)  # fmt: skip
-    runs.behave("bad", "prep", Behaviour(exit_code=65, message=told[-1]), logs=told)
+    output = lines({"event": "prep", "stage": "gate", "item": "q", "done": 1, "total": 2,
+                    "unit": "records"}, BAD_DATA)  # fmt: skip
+    runs.behave("bad", "prep", Behaviour(exit_code=65, message=output[-1]), logs=output)
     runs.apply("bad", SPEC)
     assert runs.wait("bad", "Failed", "True", "BadData") == BAD_DATA["message"]
     assert runs.wait("bad", "Prepared", "False", "Failed") == BAD_DATA["message"]
     failure = runs.statuses("bad")[-1]["failure"]
     assert (failure["exitCode"], failure["reason"]) == (65, "BadData")
-    assert failure["logTail"].splitlines() == told
+    assert failure["logTail"].splitlines() == output
     assert "attempt" not in failure
     assert runs.get("pytorchjobs") == []
 

@@ -97,10 +97,10 @@ def test_behaviour_by_run_and_component(test_cluster: TestCluster, namespace: st
 
 def test_most_specific_behaviour_wins(test_cluster: TestCluster, namespace: str) -> None:
     evicted = Behaviour(run_for="200ms", exit_code=143, pod_reason="Evicted", disruption="Test")
-    test_cluster.kwok.behave("told", "train", Behaviour(run_for="100h"))
-    test_cluster.kwok.behave("told", "train", Behaviour(run_for="90h"), namespace=namespace)
-    test_cluster.kwok.behave("told", "train", evicted, namespace=namespace, attempt=2)
-    labels = _labels("told") | {"qinstruct.dev/attempt": "2"}
+    test_cluster.kwok.behave("configured", "train", Behaviour(run_for="100h"))
+    test_cluster.kwok.behave("configured", "train", Behaviour(run_for="90h"), namespace=namespace)
+    test_cluster.kwok.behave("configured", "train", evicted, namespace=namespace, attempt=2)
+    labels = _labels("configured") | {"qinstruct.dev/attempt": "2"}
     test_cluster.kubectl("apply", "-f", "-", stdin=_pytorchjob(namespace, labels))
     _wait(test_cluster, namespace, "condition=Failed")
     status = _get(test_cluster, namespace, "pod", "x-master-0")["status"]

@@ -20,7 +20,7 @@ WATCH = "/api/v1/things?watch=true"
 
 
 class Server:
-    """Records its requests; its watches send a line when told to."""
+    """Records its requests; its watches send a line on request."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str, bytes]] = []

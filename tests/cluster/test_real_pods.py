@@ -62,7 +62,7 @@ def kubectl(cluster: RealCluster, *arguments: str) -> str:
     return cluster.kubectl(f"--namespace={NAMESPACE}", *arguments)
 
 
-def look(cluster: RealCluster) -> Row:
+def read_row(cluster: RealCluster) -> Row:
     """The line below the headings; a cell can be empty."""
     heading, line = kubectl(cluster, "get", "qit", RUN).splitlines()
     starts = [heading.index(name) for name in heading.split()]
@@ -76,7 +76,7 @@ def follow(cluster: RealCluster) -> list[Row]:
     started = time.monotonic()
     rows: list[Row] = []
     while not rows or rows[-1].phase not in ENDED:
-        row = look(cluster)
+        row = read_row(cluster)
         if rows[-1:] != [row]:
             rows.append(row)
             print(f"{time.monotonic() - started:5.0f} s {row.phase:12} {row.progress}")  # noqa: T201

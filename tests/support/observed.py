@@ -1,4 +1,4 @@
-"""Raw objects of a cluster as a run's children look, and what the pure core makes of them."""
+"""Raw objects of a cluster, as of a run's children, and what the pure core makes of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -260,7 +260,7 @@ CONFIG_ID = (CONFIG_MAP, "x-config")
 def snapshot_of(
     *, config: Raw | None = None, claims: Mapping[str, Raw | None] | None = None, **read: Any
 ) -> Snapshot:
-    """A reading of the cluster in which these were looked for."""
+    """A reading of the cluster that asked for these."""
     support = {(CLAIM, name): raw for name, raw in (claims or {}).items()}
     if config is not None:
         return Snapshot(support={CONFIG_ID: config, **support}, **read)
@@ -295,7 +295,7 @@ def status_of(
     return judge(run_of(previous, made, violations), observed, now)
 
 
-def told(status: Status) -> dict[str, tuple[str, str]]:
+def condition_reasons(status: Status) -> dict[str, tuple[str, str]]:
     """Each condition's status and reason."""
     return {each.type: (each.status, each.reason) for each in status.conditions}
 

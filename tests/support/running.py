@@ -8,7 +8,7 @@ SECONDS = 20  # until a hanging test fails; no test that passes waits for it
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process lives; a zombie that nobody has waited for does not."""
+    """Whether the process runs; a zombie that nobody has waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

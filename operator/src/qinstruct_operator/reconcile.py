@@ -42,7 +42,7 @@ class Reconciler:
     """Brings runs one step further.
 
     Attributes:
-        cluster: where they live.
+        cluster: the API server that holds them.
         settings: of this installation.
         now: the clock.
     """

@@ -15,7 +15,7 @@ class Settings:
 
     Attributes:
         prep_image: image of the prep Job.
-        trainer_image: image of the PyTorchJob.
+        trainer_image: image of the training workload.
         cache_path: where processes see the shared unit cache.
         output_path: where processes see the run's own folder.
         config_path: where pods see the ConfigMap.

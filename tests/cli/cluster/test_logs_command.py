@@ -19,10 +19,10 @@ from support.cli.cluster_commands import (
     CommandLine,
     add_pod,
     add_run,
-    between_looks,
     end_log,
     pod_status,
     print_lines,
+    while_waiting,
 )
 from support.fake_cluster.cluster import FakeCluster
 
@@ -181,7 +181,7 @@ def test_follow_goes_through_the_whole_run(
         yield
 
     steps = story()
-    between_looks(monkeypatch, lambda: next(steps))
+    while_waiting(monkeypatch, lambda: next(steps))
     assert qinstruct("logs", "x", "--follow") == EXIT_OK
     assert capsys.readouterr().out.splitlines() == [
         f"preparation (pod x-prep-b) has not started: no node {TAMED}",
@@ -231,7 +231,7 @@ def test_follow_goes_on_where_a_log_is_lost(
         yield
 
     steps = story()
-    between_looks(monkeypatch, lambda: next(steps))
+    while_waiting(monkeypatch, lambda: next(steps))
     assert qinstruct("logs", "x", "-f") == EXIT_OK
     assert capsys.readouterr().out.splitlines() == [
         "preparation (pod x-prep-b) has not started: ImagePullBackOff: no such image",
@@ -259,8 +259,8 @@ def test_follow_gives_up_on_a_log_that_never_comes(
 ) -> None:
     add_pod(cluster, "x-prep-b", "prep", RUNNING)
     cluster.fail(LOST, "follow_log", times=100)
-    looks = itertools.count()
-    between_looks(monkeypatch, lambda: None if next(looks) < 50 else pytest.fail("endless"))
+    waits = itertools.count()
+    while_waiting(monkeypatch, lambda: None if next(waits) < 50 else pytest.fail("endless"))
     assert qinstruct("logs", "x", "-f") == EXIT_UNAVAILABLE
     said = capsys.readouterr()
     assert said.out.count("reading on") == 1

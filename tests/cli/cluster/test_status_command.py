@@ -15,8 +15,8 @@ from support.cli.cluster_commands import (
     UNREACHABLE,
     CommandLine,
     add_run,
-    between_looks,
     condition,
+    while_waiting,
 )
 from support.fake_cluster.cluster import FakeCluster
 
@@ -93,7 +93,7 @@ def test_watch_says_each_change_once_and_survives_a_lost_server(
             case written:
                 cluster.set_status(TRAINING, TEAM, "x", TRAINING_STATUS | written)
 
-    between_looks(monkeypatch, change)
+    while_waiting(monkeypatch, change)
     assert qinstruct("status", "x", "-w") == EXIT_OK
 
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("team/x: ")]
@@ -113,7 +113,7 @@ def test_a_deleted_run_ends_the_watch(
 ) -> None:
     add_run(cluster, "x", TRAINING_STATUS)
 
-    between_looks(monkeypatch, lambda: cluster.delete(TRAINING, TEAM, "x"))
+    while_waiting(monkeypatch, lambda: cluster.delete(TRAINING, TEAM, "x"))
     assert qinstruct("status", "x", "-w") == EXIT_UNAVAILABLE
     assert "run x is not in namespace team" in capsys.readouterr().err
 

@@ -91,7 +91,7 @@ class Exchange:
         content_type: of the body.
         time: of its arrival, by `time.monotonic`.
         fault: what is done to it.
-        status: what the client was told; None where it was told nothing (yet).
+        status: what the client received; None where it has received nothing (yet).
         is_answered: whether the server answered it, even if the client never learns.
     """
 

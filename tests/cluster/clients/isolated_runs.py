@@ -50,7 +50,7 @@ class IsolatedRuns:
     def operator(
         self, namespace: str, environment: dict[str, str] | None = None
     ) -> Iterator[tuple[FaultProxy, Operator]]:
-        """An operator that looks at one namespace, through a proxy."""
+        """An operator that watches one namespace, through a proxy."""
         api, folder = self.cluster.api, self.cluster.folder / f"operator-{namespace}"
         with fault_proxy(api.url, api.ca) as proxy:
             kubeconfig = api.kubeconfig_for(self.token, proxy.url)

@@ -1,6 +1,6 @@
 """kopf settings of an operator under test, loaded by kopf beside the operator's own module.
 
-`TEST_NAMESPACED`: look at no list of namespaces, which an operator of one namespace need not be
+`TEST_NAMESPACED`: do not list namespaces, which an operator of one namespace need not be
 allowed to see. `TEST_INACTIVITY_SECONDS`: how long a watch may say nothing before it is
 opened anew; kopf's own 70 seconds would be a slow test.
 """

@@ -72,7 +72,7 @@ def operator_process(
     Args:
         folder: takes its log, `operator.log`.
         kubeconfig: who it is, and where the API server is.
-        namespace: the only one that it looks at; None: all.
+        namespace: the only one that it watches; None: all.
         environment: variables beside those of this process, e.g. `QINSTRUCT_WORKERS`, or those of
             `kopf_settings`.
     """

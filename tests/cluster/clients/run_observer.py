@@ -64,12 +64,15 @@ class RunObserver:
         ]
 
     def _about_events(self, namespace: str) -> Iterator[str]:
-        told = Counter(
+        posted = Counter(
             {
-                uid: (event["reason"], event["message"]) for uid, event in self._told(namespace)
+                uid: (event["reason"], event["message"])
+                for uid, event in self._own_events(namespace)
             }.values()
         )
-        yield from (f"{said} was told {times} times" for said, times in told.items() if times > 1)
+        yield from (
+            f"{event} was posted {times} times" for event, times in posted.items() if times > 1
+        )
         states = _states(self.trainings, namespace)
         came_true = {
             (condition["reason"], condition["message"])
@@ -79,11 +82,15 @@ class RunObserver:
         }
         by_reason = {reason for reason, _ in came_true}
         yield from (f"{one} was never seen" for one in _LASTING if one not in by_reason)
-        yield from (f"{said} was never told" for said in sorted(came_true) if said not in told)
-        reasons = {*_WITHOUT_EVENT, *(reason for reason, _ in told)}
-        yield from (f"{one} was never told" for one in self.phases(namespace) if one not in reasons)
+        yield from (
+            f"{event} was never posted" for event in sorted(came_true) if event not in posted
+        )
+        reasons = {*_WITHOUT_EVENT, *(reason for reason, _ in posted)}
+        yield from (
+            f"{one} was never posted" for one in self.phases(namespace) if one not in reasons
+        )
 
-    def _told(self, namespace: str) -> Iterator[tuple[str, Json]]:
+    def _own_events(self, namespace: str) -> Iterator[tuple[str, Json]]:
         for event in _states(self.events, namespace):
             ours = event.get("source", {}).get("component") == FIELD_MANAGER
             if ours and event["involvedObject"]["kind"] == "QInstructTraining":

@@ -63,7 +63,7 @@ class Runs:
         self.cluster.kwok.behave(run, component, *args, namespace=self.namespace, **kwargs)
 
     def end_pod(self, run: str, component: str) -> None:
-        """Let the one pod of a run's component end well, whatever it was told before."""
+        """Let the one pod of a run's component end well, whatever was configured before."""
         labels = f"{LABEL_RUN}={run},{LABEL_COMPONENT}={component}"
         (pod,) = self.get("pods", f"--selector={labels}")
         name = pod["metadata"]["name"]

@@ -22,7 +22,7 @@ _MAX_LINE: Final = 2**22
 
 @dataclass(frozen=True)
 class Change:
-    """One change; what exists at the beginning is told as `ADDED`."""
+    """One change; what exists at the beginning comes as `ADDED`."""
 
     time: float
     type: str

@@ -92,13 +92,13 @@ class Kwok:
             attempt: this attempt alone; it goes before what was said without one.
             logs: lines that `kubectl logs` shows.
         """
-        told = behaviour or Behaviour()
+        chosen = behaviour or Behaviour()
         file = self._behaviour_file(run, component, namespace, attempt)
         log = file.with_suffix(".log")
         lines = list(logs)
         log.write_text(_text(lines), "utf-8")
-        annotations = told.annotations() | {kwok_helper.LOG: str(log)}
-        if told.message is None and told.exit_code != 0:
+        annotations = chosen.annotations() | {kwok_helper.LOG: str(log)}
+        if chosen.message is None and chosen.exit_code != 0:
             tail = "\n".join(lines[-_MESSAGE_LINES:])[-_MESSAGE_CHARACTERS:]
             annotations[f"{PREFIX}/message"] = tail
         written = file.with_suffix(".new")
@@ -209,7 +209,7 @@ def _start_helper(control_plane: ControlPlane, port: int) -> None:
 
 
 def _wait_for_webhook(kwok: Kwok) -> None:
-    """Until the API server asks it about new pods."""
+    """Wait until the API server calls it for new pods."""
     labels = {LABEL_RUN: "probe", LABEL_COMPONENT: "probe"}
     pod = {
         "metadata": {"name": "probe", "labels": labels},
@@ -217,12 +217,12 @@ def _wait_for_webhook(kwok: Kwok) -> None:
     }
     kwok.behave("probe", "probe")
 
-    def is_told() -> bool:
+    def is_annotated() -> bool:
         path = f"/api/v1/namespaces/default/pods?{DRY_RUN}"
         made = send_request(kwok.control_plane, "POST", path, pod).content
         return kwok_helper.LOG in made["metadata"].get("annotations", {})
 
-    wait_until(is_told, "new pods are told how to behave")
+    wait_until(is_annotated, "new pods are annotated with their behaviour")
 
 
 def _behaviours(control_plane: ControlPlane) -> Path:
@@ -234,7 +234,7 @@ def _text(lines: Iterable[str]) -> str:
 
 
 def _webhook(control_plane: ControlPlane, port: int) -> dict[str, Any]:
-    """Pods of runs are told how to behave as they are created."""
+    """Annotates the pods of runs with their behaviour as they are created."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",

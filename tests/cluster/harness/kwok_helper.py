@@ -1,4 +1,4 @@
-"""What kwok cannot do: tell new pods how to behave, and serve the logs of their containers.
+"""What kwok cannot do: annotate new pods with their behaviour, and serve the containers' logs.
 
 A webhook annotates every new pod of a run with the behaviour that a test configured, so that the
 pod has it from the start; kwok reads new stages late, and not while it has lost the API server.
@@ -25,35 +25,35 @@ from aiohttp import ClientSession, TCPConnector, web
 from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN
 
 LOG: Final = "test.qinstruct.dev/log"
-WEBHOOK: Final = "/tell"
+WEBHOOK: Final = "/annotate"
 _POLL_SECONDS: Final = 0.1
 
 
 def behaviour_file(
     folder: Path, run: str, component: str, namespace: str | None, attempt: str | None
 ) -> Path:
-    """Where the annotations are, as a JSON object, of pods that are meant by these words."""
-    said = json.dumps([run, component, namespace, attempt])
-    return folder / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
+    """Where the annotations are, as a JSON object, of the pods that these arguments select."""
+    selector = json.dumps([run, component, namespace, attempt])
+    return folder / f"{hashlib.sha256(selector.encode()).hexdigest()[:12]}.json"
 
 
-async def _tell(request: web.Request) -> web.Response:
+async def _annotate(request: web.Request) -> web.Response:
     """Answer an AdmissionReview of a new pod with a patch of its annotations."""
     review = await request.json()
     asked = review["request"]
     metadata = asked["object"]["metadata"]
     answer: dict[str, Any] = {"uid": asked["uid"], "allowed": True}
-    said = _said(request.app[_BEHAVIOURS], metadata["labels"], asked["namespace"])
-    if said:
-        annotations = metadata.get("annotations", {}) | said
+    configured = _annotations_of(request.app[_BEHAVIOURS], metadata["labels"], asked["namespace"])
+    if configured:
+        annotations = metadata.get("annotations", {}) | configured
         patch = [{"op": "add", "path": "/metadata/annotations", "value": annotations}]
         encoded = base64.b64encode(json.dumps(patch).encode()).decode()
         answer |= {"patchType": "JSONPatch", "patch": encoded}
     return web.json_response({**review, "response": answer})
 
 
-def _said(folder: Path, labels: dict[str, str], namespace: str) -> dict[str, str]:
-    """What was said of the pod in the most words."""
+def _annotations_of(folder: Path, labels: dict[str, str], namespace: str) -> dict[str, str]:
+    """The annotations in the most specific file that selects the pod."""
     run, component = labels[LABEL_RUN], labels.get(LABEL_COMPONENT, "")
     attempt = labels.get(LABEL_ATTEMPT)
     for words in ((namespace, attempt), (None, attempt), (namespace, None), (None, None)):
@@ -98,8 +98,8 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     namespace, pod, name = asked
     container = await pods.container(namespace, pod, name)
     if container.waiting:
-        said = f'container "{name}" in pod "{pod}" is waiting to start: {container.waiting}'
-        return web.Response(status=400, text=said)
+        reason = f'container "{name}" in pod "{pod}" is waiting to start: {container.waiting}'
+        return web.Response(status=400, text=reason)
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
     follow = request.query.get("follow") == "true"
@@ -158,7 +158,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         app = web.Application()
         app[_PODS] = _Pods(session, arguments.server)
         app[_BEHAVIOURS] = arguments.behaviours
-        app.router.add_post(WEBHOOK, _tell)
+        app.router.add_post(WEBHOOK, _annotate)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _answer)
         app.router.add_get("/healthz", _healthy)
         runner = web.AppRunner(app, access_log=None)

@@ -85,16 +85,16 @@ def test_killed_holder_is_followed_at_once(tmp_path: Path) -> None:
     process.communicate()
 
 
-def test_waiter_is_told_the_holder_and_goes_on(tmp_path: Path) -> None:
+def test_a_waiter_learns_the_holders_name_and_goes_on(tmp_path: Path) -> None:
     process = hold(tmp_path / "lease")
-    told: list[str] = []
+    owners: list[str] = []
 
-    def kill_when_told(owner: str) -> None:
-        told.append(owner)
+    def kill_holder(owner: str) -> None:
+        owners.append(owner)
         end(process)
 
-    with Lease.acquire(tmp_path / "lease", "me", on_wait=kill_when_told, poll_seconds=0.01):
-        assert told == ["other-run"]
+    with Lease.acquire(tmp_path / "lease", "me", on_wait=kill_holder, poll_seconds=0.01):
+        assert owners == ["other-run"]
 
 
 def test_silent_holder_elsewhere_is_taken_over_and_fenced(tmp_path: Path) -> None:

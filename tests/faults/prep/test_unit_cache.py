@@ -35,7 +35,7 @@ except StorageError as error:
 
 
 def no_events(_: Event) -> None:
-    """Nobody looks at the progress."""
+    """The progress is ignored."""
 
 
 def fill(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_changed_byte_is_found_by_the_digest(tmp_path: Path) -> None:
 
 def test_two_runs_build_a_unit_once(tmp_path: Path) -> None:
     builds: list[str] = []
-    told: list[Event] = []
+    events: list[Event] = []
     building, waiting = threading.Event(), threading.Event()
 
     def build(folder: Path) -> None:
@@ -135,8 +135,8 @@ def test_two_runs_build_a_unit_once(tmp_path: Path) -> None:
         assert waiting.wait(60)  # the second run stands in front of the lease
         fill(folder)
 
-    def tell(event: Event) -> None:
-        told.append(event)
+    def record(event: Event) -> None:
+        events.append(event)
         if isinstance(event, PrepWaiting):
             waiting.set()
 
@@ -145,10 +145,10 @@ def test_two_runs_build_a_unit_once(tmp_path: Path) -> None:
     )
     first.start()
     assert building.wait(60)
-    folder = UnitCache(tmp_path, "second-run", tell).get(UNIT, fill)
+    folder = UnitCache(tmp_path, "second-run", record).get(UNIT, fill)
     first.join()
     assert builds == ["first"]
-    assert [event.owner for event in told if isinstance(event, PrepWaiting)] == ["first-run"]
+    assert [event.owner for event in events if isinstance(event, PrepWaiting)] == ["first-run"]
     verify(folder)
 
 

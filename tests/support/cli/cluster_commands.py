@@ -144,7 +144,7 @@ def pod_status(
     return {"phase": phase, "conditions": list(conditions), "containerStatuses": statuses}
 
 
-def between_looks(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], None]) -> None:
+def while_waiting(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], None]) -> None:
     """Let something happen in the cluster, instead of time passing, whenever a command waits."""
     real = asyncio.sleep
 

@@ -221,8 +221,8 @@ async def generation_counts_changes_of_the_spec(target: Target) -> None:
     relabelled = await target.cluster.apply(labelled)
     labelled["spec"]["suspend"] = True
     changed = await target.cluster.apply(labelled)
-    told = await target.cluster.replace_status(changed, {"observedGeneration": 2})
-    generations = [one["metadata"]["generation"] for one in (made, relabelled, changed, told)]
+    written = await target.cluster.replace_status(changed, {"observedGeneration": 2})
+    generations = [one["metadata"]["generation"] for one in (made, relabelled, changed, written)]
     assert generations == [1, 1, 2, 2]
 
 

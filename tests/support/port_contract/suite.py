@@ -38,13 +38,13 @@ async def a_status_is_replaced_whole(target: Target) -> None:
         "attempt": 2,
         "conditions": [condition("Accepted"), condition("Running")],
     }
-    told = await target.cluster.replace_status(made, first)
-    assert told["status"] == first
+    written = await target.cluster.replace_status(made, first)
+    assert written["status"] == first
     second = {"observedGeneration": 1, "conditions": [condition("Complete")]}
-    told = await target.cluster.replace_status(told, second)
-    assert told["status"] == second
-    assert await found(target, TRAINING, "run") == told
-    assert (await target.cluster.replace_status(told, {})).get("status", {}) == {}
+    written = await target.cluster.replace_status(written, second)
+    assert written["status"] == second
+    assert await found(target, TRAINING, "run") == written
+    assert (await target.cluster.replace_status(written, {})).get("status", {}) == {}
 
 
 @behaviour
@@ -62,9 +62,9 @@ async def a_status_touches_nothing_else(target: Target) -> None:
     seen = copy.deepcopy(made)
     seen["spec"]["size"] = "13B"
     seen["metadata"]["labels"] = {"team": "other", "more": "yes"}
-    told = await target.cluster.replace_status(seen, {"observedGeneration": 1})
-    assert told["spec"] == made["spec"]
-    assert told["metadata"]["labels"] == made["metadata"]["labels"]
+    written = await target.cluster.replace_status(seen, {"observedGeneration": 1})
+    assert written["spec"] == made["spec"]
+    assert written["metadata"]["labels"] == made["metadata"]["labels"]
     without = training(target)
     del without["metadata"]["labels"]
     assert "labels" not in (await target.cluster.apply(without))["metadata"], "it is still ours"
@@ -73,10 +73,10 @@ async def a_status_touches_nothing_else(target: Target) -> None:
 @behaviour
 async def a_status_survives_an_apply(target: Target) -> None:
     made = await target.cluster.apply(training(target))
-    told = await target.cluster.replace_status(made, {"observedGeneration": 1})
+    written = await target.cluster.replace_status(made, {"observedGeneration": 1})
     again = await target.cluster.apply(training(target))
-    assert again["status"] == told["status"]
-    assert version(again) == version(told)
+    assert again["status"] == written["status"]
+    assert version(again) == version(written)
 
 
 @behaviour

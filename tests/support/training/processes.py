@@ -75,7 +75,7 @@ def train(
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
-    """Look until the condition holds; False if the process ended before."""
+    """Poll until the condition holds; False if the process ended before."""
     deadline = time.monotonic() + _TIMEOUT
     while not condition():
         if process.poll() is not None:

@@ -12,14 +12,14 @@ from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, JOB, POD, TRAINING
 from qinstruct_operator.settings import Settings
 from support.kinds import PYTORCHJOB
-from support.observed import NAMESPACE, NOW, OTHER_UID, claim, message, told
+from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons, message
 from support.simulation.run_scenarios import run_to_rest
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
 LATE = NOW + timedelta(hours=9)
 
 
-async def look(simulated: SimulatedCluster) -> Snapshot:
+async def take_snapshot(simulated: SimulatedCluster) -> Snapshot:
     """What the operator gathers."""
     resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
     assert resource is not None
@@ -27,7 +27,7 @@ async def look(simulated: SimulatedCluster) -> Snapshot:
 
 
 async def just_after(step: str) -> SimulatedCluster:
-    """A run to which this has happened, and the operator has not looked since."""
+    """A run right after this has happened, before the next pass."""
     simulated = SimulatedCluster(Scenario())
     await simulated.create_run()
     while step:
@@ -73,7 +73,7 @@ def test_requests_at_each_stage(step: str, want: list[str]) -> None:
     async def see() -> list[str]:
         simulated = await just_after(step)
         before = len(simulated.cluster.calls) + 1  # the run
-        await look(simulated)
+        await take_snapshot(simulated)
         return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
 
     assert asyncio.run(see()) == want
@@ -94,9 +94,9 @@ def test_a_finished_run_costs_one_request() -> None:
 def test_the_log_is_that_of_the_container_at_work() -> None:
     async def see() -> None:
         simulated = await just_after("hear x-prep")
-        assert (await look(simulated)).log == PREP_LOG[:1]
+        assert (await take_snapshot(simulated)).log == PREP_LOG[:1]
         simulated = await just_after("hear x-1")
-        snapshot = await look(simulated)
+        snapshot = await take_snapshot(simulated)
         assert snapshot.training is not None
         assert snapshot.prep is None
         assert "start" in snapshot.log[0]
@@ -116,14 +116,14 @@ def test_a_log_that_no_node_gives_does_not_stop_the_pass() -> None:
 
 
 @pytest.mark.parametrize("error", [Forbidden("exceeded quota"), Refused("invalid")], ids=type)
-def test_a_refused_child_is_told_and_tried_again(error: ClusterError) -> None:
+def test_a_refused_child_is_reported_and_retried(error: ClusterError) -> None:
     async def see() -> None:
         simulated = SimulatedCluster(Scenario())
         await simulated.create_run()
         simulated.cluster.fail(error, "create", kind=JOB)
         await simulated.reconcile()
         status = await simulated.status()
-        assert told(status)["Prepared"] == ("False", "Refused")
+        assert condition_reasons(status)["Prepared"] == ("False", "Refused")
         assert message(status, "Prepared").startswith(str(error))
         assert await simulated.names(JOB) == []
         await simulated.reconcile()
@@ -181,7 +181,7 @@ def test_a_run_restored_without_status_and_prep_job_goes_on() -> None:
     asyncio.run(see())
 
 
-def test_a_run_that_is_gone_or_going_is_not_looked_at() -> None:
+def test_a_run_that_is_deleted_or_being_deleted_is_left_alone() -> None:
     async def see() -> None:
         simulated = SimulatedCluster(Scenario())
         await simulated.reconcile()

@@ -23,5 +23,5 @@ def event(type_: str | None, generation: int = 1, judged: int | None = 1) -> Any
         (event("DELETED"), False),
     ],
 )
-def test_news(what: Any, expected: bool) -> None:
+def test_events_that_start_a_pass(what: Any, expected: bool) -> None:
     assert is_change(what) is expected

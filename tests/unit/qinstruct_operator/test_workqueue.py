@@ -117,7 +117,7 @@ def test_no_more_workers_than_said_and_the_first_come_first() -> None:
     assert work.calls == [(0, "a"), (0, "b"), (1, "c"), (1, "d"), (2, "e")]
 
 
-def test_work_says_when_to_look_again_and_an_event_is_sooner() -> None:
+def test_work_returns_the_delay_to_its_next_pass_and_an_event_comes_first() -> None:
     work = Recorder(10.0, 10.0, None)
 
     async def drive(queue: WorkQueue[str]) -> None:
@@ -130,12 +130,12 @@ def test_work_says_when_to_look_again_and_an_event_is_sooner() -> None:
     assert work.calls == [(0, "a"), (11, "a"), (15, "a")]
 
 
-def test_news_goes_before_a_look_by_the_clock() -> None:
+def test_events_go_before_passes_by_the_clock() -> None:
     """A new run must not wait behind a thousand that wait for a node."""
     work = Recorder(5.0, 5.0, 5.0, None, None, None, None)
 
     async def drive(queue: WorkQueue[str]) -> None:
-        for key in "abc":  # done at 1, 2, 3; looked at again at 6, 7, 8
+        for key in "abc":  # done at 1, 2, 3; due again at 6, 7, 8
             queue.add(key)
         await asyncio.sleep(5.5)
         for key in ("x", "y", "c"):  # busy with x until 6.5, with y until 7.5

@@ -62,7 +62,7 @@ def test_a_killed_rank_gets_an_event(capsys: pytest.CaptureFixture[str]) -> None
     assert said.err == f"{event.message}\n"
 
 
-def test_a_rank_that_has_told_its_reason_is_not_repeated(
+def test_a_reason_that_a_rank_has_written_is_not_repeated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_termination_message(SENTENCE)

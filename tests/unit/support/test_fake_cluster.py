@@ -106,10 +106,10 @@ def test_a_kind_may_be_missing() -> None:
 def test_other_actors_change_objects() -> None:
     async def trial(cluster: FakeCluster) -> None:
         made = await cluster.apply(manifest("Job"))
-        told = cluster.set_status(JOB, "team", "notes", {"succeeded": 1})
-        assert told["status"] == {"succeeded": 1}
-        assert told["metadata"]["generation"] == 1
-        assert told["metadata"]["resourceVersion"] > made["metadata"]["resourceVersion"]
+        written = cluster.set_status(JOB, "team", "notes", {"succeeded": 1})
+        assert written["status"] == {"succeeded": 1}
+        assert written["metadata"]["generation"] == 1
+        assert written["metadata"]["resourceVersion"] > made["metadata"]["resourceVersion"]
         edited = cluster.edit(JOB, "team", "notes", lambda job: job["spec"].update(suspend=False))
         assert edited["metadata"]["generation"] == 2
         again = await cluster.apply(manifest("Job"))

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(error)
     except MemoryError:
         return _fail(OutOfMemoryError("this machine's memory is too small for the run"))
-    except Exception as error:  # noqa: BLE001 - the outermost level: logged, and told to the operator
+    except Exception as error:  # noqa: BLE001 - the outermost level: logged and reported
         _log.exception("This is a bug in qinstruct, not a mistake of yours:")
         message = f"{type(error).__name__}: {error}"
         _leave(Failed(reason=BUG, message=message, exit_code=EXIT_SOFTWARE))

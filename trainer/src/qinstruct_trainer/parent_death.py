@@ -37,7 +37,7 @@ def kill_worker_with_pool() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Become the command `arguments[1:]`, told to stop when process `arguments[0]` dies."""
+    """Become the command `arguments[1:]`; it gets SIGTERM when process `arguments[0]` dies."""
     parent, command = int(arguments[0]), arguments[1:]
     signal_on_parent_death(signal.SIGTERM)
     if os.getppid() != parent:  # it died before the request was made

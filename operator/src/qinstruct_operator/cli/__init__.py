@@ -3,9 +3,9 @@
 `app` declares the commands. `local` has `run`, `plan` has `plan`, `cluster` has `status` and
 `logs`; in each, a `<name>_command` module is the command, `show_*` modules draw, and the others
 read or act. They share `document` (reads the file), `show_events` (draws the trainer's events),
-`tables`, `humanize` (numbers as text) and `terminal` (sanitizes text of others). May import `api`,
-`core`, `catalog`, `cluster` and the trainer's contract; never torch, and nothing heavy before a
-command needs it.
+`tables`, `humanize` (numbers as text) and `terminal` (sanitizes text of others). May import `core`,
+`cluster`, the rooms below them in the operator's layers (pyproject.toml) and the trainer's
+contract; never torch, and nothing heavy before a command needs it.
 """
 
 import sys

@@ -28,7 +28,7 @@ def output_name(run: str) -> str:
 
 
 def training_name(run: str, attempt: int) -> str:
-    """PyTorchJob of one attempt.
+    """Name of the training workload of one attempt.
 
     Raises:
         ValueError: attempt is below 1, or the name is too long for the training-operator.

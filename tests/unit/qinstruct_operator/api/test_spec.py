@@ -13,12 +13,12 @@ FIELDS = sorted(Training.model_fields.keys() & asdict(PUBLISHED).keys() - {"micr
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_default_that_is_told_is_the_published_recipes(field: str) -> None:
+def test_a_documented_default_is_the_published_recipes(field: str) -> None:
     described = Training.model_fields[field].description or ""
-    told = re.search(r"Default: (\S+)", described)
-    assert told, described
+    default = re.search(r"Default: (\S+)", described)
+    assert default, described
     value: Any = getattr(PUBLISHED, field)
-    text = told[1].rstrip(".,")
+    text = default[1].rstrip(".,")
     if isinstance(value, bool | str):
         assert text == str(value).lower()
     else:

@@ -33,7 +33,7 @@ def test_no_published_address_is_a_web_page() -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_api_tells_of_every_source(name: str) -> None:
+def test_the_api_describes_every_source(name: str) -> None:
     sources = SPEC["properties"]["data"]["properties"]["sources"]
     assert name in sources["description"]
     assert len(SOURCES) <= sources["maxProperties"]

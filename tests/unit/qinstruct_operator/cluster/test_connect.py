@@ -112,13 +112,13 @@ def test_a_pod_is_its_service_account_with_the_newest_token(
     asyncio.run(trial())
 
 
-def test_a_pod_without_its_service_account_is_told_so(tmp_path: Path) -> None:
+def test_the_error_of_a_pod_without_service_account(tmp_path: Path) -> None:
     said = refused(env={"KUBERNETES_SERVICE_HOST": "10.96.0.1"}, service_account=tmp_path)
     assert f"{tmp_path}/token cannot be read (No such file or directory)" in said
     assert "mount its service account" in said
 
 
-def test_a_pod_with_an_authority_that_is_none_is_told_so(
+def test_the_error_of_a_pod_with_a_bad_authority_file(
     tmp_path: Path, certificates: tuple[pki.Pair, pki.Pair]
 ) -> None:
     account = service_account(tmp_path, certificates[0])

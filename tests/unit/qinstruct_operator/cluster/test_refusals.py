@@ -51,7 +51,7 @@ def test_a_refusal_has_its_own_class(status: int, message: str, error: type[Clus
     assert (caught.status, str(caught)) == (status, f"apply ConfigMap team/notes: {message}")
 
 
-def test_an_object_that_exists_is_told_from_other_conflicts() -> None:
+def test_an_object_that_exists_differs_from_other_conflicts() -> None:
     assert type(refused(409, 'jobs "x" already exists', reason="AlreadyExists")) is AlreadyExists
     assert type(refused(409, "quota was changed", reason="Conflict")) is Conflict
 

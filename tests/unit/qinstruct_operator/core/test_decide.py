@@ -1,4 +1,4 @@
-"""Which children are due, and when to look again."""
+"""Which children are due, and when the next pass is."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -154,18 +154,18 @@ SETTINGS = Settings(progress_seconds=10, waiting_seconds=15)
 WAITS = snapshot_of(prep=PREP)
 
 
-def test_a_finished_run_is_not_looked_at() -> None:
+def test_a_finished_run_is_not_requeued() -> None:
     taken = snapshot_of(training=pytorchjob(SUCCEEDED))
     assert requeue_after(status_of(taken, PREPARED), seen(taken), SETTINGS, NOW) is None
 
 
-def test_a_container_at_work_is_looked_at_for_its_log() -> None:
+def test_a_started_container_is_polled_for_its_log() -> None:
     for state in (running(), ended()):
         taken = snapshot_of(prep=PREP, pods=(pod(PREP, state),))
         assert requeue_after(status_of(taken), seen(taken), SETTINGS, NOW) == 10
 
 
-def test_a_run_that_waits_long_is_looked_at_less_often() -> None:
+def test_a_run_that_waits_long_is_requeued_less_often() -> None:
     status = status_of(WAITS)
     for seconds, want in ((0, 15), (179, 15), (180, 60), (10**6, 60)):
         later = NOW + timedelta(seconds=seconds)
@@ -174,7 +174,7 @@ def test_a_run_that_waits_long_is_looked_at_less_often() -> None:
     assert requeue_after(changed, seen(WAITS), SETTINGS, NOW + timedelta(hours=1)) == 15
 
 
-def test_a_time_that_is_none_does_not_stop_the_looks() -> None:
+def test_an_invalid_time_does_not_stop_the_requeues() -> None:
     (first, *others) = status_of(WAITS).conditions
     never = first.model_copy(update={"last_transition_time": "2026-13-45T99:99:99Z"})
     for conditions in ((never,), (never, *others)):

@@ -1,4 +1,4 @@
-"""Records: what is accepted, and what each bad one is told."""
+"""Records: what is accepted, and the sentence for each bad one."""
 
 from typing import Any
 

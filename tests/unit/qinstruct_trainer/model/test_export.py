@@ -99,7 +99,7 @@ def test_check_notices_other_weights(start: Path, tmp_path: Path) -> None:
         )
 
 
-def test_check_looks_at_the_image_where_the_ids_show_one(start: Path, tmp_path: Path) -> None:
+def test_check_uses_the_image_where_the_ids_contain_one(start: Path, tmp_path: Path) -> None:
     model = trained(start, "fp32")
     ids = torch.tensor([[1, *[model.config.image_token_index] * 4, 7, 8, 2]])
     write_export(model, dict(model.state_dict()), start, tmp_path / "model")

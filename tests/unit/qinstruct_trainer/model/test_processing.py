@@ -34,7 +34,7 @@ def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> 
     generation.save_pretrained(tmp_path / "again")  # Vicuna's own would raise here
 
 
-def test_a_config_that_means_something_else_to_transformers_is_not_looked_at(
+def test_a_config_that_means_something_else_to_transformers_is_not_read(
     tmp_path: Path,
 ) -> None:
     write_original(tmp_path / "llava", tower=False)  # its model type is llava

@@ -20,7 +20,7 @@ def test_the_place_is_read_from_torchruns_environment() -> None:
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
-def test_a_process_that_torchrun_did_not_start_is_told_how(name: str) -> None:
+def test_the_error_outside_torchrun_names_the_command_to_use(name: str) -> None:
     environment = {key: value for key, value in ENVIRONMENT.items() if key != name}
     with pytest.raises(ConfigError, match=f"has no {name}; start training with python -m"):
         Ranks.from_env(environment)

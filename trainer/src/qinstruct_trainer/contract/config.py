@@ -1,4 +1,4 @@
-"""What prep and training are told: `PrepConfig`, `RunConfig`, and `Prepared` between them.
+"""The configs of prep and training: `PrepConfig`, `RunConfig`, and `Prepared` between them.
 
 The operator writes both configs as JSON into one ConfigMap (local mode: into the run's
 folder); `python -m qinstruct_trainer prep|train --config FILE` reads them. Nothing is left

@@ -6,7 +6,7 @@
 - `sampler`: the order of samples; `collate`: batches of tensors.
 
 Everything here equals the published LLaVA-v1.5 code; docs/fidelity.md lists where it does not and
-why. May import the contract, `storage_errors`, numpy, Pillow, torch and tokenizers.
+why. Of the trainer it may import the contract and `storage_errors`.
 
 Exports nothing, so that importing one module loads no other: only `sampler` and `collate` need
 torch, only `tokenizer` and `encode` need transformers.

@@ -12,14 +12,14 @@ _FILE_BYTES = 2048  # fixed size, so that a rewrite never leaves the end of an o
 
 
 class Holder(BaseModel):
-    """What stands in a lease file. `machine` and `born` are empty where /proc is missing.
+    """The content of a lease file. `machine` and `born` are empty where /proc is missing.
 
     Args:
         owner: Name shown to those who wait.
         token: Random, so that no two files are equal.
         machine: A boot of a machine, and a pid namespace on it.
         pid: The process there.
-        born: Its start time, which tells it from a later process with the same pid.
+        born: Start time of the process, to distinguish it from a later one with the same pid.
         beat: Number of heartbeats so far.
         released: It has given the lease back.
     """
@@ -63,7 +63,7 @@ class Holder(BaseModel):
         return self.machine != "" and self.machine == _machine()
 
     def is_dead(self) -> bool:
-        """Whether the process surely ended: it was here, and its pid is free or another's."""
+        """Whether it is known to have ended: it was here, and its pid is free or reused."""
         if not self.is_on_this_machine():
             return False
         try:
@@ -76,7 +76,7 @@ class Holder(BaseModel):
 
 
 def _machine() -> str:
-    """This boot of this machine and this pid namespace, or "" where /proc does not tell."""
+    """This boot of this machine and this pid namespace, or "" where /proc is missing."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path: "pid:[...]"
@@ -89,7 +89,7 @@ def _start_time(pid: int) -> str:
     """Start time of a live process in clock ticks since boot; "" when gone or a zombie.
 
     proc(5): after the name in brackets, field 3 is the state and field 22 the start time;
-    the time tells a process from a later one with the same pid.
+    the time distinguishes a process from a later one with the same pid.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()

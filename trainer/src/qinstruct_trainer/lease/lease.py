@@ -50,7 +50,7 @@ class Lease:
         that clocks of different machines need not agree.
 
         Args:
-            path: Where the lease lives; the files `<path>.<number>` are created.
+            path: Common prefix of the lease files, `<path>.<number>`.
             owner: Name shown to those who wait.
             stale_seconds: Silence after which the holder counts as dead.
             wait: Wait for the holder instead of raising.

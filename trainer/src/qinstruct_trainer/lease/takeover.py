@@ -13,7 +13,7 @@ class Takeover:
 
     Attributes:
         owner: Name of the holder seen last.
-        is_holder_alive: It surely is: its process was found, or a heartbeat seen.
+        is_holder_alive: Known to be: its process was found, or a heartbeat seen.
     """
 
     def __init__(self, path: Path, stale_seconds: float):

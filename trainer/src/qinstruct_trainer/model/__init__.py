@@ -6,6 +6,6 @@
 - `llava`: load and freeze; `loss`: the loss of the published recipe.
 - `export`: write the trained model, load it back, compare.
 
-May import `data`, the contract, torch, transformers and safetensors; knows no process group, no
-optimizer and no network (hub downloads are prep's).
+Of the trainer it may import `data` and the contract; it knows no process group, no optimizer and
+no network (hub downloads are prep's).
 """

@@ -96,7 +96,7 @@ def check_export(
         folder: What `write_export` wrote.
         precision: Of the training; fp32 must agree to rounding, bf16 to its own.
         input_ids: [1, T].
-        pixel_values: [1, 3, S, S]; not looked at when the ids hold no image token.
+        pixel_values: [1, 3, S, S]; not used when the ids hold no image token.
         expected: [1, T, vocabulary] logits of the model in memory, on the CPU.
 
     Raises:

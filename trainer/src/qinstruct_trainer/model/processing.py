@@ -28,8 +28,8 @@ TOKENIZER_FILES = (
 def read_tokenizer(source: Path) -> Tokenizer:
     """The tokenizer of a published checkpoint, as it is.
 
-    Only its own files are looked at: beside the config.json of the original LLaVA, whose model
-    type means something else to transformers, the library would not find it.
+    Only the tokenizer's own files are read: beside the config.json of the original LLaVA, whose
+    model type means something else to transformers, the library would not find it.
 
     Raises:
         DataError: there is none, or it does not load.

@@ -40,7 +40,7 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
         archive: The file; its content decides what it is, not its name.
         name: Of the source, for messages and the top-level folder.
         target: Where the files go; must not exist.
-        progress: Told the files done.
+        progress: Counts the files done.
 
     Raises:
         DataError: not an archive, truncated, or a member is unsafe; names it.

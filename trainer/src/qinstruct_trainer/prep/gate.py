@@ -83,7 +83,7 @@ def inspect_records(
         files: In the order of the merge.
         roots: Folders that an image may be in.
         lines: Takes the text of all records, bad ones included, one a line: for `merge`.
-        progress: Told the distinct images looked at.
+        progress: Counts the distinct images checked.
 
     Raises:
         DataError: a label file is not a JSON array. A bad record is a finding, not an error.

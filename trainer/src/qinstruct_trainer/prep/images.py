@@ -29,7 +29,7 @@ def image_faults(
     Args:
         images: Paths below a root.
         roots: Folders that an image may be in.
-        progress: Told the images looked at.
+        progress: Counts the images checked.
 
     Raises:
         DataError: a process that decodes was killed.

@@ -32,7 +32,7 @@ def write_index(
         model: Starting checkpoint; its tokenizer and the patches of its vision tower count.
         roots: Folders that an image may be in; the first that has it is taken.
         folder: Where the index goes.
-        progress: Told the records done.
+        progress: Counts the records done.
         max_length: Longest sequence in tokens, image included.
 
     Raises:

@@ -21,7 +21,7 @@ def merge(lines: Path, report: GateReport, target: Path, progress: Progress) -> 
         lines: What the gate read: the records of all files, one a line.
         report: What the gate found.
         target: The file to make.
-        progress: Told the records done.
+        progress: Counts the records done.
 
     Raises:
         OSError: the target cannot be written.

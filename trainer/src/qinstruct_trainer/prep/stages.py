@@ -195,7 +195,7 @@ def _unit(stage: Stage, item: str, *parts: str) -> Unit:
 
 
 def _stamp(place: str | None) -> str:
-    """Names, sizes and times of a local file or folder: its address would not tell of changes."""
+    """Names, sizes and times of a local file or folder: its path stays when they change."""
     path = local_path(place or "")
     if place and path is None and place.startswith(("/", "./", "../")):
         path = Path(place)

@@ -71,8 +71,8 @@ def train(config: RunConfig) -> None:
 def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
     """The right to write the output folder, held by rank 0.
 
-    A holder that is surely alive is an error. One that may be dead, as after the loss of a node, is
-    waited for until its lease is stale.
+    A holder that is known to be alive is an error. One that may be dead, as after the loss of a
+    node, is waited for until its lease is stale.
     """
     if not ranks.is_main:
         yield None

@@ -29,7 +29,7 @@ class Child:
     """One object that a run consists of.
 
     Attributes:
-        purpose: what it is for, as `qinstruct plan` tells people.
+        purpose: what it is for, as `qinstruct plan` prints it.
     """
 
     manifest: Manifest

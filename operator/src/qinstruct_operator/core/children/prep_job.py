@@ -30,7 +30,7 @@ _GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk a
 def build_prep_job(plan: Plan) -> Manifest:
     """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry.
 
-    No queue label: Kueue's GPU queue is for the PyTorchJob.
+    No queue label: Kueue's GPU queue is for the training workload.
     """
     return {
         "apiVersion": "batch/v1",

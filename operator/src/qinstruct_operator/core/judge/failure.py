@@ -70,7 +70,7 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     """The verdict on a workload that has failed, or whose newest pod has.
 
     Args:
-        workload: the prep Job or the PyTorchJob.
+        workload: the prep Job or the training workload.
         attempt: the attempt that it belongs to; None for prep.
         log: last lines of its newest pod's log.
     """

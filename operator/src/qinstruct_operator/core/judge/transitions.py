@@ -47,7 +47,7 @@ _WARNINGS = reasons.NEEDS_ATTENTION | {
 def transition_events(run: Run, status: Status, now: datetime) -> tuple[Manifest, ...]:
     """An Event for each condition with another status or reason than in the run's status.
 
-    Conditions that repeat another one's event, or that tell people nothing new, have none.
+    Conditions that repeat another one's event, or that nobody needs to see, have none.
     """
     before = run.status.model_dump_json(exclude_none=True)
     return tuple(_event(run, before, condition, now) for condition in _changed(run, status))

@@ -17,13 +17,15 @@ def global_batch_size(spec: Spec) -> int:
 
 def micro_batch_size(spec: Spec, num_processes: int) -> int | Violation:
     """The user's, or by default the largest up to the recipe's that divides the global batch."""
-    wish, whole = spec.training.micro_batch_size, global_batch_size(spec)
+    chosen, global_batch = spec.training.micro_batch_size, global_batch_size(spec)
     try:
-        if wish is None:
+        if chosen is None:
             at_most = recipes.recipe_of(spec.size).micro_batch_size
-            return default_micro_batch_size(whole, num_processes, at_most)
-        accumulation_steps(whole, wish, num_processes)
+            return default_micro_batch_size(global_batch, num_processes, at_most)
+        accumulation_steps(global_batch, chosen, num_processes)
     except BatchError as error:
-        field, value = ("globalBatchSize", whole) if wish is None else ("microBatchSize", wish)
+        field, value = (
+            ("globalBatchSize", global_batch) if chosen is None else ("microBatchSize", chosen)
+        )
         return Violation(f"spec.training.{field}", value, error.problem, error.fix)
-    return wish
+    return chosen

@@ -61,7 +61,7 @@ def run_config(
     spec: Spec, name: str, settings: Settings, num_processes: int
 ) -> RunConfig | Violation:
     """run.json, or the violation if the batch sizes do not divide."""
-    wish, recipe = spec.training, recipes.recipe_of(spec.size)
+    training, recipe = spec.training, recipes.recipe_of(spec.size)
     micro_batch_size = batch.micro_batch_size(spec, num_processes)
     if isinstance(micro_batch_size, Violation):
         return micro_batch_size
@@ -74,19 +74,19 @@ def run_config(
         world_size=num_processes,
         global_batch_size=batch.global_batch_size(spec),
         micro_batch_size=micro_batch_size,
-        epochs=_chosen(wish.epochs, recipe.epochs),
-        learning_rate=_chosen(wish.learning_rate, recipe.learning_rate),
-        warmup_ratio=_chosen(wish.warmup_ratio, recipe.warmup_ratio),
-        weight_decay=_chosen(wish.weight_decay, recipe.weight_decay),
-        gradient_clipping=_chosen(wish.gradient_clipping, recipe.gradient_clipping),
+        epochs=_chosen(training.epochs, recipe.epochs),
+        learning_rate=_chosen(training.learning_rate, recipe.learning_rate),
+        warmup_ratio=_chosen(training.warmup_ratio, recipe.warmup_ratio),
+        weight_decay=_chosen(training.weight_decay, recipe.weight_decay),
+        gradient_clipping=_chosen(training.gradient_clipping, recipe.gradient_clipping),
         group_by_modality=recipes.groups_by_modality(spec.strategy),
-        zero_stage=_chosen(wish.zero_stage, recipe.zero_stage),
+        zero_stage=_chosen(training.zero_stage, recipe.zero_stage),
         precision=recipe.precision,
-        attention=_chosen(wish.attention, recipe.attention),
+        attention=_chosen(training.attention, recipe.attention),
         activation_checkpointing=_chosen(
-            wish.activation_checkpointing, recipe.activation_checkpointing
+            training.activation_checkpointing, recipe.activation_checkpointing
         ),
-        seed=wish.seed,
+        seed=training.seed,
         checkpoint=Checkpointing(
             every_minutes=_chosen(spec.checkpoint.every_minutes, recipe.checkpoint_minutes),
             keep=spec.checkpoint.keep,
@@ -94,6 +94,6 @@ def run_config(
     )
 
 
-def _chosen(wish: T | None, default: T) -> T:
+def _chosen(value: T | None, default: T) -> T:
     """The user's value, or the default if there is none; 0 is a value."""
-    return default if wish is None else wish
+    return default if value is None else value

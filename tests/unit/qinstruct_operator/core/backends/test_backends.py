@@ -21,6 +21,6 @@ def test_the_template_is_wrapped_whole(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
-def test_the_ends_are_told_apart(backend: Backend) -> None:
+def test_success_and_failure_are_distinguished(backend: Backend) -> None:
     types = backend.conditions
     assert len({types.succeeded, types.failed, types.suspended}) == 3

@@ -4,7 +4,7 @@ import pytest
 
 from qinstruct_operator.constants import CONDITION_FAILED
 from qinstruct_operator.core.judge.reasons import REASONS
-from support.observed import message, status_of, told
+from support.observed import condition_reasons, message, status_of
 from support.status_cases import prep, training
 from support.status_cases.case import Case
 from support.status_docs import tables
@@ -16,7 +16,7 @@ CASES = prep.CASES | training.CASES
 def test_conditions(case: Case) -> None:
     before = status_of(case.previous) if case.previous else None
     status = status_of(case.snapshot, before, violations=case.violations, refused=case.refused)
-    assert told(status) == case.conditions
+    assert condition_reasons(status) == case.conditions
     if case.says:
         type_, sentence = case.says
         assert message(status, type_) == sentence

@@ -303,10 +303,10 @@ def test_every_exit_code_is_in_a_case() -> None:
     assert codes <= covered
 
 
-def test_every_known_reason_can_be_told_by_the_operator_or_the_trainer() -> None:
-    told = {case.want.reason for case in CASES.values()}
-    said_by_the_trainer = {"OutputBusy", "Killed"}
-    assert set(FAILURES) == told | said_by_the_trainer
+def test_every_known_reason_is_given_by_the_operator_or_the_trainer() -> None:
+    covered = {case.want.reason for case in CASES.values()}
+    only_from_the_trainer = {"OutputBusy", "Killed"}
+    assert set(FAILURES) == covered | only_from_the_trainer
 
 
 def _subclasses(kind: type[errors.RunError]) -> set[type[errors.RunError]]:

@@ -93,8 +93,8 @@ STORY = {
 
 def test_the_life_of_a_run(update_golden: bool) -> None:
     text = "".join(
-        f"--- # {title}\n{yaml.safe_dump(told, sort_keys=False, width=100)}"
-        for title, told in zip(STORY, _told(), strict=True)
+        f"--- # {title}\n{yaml.safe_dump(page, sort_keys=False, width=100)}"
+        for title, page in zip(STORY, _pages(), strict=True)
     )
     if update_golden:
         GOLDEN.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def test_the_life_of_a_run(update_golden: bool) -> None:
     assert text == GOLDEN.read_text("utf-8")
 
 
-def _told() -> Iterator[dict[str, object]]:
+def _pages() -> Iterator[dict[str, object]]:
     """What changes with each page of the story, a minute a page."""
     status = Status()
     for minute, snapshot in enumerate(STORY.values()):

@@ -56,7 +56,7 @@ LOG = lines(
 
 
 def snapshots() -> Iterator[Snapshot]:
-    """A snapshot for each way in which things are looked at."""
+    """A snapshot for each combination of children and states."""
     for prep in (None, prep_job(), prep_job(COMPLETE), prep_job(JOB_FAILED)):
         for job in (None, pytorchjob(), pytorchjob(SUCCEEDED), pytorchjob(JOB_FAILED)):
             work = job or prep

@@ -25,8 +25,8 @@ FRESH = {
 
 PHASES = {
     "nothing worth saying but the first that is missing": ({}, "Preparing"),
-    "refused at the door": ({CONDITION_PREPARED: no("NotAccepted", "")}, "Rejected"),
-    "refused at the second door": (
+    "refused before preparation": ({CONDITION_PREPARED: no("NotAccepted", "")}, "Rejected"),
+    "refused after preparation": (
         {CONDITION_PREPARED: yes("Prepared", ""), CONDITION_SCHEDULED: no("NotAccepted", "")},
         "Rejected",
     ),

@@ -1,4 +1,4 @@
-"""Events: what is news, how bad it is, and that it is posted once however often it is posted."""
+"""Events: which changes have one, how severe it is, and that none is posted twice."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ PREPARED = status_of(Snapshot(prep=DONE))
 SCHEDULED = status_of(Snapshot(training=JOB, pods=(pod(JOB, waiting()),)), PREPARED)
 
 
-def news(previous: Status, status: Status) -> list[tuple[str, str]]:
+def posted_events(previous: Status, status: Status) -> list[tuple[str, str]]:
     return [
         (each["type"], each["reason"]) for each in transition_events(run_of(previous), status, NOW)
     ]
@@ -123,8 +123,10 @@ CASES: dict[str, tuple[Status, Status, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize(("before", "after", "want"), CASES.values(), ids=CASES)
-def test_what_is_news(before: Status, after: Status, want: list[tuple[str, str]]) -> None:
-    assert news(before, after) == want
+def test_which_events_are_posted(
+    before: Status, after: Status, want: list[tuple[str, str]]
+) -> None:
+    assert posted_events(before, after) == want
 
 
 def test_the_whole_event() -> None:
@@ -160,7 +162,7 @@ def test_a_message_fits_an_event() -> None:
     assert len(event["message"]) == 1024
 
 
-def test_a_name_is_that_of_one_status_before_and_one_piece_of_news() -> None:
+def test_an_event_name_depends_on_the_previous_status_and_the_change() -> None:
     def posted(run: Any, status: Status, progress: str | None = None) -> set[str]:
         before = Status(progress=progress)
         return {
@@ -168,11 +170,11 @@ def test_a_name_is_that_of_one_status_before_and_one_piece_of_news() -> None:
             for each in transition_events(replace(run, status=before), status, NOW)
         }
 
-    again, other_before, other_news = (
+    again, other_before, other_change = (
         posted(replace(RUN, resource_version="8"), PREPARED),  # somebody else wrote meanwhile
         posted(RUN, PREPARED, "43%"),
         posted(RUN, failed("BadData")),
     )
     assert posted(RUN, PREPARED) == again
     assert not again & other_before
-    assert len(again | other_news) == 4  # Accepted, Prepared, Scheduled, BadData
+    assert len(again | other_change) == 4  # Accepted, Prepared, Scheduled, BadData

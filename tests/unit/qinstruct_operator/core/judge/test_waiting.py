@@ -118,7 +118,7 @@ CASES = {
         Waiting("Pending", "x-1 has no pod yet"),
         events=(warning(PREP, "FailedCreate", QUOTA),),
     ),
-    "the scheduler has not looked": Case(
+    "the scheduler has not decided": Case(
         Waiting("Pending", "x-1-master-0 waits for the scheduler"), pod=pod(JOB, node=None)
     ),
     "no node has the GPUs": Case(

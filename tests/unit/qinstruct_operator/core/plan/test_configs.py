@@ -1,4 +1,4 @@
-"""What prep and training are told."""
+"""The configs of prep and training."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_records_that_may_be_dropped(data: dict[str, object], expected: int) -> 
     assert plan(document(data=data)).prep_config.max_missing == expected
 
 
-def test_zero_is_a_wish() -> None:
+def test_zero_is_a_value() -> None:
     made = plan(document(size="Tiny", training={"gradientClipping": 0}))
     assert made.run_config.gradient_clipping == 0
     assert plan(document(size="Tiny")).run_config.gradient_clipping == 1

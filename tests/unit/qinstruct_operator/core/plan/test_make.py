@@ -77,7 +77,7 @@ SAYS = {
         (HARDWARE | FIELD | BATCH | DISK, ["hardware", "field", "batch", "disk"]),
     ],
 )
-def test_faults_of_several_rooms_are_told_at_once(
+def test_faults_of_several_rooms_are_reported_at_once(
     spec: dict[str, Any], expected: list[str]
 ) -> None:
     size = "13B" if "hardware" in expected else "7B"

@@ -49,7 +49,7 @@ def test_what_costs_more(more: dict[str, object], less: dict[str, object]) -> No
     assert total(**more) > total(**less)
 
 
-def test_a_batch_that_does_not_fit_is_told_with_its_sum() -> None:
+def test_a_batch_that_does_not_fit_is_refused_with_its_sum() -> None:
     made = plan(document())
     config, fits = made.run_config, made.memory
     assert fits is not None

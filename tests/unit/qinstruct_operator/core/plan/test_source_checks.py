@@ -28,7 +28,7 @@ def test_a_source_that_cannot_be_used(case: str) -> None:
     assert text in violation.sentence()
 
 
-def test_every_source_is_looked_at() -> None:
+def test_every_source_is_checked() -> None:
     sources = {
         "q-instruct-labels": {"url": "s3://bucket/labels.json"},
         "q-instruct-images": {"url": "/images.tar"},

@@ -11,29 +11,29 @@ PINNED = {"q-instruct-labels": {"sha256": "0" * 64}, "q-instruct-images": {"revi
 ROOMY = {"microBatchSize": 4}
 
 
-def told(**spec: Any) -> list[str]:
+def plan_warnings(**spec: Any) -> list[str]:
     return list(warnings(plan(document(**spec))))
 
 
 def test_files_that_are_not_pinned_are_named() -> None:
-    (warning,) = told(training=ROOMY)
+    (warning,) = plan_warnings(training=ROOMY)
     assert warning.startswith("q-instruct-labels, q-instruct-images: no sha256 or revision given")
     sources = {"q-instruct-labels": PINNED["q-instruct-labels"]}
-    (warning,) = told(training=ROOMY, data={"sources": sources})
+    (warning,) = plan_warnings(training=ROOMY, data={"sources": sources})
     assert warning.startswith("q-instruct-images: ")
 
 
 def test_a_plan_that_is_pinned_and_has_room_warns_of_nothing() -> None:
-    assert told(training=ROOMY, data={"sources": PINNED}) == []
+    assert plan_warnings(training=ROOMY, data={"sources": PINNED}) == []
 
 
 def test_built_in_data_needs_no_pin() -> None:
-    assert told(size="Tiny") == []
+    assert plan_warnings(size="Tiny") == []
 
 
 @pytest.mark.parametrize("micro_batch_size", [8, 16])
 def test_a_gpu_that_is_nearly_full(micro_batch_size: int) -> None:
     training = {"microBatchSize": micro_batch_size}
-    found = told(training=training, data={"sources": PINNED})
+    found = plan_warnings(training=training, data={"sources": PINNED})
     assert [warning for warning in found if "of a GPU's memory" in warning] == found
     assert len(found) == (micro_batch_size == 16)

@@ -25,7 +25,7 @@ def test_a_checkpoint_has_a_manifest_of_all_its_files(tmp_path: Path) -> None:
     }
 
 
-def test_it_is_told_when_it_is_published(
+def test_an_event_reports_a_published_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_checkpoints(tmp_path, 3)

@@ -20,7 +20,7 @@ def test_the_curve_is_a_picture_even_of_a_single_step(tmp_path: Path) -> None:
     ("window", "averages"),
     [(1, [4.0, 2.0, 0.0, 6.0]), (2, [4.0, 3.0, 1.0, 3.0]), (9, [4.0, 3.0, 2.0, 3.0])],
 )
-def test_a_moving_average_looks_back_as_far_as_there_are_values(
+def test_a_moving_average_covers_as_many_values_as_there_are(
     window: int, averages: list[float]
 ) -> None:
     assert moving_average([4.0, 2.0, 0.0, 6.0], window) == averages

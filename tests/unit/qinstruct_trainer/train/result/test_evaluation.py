@@ -14,7 +14,7 @@ EARLIER = Evaluation(
 )
 
 
-def test_what_an_earlier_attempt_found_is_said_again_without_a_model(
+def test_the_result_of_an_earlier_attempt_is_reported_without_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "evaluation.json").write_text(EARLIER.model_dump_json())

@@ -69,7 +69,7 @@ def fetch(source: Source, partial: Path, progress: Progress, retry: Retry | None
     Args:
         source: What to fetch.
         partial: Where the download is kept until it is whole. The caller deletes it.
-        progress: Told the bytes done and their total.
+        progress: Counts the bytes done, and learns their total.
         retry: Waiting between attempts.
 
     Returns:

@@ -5,5 +5,5 @@ digested; rank 0 writes the manifest and publishes the folder by one atomic rena
 the newest folder whose digests hold (`verify`) and belongs to the same run (`identity`); it moves
 the others to `checkpoints/quarantine`.
 
-May import the engine, the ranks and the files of `train`, and what `train` may import.
+May import `engine` and `ranks` of `train`, and every room that `train` may import.
 """

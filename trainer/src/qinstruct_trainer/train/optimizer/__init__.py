@@ -1,4 +1,4 @@
 """The published optimizer: `adamw` with its parameter groups, `lr_schedule` for its learning rate.
 
-Pure torch and arithmetic; imports nothing of the trainer.
+Torch and arithmetic. May import the contract, and nothing else of the trainer.
 """

@@ -19,7 +19,7 @@ from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
 
-_MAX_SEARCHED = 1000  # records looked at for one with an image
+_MAX_SEARCHED = 1000  # records read to find one with an image
 
 
 def has_export(output: Path, identity: Identity) -> bool:
