@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from qinstruct_trainer.builtin.model import IMAGE_SIZE
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.data.collate import Batch, collate
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks, process_group
-from support.model.tiny import PAD_TOKEN
+from support.model.tiny import IMAGE_SIZE, PAD_TOKEN
 from support.training.prepared_folder import run_config, write_prepared
 
 pytestmark = [

@@ -8,7 +8,6 @@ import torch
 from torch import distributed
 from transformers import LlavaForConditionalGeneration
 
-from qinstruct_trainer.builtin.model import IMAGE_SIZE
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import StoppedEvent, parse_line
@@ -22,7 +21,7 @@ from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.loop import Loop
 from qinstruct_trainer.train.metrics.metrics_file import append_metrics, read_steps
 from qinstruct_trainer.train.ranks import Ranks
-from support.model.tiny import tiny_model
+from support.model.tiny import IMAGE_SIZE, tiny_model
 from support.training.prepared_folder import NUM_STEPS, run_config, write_prepared
 from support.training_steps import step_event
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from qinstruct_trainer.builtin.model import IMAGE_SIZE
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.batches.order import SampleOrder
+from support.model.tiny import IMAGE_SIZE
 from support.training.prepared_folder import run_config, write_prepared
 
 CPU = torch.device("cpu")
