@@ -1,4 +1,7 @@
+import io
+import logging
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
     explain_error,
+    log_to_stderr,
     seed_generators,
 )
 
@@ -83,3 +87,12 @@ def test_the_seed_decides_what_every_generator_draws() -> None:
     assert draw(7) == first
     assert all(a != b for a, b in zip(draw(8), first, strict=True))
     assert draw(2**32 + 1)[1] == draw(1)[1]  # numpy takes 32 bits
+
+
+def test_what_logs_to_stdout_goes_to_stderr_and_nothing_else_is_touched() -> None:
+    logger, elsewhere = logging.Logger("noisy"), io.StringIO()
+    handlers = [logging.StreamHandler(sys.stdout), logging.StreamHandler(elsewhere)]
+    for handler in handlers:
+        logger.addHandler(handler)
+    log_to_stderr(logger)
+    assert [handler.stream for handler in handlers] == [sys.stderr, elsewhere]

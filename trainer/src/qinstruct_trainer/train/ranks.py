@@ -94,7 +94,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
     import deepspeed  # a second of start-up that other commands do not need
     import deepspeed.comm.torch
 
-    _log_to_stderr(deepspeed.utils.logger)
+    log_to_stderr(deepspeed.utils.logger)
     # DeepSpeed calls what torch 2.13 renamed; a line for each call would bury the rest.
     warnings.filterwarnings("ignore", r"`torch\.distributed\..*is deprecated", FutureWarning)
     if on_gpu:
@@ -162,9 +162,10 @@ def gather_to_all(value: T) -> list[T]:
     return parts
 
 
-def _log_to_stderr(logger: logging.Logger) -> None:
+def log_to_stderr(logger: logging.Logger) -> None:
     """DeepSpeed logs to stdout, which carries our events and nothing else."""
     logger.setLevel(logging.ERROR)
     for handler in logger.handlers:
-        if isinstance(handler, logging.StreamHandler):
+        # Only what writes there: a handler may have been added that collects for somebody else.
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
             handler.setStream(sys.stderr)
