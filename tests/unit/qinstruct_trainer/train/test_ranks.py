@@ -91,8 +91,9 @@ def test_the_seed_decides_what_every_generator_draws() -> None:
 
 def test_what_logs_to_stdout_goes_to_stderr_and_nothing_else_is_touched() -> None:
     logger, elsewhere = logging.Logger("noisy"), io.StringIO()
-    handlers = [logging.StreamHandler(sys.stdout), logging.StreamHandler(elsewhere)]
-    for handler in handlers:
-        logger.addHandler(handler)
+    first, second = logging.StreamHandler(sys.stdout), logging.StreamHandler(elsewhere)
+    logger.addHandler(first)
+    logger.addHandler(second)
     log_to_stderr(logger)
-    assert [handler.stream for handler in handlers] == [sys.stderr, elsewhere]
+    assert first.stream is sys.stderr
+    assert second.stream is elsewhere
