@@ -49,6 +49,44 @@ def collect(parts: Iterable[tuple[list[StoredTensor], Rules]]) -> dict[str, Stor
     return found
 
 
+def check_tensors(
+    found: Mapping[str, StoredTensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    unpadded_rows: int | None = None,
+) -> None:
+    """Check that a checkpoint's tensors are those of its configuration, no more and no fewer.
+
+    Args:
+        found: By hub name.
+        shapes: What there must be, by hub name.
+        unpadded_rows: Rows that embedding and head may have instead of their padded number.
+
+    Raises:
+        DataError: a tensor is missing, extra, or has another shape.
+    """
+    missing = [name for name in shapes if name not in found]
+    if missing:
+        raise DataError(
+            f"the checkpoint lacks {len(missing)} of {len(shapes)} tensors, the first is "
+            f"{missing[0]}; its files are incomplete or belong to another model"
+        )
+    for name, tensor in found.items():
+        if name not in shapes:
+            raise DataError(
+                f"{tensor.file} holds {tensor.name}, which a model of its config.json does not "
+                "have; the files belong to different models"
+            )
+        accepted = [shapes[name]]
+        if unpadded_rows is not None and name in (EMBEDDING, HEAD):
+            accepted.append((unpadded_rows, *shapes[name][1:]))
+        if tensor.shape not in accepted:
+            raise DataError(
+                f"{tensor.file} holds {tensor.name} as {list(tensor.shape)}, its config.json asks "
+                f"for {list(accepted[-1])}; the files belong to different models"
+            )
+
+
 def convert(
     found: Mapping[str, StoredTensor],
     config: LlavaConfig,
@@ -68,7 +106,7 @@ def convert(
         StorageError: the disk is full or broken.
     """
     shapes = hub_shapes(config)
-    _check(found, shapes, num_text_tokens=config.image_token_index)
+    check_tensors(found, shapes, unpadded_rows=config.image_token_index)
     shards = _plan_shards(found, shapes, max_shard_bytes)
     total = sum(_num_bytes(found[name], shapes[name]) for name in shapes)
     done = 0
@@ -88,31 +126,6 @@ def convert(
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
         (folder / "model.safetensors.index.json").write_text(text, "utf-8")
-
-
-def _check(
-    found: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], num_text_tokens: int
-) -> None:
-    missing = [name for name in shapes if name not in found]
-    if missing:
-        raise DataError(
-            f"the checkpoint lacks {len(missing)} of {len(shapes)} tensors, the first is "
-            f"{missing[0]}; its files are incomplete or belong to another model"
-        )
-    for name, tensor in found.items():
-        if name not in shapes:
-            raise DataError(
-                f"{tensor.file} holds {tensor.name}, which a model of its config.json does not "
-                "have; the files belong to different models"
-            )
-        accepted = [shapes[name]]
-        if name in (EMBEDDING, HEAD):
-            accepted.append((num_text_tokens, *shapes[name][1:]))
-        if tensor.shape not in accepted:
-            raise DataError(
-                f"{tensor.file} holds {tensor.name} as {list(tensor.shape)}, its config.json asks "
-                f"for {list(accepted[-1])}; the files belong to different models"
-            )
 
 
 def _num_bytes(tensor: StoredTensor, shape: tuple[int, ...]) -> int:

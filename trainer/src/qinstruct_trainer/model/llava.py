@@ -1,16 +1,28 @@
 """Load a LLaVA checkpoint for training: every key matched, the vision tower frozen."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from accelerate import init_empty_weights
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    AutoModelForImageTextToText,
+    GenerationConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from qinstruct_trainer.contract.config import Attention, Precision
 from qinstruct_trainer.contract.errors import ConfigError, DataError
+from qinstruct_trainer.model.configuration import read_json
+from qinstruct_trainer.model.convert import check_tensors, collect
+from qinstruct_trainer.model.parameter_names import HUB, hub_name, hub_shapes
+from qinstruct_trainer.model.tensors import StoredTensor, open_checkpoint
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -23,17 +35,33 @@ class ParameterCount(NamedTuple):
 
 
 def load_model(
-    folder: Path, *, precision: Precision, attention: Attention
+    folder: Path,
+    *,
+    precision: Precision,
+    attention: Attention,
+    reads: bool = True,
+    place: Callable[[nn.Module, Iterable[nn.Parameter]], None] | None = None,
 ) -> LlavaForConditionalGeneration:
-    """The model on the CPU, ready to train: tower frozen and in eval mode, the rest in train mode.
+    """The model ready to train: tower frozen and in eval mode, the rest in train mode.
+
+    Built here, and not by `from_pretrained`, because the two differ under ZeRO-3: there
+    transformers builds the model inside `deepspeed.zero.Init`, which rounds every float that a
+    constructor computes to the training's precision, RoPE's frequencies among them (in bf16 an
+    angle is wrong by up to 0.9 rad at position 700, with heads of 128). It also makes every
+    process read the whole checkpoint into memory, and skips the check of names and shapes. Here
+    buffers are computed outside of any such context, and parameters come one module at a time.
 
     Its generation config is rebuilt (see `sane_generation_config`). `use_cache` stays true in
     the config, as every consumer of the export expects; `LlavaLoss` turns it off in its call.
 
     Args:
         folder: A checkpoint in the Hugging Face layout, as `build_model` writes it.
-        precision: Of all parameters, the frozen tower's too.
+        precision: Of all parameters, the frozen tower's too. Buffers keep the dtype that they
+            have in a model that `load_checked` loads.
         attention: Implementation for the Llama and the tower.
+        reads: Whether to read the values; False where `place` gets them from another process.
+        place: Called with each module and its own parameters when these are loaded, on the CPU;
+            it may move or shard them in place, before the next module's are read.
 
     Raises:
         ConfigError: `flash_attention_2` is asked for, but cannot run here.
@@ -45,7 +73,22 @@ def load_model(
             "training.attention is flash_attention_2, but the package flash-attn (or a CUDA "
             "device) is not there; use the trainer image, or set training.attention to sdpa"
         )
-    model = load_checked(folder, precision=precision, attention=attention)
+    stored = _stored_tensors(folder)
+    config = LlavaConfig.from_pretrained(folder, local_files_only=True)
+    dtype = DTYPES[precision]
+    with init_empty_weights(include_buffers=False):
+        model: LlavaForConditionalGeneration = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=dtype, attn_implementation=attention
+        )
+    for prefix, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        for name in own:
+            tensor = stored[hub_name(f"{prefix}.{name}")]
+            value = tensor.load().to(dtype) if reads else torch.empty(tensor.shape, dtype=dtype)
+            own[name] = nn.Parameter(value)
+            module.register_parameter(name, own[name])
+        if place is not None:
+            place(module, own.values())
     model.generation_config = sane_generation_config(model.config)
     freeze_tower(model)
     return model
@@ -54,38 +97,48 @@ def load_model(
 def load_checked(
     folder: Path, *, precision: Precision, attention: Attention = "sdpa"
 ) -> LlavaForConditionalGeneration:
-    """The checkpoint as it is, on the CPU in eval mode, when every key has its tensor.
+    """The checkpoint as any user of transformers loads it, on the CPU in eval mode.
 
-    transformers alone only warns, and goes on with random weights.
+    transformers alone only warns of a tensor that is missing, and goes on with random weights.
 
     Raises:
         DataError: the folder is no LLaVA checkpoint, or a key is missing, extra or misshapen.
     """
+    _stored_tensors(folder)
     try:
-        # With output_loading_info it returns a pair, which its annotation does not say.
-        loaded: Any = LlavaForConditionalGeneration.from_pretrained(
+        model: LlavaForConditionalGeneration = LlavaForConditionalGeneration.from_pretrained(
             folder,
             dtype=DTYPES[precision],
             attn_implementation=attention,
             local_files_only=True,
-            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise DataError(
-            f"{folder} cannot be loaded as a LLaVA checkpoint ({first_line}); "
-            "prepare the model again"
-        ) from error
-    model: LlavaForConditionalGeneration
-    model, info = loaded
-    for fault in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        keys = sorted(map(str, info[fault]))
-        if keys:
-            raise DataError(
-                f"{folder} has {len(keys)} {fault.replace('_', ' ')}, the first is {keys[0]}; "
-                "it is not a complete LLaVA checkpoint, prepare the model again"
-            )
+        raise _not_loadable(folder, error) from error
     return model
+
+
+def _stored_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """The checkpoint's tensors by their hub names, exactly those that its config.json asks for.
+
+    Raises:
+        DataError: the folder is no LLaVA checkpoint, or a key is missing, extra or misshapen.
+    """
+    read_json(folder / "config.json")  # without one, transformers takes its defaults
+    try:
+        config = LlavaConfig.from_pretrained(folder, local_files_only=True)
+        shapes = hub_shapes(config)
+    except (OSError, ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
+        raise _not_loadable(folder, error) from error
+    found = collect([(open_checkpoint(folder), HUB)])
+    check_tensors(found, shapes)
+    return found
+
+
+def _not_loadable(folder: Path, error: Exception) -> DataError:
+    first_line = str(error).strip().partition("\n")[0]
+    return DataError(
+        f"{folder} cannot be loaded as a LLaVA checkpoint ({first_line}); prepare the model again"
+    )
 
 
 def sane_generation_config(config: LlavaConfig) -> GenerationConfig:

@@ -1,13 +1,13 @@
 """DeepSpeed, behind the few calls that training needs: step, save, load, gather the weights."""
 
+from collections.abc import Iterable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from transformers import LlavaForConditionalGeneration
-from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.data.collate import Batch
@@ -30,7 +30,7 @@ class Engine:
         import deepspeed  # a second of start-up that other commands do not need
 
         ds_config = build_ds_config(config, hidden_size)
-        model = _load(config, model_folder, ds_config)
+        model = _load(config, model_folder, ds_config, ranks)
         if config.activation_checkpointing:
             enable_activation_checkpointing(model)
         module = LlavaLoss(model)
@@ -89,29 +89,48 @@ class Engine:
         self._engine.train()
         return found
 
+    def gathered(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and whole values of the weights, one at a time, on this rank's device.
+
+        A collective call: every rank must take it to its end. A value is only valid until the
+        next one is asked for.
+        """
+        import deepspeed
+
+        for name, parameter in self.model.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._zero_stage == 3):
+                yield name, parameter.detach()
+
     def full_state_dict(self, *, keep: bool) -> dict[str, Tensor]:
         """All weights of the model on the CPU, gathered parameter by parameter.
 
         A collective call. Only a rank with `keep` holds the result; the others get {}.
         """
-        import deepspeed
-
         full: dict[str, Tensor] = {}
-        for name, parameter in self.model.named_parameters():
-            with deepspeed.zero.GatheredParameters([parameter], enabled=self._zero_stage == 3):
-                if keep:
-                    full[name] = parameter.detach().to("cpu", copy=True)
+        for name, value in self.gathered():
+            if keep:
+                full[name] = value.to("cpu", copy=True)
         distributed.barrier()
         return full
 
 
 def _load(
-    config: RunConfig, folder: Path, ds_config: dict[str, Any]
+    config: RunConfig, folder: Path, ds_config: dict[str, Any], ranks: Ranks
 ) -> LlavaForConditionalGeneration:
-    """The starting model; under ZeRO-3 each rank reads its shard only."""
-    # from_pretrained looks for this object, by a weak reference. It must not outlive the call:
-    # the check of the export would load its model sharded too, over ranks that have left.
-    sharding = HfDeepSpeedConfig(ds_config) if config.zero_stage == 3 else None  # type: ignore[no-untyped-call]
-    model = load_model(folder, precision=config.precision, attention=config.attention)
-    del sharding
-    return model
+    """The starting model; under ZeRO-3 only this rank's shard of each parameter is kept."""
+    import deepspeed
+
+    def shard(module: nn.Module, own: Iterable[nn.Parameter]) -> None:
+        # DeepSpeed broadcasts rank 0's values, and leaves buffers where they are.
+        deepspeed.zero.Init(module=nn.ParameterList(own), config_dict_or_path=ds_config)
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(ranks.device))
+
+    is_sharded = config.zero_stage == 3
+    return load_model(
+        folder,
+        precision=config.precision,
+        attention=config.attention,
+        reads=ranks.is_main or not is_sharded,
+        place=shard if is_sharded else None,
+    )

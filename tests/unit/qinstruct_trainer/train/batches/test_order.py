@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from accelerate.data_loader import BatchSamplerShard  # type: ignore[import-untyped]
+from accelerate.data_loader import BatchSamplerShard
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler

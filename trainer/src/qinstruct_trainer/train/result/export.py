@@ -1,19 +1,29 @@
 """The finished model in the hub layout, loaded back and compared before it gets its name."""
 
+import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from qinstruct_trainer.contract import output_files
-from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.config import Attention
+from qinstruct_trainer.contract.errors import DataError, RunError
 from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data.collate import collate
 from qinstruct_trainer.data.index.reader import Example, Index
 from qinstruct_trainer.durable_files import num_bytes, sync_path, sync_tree, write_durably
-from qinstruct_trainer.model.export import check_export, dry_run_export, write_export
+from qinstruct_trainer.model.export import (
+    check_export,
+    dry_run_export,
+    first_difference,
+    write_export,
+)
 from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.context import RunContext
@@ -67,10 +77,10 @@ def preflight_export(engine: Engine, run: RunContext) -> None:
         StorageError: the output folder cannot be written.
     """
     if run.ranks.is_main:
-        partial = _remove_partial(run.config.output)
-        with storage_errors(f"the model {partial}"):
-            dry_run_export(engine.model, run.prepared.model, partial)
-            shutil.rmtree(partial)
+        folder = _remove_partial(run.config.output)
+        with storage_errors(f"the model {folder}"):
+            dry_run_export(engine.model, run.prepared.model, folder)
+            shutil.rmtree(folder)
 
 
 def export(engine: Engine, run: RunContext) -> None:
@@ -78,32 +88,66 @@ def export(engine: Engine, run: RunContext) -> None:
 
     Raises:
         StorageError: the disk is full or broken.
-        RunError: what was written is not the model in memory.
+        RunError: what was written is not the model in training.
     """
     config, ranks = run.config, run.ranks
     vision: Any = engine.model.config.vision_config
     input_ids, pixel_values = _check_inputs(run.index, vision.image_size)
     logits = engine.logits(input_ids.to(ranks.device), pixel_values.to(ranks.device))
     weights = engine.full_state_dict(keep=ranks.is_main)
-    if not ranks.is_main:
-        return
     final = export_folder(config.output)
-    partial = _remove_partial(config.output)
+    folder = config.output / output_files.PARTIAL_MODEL
     with storage_errors(f"the model {final}"):
-        write_export(engine.model, weights, run.prepared.model, partial)
-        check_export(
-            partial,
+        if ranks.is_main:
+            write_export(engine.model, weights, run.prepared.model, _remove_partial(config.output))
+        del weights  # the whole model
+        wrong = first_difference(folder, engine.gathered(), compare=ranks.is_main)
+        if not ranks.is_main:
+            return
+        if wrong is not None:
+            raise RunError(
+                f"{wrong} in {folder} is not what was trained; the checkpoint is kept: run again "
+                "to export it, and check the disk if it happens again"
+            )
+        check = partial(
+            check_export,
+            folder,
+            engine.model,
             precision=config.precision,
             input_ids=input_ids,
             pixel_values=pixel_values,
             expected=logits.cpu(),
         )
-        sync_tree(partial)
+        _check_on_device(check, config.attention, ranks.device)
+        sync_tree(folder)
         if run.lease is not None:
             run.lease.check()
-        partial.rename(final)
+        folder.rename(final)
         sync_path(config.output)
     emit(Exported(path=str(final), num_bytes=num_bytes(final)))
+
+
+def _check_on_device(
+    check: Callable[..., None], attention: Attention, device: torch.device
+) -> None:
+    """Check on the GPU, where the training state leaves room for the model, else on all cores.
+
+    torchrun gives each rank one thread, with which a 13B model would hold the GPUs for minutes.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        try:
+            check(device=device, attention=attention)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        else:
+            return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        check()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_inputs(index: Index, image_size: int) -> tuple[Tensor, Tensor]:
@@ -124,6 +168,6 @@ def _shows_one_image(index: Index, example: Example) -> bool:
 
 def _remove_partial(output: Path) -> Path:
     """The path of the partial folder, without what a killed attempt may have left there."""
-    partial = output / output_files.PARTIAL_MODEL
-    shutil.rmtree(partial, ignore_errors=True)
-    return partial
+    folder = output / output_files.PARTIAL_MODEL
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
