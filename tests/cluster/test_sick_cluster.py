@@ -128,6 +128,7 @@ def without(cluster: TestCluster, verb: str, resource: str) -> Iterator[None]:
     fewer = json.loads(json.dumps(role))
     (rule,) = (each for each in fewer["rules"] if each["resources"] == [resource])
     rule["verbs"].remove(verb)
+    fewer["rules"] = [each for each in fewer["rules"] if each["verbs"]]
     cluster.kubectl("replace", "-f", "-", stdin=json.dumps(fewer))
     try:
         yield

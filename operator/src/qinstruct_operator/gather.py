@@ -73,14 +73,14 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         name = names.training_name(run.name, run.attempt)
         request = cluster.get(run.backend.kind, run.namespace, name)
         training = await reads.of("training", request, None)
-    if reads.failures:
-        return Snapshot(prep, training)
     workload = training if may_train else prep
+    if workload is None and reads.failures:
+        return Snapshot(prep, training)
     pods: tuple[Resource, ...] = ()
     if workload is not None:
         labels = {LABEL_RUN: run.name}
         pods = await reads.of("pods", cluster.list(POD, run.namespace, labels=labels), ())
-        if reads.failures:
+        if "pods" in reads.failures:
             return Snapshot(prep, training)
         pod = newest_pod(workload, pods)
         if pod is not None and read_pod(pod).has_started:

@@ -10,9 +10,10 @@ from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.gather import Reads, gather
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
+from qinstruct_operator.reconcile import Told
 from qinstruct_operator.settings import Settings
 from support.kinds import PYTORCHJOB
-from support.observed import NAMESPACE, NOW, OTHER_UID, claim
+from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons
 from support.simulation.run_scenarios import run_to_rest
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
@@ -132,6 +133,26 @@ def test_a_read_that_fails_is_not_an_empty_one(
         calls = [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
         assert calls == want
         assert snapshot.unread == dict.fromkeys(unread, "pods is forbidden")
+
+    asyncio.run(see())
+
+
+def test_a_prep_job_that_cannot_be_read_does_not_hide_a_run_that_trains() -> None:
+    async def see() -> None:
+        simulated = await just_after("hear x-1")
+        user_actions = await simulated.user_actions()
+        await simulated.perform(user_actions["wipe the status"])
+        simulated.cluster.fail(FORBIDDEN, "get", kind=JOB)
+        snapshot = await take_snapshot(simulated)
+        assert snapshot.unread == {"prep": "pods is forbidden"}
+        assert [each["metadata"]["name"] for each in snapshot.pods] == ["x-1-0", "x-prep-0"]
+        assert snapshot.log
+        simulated.cluster.fail(FORBIDDEN, "get", kind=JOB)
+        with pytest.raises(Told):
+            await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Scheduled"] == ("True", "Scheduled")
+        assert condition_reasons(status)["Running"][0] == "True"
 
     asyncio.run(see())
 

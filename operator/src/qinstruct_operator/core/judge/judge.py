@@ -35,7 +35,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
     evidence = Evidence.of(run, seen)
     prep, training = evidence.prep, evidence.training
     unread = unread_since(previous, seen.unread, now)
-    judged = keep_known(evidence, judge_conditions(evidence), unread)
+    judged = keep_known(evidence, judge_conditions(evidence), unread, now)
     return Status(
         observed_generation=run.generation,
         conditions=renewed_conditions(previous, judged, run.generation, now),

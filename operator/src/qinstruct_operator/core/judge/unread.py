@@ -14,6 +14,7 @@ from typing import Final
 from qinstruct_operator.api.status import Condition, Status, UnreadStatus
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
+    CONDITION_COMPLETE,
     CONDITION_FAILED,
     CONDITION_PREPARED,
     CONDITION_RUNNING,
@@ -31,6 +32,8 @@ _SINCE: Final = "; not known anew since "
 _NOTHING: Final = "nothing that was read says this"
 _DIGITS: Final = re.compile(r"\d+")
 _CLOCKS: Final = timedelta(minutes=1)  # by how much a node's clock may be ahead of ours
+
+_LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four times
 
 _WORKLOADS: Final[tuple[Part, ...]] = ("prep", "training")
 _BY_LOG: Final = frozenset({reasons.TRAINING, reasons.FINISHING})
@@ -80,7 +83,10 @@ def unread_since(
 
 
 def keep_known(
-    evidence: Evidence, judged: Mapping[str, Judged], unread: Sequence[UnreadStatus]
+    evidence: Evidence,
+    judged: Mapping[str, Judged],
+    unread: Sequence[UnreadStatus],
+    now: datetime,
 ) -> dict[str, Judged]:
     """The conditions, where they depend on what is unread as they were before.
 
@@ -88,12 +94,20 @@ def keep_known(
         evidence: what was read.
         judged: the conditions by that alone, as if there were nothing else.
         unread: what was not read.
+        now: the current time.
     """
     notes = {each.what: f"{_SINCE}{each.since}: {each.message}" for each in unread}
-    return {
+    known = {
         type_: _known(type_, evidence, each, notes) if notes else _still(type_, evidence, each)
         for type_, each in judged.items()
     }
+    if judged[CONDITION_FAILED].is_true and _may_still_be_read("log", unread, now):
+        # A verdict is for good, and the log may have the trainer's own last word on it.
+        for type_ in (CONDITION_FAILED, CONDITION_COMPLETE):
+            before = find_condition(evidence.run.status, type_)
+            nothing = unknown(reasons.UNREADABLE, _NOTHING + notes["log"])
+            known[type_] = _kept(before, notes["log"]) if before else nothing
+    return known
 
 
 def is_eta_unknown(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
@@ -102,6 +116,12 @@ def is_eta_unknown(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
     silent = training is not None and training.status is None
     kept = silent and judged[CONDITION_RUNNING].reason in _BY_LOG
     return kept or not evidence.seen.unread.keys().isdisjoint((*_WORKLOADS, "pods", "log"))
+
+
+def _may_still_be_read(part: Part, unread: Sequence[UnreadStatus], now: datetime) -> bool:
+    """Whether it is unread for so short a time that it is worth waiting for."""
+    since = [parse_time(each.since) for each in unread if each.what == part]
+    return any(moment is not None and now - moment < _LAST_WORD for moment in since)
 
 
 def _renewed(part: Part, said: str, before: UnreadStatus | None, now: datetime) -> UnreadStatus:

@@ -332,6 +332,28 @@ def test_a_failure_without_its_log_is_the_one_that_was_read() -> None:
     assert status_of(drop(other, "log"), before, made=PLAN).failure != before.failure
 
 
+def test_a_verdict_waits_some_seconds_for_the_last_word_in_the_log() -> None:
+    """It is for good: an exit code alone must not stand where the log says more a second later."""
+    lost = pytorchjob(JOB_FAILED)
+    log = lines(start_event(), failed_event("BadData", "record 7 is broken", 70))
+    failed = Snapshot(prep=DONE, training=lost, pods=(pod(lost, ended(70)),), log=log)
+    before = status_of(TRAINS, made=PLAN)
+    first = status_of(drop(failed, "log"), before, made=PLAN)
+    assert condition_reasons(first)["Failed"] == ("False", "InProgress")
+    assert message(first, "Failed").endswith(SAID["log"])
+    assert condition_reasons(first)["Complete"] == ("False", "InProgress")
+
+    read = status_of(failed, first, made=PLAN, now=NOW + timedelta(seconds=3))
+    assert condition_reasons(read)["Failed"] == ("True", "BadData")
+    assert read.failure
+    assert read.failure.log_tail == "\n".join(log)
+
+    for_good = status_of(drop(failed, "log"), first, made=PLAN, now=LATER)
+    assert condition_reasons(for_good)["Failed"] == ("True", "Error")
+    assert message(for_good, "Failed").endswith(SAID["log"])
+    assert condition_reasons(for_good)["Complete"] == ("False", "Failed")
+
+
 def test_facts_of_unprepared_data_do_not_outlive_them() -> None:
     before = status_of(Snapshot(prep=PREP), made=PLAN)
     assert condition_reasons(before)["Scheduled"] == ("False", "WaitingForData")
