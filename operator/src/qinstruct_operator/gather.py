@@ -5,16 +5,17 @@ current stage needs is read.
 """
 
 import asyncio
-import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
-from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
 from qinstruct_operator.core.run import Run
@@ -22,54 +23,87 @@ from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
 
-_logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
 _LOG_LINES = 200  # several minutes of training, or a complete failure
 # Warning events explain a wait, but listing them is expensive (the API server has no cache of
 # them), so they are read only for a child that has not started by then.
 _PATIENCE = timedelta(seconds=3)
 
 
-async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
-    """Read a run's children; none of a run that has ended."""
+class Reads:
+    """The reads of one pass. One that fails is noted, and stops nothing.
+
+    Attributes:
+        failures: the first error of each part that could not be read.
+    """
+
+    def __init__(self) -> None:
+        self.failures: dict[Part, ClusterError] = {}
+
+    async def of(self, part: Part, request: Awaitable[T], otherwise: T) -> T:
+        """What a request answers; what is given where it fails."""
+        try:
+            return await request
+        except ClusterError as error:
+            self.failures.setdefault(part, error)
+            return otherwise
+
+
+async def gather(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
+    """Read a run's children; none of a run that has ended.
+
+    Without the workload its pods cannot be told, and without its pods what would say why it waits:
+    after a read that failed those that need it are left out.
+    """
     if run.is_finished:
         return Snapshot()
+    snapshot = await _read(cluster, run, now, reads)
+    return replace(snapshot, unread={part: str(error) for part, error in reads.failures.items()})
+
+
+async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
     prep = training = None
     if not run.was_prepared:
-        prep = await cluster.get(JOB, run.namespace, names.prep_name(run.name))
+        name = names.prep_name(run.name)
+        prep = await reads.of("prep", cluster.get(JOB, run.namespace, name), None)
     # Without prep Job and status, as after a restored backup, a training workload may be at work.
     may_train = run.was_prepared or prep is None or _has_succeeded(prep)
     if may_train:
         name = names.training_name(run.name, run.attempt)
-        training = await cluster.get(run.backend.kind, run.namespace, name)
+        request = cluster.get(run.backend.kind, run.namespace, name)
+        training = await reads.of("training", request, None)
     workload = training if may_train else prep
+    if workload is None and reads.failures:
+        return Snapshot(prep, training)
     pods: tuple[Resource, ...] = ()
     if workload is not None:
-        pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
+        labels = {LABEL_RUN: run.name}
+        pods = await reads.of("pods", cluster.list(POD, run.namespace, labels=labels), ())
+        if "pods" in reads.failures:
+            return Snapshot(prep, training)
         pod = newest_pod(workload, pods)
         if pod is not None and read_pod(pod).has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
-            log = await _log(cluster, run, pod["metadata"]["name"], container)
+            request_log = cluster.read_log(
+                run.namespace, pod["metadata"]["name"], container, tail_lines=_LOG_LINES
+            )
+            log = await reads.of("log", request_log, ())
             return Snapshot(prep=prep, training=training, pods=pods, log=log)
-    support = await _support(cluster, run)
+    support = await _support(cluster, run, reads)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
-        events = await _events(cluster, run, _held_up(workload, pods, support))
+        events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     return Snapshot(prep, training, support, pods, events)
 
 
-async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[str, ...]:
-    """The end of a log; empty where its node cannot be reached, which must not fail the pass."""
-    try:
-        return await cluster.read_log(run.namespace, pod, container, tail_lines=_LOG_LINES)
-    except ClusterError as error:
-        _logger.warning("%s", error)
-        return ()
-
-
-async def _support(cluster: Cluster, run: Run) -> dict[ChildId, Raw | None]:
+async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Raw | None]:
     """What workloads need first, the user's own claims included."""
     found = await asyncio.gather(
-        *(cluster.get(kind, run.namespace, name) for kind, name in run.support_ids)
+        *(
+            reads.of("support", cluster.get(kind, run.namespace, name), None)
+            for kind, name in run.support_ids
+        )
     )
     return dict(zip(run.support_ids, found, strict=True))
 
@@ -87,18 +121,16 @@ def _held_up(
     return [raw for raw in claims if raw and text(raw, "status", "phase") == "Pending"]
 
 
-async def _events(cluster: Cluster, run: Run, about: Iterable[Raw]) -> tuple[Resource, ...]:
+async def _events(
+    cluster: Cluster, run: Run, reads: Reads, about: Iterable[Raw]
+) -> tuple[Resource, ...]:
     """Warning events about some objects."""
-    lists = await asyncio.gather(
-        *(
-            cluster.list(
-                EVENT,
-                run.namespace,
-                fields={"involvedObject.uid": raw["metadata"]["uid"], "type": "Warning"},
-            )
-            for raw in about
-        )
-    )
+
+    def warnings_of(raw: Raw) -> Awaitable[tuple[Resource, ...]]:
+        fields = {"involvedObject.uid": raw["metadata"]["uid"], "type": "Warning"}
+        return cluster.list(EVENT, run.namespace, fields=fields)
+
+    lists = await asyncio.gather(*(reads.of("events", warnings_of(raw), ()) for raw in about))
     return tuple(event for events in lists for event in events)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import kopf
 
 from qinstruct_operator.cluster.connect import connect
+from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.constants import (
     FIELD_MANAGER,
     GROUP,
@@ -26,7 +28,7 @@ from qinstruct_operator.constants import (
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.kinds import JOB, POD, TRAINING, Kind
-from qinstruct_operator.reconcile import Reconciler
+from qinstruct_operator.reconcile import Reconciler, Told
 from qinstruct_operator.settings import Settings
 from qinstruct_operator.workqueue import WorkQueue
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, ConfigError
@@ -35,6 +37,7 @@ Key = tuple[str, str]
 """Namespace and name of a run."""
 
 _logger = logging.getLogger(__name__)
+_MAX_TOLD = 5
 _CHILDREN = (JOB, *(backend.kind for backend in BACKENDS.values()), POD)
 
 
@@ -77,6 +80,17 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 async def probe(memo: kopf.Memo, **_: Any) -> int:
     """Runs that wait for a pass, for the liveness endpoint."""
     return len(memo.queue)
+
+
+@kopf.on.probe(id="unwritten")
+async def probe_unwritten(memo: kopf.Memo, **_: Any) -> list[str]:
+    """Why runs have no status; it does not fail the endpoint, because no restart would help."""
+    return unwritten(memo.queue.troubles.values())
+
+
+def unwritten(troubles: Iterable[ClusterError]) -> list[str]:
+    """The errors that no run's status can tell, because it could not be read or written."""
+    return sorted({str(error) for error in troubles if not isinstance(error, Told)})[:_MAX_TOLD]
 
 
 @kopf.on.event(TRAINING.group, TRAINING.version, TRAINING.plural)

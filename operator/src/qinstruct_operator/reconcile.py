@@ -4,37 +4,51 @@ The only module that joins the pure core and the cluster. Each pass reads the ru
 triggered it, so a lost, repeated or late event only costs time.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.cluster.errors import Forbidden, NotFound, Refused
+from qinstruct_operator.cluster.errors import ClusterError, Conflict, NotFound
 from qinstruct_operator.cluster.port import Cluster, Resource
+from qinstruct_operator.core.children import Manifest
+from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
-from qinstruct_operator.core.judge.transitions import transition_events
+from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.gather import gather
+from qinstruct_operator.gather import Reads, gather
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
 
+_EVENT_SECONDS = 5.0  # for all events of a pass
+
+_logger = logging.getLogger(__name__)
+
+
+class Told(ClusterError):  # noqa: N818 - an outcome more than an error
+    """A request of a pass failed, and the run's status says so; the pass must be repeated."""
+
 
 @dataclass(frozen=True)
-class _Sent:
-    """The result of sending actions.
+class _Pass:
+    """What one pass has seen and sent.
 
     Attributes:
         snapshot: with the children as the server returned them.
         found: a child that was taken for absent exists; nothing was sent after it.
-        refused: the server's refusal of a child; nothing was sent after it.
+        refused: why the server did not take a child; nothing was sent after it.
+        error: the first request that failed.
     """
 
     snapshot: Snapshot
     found: bool = False
     refused: str = ""
+    error: ClusterError | None = None
 
 
 @dataclass(frozen=True)
@@ -54,26 +68,33 @@ class Reconciler:
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One pass over one run: read, plan, observe, decide, apply, judge, write.
 
+        A request for a child that fails does not end the pass: what was seen is judged and
+        written first.
+
         Returns:
             Seconds until the next pass; None: only an event triggers it.
 
         Raises:
-            ClusterError: the server refused or could not be reached; the pass must be repeated.
+            Told: a request for a child failed; the status says so, and the pass must be repeated.
+            ClusterError: the run could not be read, or its status not written.
         """
         resource = await self.cluster.get(TRAINING, namespace, name)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             return None
         run = Run.read(resource, self.settings)
-        seen = await self._begin(run) or await self._go_on(run)
+        done = await self._begin(run) or await self._go_on(run)
+        seen = replace(observe(run, done.snapshot), refused=done.refused)
         now = self.now()
         status = judge(run, seen, now)
         try:
             await self._write(run, resource, status, now)
         except NotFound:
             return None  # deleted meanwhile
+        if (error := done.error) is not None and not is_finished(status):
+            raise Told(str(error), status=error.status, retry_after=error.retry_after) from error
         return requeue_after(status, seen, self.settings, now)
 
-    async def _begin(self, run: Run) -> Observed | None:
+    async def _begin(self, run: Run) -> _Pass | None:
         """Create the first children of a new run without reading them first.
 
         None where one exists (from an interrupted pass, an earlier run or another creator), and
@@ -81,40 +102,54 @@ class Reconciler:
         """
         if run.status != Status() or run.plan is None:
             return None
-        sent = await self._send(decide(run, Observed()), Snapshot())
-        return None if sent.found else self._observe(run, sent)
+        done = await self._send(decide(run, Observed()), Snapshot())
+        return None if done.found else done
 
-    async def _go_on(self, run: Run) -> Observed:
+    async def _go_on(self, run: Run) -> _Pass:
         """Read, and send what is due and absent."""
-        snapshot = await gather(self.cluster, run, self.now())
-        actions = decide(run, observe(run, snapshot))
-        return self._observe(run, await self._send(actions, snapshot))
+        reads = Reads()
+        snapshot = await gather(self.cluster, run, self.now(), reads)
+        done = await self._send(decide(run, observe(run, snapshot)), snapshot)
+        return replace(done, error=next(iter(reads.failures.values()), done.error))
 
-    def _observe(self, run: Run, sent: _Sent) -> Observed:
-        return replace(observe(run, sent.snapshot), refused=sent.refused)
-
-    async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Sent:
-        """Send in order, until the cluster refuses one."""
+    async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Pass:
+        """Send in order, until the cluster does not take one."""
         for action in actions:
             child = action.child
             send = self.cluster.apply if isinstance(action, Apply) else self.cluster.create
             try:
                 made = await send(child.manifest)
-            except (Forbidden, NotFound, Refused) as error:
-                return _Sent(snapshot, refused=str(error))
+            except Conflict:
+                raise  # e.g. a quota that was changed at the same moment: no refusal
+            except ClusterError as error:
+                return _Pass(snapshot, refused=str(error), error=error)
             if made is not None:
                 snapshot = snapshot.with_created(child, made)
             elif not child.is_shared:
                 # Even the run's own claim: it may be an earlier run's that is being deleted.
-                return _Sent(snapshot, found=True)
-        return _Sent(snapshot)
+                return _Pass(snapshot, found=True)
+        return _Pass(snapshot)
 
     async def _write(self, run: Run, resource: Resource, status: Status, now: datetime) -> None:
         """Write what changed: events first, so that none is lost if the operator dies here."""
-        if status != run.status:
-            for event in transition_events(run, status, now):
-                await self.cluster.create(event)
-            await self.cluster.replace_status(resource, status_json(status))
+        if not is_news(run.status, status):
+            return
+        lost = await self._post(transition_events(run, status, now))
+        await self.cluster.replace_status(resource, status_json(status))
+        for event, error in await self._post([event for event, _ in lost]):
+            _logger.warning("event %s of %s is lost: %s", event["reason"], run.name, error)
+
+    async def _post(self, events: Iterable[Manifest]) -> list[tuple[Manifest, Exception]]:
+        """Post events; those that failed. They are for people: none may stop or delay a pass."""
+        lost: list[tuple[Manifest, Exception]] = []
+        deadline = asyncio.get_running_loop().time() + _EVENT_SECONDS
+        for event in events:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self.cluster.create(event)
+            except (ClusterError, TimeoutError) as error:
+                lost.append((event, error))
+        return lost
 
 
 def status_json(status: Status) -> dict[str, Any]:

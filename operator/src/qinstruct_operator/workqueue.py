@@ -22,8 +22,10 @@ class WorkQueue(Generic[Key]):
     """Calls `work(key)` for every added key; what it returns is the delay of the next call.
 
     Attributes:
-        work: one pass; returns seconds until the next, or None. A `ClusterError` or a bug is
-            logged and the key tried again, after 1, 2, 4 ... seconds, at most `max_backoff`.
+        work: one pass; returns seconds until the next, or None. After a `ClusterError` or a bug
+            the key is tried again, after 1, 2, 4 ... seconds, at most `max_backoff`. An error is
+            logged once, until it is another one or gone.
+        troubles: the error of each key whose newest pass failed.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class WorkQueue(Generic[Key]):
         self._again: set[Key] = set()  # added while active
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self.troubles: dict[Key, ClusterError] = {}
         self._ready = asyncio.Semaphore(0)
 
     def __len__(self) -> int:
@@ -104,13 +107,20 @@ class WorkQueue(Generic[Key]):
         except Conflict:
             return _CONFLICT_SECONDS  # changed by another writer: read again
         except ClusterError as error:
-            _log.warning("%s: %s", key, error)
+            self._note(key, error)
             return max(self._backoff(key), min(error.retry_after or 0.0, self._max_backoff))
         except Exception:  # noqa: BLE001 - a bug in one run must not stop the others
             _log.exception("%s: a bug, tried again later", key)
             return self._backoff(key)
         self._failures.pop(key, None)
+        self.troubles.pop(key, None)
         return delay
+
+    def _note(self, key: Key, error: ClusterError) -> None:
+        before = self.troubles.get(key)
+        if str(before) != str(error):
+            _log.warning("%s: %s", key, error)
+        self.troubles[key] = error
 
     def _backoff(self, key: Key) -> float:
         failures = self._failures.get(key, 0)

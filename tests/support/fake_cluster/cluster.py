@@ -235,6 +235,10 @@ class FakeCluster:
         """
         self._shared.faults.append(_Fault(error, method, kind, after, times, lost))
 
+    def heal(self) -> None:
+        """Let every further request go well."""
+        self._shared.faults.clear()
+
     @property
     def calls(self) -> tuple[Call, ...]:
         """Every request so far."""

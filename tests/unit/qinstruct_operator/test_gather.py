@@ -5,14 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from qinstruct_operator.cluster.errors import ClusterError, Forbidden, Refused
+from qinstruct_operator.cluster.errors import Forbidden
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.gather import gather
-from qinstruct_operator.kinds import CLAIM, JOB, POD, TRAINING
+from qinstruct_operator.gather import Reads, gather
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
+from qinstruct_operator.reconcile import Told
 from qinstruct_operator.settings import Settings
 from support.kinds import PYTORCHJOB
-from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons, message
+from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons
 from support.simulation.run_scenarios import run_to_rest
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
@@ -23,7 +24,7 @@ async def take_snapshot(simulated: SimulatedCluster) -> Snapshot:
     """What the operator gathers."""
     resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
     assert resource is not None
-    return await gather(simulated.cluster, Run.read(resource, Settings()), LATE)
+    return await gather(simulated.cluster, Run.read(resource, Settings()), LATE, Reads())
 
 
 async def just_after(step: str) -> SimulatedCluster:
@@ -104,46 +105,54 @@ def test_the_log_is_that_of_the_container_at_work() -> None:
     asyncio.run(see())
 
 
-def test_a_log_that_no_node_gives_does_not_stop_the_pass() -> None:
+FORBIDDEN = Forbidden("pods is forbidden", status=403)
+UNREAD: dict[str, tuple[str, str, Kind, list[str], set[str]]] = {
+    "the prep Job": ("hear x-prep", "get", JOB, ["get Job", "get PyTorchJob"], {"prep"}),
+    "the PyTorchJob": ("hear x-1", "get", PYTORCHJOB, ["get PyTorchJob"], {"training"}),
+    "the pods": ("hear x-1", "list", POD, ["get PyTorchJob", "list Pod"], {"pods"}),
+    "the log": ("hear x-1", "read_log", POD, STAGES["training runs"][1], {"log"}),
+    "the ConfigMap": ("settle x-prep", "get", CONFIG_MAP, STAGES["prep is done"][1], {"support"}),
+    "a claim": ("settle x-prep", "get", CLAIM, STAGES["prep is done"][1], {"support"}),
+    "the events": (
+        "bind x-output", "list", EVENT, STAGES["the prep Job has no pod"][1], {"events"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNREAD.values(), ids=UNREAD)
+def test_a_read_that_fails_is_not_an_empty_one(
+    case: tuple[str, str, Kind, list[str], set[str]],
+) -> None:
+    step, method, kind, want, unread = case
+
     async def see() -> None:
-        simulated = await just_after("settle x-1")
-        error = ClusterError("read log of x-1-0: no answer from the node", status=502)
-        simulated.cluster.fail(error, "read_log")
-        await simulated.reconcile()
-        assert (await simulated.status()).phase == "Complete"
+        simulated = await just_after(step)
+        simulated.cluster.fail(FORBIDDEN, method, kind=kind)
+        before = len(simulated.cluster.calls) + 1  # the run
+        snapshot = await take_snapshot(simulated)
+        calls = [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
+        assert calls == want
+        assert snapshot.unread == dict.fromkeys(unread, "pods is forbidden")
 
     asyncio.run(see())
 
 
-@pytest.mark.parametrize("error", [Forbidden("exceeded quota"), Refused("invalid")], ids=type)
-def test_a_refused_child_is_reported_and_retried(error: ClusterError) -> None:
+def test_a_prep_job_that_cannot_be_read_does_not_hide_a_run_that_trains() -> None:
     async def see() -> None:
-        simulated = SimulatedCluster(Scenario())
-        await simulated.create_run()
-        simulated.cluster.fail(error, "create", kind=JOB)
-        await simulated.reconcile()
-        status = await simulated.status()
-        assert condition_reasons(status)["Prepared"] == ("False", "Refused")
-        assert message(status, "Prepared").startswith(str(error))
-        assert await simulated.names(JOB) == []
-        await simulated.reconcile()
-        assert await simulated.names(JOB) == ["x-prep"]
-        await run_to_rest(simulated)
-        assert (await simulated.status()).phase == "Complete"
-
-    asyncio.run(see())
-
-
-def test_a_server_that_is_not_there_stops_the_pass() -> None:
-    async def see() -> None:
-        simulated = SimulatedCluster(Scenario())
-        await simulated.create_run()
-        simulated.cluster.fail(ClusterError("no answer"), "create", kind=CLAIM)
-        with pytest.raises(ClusterError):
+        simulated = await just_after("hear x-1")
+        user_actions = await simulated.user_actions()
+        await simulated.perform(user_actions["wipe the status"])
+        simulated.cluster.fail(FORBIDDEN, "get", kind=JOB)
+        snapshot = await take_snapshot(simulated)
+        assert snapshot.unread == {"prep": "pods is forbidden"}
+        assert [each["metadata"]["name"] for each in snapshot.pods] == ["x-1-0", "x-prep-0"]
+        assert snapshot.log
+        simulated.cluster.fail(FORBIDDEN, "get", kind=JOB)
+        with pytest.raises(Told):
             await simulated.reconcile()
-        assert (await simulated.status()).phase is None
-        await run_to_rest(simulated)
-        assert (await simulated.status()).phase == "Complete"
+        status = await simulated.status()
+        assert condition_reasons(status)["Scheduled"] == ("True", "Scheduled")
+        assert condition_reasons(status)["Running"][0] == "True"
 
     asyncio.run(see())
 

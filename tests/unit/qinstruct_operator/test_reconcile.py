@@ -4,13 +4,29 @@ The cluster is the in-memory one, with everybody else in it (`support.simulation
 """
 
 import asyncio
+import logging
+import re
+from contextlib import suppress
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qinstruct_operator import reconcile
+from qinstruct_operator.cluster.errors import (
+    ClusterError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Refused,
+)
+from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.condition_list import is_finished
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
+from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
+from support.observed import condition_reasons, message
 from support.simulation.run_scenarios import (
     SCENARIOS,
     expected_outcome,
@@ -20,7 +36,7 @@ from support.simulation.run_scenarios import (
     run_scenario,
     run_to_rest,
 )
-from support.simulation.simulated_cluster import Scenario, SimulatedCluster
+from support.simulation.simulated_cluster import Operator, Scenario, SimulatedCluster
 
 ENDS = {
     "it goes well": "Complete",
@@ -57,6 +73,286 @@ def test_nothing_is_written_twice_at_any_moment() -> None:
             await simulated.perform(next(iter(next_steps.values())))
 
     asyncio.run(see())
+
+
+ERRORS: Final = {
+    "internal": ClusterError("an error on the server", status=500),
+    "unavailable": ClusterError("unavailable", status=503),
+    "timeout": ClusterError("the server was unable to return a response in time", status=504),
+    "too many": ClusterError("too many requests", status=429, retry_after=7.0),
+    "webhook": ClusterError('failed calling webhook "no.example": no answer', status=500),
+    "unreachable": ClusterError("no answer within 30 s"),
+    "forbidden": Forbidden("exceeded quota", status=403),
+    "refused": Refused("invalid", status=422),
+    "unknown kind": NotFound("is its CustomResourceDefinition installed?", status=404),
+}
+
+
+@pytest.mark.parametrize("kind", [CONFIG_MAP, CLAIM, JOB], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_child_that_is_not_taken_is_in_the_status_and_tried_again(name: str, kind: Kind) -> None:
+    error = ERRORS[name]
+
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(error, "create", kind=kind)
+        with pytest.raises(Told, match=re.escape(str(error))) as raised:
+            await simulated.reconcile()
+        assert raised.value.retry_after == error.retry_after
+        status = await simulated.status()
+        assert condition_reasons(status)["Accepted"] == ("True", "Accepted")
+        assert condition_reasons(status)["Prepared"] == ("False", "Refused")
+        assert message(status, "Prepared").startswith(str(error))
+        assert ("Warning", "Refused") in await simulated.events()
+        assert await simulated.names(JOB) == []
+        await simulated.reconcile()
+        assert await simulated.names(JOB) == ["x-prep"]
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize(("method", "kind"), [("apply", CONFIG_MAP), ("create", PYTORCHJOB)])
+@pytest.mark.parametrize("name", ERRORS)
+def test_that_prep_has_ended_is_not_hidden_by_what_follows(
+    name: str, method: str, kind: Kind
+) -> None:
+    async def see() -> None:
+        simulated = await until("settle x-prep")
+        simulated.cluster.fail(ERRORS[name], method, kind=kind)
+        with pytest.raises(Told):
+            await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Prepared"] == ("True", "Prepared")
+        assert condition_reasons(status)["Scheduled"] == ("False", "Refused")
+        assert message(status, "Scheduled").startswith(str(ERRORS[name]))
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_events_never_matter(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = expected_outcome(Scenario())
+
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(ERRORS[name], "create", kind=EVENT, times=1000)
+        await run_to_rest(simulated)
+        assert await outcome(simulated) == wanted
+        assert await simulated.events() == []
+
+    asyncio.run(see())
+    assert f"event Accepted of x is lost: {ERRORS[name]}" in caplog.text
+
+
+def test_an_event_is_posted_again_once() -> None:
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(ERRORS["too many"], "create", kind=EVENT)
+        await simulated.reconcile()
+        assert await simulated.events() == [("Normal", "Accepted")]
+
+    asyncio.run(see())
+
+
+def test_a_server_that_takes_no_event_in_time_delays_a_pass_by_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "_EVENT_SECONDS", 0.05)
+
+    class Deaf(Operator):
+        async def create(self, manifest: Resource) -> Resource | None:
+            if manifest["kind"] == EVENT.kind:
+                await asyncio.sleep(3600)
+            return await super().create(manifest)
+
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        simulated.operator = Deaf(simulated)
+        await simulated.create_run()
+        async with asyncio.timeout(30):
+            await simulated.reconcile()
+        assert (await simulated.status()).phase == "Pending"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize(("method", "kind"), [("get", TRAINING), ("replace_status", TRAINING)])
+def test_without_the_run_itself_there_is_no_pass(method: str, kind: Kind) -> None:
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(ERRORS["forbidden"], method, kind=kind)
+        with pytest.raises(Forbidden):
+            await simulated.reconcile()
+        assert (await simulated.status()).phase is None
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+def test_a_quota_that_changes_at_the_same_moment_is_no_refusal() -> None:
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        simulated.cluster.fail(Conflict("the object has been modified", status=409), "create")
+        with pytest.raises(Conflict):
+            await simulated.reconcile()
+
+    asyncio.run(see())
+
+
+READS: Final = {
+    "the PyTorchJob": ("get", PYTORCHJOB, "training"),
+    "the pods": ("list", POD, "pods"),
+    "the log": ("read_log", POD, "log"),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_run_trains_on_while_it_cannot_be_read(name: str) -> None:
+    method, kind, part = READS[name]
+
+    async def see() -> None:
+        simulated = await until("hear x-1", times=2)  # it has said its first step
+        await simulated.reconcile()
+        before = await simulated.status()
+        assert (before.phase, before.eta) == ("Training", "33m")
+        simulated.cluster.fail(ERRORS["unavailable"], method, kind=kind, times=3)
+        for _ in range(3):
+            simulated.wait()
+            written = len(simulated.operator.writes)
+            with pytest.raises(Told):
+                await simulated.reconcile()
+        assert len(simulated.operator.writes) == written, "the last two passes had nothing to say"
+        status = await simulated.status()
+        assert (status.phase, status.eta, status.node) == ("Training", "33m", before.node)
+        assert condition_reasons(status) == condition_reasons(before)
+        assert [each.what for each in status.unread or ()] == [part]
+        assert message(status, "Running").endswith("unavailable")
+        await simulated.reconcile()
+        assert (await simulated.status()).unread is None
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+def test_a_log_that_no_node_gives_does_not_stop_the_end() -> None:
+    async def see() -> None:
+        simulated = await until("settle x-1")
+        error = ClusterError("read log of x-1-0: no answer from the node", status=502)
+        simulated.cluster.fail(error, "read_log")
+        await simulated.reconcile()
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+def test_nothing_is_created_beside_what_cannot_be_read() -> None:
+    """A prep Job that cannot be read may be at work, and so may a PyTorchJob."""
+
+    async def see() -> None:
+        simulated = await until("hear x-prep")
+        user_actions = await simulated.user_actions()
+        await simulated.perform(user_actions["wipe the status"])
+        for method, kind in (("get", JOB), ("get", PYTORCHJOB), ("get", CONFIG_MAP)):
+            simulated.cluster.fail(ERRORS["forbidden"], method, kind=kind)
+        await simulated.perform(user_actions["delete ConfigMap x-config"])
+        for _ in range(3):
+            with suppress(Told):
+                await simulated.reconcile()
+            assert await simulated.names(PYTORCHJOB) == []
+
+    asyncio.run(see())
+
+
+def test_a_run_at_work_is_not_written_with_nothing_new() -> None:
+    async def see() -> None:
+        simulated = await until("hear x-1")
+        await simulated.reconcile()
+        written = len(simulated.operator.writes)
+        for _ in range(6):
+            simulated.wait()
+            await simulated.reconcile()
+        # One of six minutes with eight GPUs: GPU-hours have come together to one.
+        assert len(simulated.operator.writes) - written <= 1
+
+    asyncio.run(see())
+
+
+async def until(step: str, times: int = 1) -> SimulatedCluster:
+    """A run right after this has happened for so many times, before the next pass."""
+    simulated = SimulatedCluster(Scenario())
+    await simulated.create_run()
+    while times:
+        await simulated.reconcile()
+        name, made = next(iter((await simulated.next_steps()).items()))
+        await simulated.perform(made)
+        times -= name == step
+    return simulated
+
+
+FAULTS = st.lists(
+    st.tuples(
+        st.sampled_from(["get", "list", "read_log", "create", "apply", "replace_status"]),
+        st.sampled_from([JOB, PYTORCHJOB, POD, CONFIG_MAP, CLAIM, EVENT, TRAINING]),
+        st.sampled_from(list(ERRORS)),
+        st.integers(0, 2),
+        st.integers(1, 4),
+        st.booleans(),
+    ),
+    max_size=20,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(FAULTS, st.lists(st.integers(0, 11), max_size=50), st.sampled_from(list(SCENARIOS)))
+def test_requests_that_fail_change_neither_the_end_nor_what_was_true(
+    faults: list[tuple[str, Kind, str, int, int, bool]], choices: list[int], name: str
+) -> None:
+    wanted = expected_outcome(SCENARIOS[name])
+
+    async def see() -> None:
+        simulated = SimulatedCluster(SCENARIOS[name])
+        await simulated.create_run()
+        true: set[str] = set()
+        num_passes = 0
+        for choice in choices:
+            next_steps = list((await simulated.next_steps()).values())
+            if choice % 3 and next_steps:
+                await simulated.perform(next_steps[choice % len(next_steps)])
+                continue
+            for method, kind, error, after, times, lost in faults[num_passes : num_passes + 2]:
+                simulated.cluster.fail(
+                    ERRORS[error], method, kind=kind, after=after, times=times, lost=lost
+                )
+            with suppress(ClusterError):
+                await simulated.reconcile()
+            simulated.cluster.heal()
+            num_passes += 1
+            reasons = condition_reasons(await simulated.status())
+            holds = {type_ for type_, (status, _) in reasons.items() if status == "True"}
+            assert not (true & {"Accepted", "Prepared", "Scheduled"}) - holds
+            true = holds
+        await run_to_rest(simulated)
+        end = await outcome(simulated)
+        assert (end.phase, end.children) == (wanted.phase, wanted.children)
+        if not faults:
+            assert end == wanted
+
+    logging.disable(logging.CRITICAL)
+    try:
+        asyncio.run(see())
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 CHOICES = st.lists(st.integers(0, 11), max_size=50)

@@ -164,6 +164,29 @@ def test_errors_make_it_slower_and_success_makes_it_forget() -> None:
     assert pauses[9:] == [1]
 
 
+def test_an_error_is_logged_once_and_remembered_until_it_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    forbidden = "write the status of QInstructTraining team/x: forbidden"
+    ends = [*[ClusterError(forbidden) for _ in range(3)], ClusterError("no answer"), None]
+    work = Recorder(*ends, ClusterError(forbidden))
+    troubles: list[str | None] = []
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        for seconds in (5, 8, 27):  # after two passes, three, all
+            queue.add("a") if seconds == 5 else None
+            await asyncio.sleep(seconds)
+            troubles.append(str(queue.troubles["a"]) if "a" in queue.troubles else None)
+        queue.add("a")
+        await asyncio.sleep(1.5)
+
+    run(work, drive)
+    assert troubles == [forbidden, "no answer", None]
+    assert [each.getMessage() for each in caplog.records] == [
+        f"a: {forbidden}", "a: no answer", f"a: {forbidden}",
+    ]  # fmt: skip
+
+
 def test_the_server_says_how_long_to_wait() -> None:
     work = Recorder(ClusterError("slow down", status=429, retry_after=7.0))
 

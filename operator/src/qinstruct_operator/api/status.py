@@ -84,6 +84,16 @@ class FailureStatus(_Observed):
     )
 
 
+class UnreadStatus(_Observed):
+    """A part of the run that cannot be read now; what was known of it is kept."""
+
+    what: str = Field(
+        min_length=1, max_length=64, description="prep, training, pods, support, log or events."
+    )
+    since: Time = Field(description="When the first read in a row failed.")
+    message: str = Field(max_length=_TEXT, description="What was asked, and the server's answer.")
+
+
 class Status(_Observed):
     """What was observed of the run."""
 
@@ -125,6 +135,12 @@ class Status(_Observed):
     )
     failure: FailureStatus | None = Field(
         default=None, description="Why the newest failed attempt ended."
+    )
+    unread: Annotated[tuple[UnreadStatus, ...] | None, Field(strict=False)] = Field(
+        default=None,
+        max_length=16,
+        description="What could not be read at the last look; what was known of it is kept.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["what"]},
     )
     model: str | None = Field(
         default=None, max_length=1024, description="Claim and path of the finished model."

@@ -40,10 +40,11 @@ Action = Create | Apply
 def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     """What to send now, in order; nothing for a run that has ended or is not accepted.
 
+    Nothing either beside what could not be read: only what was seen to be absent is created.
     The configuration goes with the workload that reads it, so that a pod never sees one that
     was written for another version of its image.
     """
-    if run.is_finished or seen.taken or seen.leftovers:
+    if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_children:
         return ()
     prepared = run.was_prepared or seen.is_prepared
     workload = seen.training if prepared else seen.prep

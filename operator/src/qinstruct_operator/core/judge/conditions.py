@@ -92,6 +92,8 @@ def _held_open(pod: Pod) -> Judged:
 
 
 def _waiting(workload: Workload, seen: Observed) -> Judged:
+    if seen.refused:
+        return _refused(seen)
     why = why_waiting(workload, seen.claims)
     return no(why.reason, why.message)
 
@@ -105,8 +107,12 @@ def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
     if seen.refused:
-        return no(reasons.REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
+        return _refused(seen)
     return no(reasons.PENDING, f"{child} is being created")
+
+
+def _refused(seen: Observed) -> Judged:
+    return no(reasons.REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
 
 
 def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:

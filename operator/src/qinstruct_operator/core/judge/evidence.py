@@ -46,17 +46,16 @@ class Evidence:
             prepared=prepared,
             prep=None if prepared else prep_progress(lines),
             training=training_progress(lines) if prepared and seen.training else None,
-            failure=_failure(run, child, run.attempt if prepared else None, lines)
-            if child and child.has_failed
+            failure=_failure(run, seen, child, run.attempt if prepared else None)
+            if child and child.has_failed and "pods" not in seen.unread
             else None,
         )
 
 
-def _failure(
-    run: Run, child: Workload, attempt: int | None, lines: tuple[str, ...]
-) -> FailureStatus:
-    """The failure; for a deleted pod the one that was recorded before it was deleted."""
-    before = run.status.failure
-    if child.pod is None and before is not None and before.attempt == attempt:
-        return before
-    return failure(child, attempt, lines)
+def _failure(run: Run, seen: Observed, child: Workload, attempt: int | None) -> FailureStatus:
+    """The failure; the recorded one where its pod is deleted or its log cannot be read."""
+    now, before = failure(child, attempt, seen.log), run.status.failure
+    if before is None or before.attempt != attempt:
+        return now
+    same_end = "log" in seen.unread and before.exit_code == now.exit_code
+    return before if child.pod is None or same_end else now

@@ -16,6 +16,7 @@ from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.phase import phase
 from qinstruct_operator.core.judge.progress import eta_text, percent_text
+from qinstruct_operator.core.judge.unread import is_eta_unknown, keep_known, unread_since
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract import output_files
 
@@ -33,13 +34,14 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         return _finished(run)
     evidence = Evidence.of(run, seen)
     prep, training = evidence.prep, evidence.training
-    judged = judge_conditions(evidence)
+    unread = unread_since(previous, seen.unread, now)
+    judged = keep_known(evidence, judge_conditions(evidence), unread, now)
     return Status(
         observed_generation=run.generation,
         conditions=renewed_conditions(previous, judged, run.generation, now),
         phase=phase(judged),
         progress=_progress(evidence, judged, previous),
-        eta=_eta(evidence, judged),
+        eta=_eta(evidence, judged, previous),
         attempt=run.attempt if evidence.prepared else previous.attempt,
         queue=(plan.scheduling.queue_name if plan else previous.queue) or None,
         node=_node(seen) or previous.node,
@@ -48,6 +50,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         training=(training and training.status) or previous.training,
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or previous.failure,
+        unread=unread or None,
         model=f"{plan.output_claim.name}:/{output_files.MODEL}"
         if plan and judged[CONDITION_COMPLETE].is_true
         else previous.model,
@@ -76,9 +79,11 @@ def _progress(evidence: Evidence, judged: Mapping[str, Judged], previous: Status
     return " ".join(filter(None, (prep.stage, percent_text(prep.done, prep.total)))) or None
 
 
-def _eta(evidence: Evidence, judged: Mapping[str, Judged]) -> str | None:
+def _eta(evidence: Evidence, judged: Mapping[str, Judged], previous: Status) -> str | None:
     if judged[CONDITION_COMPLETE].is_true or judged[CONDITION_FAILED].is_true:
         return None
+    if is_eta_unknown(evidence, judged):
+        return previous.eta
     at_work = evidence.training if evidence.prepared else evidence.prep
     return eta_text(at_work.eta_seconds) if at_work else None
 

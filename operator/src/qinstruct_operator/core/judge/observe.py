@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core.children import Child, ChildId
@@ -16,6 +16,9 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM
 
+Part = Literal["prep", "training", "pods", "support", "log", "events"]
+"""What a pass reads of a run; each can fail by itself."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -25,6 +28,8 @@ class Snapshot:
         support: what must exist before the workloads, as far as it was read.
         events: events about the children, newest last.
         log: last lines of the container that runs, or ran last.
+        unread: what could not be read, with the server's sentence; it is None or empty above,
+            and unknown.
     """
 
     prep: Raw | None = None
@@ -33,6 +38,7 @@ class Snapshot:
     pods: tuple[Raw, ...] = ()
     events: tuple[Raw, ...] = ()
     log: tuple[str, ...] = ()
+    unread: Mapping[Part, str] = field(default_factory=dict)
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""
@@ -62,6 +68,8 @@ class Observed:
         taken: children's names that foreign objects have, as `kind name`.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
+        unread: what could not be read, with the server's sentence; it is None or empty above,
+            and unknown.
     """
 
     prep: Workload | None = None
@@ -72,6 +80,12 @@ class Observed:
     taken: tuple[str, ...] = ()
     refused: str = ""
     log: tuple[str, ...] = ()
+    unread: Mapping[Part, str] = field(default_factory=dict)
+
+    @property
+    def may_hide_children(self) -> bool:
+        """Whether a child or a pod may be there that was not read."""
+        return not self.unread.keys().isdisjoint(("prep", "training", "pods", "support"))
 
     @property
     def is_prepared(self) -> bool:
@@ -109,6 +123,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         leftovers=_names(leftovers),
         taken=_names(taken),
         log=snapshot.log,
+        unread=snapshot.unread,
     )
 
 

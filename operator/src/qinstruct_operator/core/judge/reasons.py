@@ -47,6 +47,7 @@ FINISHED: Final = "Finished"
 IN_PROGRESS: Final = "InProgress"
 COMPLETE: Final = "Complete"
 FAILED: Final = "Failed"
+UNREADABLE: Final = "Unreadable"
 
 # Why a workload's container has not started.
 REFUSED: Final = "Refused"
@@ -109,7 +110,7 @@ FAILURES: Final = (
 
 REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        CONDITION_ACCEPTED: (ACCEPTED, INVALID_SPEC, NAME_TAKEN),
+        CONDITION_ACCEPTED: (ACCEPTED, INVALID_SPEC, NAME_TAKEN, UNREADABLE),
         CONDITION_PREPARED: (
             PREPARED,
             NOT_ACCEPTED,
@@ -119,9 +120,17 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             RETRYING,
             STOPPING,
             SIDECAR_RUNNING,
+            UNREADABLE,
             FAILED,
         ),
-        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *WAITING, FAILED),
+        CONDITION_SCHEDULED: (
+            SCHEDULED,
+            WAITING_FOR_DATA,
+            NOT_ACCEPTED,
+            *WAITING,
+            UNREADABLE,
+            FAILED,
+        ),
         CONDITION_RUNNING: (
             LOADING,
             TRAINING,
@@ -131,11 +140,12 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             *WAITING,
             STOPPING,
             SIDECAR_RUNNING,
+            UNREADABLE,
             FINISHED,
             FAILED,
         ),
-        CONDITION_COMPLETE: (COMPLETE, IN_PROGRESS, FAILED),
-        CONDITION_FAILED: (IN_PROGRESS, *FAILURES),
+        CONDITION_COMPLETE: (COMPLETE, IN_PROGRESS, UNREADABLE, FAILED),
+        CONDITION_FAILED: (IN_PROGRESS, UNREADABLE, *FAILURES),
     }
 )
 """Every reason of a condition; a newer trainer may give `Failed` others."""

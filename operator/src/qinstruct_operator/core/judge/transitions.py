@@ -1,7 +1,9 @@
 """Transitions: what changed from one status to the next, as events for `kubectl describe`. Pure.
 
-An event's name is a hash of the previous status and of its content, so an operator that dies
-between posting it and writing the new status, or meets a conflict, still posts it once.
+An event's name is a hash of what one condition was and has become, so an operator that dies
+between posting it and writing the new status, meets a conflict, or is one of two, still posts it
+once. A change that repeats while its condition stays true (or false) has the same name, and is told
+again once the server has forgotten the event, an hour later.
 """
 
 import hashlib
@@ -23,6 +25,7 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import time_text
 
 _MESSAGE_CHARS = 1024  # the API's limit on an event's message
+_GPU_HOURS = 1.0
 # Another condition's event says the same, or people need not know.
 _SILENT = frozenset(
     {
@@ -39,6 +42,7 @@ _SILENT = frozenset(
 _WARNINGS = reasons.NEEDS_ATTENTION | {
     reasons.RETRYING,
     reasons.SIDECAR_RUNNING,
+    reasons.UNREADABLE,
     reasons.INVALID_SPEC,
     reasons.NAME_TAKEN,
 }
@@ -49,8 +53,17 @@ def transition_events(run: Run, status: Status, now: datetime) -> tuple[Manifest
 
     Conditions that repeat another one's event, or that nobody needs to see, have none.
     """
-    before = run.status.model_dump_json(exclude_none=True)
-    return tuple(_event(run, before, condition, now) for condition in _changed(run, status))
+    return tuple(_event(run, condition, now) for condition in _changed(run, status))
+
+
+def is_news(before: Status, after: Status) -> bool:
+    """Whether a status is worth a write: GPU-hours go with the clock, and alone only count whole.
+
+    Fifty runs at work would otherwise be fifty writes every few seconds that say nothing.
+    """
+    if before.model_copy(update={"gpu_hours": after.gpu_hours}) != after:
+        return True
+    return abs((after.gpu_hours or 0) - (before.gpu_hours or 0)) >= _GPU_HOURS
 
 
 def _changed(run: Run, status: Status) -> Iterator[Condition]:
@@ -58,12 +71,16 @@ def _changed(run: Run, status: Status) -> Iterator[Condition]:
         before = find_condition(run.status, condition.type)
         same = before and (before.status, before.reason) == (condition.status, condition.reason)
         failed = (condition.type, condition.status) == (CONDITION_FAILED, "True")
+        if condition.status == "Unknown":
+            continue  # a status that nobody could read is no change of the run
         if not same and (failed or condition.reason not in _SILENT):
             yield condition
 
 
-def _event(run: Run, before: str, condition: Condition, now: datetime) -> Manifest:
-    identity = [run.uid, before, condition.type, condition.status, condition.reason]
+def _event(run: Run, condition: Condition, now: datetime) -> Manifest:
+    before = find_condition(run.status, condition.type)
+    was = [before.status, before.reason, before.last_transition_time] if before else []
+    identity = [run.uid, *was, condition.type, condition.status, condition.reason]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     bad = condition.reason in _WARNINGS or (condition.type, condition.status) in (
         (CONDITION_FAILED, "True"),

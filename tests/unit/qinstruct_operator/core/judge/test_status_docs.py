@@ -57,8 +57,9 @@ def test_only_an_end_and_work_are_true() -> None:
         ("Running", "Loading"),
         ("Running", "Training"),
         ("Running", "Finishing"),
+        ("Running", "Unreadable"),
         ("Complete", "Complete"),
-    } | failures - {(CONDITION_FAILED, "InProgress")}
+    } | failures - {(CONDITION_FAILED, "InProgress"), (CONDITION_FAILED, "Unreadable")}
 
 
 def test_columns_are_those_that_kubectl_prints() -> None:

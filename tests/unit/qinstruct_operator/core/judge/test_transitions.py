@@ -1,13 +1,15 @@
 """Events: which changes have one, how severe it is, and that none is posted twice."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.judge.observe import Snapshot
-from qinstruct_operator.core.judge.transitions import transition_events
+from qinstruct_operator.core.judge.transitions import is_news, transition_events
+from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
@@ -24,12 +26,15 @@ from support.observed import (
     pytorchjob,
     run_of,
     running,
+    start_event,
     status_of,
+    step_event,
     waiting,
 )
 
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
 LOST = pytorchjob(JOB_FAILED)
+LOG = lines(start_event(), step_event(43))
 NOTHING = status_of(Snapshot())
 PREPARED = status_of(Snapshot(prep=DONE))
 SCHEDULED = status_of(Snapshot(training=JOB, pods=(pod(JOB, waiting()),)), PREPARED)
@@ -134,7 +139,7 @@ def test_the_whole_event() -> None:
     assert event == {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": "x.1723200a0c364f68", "namespace": "team"},
+        "metadata": {"name": "x.3415ae4479b99df8", "namespace": "team"},
         "involvedObject": {
             "apiVersion": "qinstruct.dev/v1alpha1",
             "kind": "QInstructTraining",
@@ -162,19 +167,68 @@ def test_a_message_fits_an_event() -> None:
     assert len(event["message"]) == 1024
 
 
-def test_an_event_name_depends_on_the_previous_status_and_the_change() -> None:
-    def posted(run: Any, status: Status, progress: str | None = None) -> set[str]:
-        before = Status(progress=progress)
-        return {
-            each["metadata"]["name"]
-            for each in transition_events(replace(run, status=before), status, NOW)
-        }
+def names(previous: Status, status: Status, run: Run = RUN) -> set[str]:
+    events = transition_events(replace(run, status=previous), status, NOW)
+    return {each["metadata"]["name"] for each in events}
 
-    again, other_before, other_change = (
-        posted(replace(RUN, resource_version="8"), PREPARED),  # somebody else wrote meanwhile
-        posted(RUN, PREPARED, "43%"),
-        posted(RUN, failed("BadData")),
+
+def test_two_operators_tell_a_change_once() -> None:
+    """Each has read another version of the run, and with it other numbers and other messages."""
+    changed = replace(RUN, resource_version="8")
+    numbers = NOTHING.model_copy(update={"progress": "43%", "gpu_hours": 1.5, "node": "gpu-2"})
+    (reworded,) = (
+        NOTHING.model_copy(
+            update={
+                "conditions": tuple(
+                    each.model_copy(update={"message": "other", "observed_generation": 9})
+                    for each in NOTHING.conditions
+                )
+            }
+        ),
     )
-    assert posted(RUN, PREPARED) == again
-    assert not again & other_before
-    assert len(again | other_change) == 4  # Accepted, Prepared, Scheduled, BadData
+    half = NOTHING.model_copy(
+        update={"conditions": (*NOTHING.conditions[:-1], SCHEDULED.conditions[-1])}
+    )
+    told = names(NOTHING, PREPARED)
+    assert told
+    for before in (numbers, reworded, half):
+        assert names(before, PREPARED, changed) == told
+
+
+def test_a_change_that_comes_again_is_told_again() -> None:
+    later = NOW + timedelta(minutes=7)
+    waits = status_of(Snapshot(training=JOB), SCHEDULED, now=NOW + timedelta(minutes=5))
+    placed = Snapshot(training=JOB, pods=(pod(JOB, waiting()),))
+    again = status_of(placed, waits, now=later)
+    first, second = names(PREPARED, SCHEDULED), names(waits, again)
+    assert len(first) == len(second) == 1
+    assert first != second
+    assert not names(SCHEDULED, failed("BadData")) & first
+
+
+def test_a_status_that_nobody_could_read_is_no_event() -> None:
+    lost = Snapshot(unread={"training": "get PyTorchJob team/x-1: HTTP 503"})
+    assert posted_events(Status(), status_of(lost)) == []
+    held = status_of(Snapshot(prep=DONE, unread={"support": "get ConfigMap: forbidden"}), NOTHING)
+    assert posted_events(NOTHING, held) == [("Normal", "Prepared"), ("Warning", "Unreadable")]
+
+
+TRAINS = status_of(Snapshot(training=JOB, pods=(pod(JOB, running()),), log=LOG), PREPARED)
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({}, False),
+        ({"gpu_hours": (TRAINS.gpu_hours or 0) + 0.02}, False),
+        ({"gpu_hours": (TRAINS.gpu_hours or 0) + 1}, True),
+        ({"gpu_hours": None}, True),
+        ({"eta": "1s"}, True),
+        ({"progress": "99%"}, True),
+        ({"observed_generation": 2}, True),
+        ({"conditions": PREPARED.conditions}, True),
+    ],
+)
+def test_gpu_hours_alone_are_written_by_the_hour(change: dict[str, Any], want: bool) -> None:
+    assert TRAINS.gpu_hours == 4.0
+    assert is_news(TRAINS, TRAINS.model_copy(update=change)) is want
