@@ -32,9 +32,14 @@ def install(control_plane: ControlPlane) -> str:
 
 @dataclass(frozen=True)
 class Operator:
-    """A process that runs, or has run and can be started again with the same command."""
+    """A process that runs, or has run and can be started again with the same command.
+
+    Attributes:
+        health: URL of its liveness endpoint.
+    """
 
     processes: Processes
+    health: str
 
     def start(self) -> None:
         """Start it again; returns when its liveness endpoint answers."""
@@ -99,6 +104,6 @@ def operator_process(
             },
             ready=lambda: answers(health),
         )
-        yield Operator(processes)
+        yield Operator(processes, health)
     finally:
         processes.close()
