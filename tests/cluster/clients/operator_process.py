@@ -99,7 +99,6 @@ def operator_process(
                 "KUBECONFIG": str(kubeconfig),
                 "PYTHONPATH": os.pathsep.join(paths),
                 "KUBERNETES_SERVICE_HOST": "",  # should the tests themselves run in a pod
-                "TEST_NAMESPACED": "yes" if namespace else "",
                 **(environment or {}),
             },
             ready=lambda: answers(health),

@@ -188,3 +188,15 @@ def test_a_token_that_is_revoked_before_it_is_replaced(tmp_path: Path) -> None:
         stage.expect_a_look_at("later")
         assert len(stage.troubles) == 1, stage.troubles
         assert "Unauthorized" in stage.troubles[0]
+
+
+def test_it_ends_at_once_when_it_is_asked_to(tmp_path: Path) -> None:
+    with mini_api() as api, fault_proxy(api.url, None) as proxy:
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", proxy.url, "any")
+        with operator_process(tmp_path / "operator", kubeconfig) as operator:
+            wait_until(lambda: proxy.num_open_watches == NUM_WATCHES, "the watches are open")
+            begin = time.monotonic()
+            operator.stop()
+            assert time.monotonic() - begin < 15
+    assert "Traceback" not in operator.log
+    assert "Unclosed" not in operator.log
