@@ -39,6 +39,7 @@ from qinstruct_trainer.contract.errors import EXIT_CONFIG, ConfigError
 
 _logger = logging.getLogger(__name__)
 _CHILDREN = (JOB, *(backend.kind for backend in BACKENDS.values()), POD)
+_BACKOFF_SECONDS: Final = 20.0  # so that a run is looked at soon after the server is back
 _REQUEST_SECONDS: Final = 20.0  # a silent connection is given up, and the run tried again
 
 
@@ -59,7 +60,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     async def reconcile(key: Key) -> float | None:
         return await reconciler.reconcile(*key)
 
-    memo.queue = WorkQueue(reconcile, workers=ours.workers)
+    memo.queue = WorkQueue(reconcile, workers=ours.workers, max_backoff=_BACKOFF_SECONDS)
     memo.server, memo.hearing = cluster.server, Hearing()
     memo.session = KopfSession(cluster.transport, memo.hearing, (TRAINING, *_CHILDREN))
     memo.runs = RunList(

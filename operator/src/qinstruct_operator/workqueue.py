@@ -23,7 +23,8 @@ class WorkQueue(Generic[Key]):
 
     Attributes:
         work: one pass; returns seconds until the next, or None. A `ClusterError` or a bug is
-            logged and the key tried again, after 1, 2, 4 ... seconds, at most `max_backoff`.
+            logged and the key tried again, after 1, 2, 4 ... seconds, at most `max_backoff`. The
+            same `ClusterError` again and again is logged once.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class WorkQueue(Generic[Key]):
         self._again: set[Key] = set()  # added while active
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._told: dict[Key, str] = {}  # the last error of a key, which is not logged again
         self._ready = asyncio.Semaphore(0)
 
     def __len__(self) -> int:
@@ -104,12 +106,15 @@ class WorkQueue(Generic[Key]):
         except Conflict:
             return _CONFLICT_SECONDS  # changed by another writer: read again
         except ClusterError as error:
-            _log.warning("%s: %s", key, error)
+            if self._told.get(key) != str(error):
+                self._told[key] = str(error)
+                _log.warning("%s: %s; tried again until it works", key, error)
             return max(self._backoff(key), min(error.retry_after or 0.0, self._max_backoff))
         except Exception:  # noqa: BLE001 - a bug in one run must not stop the others
             _log.exception("%s: a bug, tried again later", key)
             return self._backoff(key)
         self._failures.pop(key, None)
+        self._told.pop(key, None)
         return delay
 
     def _backoff(self, key: Key) -> float:
