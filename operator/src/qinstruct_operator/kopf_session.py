@@ -61,13 +61,21 @@ class KopfSession:
         self._documents = discovery((*kinds, _NAMESPACE))
 
     async def request(
-        self, *, url: str, timeout: aiohttp.ClientTimeout | None = None, **_: Any
+        self,
+        *,
+        url: str,
+        method: str = "get",
+        timeout: aiohttp.ClientTimeout | None = None,
+        **_: Any,
     ) -> "Reply":
-        """The answer of one GET: kopf writes nothing, because no handler asks it to.
+        """The answer of one request.
 
         Raises:
             ClientPayloadError: it failed; kopf begins again with a list.
+            ValueError: it is to change something, which no handler of ours asks kopf to do.
         """
+        if method != "get":
+            raise ValueError(f"{method} {url}: this session only reads")
         parts = urlsplit(url.removeprefix(self._transport.server))
         if parts.path in self._documents:
             return Reply(self._documents[parts.path])

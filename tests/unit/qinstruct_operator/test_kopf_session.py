@@ -104,6 +104,15 @@ def test_discovery_is_answered_without_the_server(tmp_path: Path) -> None:
     run(tmp_path, use, refuses(404, "nothing here"))
 
 
+def test_nothing_is_written(tmp_path: Path) -> None:
+    async def use(session: KopfSession, server: ScriptedServer, *_: Any) -> None:
+        with pytest.raises(ValueError, match="this session only reads"):
+            await session.request(method="patch", url=server.url + RUNS)
+        assert server.requests == []
+
+    run(tmp_path, use, says({}))
+
+
 def test_discovery_names_each_kind_in_its_group() -> None:
     documents = discovery(KINDS)
     assert set(documents) == {
