@@ -225,6 +225,28 @@ def test_expired_watches_end_with_the_servers_error(
         assert list(lines) == []
 
 
+def test_watches_end_with_whatever_is_to_be_said(
+    server: Server, proxy: FaultProxy, client: httpx.Client
+) -> None:
+    server.say(b'{"n":1}\n')
+    with client.stream("GET", WATCH) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        assert proxy.end_watches(b"never", "/other") == 0
+        assert proxy.end_watches(b'{"n":', "/things") == 1
+        assert list(lines) == ['{"n":']
+
+
+def test_an_answer_can_be_anything_until_the_rules_are_cleared(
+    proxy: FaultProxy, client: httpx.Client
+) -> None:
+    proxy.add(Rule(Answer(200, body=b"<html>"), path=THING, times=100))
+    assert client.get(THING).text == "<html>"
+    proxy.clear()
+    assert client.get(THING).json() == {"kind": "Thing"}
+    assert proxy.unmet == ()
+
+
 def test_a_server_that_is_away_looks_like_a_broken_connection() -> None:
     server = Server()
     with running(server) as url:

@@ -3,7 +3,8 @@
     kopf run -m qinstruct_operator.handlers --all-namespaces
 
 Every handler is an `on.event`: kopf then writes neither finalizers nor annotations, and its first
-listing after a start resumes every run. See docs/adr/0008 for the figures.
+listing after a start resumes every run. See docs/adr/0008 for the figures. kopf's requests go
+through our own client (`kopf_session`), and the runs are also listed at an interval (`run_list`).
 """
 
 import asyncio
@@ -13,8 +14,9 @@ import sys
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, cast
 
+import aiohttp
 import kopf
 
 from qinstruct_operator.cluster.connect import connect
@@ -27,18 +29,20 @@ from qinstruct_operator.constants import (
 )
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.errors import InvalidSpec
+from qinstruct_operator.hearing import Hearing
 from qinstruct_operator.kinds import JOB, POD, TRAINING, Kind
+from qinstruct_operator.kopf_session import KopfSession
 from qinstruct_operator.reconcile import Reconciler, Told
+from qinstruct_operator.run_list import Key, RunList
 from qinstruct_operator.settings import Settings
 from qinstruct_operator.workqueue import WorkQueue
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, ConfigError
 
-Key = tuple[str, str]
-"""Namespace and name of a run."""
-
 _logger = logging.getLogger(__name__)
 _MAX_TOLD = 5
 _CHILDREN = (JOB, *(backend.kind for backend in BACKENDS.values()), POD)
+_BACKOFF_SECONDS: Final = 20.0  # so that a run is looked at soon after the server is back
+_REQUEST_SECONDS: Final = 20.0  # a silent connection is given up, and the run tried again
 
 
 @kopf.on.startup()
@@ -48,7 +52,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     memo.stack = AsyncExitStack()
     try:
         ours = Settings.from_env(os.environ)
-        cluster = await memo.stack.enter_async_context(connect())
+        cluster = await memo.stack.enter_async_context(connect(timeout=_REQUEST_SECONDS))
     except (InvalidSpec, ConfigError) as error:
         # No retry helps here, and kopf would hide the sentence in a traceback.
         _logger.critical("%s", error)
@@ -58,27 +62,38 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     async def reconcile(key: Key) -> float | None:
         return await reconciler.reconcile(*key)
 
-    memo.queue = WorkQueue(reconcile, workers=ours.workers)
-    memo.worker = asyncio.create_task(memo.queue.run(), name="work queue")
+    memo.queue = WorkQueue(reconcile, workers=ours.workers, max_backoff=_BACKOFF_SECONDS)
+    memo.server, memo.hearing = cluster.server, Hearing()
+    memo.session = KopfSession(cluster.transport, memo.hearing, (TRAINING, *_CHILDREN))
+    memo.runs = RunList(
+        cluster.transport, memo.hearing, lambda: memo.session.namespaces, memo.queue.add
+    )
+    memo.tasks = (
+        asyncio.create_task(memo.queue.run(), name="work queue"),
+        asyncio.create_task(memo.runs.run(ours.list_seconds), name="list of runs"),
+    )
 
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
     """Stop the queue and close the connections."""
-    memo.worker.cancel()
-    await asyncio.wait([memo.worker])
+    for task in memo.tasks:
+        task.cancel()
+    await asyncio.wait(memo.tasks)
     await memo.stack.aclose()
 
 
 @kopf.on.login()
-def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The pod's service account, or the kubeconfig: kopf's default imports all client models."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
+    """Our own client's server and credentials, in the shape that kopf takes."""
+    session = cast("aiohttp.ClientSession", memo.session)  # as much of one as kopf uses
+    return kopf.AiohttpSession(server=memo.server, aiohttp_session=session)
 
 
 @kopf.on.probe(id="queue")
 async def probe(memo: kopf.Memo, **_: Any) -> int:
-    """Runs that wait for a pass, for the liveness endpoint."""
+    """Runs that wait for a pass; the liveness endpoint fails when this one does."""
+    check_health(memo.tasks, memo.hearing)
     return len(memo.queue)
 
 
@@ -93,11 +108,25 @@ def unwritten(troubles: Iterable[ClusterError]) -> list[str]:
     return sorted({str(error) for error in troubles if not isinstance(error, Told)})[:_MAX_TOLD]
 
 
+def check_health(tasks: Iterable[asyncio.Task[None]], hearing: Hearing) -> None:
+    """Refuse to be called healthy without reason.
+
+    Raises:
+        PermanentError: nothing was heard of the runs for a minute, or a task of ours has ended.
+    """
+    for task in tasks:
+        if task.done():
+            raise kopf.PermanentError(f"task {task.get_name()} has ended: {task}")
+    if hearing.is_deaf():
+        raise kopf.PermanentError("no list and no watch of the runs succeeds")
+
+
 @kopf.on.event(TRAINING.group, TRAINING.version, TRAINING.plural)
 async def run_changed(
     event: kopf.RawEvent, namespace: str | None, name: str, memo: kopf.Memo, **_: Any
 ) -> None:
     """A run was created or changed, or the operator has just started."""
+    memo.runs.tell(event["object"]["metadata"])
     if namespace and is_change(event):
         memo.queue.add((namespace, name))
 
@@ -146,16 +175,18 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.peering.standalone = True
     settings.posting.enabled = False  # events are the reconciler's
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 10
-    settings.networking.enforce_retry_after = True
-    settings.watching.connect_timeout = 10
-    settings.watching.server_timeout = 300
-    settings.watching.client_timeout = 330  # a little more, for a server that forgets
+    settings.scanning.disabled = True  # the kinds are known; see kopf_session
+    # A watch is opened anew, from where it was, three times a minute: so a connection that has
+    # died in silence costs 25 s. The server sends a bookmark before it ends one.
+    settings.watching.server_timeout = 20
+    settings.watching.client_timeout = 25  # a little more: later it is silent
     settings.watching.chunk_size = 500  # a first listing of thousands comes in pages
     settings.queueing.idle_timeout = 0.5  # our handlers end at once, so may kopf's workers
-    for chatty in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):
+    for chatty in ("kopf.objects", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)  # a line an event, and a probe
+    # A probe that fails is told once, by `Hearing`; kopf adds a traceback to each.
+    for chatty in ("kopf.activities.probe", "aiohttp.server"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     settings.process.ultimate_exiting_timeout = 20  # below the pod's grace period
     for child in _CHILDREN:  # not every pod of the cluster in our memory
         selector = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"

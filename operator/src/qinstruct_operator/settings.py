@@ -26,6 +26,7 @@ class Settings:
         progress_seconds: how often the operator reads the log of a running container.
         waiting_seconds: interval between passes over a waiting run, at first; later four times
             that. Events of runs, jobs and pods start a pass at once.
+        list_seconds: interval between two lists of all runs, beside the watch.
         workers: runs that are reconciled concurrently.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     cache_storage_class: str | None = None
     progress_seconds: float = 10.0
     waiting_seconds: float = 15.0
+    list_seconds: float = 20.0
     workers: int = 16
 
     @classmethod

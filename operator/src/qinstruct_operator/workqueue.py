@@ -119,7 +119,7 @@ class WorkQueue(Generic[Key]):
     def _note(self, key: Key, error: ClusterError) -> None:
         before = self.troubles.get(key)
         if str(before) != str(error):
-            _log.warning("%s: %s", key, error)
+            _log.warning("%s: %s; tried again until it works", key, error)
         self.troubles[key] = error
 
     def _backoff(self, key: Key) -> float:

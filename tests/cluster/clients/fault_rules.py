@@ -23,10 +23,15 @@ class Kill:
 
 @dataclass(frozen=True)
 class Answer:
-    """Refuse the request in the server's place, with a Status object as it would write it."""
+    """Answer in the server's place, with a Status object as it would write it.
+
+    Attributes:
+        body: what to say instead of that, whatever it is.
+    """
 
     status: int
     retry_after: int | None = None
+    body: bytes | None = None
 
 
 @dataclass(frozen=True)

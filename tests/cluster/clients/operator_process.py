@@ -32,9 +32,14 @@ def install(control_plane: ControlPlane) -> str:
 
 @dataclass(frozen=True)
 class Operator:
-    """A process that runs, or has run and can be started again with the same command."""
+    """A process that runs, or has run and can be started again with the same command.
+
+    Attributes:
+        health: URL of its liveness endpoint.
+    """
 
     processes: Processes
+    health: str
 
     def start(self) -> None:
         """Start it again; returns when its liveness endpoint answers."""
@@ -94,11 +99,10 @@ def operator_process(
                 "KUBECONFIG": str(kubeconfig),
                 "PYTHONPATH": os.pathsep.join(paths),
                 "KUBERNETES_SERVICE_HOST": "",  # should the tests themselves run in a pod
-                "TEST_NAMESPACED": "yes" if namespace else "",
                 **(environment or {}),
             },
             ready=lambda: answers(health),
         )
-        yield Operator(processes)
+        yield Operator(processes, health)
     finally:
         processes.close()

@@ -7,6 +7,7 @@ in a thread, so that a test can script it while the client is at work.
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 import struct
@@ -41,6 +42,9 @@ T = TypeVar("T")
 
 _REASONS: Final = MappingProxyType(
     {
+        401: "Unauthorized",
+        403: "Forbidden",
+        404: "NotFound",
         409: "Conflict",
         410: "Expired",
         429: "TooManyRequests",
@@ -60,6 +64,7 @@ _MAX_BODY: Final = 16 * 2**20
 class _Watch:
     """A watch that is open to the client."""
 
+    path: str
     client: asyncio.Transport
     answer: web.StreamResponse
     is_silent: bool = False
@@ -117,6 +122,15 @@ class FaultProxy:
 
         self._run(add())
 
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+
+        async def clear() -> None:
+            self._rules.clear()
+            self._counts.clear()
+
+        self._run(clear())
+
     def cut_watches(self) -> int:
         """Reset the connection of every open watch; how many there were."""
 
@@ -139,21 +153,32 @@ class FaultProxy:
 
     def expire_watches(self) -> int:
         """End every open watch as the server does when its history is gone: ERROR, 410."""
+        return self.end_watches(error_event(410))
 
-        async def expire() -> int:
-            watches = list(self._watches)
-            line = json.dumps({"type": "ERROR", "object": _status_object(410)}).encode()
+    def end_watches(self, last: bytes, path: str = "", *, keep_open: bool = False) -> int:
+        """End the open watches whose path matches with some last bytes; how many there were.
+
+        Args:
+            last: what is said at the end, whatever it is.
+            path: regular expression to be found in the path with its query.
+            keep_open: do not close the connection.
+        """
+
+        async def end() -> int:
+            watches = [watch for watch in self._watches if re.search(path, watch.path)]
             for watch in watches:
                 while not watch.is_between_lines:
                     await asyncio.sleep(0.01)
                 watch.is_silent = True
                 with suppress(ConnectionError):
-                    await watch.answer.write(line + b"\n")
-                    await watch.answer.write_eof()
-                watch.client.close()
+                    await watch.answer.write(last)
+                    if not keep_open:
+                        await watch.answer.write_eof()
+                if not keep_open:
+                    watch.client.close()
             return len(watches)
 
-        return self._run(expire())
+        return self._run(end())
 
     def start(self) -> None:
         """Listen, and answer in a thread."""
@@ -225,6 +250,8 @@ class FaultProxy:
         if isinstance(fault, Answer):
             exchange.status = fault.status
             wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            if fault.body is not None:
+                return web.Response(body=fault.body, status=fault.status, headers=wait)
             body = _status_object(fault.status)
             return web.json_response(body, status=fault.status, headers=wait)
         if isinstance(fault, Delay):
@@ -254,7 +281,7 @@ class FaultProxy:
     ) -> web.StreamResponse:
         exchange.is_answered, exchange.status = True, answer.status
         response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))
-        watch = _Watch(_transport(request), response)
+        watch = _Watch(exchange.path, _transport(request), response)
         await response.prepare(request)
         if exchange.is_watch:
             self._watches.add(watch)
@@ -277,6 +304,11 @@ def fault_proxy(server: str, ca: Path | None) -> Iterator[FaultProxy]:
         yield proxy
     finally:
         proxy.stop()
+
+
+def error_event(code: int) -> bytes:
+    """The line with which a server ends a watch that has failed."""
+    return json.dumps({"type": "ERROR", "object": _status_object(code)}).encode() + b"\n"
 
 
 async def _break(fault: Fault | None, moment: Moment) -> None:

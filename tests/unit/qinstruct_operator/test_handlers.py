@@ -1,11 +1,15 @@
-"""What wakes the operator up, and what does not."""
+"""What wakes the operator up and what does not, and when it is not healthy."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+import kopf
 import pytest
 
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden
-from qinstruct_operator.handlers import is_change, unwritten
+from qinstruct_operator.handlers import check_health, is_change, unwritten
+from qinstruct_operator.hearing import DEAF_SECONDS, Hearing
 from qinstruct_operator.reconcile import Told
 
 
@@ -35,3 +39,40 @@ def test_errors_that_no_status_tells_are_told_by_the_probe() -> None:
     assert unwritten([]) == []
     assert unwritten([Told("create Job team/x-prep: HTTP 500"), forbidden]) == [str(forbidden)]
     assert len(unwritten(many)) == 5
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _bug() -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("silent", "work", "healthy"),
+    [
+        (DEAF_SECONDS, _forever, True),
+        (DEAF_SECONDS + 1, _forever, False),  # deaf
+        (0.0, _bug, False),  # hears, and nobody works
+    ],
+)
+def test_when_the_liveness_endpoint_fails(
+    silent: float, work: Callable[[], Coroutine[Any, Any, None]], healthy: bool
+) -> None:
+    async def trial() -> None:
+        now = iter([0.0])
+        hearing = Hearing(lambda: next(now, silent))
+        task = asyncio.create_task(work())
+        await asyncio.wait([task], timeout=0.01)
+        try:
+            check_health([task], hearing)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    if healthy:
+        asyncio.run(trial())
+    else:
+        with pytest.raises(kopf.PermanentError):
+            asyncio.run(trial())

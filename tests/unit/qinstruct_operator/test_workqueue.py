@@ -230,6 +230,25 @@ def test_a_bug_in_one_run_does_not_stop_the_others(caplog: pytest.LogCaptureFixt
     assert "KeyError" in caplog.text
 
 
+def test_the_same_error_again_and_again_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    outcomes = iter(["away", "away", "refused", "away", None, "away"])
+
+    async def work(key: str) -> float | None:
+        if said := next(outcomes):
+            raise ClusterError(said)
+        return 1.0
+
+    async def drive(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await asyncio.sleep(16.5)
+
+    run(work, drive)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"a: {one}; tried again until it works" for one in ("away", "refused", "away", "away")
+    ]
+
+
 def test_a_stopped_queue_leaves_no_timer() -> None:
     work = Recorder(5.0)
 

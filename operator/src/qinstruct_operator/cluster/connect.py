@@ -4,7 +4,6 @@ Needs the cluster's configuration, but sends no request. An error here is a `Con
 `ClusterError`: no retry helps, and every command ends with its sentence and exit code.
 """
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,6 +19,12 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
+from qinstruct_operator.cluster.credentials import (
+    Credentials,
+    Load,
+    Loaded,
+    unusable_certificates,
+)
 from qinstruct_operator.cluster.http_proxy import proxy_of
 from qinstruct_operator.cluster.kube import KubeCluster
 from qinstruct_operator.cluster.refusals import sentence
@@ -70,10 +75,12 @@ async def connect(
     """
     files = kubeconfig or env.get("KUBECONFIG")
     if env.get("KUBERNETES_SERVICE_HOST") and not files and not context:
-        configuration, namespace = _from_pod(env, service_account)
+        load = _pod(env, service_account)
     else:
         files = files or str(Path(env.get("HOME") or Path.home()) / ".kube" / "config")
-        configuration, namespace = await _from_kubeconfig(files, context)
+        load = _kubeconfig(files, context)
+    loaded = await load()
+    configuration = loaded.configuration
     _set_proxy(configuration, env)
     # As strict about certificates as kubectl: the authorities of many clusters lack the
     # extensions that newer Python asks for.
@@ -81,92 +88,107 @@ async def connect(
     try:
         client = ApiClient(configuration)
     except (OSError, ValueError) as error:  # a certificate or key that is none
-        raise ConfigError(
-            f"the certificates for {configuration.host} cannot be used: {error};"
-            " mend the kubeconfig that names them"
-        ) from error
+        raise unusable_certificates(configuration.host, error) from error
     client.user_agent = f"qinstruct/{VERSION}"
     try:
-        yield KubeCluster(client, namespace=namespace, timeout=timeout, field_manager=field_manager)
+        yield KubeCluster(
+            client,
+            credentials=Credentials(client, load, loaded),
+            namespace=loaded.namespace,
+            timeout=timeout,
+            field_manager=field_manager,
+        )
     finally:
         await client.rest_client.close()
 
 
-def _from_pod(env: Mapping[str, str], folder: Path) -> tuple[Configuration, str]:
-    token = folder / "token"
-    authority = folder / "ca.crt"
-
-    def read_token(configuration: Configuration) -> None:
-        # With every request: the kubelet replaces the file before its token expires.
-        configuration.api_key[_BEARER] = f"Bearer {token.read_text().strip()}"
-
+def _pod(env: Mapping[str, str], folder: Path) -> Load:
+    """Read a pod's service account: the kubelet replaces the token before it expires."""
     host = env["KUBERNETES_SERVICE_HOST"]
     host = f"[{host}]" if ":" in host else host
     port = env.get("KUBERNETES_SERVICE_PORT") or "443"
-    configuration = Configuration(host=f"https://{host}:{port}", ssl_ca_cert=str(authority))
-    try:
-        read_token(configuration)
-        authority.read_bytes()
-        namespace = (folder / "namespace").read_text().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename} cannot be read ({error.strerror}), but KUBERNETES_SERVICE_HOST"
-            " says that this is a pod; mount its service account, or set KUBECONFIG"
-        ) from error
-    configuration.refresh_api_key_hook = read_token  # type: ignore[assignment]  # declared as None
-    return configuration, namespace
+    token, authority = folder / "token", folder / "ca.crt"
+
+    async def load() -> Loaded:
+        configuration = Configuration(host=f"https://{host}:{port}", ssl_ca_cert=str(authority))
+        try:
+            configuration.api_key[_BEARER] = f"Bearer {token.read_text().strip()}"
+            authority.read_bytes()
+            namespace = (folder / "namespace").read_text().strip()
+        except OSError as error:
+            raise ConfigError(
+                f"{error.filename} cannot be read ({error.strerror}), but KUBERNETES_SERVICE_HOST"
+                " says that this is a pod; mount its service account, or set KUBECONFIG"
+            ) from error
+        return Loaded(configuration, namespace, (token, authority))
+
+    return load
 
 
-async def _from_kubeconfig(files: str, context: str | None) -> tuple[Configuration, str]:
-    if not any(Path(path).expanduser().is_file() for path in files.split(os.pathsep) if path):
-        raise ConfigError(
-            f"kubeconfig {files} does not exist; set KUBECONFIG to the file that kubectl uses"
-        )
-    configuration = Configuration()
-    try:
-        loader = _loader(files, context)
-        with _plugin_errors() as plugin_errors:
-            await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]  # see _loader
-        named = loader.current_context["context"].get("namespace")
-        server = str(getattr(loader, "host", ""))  # Configuration's own default is localhost
-    except _UNUSABLE as error:
-        reason = sentence(f"kubeconfig {files} cannot be used", str(error) or type(error).__name__)
-        raise ConfigError(f"{reason}; does kubectl work with it?") from error
-    if plugin_errors:
-        reason = sentence(f"kubeconfig {files}: its credential plugin fails", plugin_errors[0])
-        raise ConfigError(f"{reason}; does kubectl work with it?")
-    if urlsplit(server).scheme not in ("http", "https"):
-        raise ConfigError(
-            f"kubeconfig {files}: server {server!r} is not a URL; write https://HOST:PORT"
-        )
-    if hasattr(loader, "exec_plugin_expiry"):
-        _renew_by_plugin(configuration, loader)
-    return configuration, str(named or "default")
+def _kubeconfig(files: str, context: str | None) -> Load:
+    """Read a kubeconfig, always the same context of it: `use-context` is for other commands."""
+    named = context
+
+    async def load() -> Loaded:
+        nonlocal named
+        if not any(path.is_file() for path in _paths(files)):
+            raise ConfigError(
+                f"kubeconfig {files} does not exist; set KUBECONFIG to the file that kubectl uses"
+            )
+        configuration = Configuration()
+        try:
+            named = named or _current_context(files)
+            loader = _loader(files, named)
+            with _plugin_errors() as plugin_errors:
+                await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]  # see _loader
+            namespace = loader.current_context["context"].get("namespace")
+            server = str(getattr(loader, "host", ""))  # Configuration's own default is localhost
+        except _UNUSABLE as error:
+            reason = sentence(
+                f"kubeconfig {files} cannot be used", str(error) or type(error).__name__
+            )
+            raise ConfigError(f"{reason}; does kubectl work with it?") from error
+        if plugin_errors:
+            reason = sentence(f"kubeconfig {files}: its credential plugin fails", plugin_errors[0])
+            raise ConfigError(f"{reason}; does kubectl work with it?")
+        if urlsplit(server).scheme not in ("http", "https"):
+            raise ConfigError(
+                f"kubeconfig {files}: server {server!r} is not a URL; write https://HOST:PORT"
+            )
+        read = (*_paths(files), *_named_files(loader, configuration))
+        expires = getattr(loader, "exec_plugin_expiry", None)
+        return Loaded(configuration, str(namespace or "default"), read, expires)
+
+    return load
 
 
-def _loader(files: str, context: str | None) -> KubeConfigLoader:
-    # The library's config modules have no annotations; hence the ignores here.
-    merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]
-    if context is None:
-        # Of several files the first that names one decides, as for kubectl; the library
-        # takes the last, which may be another cluster.
-        named = (one.get("current-context") for one in merged.config_files.values() if one)
-        context = next(filter(None, named), None)
+def _paths(files: str) -> tuple[Path, ...]:
+    return tuple(Path(path).expanduser() for path in files.split(os.pathsep) if path)
+
+
+def _named_files(loader: KubeConfigLoader, configuration: Configuration) -> tuple[Path, ...]:
+    """The token and the certificates that a kubeconfig names by path."""
+    user = loader._user
+    named = [user.safe_get("tokenFile") if user else None]
+    named += [configuration.cert_file, configuration.key_file, configuration.ssl_ca_cert]
+    return tuple(Path(path) for path in named if path)
+
+
+def _current_context(files: str) -> str:
+    # Of several files the first that names one decides, as for kubectl; the library takes the
+    # last, which may be another cluster.
+    merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]  # see _loader
+    named = (one.get("current-context") for one in merged.config_files.values() if one)
+    context = next(filter(None, named), None)
     if context is None:
         raise ConfigException("no context is current; choose one")
+    return str(context)
+
+
+def _loader(files: str, context: str) -> KubeConfigLoader:
+    # The library's config modules have no annotations; hence the ignores here.
+    merged = KubeConfigMerger(files)  # type: ignore[no-untyped-call]
     return KubeConfigLoader(merged.config, active_context=context, config_base_path=None)  # type: ignore[no-untyped-call]
-
-
-def _renew_by_plugin(configuration: Configuration, loader: KubeConfigLoader) -> None:
-    """Ask the credential plugin again when its token is about to expire."""
-    one_at_a_time = asyncio.Lock()
-
-    async def renew(configuration: Configuration) -> None:
-        async with one_at_a_time:
-            await loader.load_from_exec_plugin()  # type: ignore[no-untyped-call]  # see _loader
-            configuration.api_key[_BEARER] = loader.token
-
-    configuration.refresh_api_key_hook = renew  # type: ignore[assignment]  # declared as None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Final
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
+from qinstruct_operator.cluster.credentials import Credentials
 from qinstruct_operator.cluster.errors import AlreadyExists, ClusterError, NotFound, Refused
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.cluster.transport import Query, Transport
@@ -40,14 +41,20 @@ class KubeCluster:
         self,
         client: ApiClient,
         *,
+        credentials: Credentials | None = None,
         namespace: str = "default",
         timeout: float = 30.0,
         field_manager: str = FIELD_MANAGER,
     ) -> None:
-        self._transport = Transport(client, timeout)
+        self._transport = Transport(client, timeout, credentials)
         self._manager: Query = (("fieldManager", field_manager),)
         self.server = self._transport.server
         self.namespace = namespace
+
+    @property
+    def transport(self) -> Transport:
+        """For requests that the port does not have: kopf's own, and lists of metadata alone."""
+        return self._transport
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
         """The object, or None where there is none (or its kind is not installed)."""

@@ -12,13 +12,16 @@ from typing import Final
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
+from qinstruct_operator.cluster.credentials import Credentials
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.cluster.refusals import refusal, unreachable
+from qinstruct_operator.cluster.refusals import refusal, sentence, unreachable
+from qinstruct_trainer.contract.errors import ConfigError
 
 Query = tuple[tuple[str, str], ...]
 
 _JSON: Final = "application/json"
+_UNAUTHORIZED: Final = 401
 
 
 class Transport:
@@ -29,8 +32,11 @@ class Transport:
         timeout: seconds for an answer to begin, and for a whole one that is not followed.
     """
 
-    def __init__(self, client: ApiClient, timeout: float) -> None:
+    def __init__(
+        self, client: ApiClient, timeout: float, credentials: Credentials | None = None
+    ) -> None:
         self._client = client
+        self._credentials = credentials
         self.timeout = timeout
         self.server = str(client.configuration.host)
 
@@ -43,6 +49,7 @@ class Transport:
         query: Query = (),
         body: Resource | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Resource:
         """One request; the JSON object that answers it."""
         async with self.open(
@@ -52,12 +59,13 @@ class Transport:
             query=query,
             body=body,
             content_type=content_type,
+            accept=accept,
             read_timeout=self.timeout,
         ) as answer:
             text = await answer.read()
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter: brackets without end
             found = None
         if not isinstance(found, dict):
             raise ClusterError(
@@ -77,27 +85,52 @@ class Transport:
         read_timeout: float | None,
         body: Resource | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request; its answer, still to be read, where it is a success."""
+        """One request; its answer, still to be read, where it is a success.
+
+        After a 401, with which nothing has been done, it is sent once more with new credentials.
+        """
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with asyncio.timeout(self.timeout):  # for new credentials as well
-                request = await self._client.param_serialize(
-                    method,
-                    path,
-                    query_params=list(query),
-                    header_params={"Accept": _JSON, "Content-Type": content_type},
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                wrapped = await self._client.call_api(
-                    *request, _request_timeout=aiohttp.ClientTimeout(total=read_timeout)
-                )
-            answer: aiohttp.ClientResponse = wrapped.response
+                if self._credentials:
+                    await self._credentials.refresh()
+                answer = await self._begin(method, path, query, headers, body, read_timeout)
+                if answer.status == _UNAUTHORIZED and self._credentials:
+                    answer.close()
+                    await self._credentials.renew()
+                    answer = await self._begin(method, path, query, headers, body, read_timeout)
             try:
                 if not answer.ok:
                     raise refusal(tried, answer.status, answer.headers, await answer.read())
                 yield answer
             finally:
                 answer.close()  # no effect where it was read to its end: the connection is reused
-        except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, a token file
+        except ConfigError as error:  # of the credentials; they may be mended meanwhile
+            raise ClusterError(sentence(tried, str(error))) from error
+        except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError too
             raise unreachable(tried, self.server, error, self.timeout) from error
+
+    async def _begin(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        headers: dict[str, str],
+        body: Resource | None,
+        read_timeout: float | None,
+    ) -> aiohttp.ClientResponse:
+        request = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list(query),
+            header_params=dict(headers),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        wrapped = await self._client.call_api(
+            *request, _request_timeout=aiohttp.ClientTimeout(total=read_timeout)
+        )
+        answer: aiohttp.ClientResponse = wrapped.response
+        return answer
