@@ -16,11 +16,12 @@ from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
+from qinstruct_operator.core.judge.trouble import is_doubtful
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, text
-from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
+from qinstruct_operator.kinds import CLAIM, EVENT, JOB, NODE, POD
 
 _logger = logging.getLogger(__name__)
 _LOG_LINES = 200  # several minutes of training, or a complete failure
@@ -43,18 +44,21 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
         training = await cluster.get(run.backend.kind, run.namespace, name)
     workload = training if may_train else prep
     pods: tuple[Resource, ...] = ()
+    pod: Raw | None = None
     if workload is not None:
         pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
         pod = newest_pod(workload, pods)
-        if pod is not None and read_pod(pod).has_started:
+        if pod is not None and (read := read_pod(pod)).has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
             log = await _log(cluster, run, pod["metadata"]["name"], container)
-            return Snapshot(prep=prep, training=training, pods=pods, log=log)
+            node = await _node(cluster, pod) if is_doubtful(read, log, now) else None
+            return Snapshot(prep=prep, training=training, pods=pods, log=log, node=node)
     support = await _support(cluster, run)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
         events = await _events(cluster, run, _held_up(workload, pods, support))
-    return Snapshot(prep, training, support, pods, events)
+    node = await _node(cluster, pod) if pod is not None else None
+    return Snapshot(prep, training, support, pods, events, node=node)
 
 
 async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[str, ...]:
@@ -64,6 +68,22 @@ async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[st
     except ClusterError as error:
         _logger.warning("%s", error)
         return ()
+
+
+async def _node(cluster: Cluster, pod: Raw) -> tuple[Raw, ...] | None:
+    """The node that the pod is on, none where it is gone; None where nobody says it.
+
+    The right to read nodes is the cluster's to give: without it the pod has to do.
+    """
+    name = text(pod, "spec", "nodeName")
+    if not name or read_pod(pod).is_over:
+        return None
+    try:
+        node = await cluster.get(NODE, None, name)
+    except ClusterError as error:
+        _logger.debug("%s", error)
+        return None
+    return (node,) if node else ()
 
 
 async def _support(cluster: Cluster, run: Run) -> dict[ChildId, Raw | None]:

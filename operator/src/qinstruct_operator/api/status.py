@@ -84,6 +84,13 @@ class FailureStatus(_Observed):
     )
 
 
+class HeldStatus(_Observed):
+    """What it takes to add up the GPU-hours of all pods."""
+
+    pod: str = Field(max_length=253, description="Uid of the pod whose hours still grow.")
+    earlier_hours: float = Field(ge=0, description="GPU-hours of all pods before it.")
+
+
 class Status(_Observed):
     """What was observed of the run."""
 
@@ -116,7 +123,10 @@ class Status(_Observed):
     )
     node: str | None = Field(default=None, max_length=253, description="Node of the training pod.")
     gpu_hours: float | None = Field(
-        default=None, ge=0, description="GPU-hours used by all attempts so far."
+        default=None, ge=0, description="GPU-hours held by all pods of all attempts so far."
+    )
+    held: HeldStatus | None = Field(
+        default=None, description="What it takes to add up the GPU-hours of all pods."
     )
     prep: PrepStatus | None = Field(default=None, description="How far preparation is.")
     training: TrainingStatus | None = Field(default=None, description="How far training is.")

@@ -7,15 +7,20 @@ finished run does not change.
 from collections.abc import Mapping
 from datetime import datetime
 
-from qinstruct_operator.api.status import Status
-from qinstruct_operator.constants import CONDITION_COMPLETE, CONDITION_FAILED
+from qinstruct_operator.api.status import FailureStatus, Status, TrainingStatus
+from qinstruct_operator.constants import (
+    CONDITION_COMPLETE,
+    CONDITION_PREPARED,
+    CONDITION_RUNNING,
+)
+from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.conditions import judge_conditions
 from qinstruct_operator.core.judge.evidence import Evidence
-from qinstruct_operator.core.judge.gpu_hours import gpu_hours
+from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
 from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.phase import phase
-from qinstruct_operator.core.judge.progress import eta_text, percent_text
+from qinstruct_operator.core.judge.progress import eta_text, percent_text, without_rates
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract import output_files
 
@@ -31,9 +36,12 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
     previous, plan = run.status, run.plan
     if run.is_finished:
         return _finished(run)
-    evidence = Evidence.of(run, seen)
+    evidence = Evidence.of(run, seen, now)
     prep, training = evidence.prep, evidence.training
     judged = judge_conditions(evidence)
+    hours, held = all_gpu_hours(
+        previous, seen.training, gpu_hours(plan, seen.training, now, seen.node)
+    )
     return Status(
         observed_generation=run.generation,
         conditions=renewed_conditions(previous, judged, run.generation, now),
@@ -42,12 +50,13 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         eta=_eta(evidence, judged),
         attempt=run.attempt if evidence.prepared else previous.attempt,
         queue=(plan.scheduling.queue_name if plan else previous.queue) or None,
-        node=_node(seen) or previous.node,
-        gpu_hours=gpu_hours(plan, seen.training, now) or previous.gpu_hours,
+        node=_node(seen, previous),
+        gpu_hours=hours,
+        held=held,
         prep=prep.status if prep else previous.prep,
-        training=(training and training.status) or previous.training,
+        training=_training(seen, (training and training.status) or previous.training),
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
-        failure=evidence.failure or previous.failure,
+        failure=evidence.failure or _failure_before(evidence, previous),
         model=f"{plan.output_claim.name}:/{output_files.MODEL}"
         if plan and judged[CONDITION_COMPLETE].is_true
         else previous.model,
@@ -77,11 +86,36 @@ def _progress(evidence: Evidence, judged: Mapping[str, Judged], previous: Status
 
 
 def _eta(evidence: Evidence, judged: Mapping[str, Judged]) -> str | None:
-    if judged[CONDITION_COMPLETE].is_true or judged[CONDITION_FAILED].is_true:
+    """Of what is at work: a pod that has ended, or that nobody sees, does not come nearer."""
+    if evidence.prepared:
+        at_work = evidence.training if judged[CONDITION_RUNNING].is_true else None
+        return eta_text(at_work.eta_seconds) if at_work else None
+    is_at_work = judged[CONDITION_PREPARED].reason == reasons.PREPARING
+    return eta_text(evidence.prep.eta_seconds) if evidence.prep and is_at_work else None
+
+
+def _node(seen: Observed, previous: Status) -> str | None:
+    """Of the present pod; that of a workload that is over may be deleted already."""
+    training = seen.training
+    node = training.pod.node if training and training.pod else None
+    return node or (previous.node if training and training.is_over else None)
+
+
+def _training(seen: Observed, known: TrainingStatus | None) -> TrainingStatus | None:
+    """How far training is; without a pod that has started it goes at no pace."""
+    training = seen.training
+    has_pace = training and (training.has_started or training.is_over)
+    return known if has_pace else without_rates(known)
+
+
+def _failure_before(evidence: Evidence, previous: Status) -> FailureStatus | None:
+    """The failure of a pod that is gone, until its workload has a verdict or another pod.
+
+    That of a prep pod stays while the cluster starts prep again: it says why.
+    """
+    before, child = previous.failure, evidence.child
+    if before is None or child is None or before.attempt != evidence.attempt:
         return None
-    at_work = evidence.training if evidence.prepared else evidence.prep
-    return eta_text(at_work.eta_seconds) if at_work else None
-
-
-def _node(seen: Observed) -> str | None:
-    return seen.training.pod.node if seen.training and seen.training.pod else None
+    if child.verdict != "active" or child.suspended or child.suspended_pod:
+        return None
+    return before if child.pod is None or not evidence.prepared else None

@@ -16,7 +16,7 @@ _MESSAGE_CHARS = 8192
 class Judged:
     """The new value of one condition."""
 
-    status: Literal["True", "False"]
+    status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
 
@@ -34,6 +34,11 @@ def yes(reason: str, message: str) -> Judged:
 def no(reason: str, message: str) -> Judged:
     """It does not hold."""
     return Judged("False", reason, message)
+
+
+def unknown(reason: str, message: str) -> Judged:
+    """Nobody can see whether it holds."""
+    return Judged("Unknown", reason, message)
 
 
 def renewed_conditions(

@@ -6,6 +6,7 @@ from typing import Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core.children import Child, ChildId
+from qinstruct_operator.core.judge.node import Node, read_node
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
@@ -13,7 +14,7 @@ from qinstruct_operator.core.judge.workloads import (
     warnings_about,
 )
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, objects, text
+from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM
 
 
@@ -25,6 +26,7 @@ class Snapshot:
         support: what must exist before the workloads, as far as it was read.
         events: events about the children, newest last.
         log: last lines of the container that runs, or ran last.
+        node: that of the newest pod, none where it is gone; None where it was not read.
     """
 
     prep: Raw | None = None
@@ -33,6 +35,7 @@ class Snapshot:
     pods: tuple[Raw, ...] = ()
     events: tuple[Raw, ...] = ()
     log: tuple[str, ...] = ()
+    node: tuple[Raw, ...] | None = None
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""
@@ -45,10 +48,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Claim:
-    """A volume claim that exists."""
+    """A volume claim that exists.
+
+    Attributes:
+        sizes: what it asks for, and what it has.
+    """
 
     phase: str
     warnings: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    storage_class: str = ""
+    access_modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Observed:
         taken: children's names that foreign objects have, as `kind name`.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
+        node: that of the newest pod; None where it was not read.
     """
 
     prep: Workload | None = None
@@ -72,6 +83,7 @@ class Observed:
     taken: tuple[str, ...] = ()
     refused: str = ""
     log: tuple[str, ...] = ()
+    node: Node | None = None
 
     @property
     def is_prepared(self) -> bool:
@@ -102,13 +114,24 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
         training=read_workload(training, types, pods, events) if training else None,
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
-        claims={
-            name: Claim(text(raw, "status", "phase"), warnings_about([raw], events))
-            for (_, name), raw in claims.items()
-        },
+        claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
         leftovers=_names(leftovers),
         taken=_names(taken),
         log=snapshot.log,
+        node=None if snapshot.node is None else read_node(snapshot.node),
+    )
+
+
+def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
+    asked = text(raw, "spec", "resources", "requests", "storage")
+    sizes = (asked, text(raw, "status", "capacity", "storage"))
+    modes = at(raw, "spec", "accessModes")
+    return Claim(
+        text(raw, "status", "phase"),
+        warnings_about([raw], events),
+        sizes=tuple(size for size in sizes if size),
+        storage_class=text(raw, "spec", "storageClassName"),
+        access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
     )
 
 

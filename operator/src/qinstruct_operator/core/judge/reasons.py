@@ -36,6 +36,10 @@ WAITING_FOR_RUN: Final = "WaitingForRun"
 RETRYING: Final = "Retrying"
 STOPPING: Final = "Stopping"
 SIDECAR_RUNNING: Final = "SidecarRunning"
+NODE_LOST: Final = "NodeLost"
+DELETING: Final = "Deleting"
+STUCK: Final = "Stuck"
+SILENT: Final = "Silent"
 PREPARED: Final = "Prepared"
 WAITING_FOR_DATA: Final = "WaitingForData"
 SCHEDULED: Final = "Scheduled"
@@ -55,6 +59,11 @@ PENDING: Final = "Pending"
 POD_REFUSED: Final = "PodRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
 CLAIM_PENDING: Final = "ClaimPending"
+CLAIM_LOST: Final = "ClaimLost"
+CLAIM_MISMATCH: Final = "ClaimMismatch"
+NO_CONTROLLER: Final = "NoController"
+GATED: Final = "Gated"
+INITIALIZING: Final = "Initializing"
 IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
 BLOCKED: Final = "Blocked"
 STARTING: Final = "Starting"
@@ -64,27 +73,50 @@ OUT_OF_MEMORY: Final = OutOfMemoryError.reason
 POD_LOST: Final = "PodLost"
 DISRUPTED: Final = "Disrupted"
 EVICTED: Final = "Evicted"
+INIT_FAILED: Final = "InitFailed"
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 TERMINATED: Final = "Terminated"
 ERROR: Final = "Error"
 
 WAITING: Final = (
     REFUSED,
+    CLAIM_MISMATCH,
     QUEUED,
     PENDING,
+    NO_CONTROLLER,
     POD_REFUSED,
+    GATED,
     UNSCHEDULABLE,
     CLAIM_PENDING,
+    CLAIM_LOST,
     IMAGE_UNAVAILABLE,
     BLOCKED,
+    INITIALIZING,
     STARTING,
 )
 """Reasons to wait, those before there is a workload included."""
 
+TROUBLES: Final = (NODE_LOST, DELETING, STUCK, SILENT)
+"""What is wrong with a pod that has started, or with its workload."""
+
 NEEDS_ATTENTION: Final = frozenset(
-    {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
+    {
+        REFUSED,
+        CLAIM_MISMATCH,
+        NO_CONTROLLER,
+        POD_REFUSED,
+        GATED,
+        UNSCHEDULABLE,
+        CLAIM_PENDING,
+        CLAIM_LOST,
+        IMAGE_UNAVAILABLE,
+        BLOCKED,
+        NODE_LOST,
+        STUCK,
+        SILENT,
+    }
 )
-"""Reasons to wait that will hardly pass by themselves."""
+"""Reasons to wait, and troubles, that will hardly pass by themselves."""
 
 FAILURES: Final = (
     ConfigError.reason,
@@ -98,6 +130,7 @@ FAILURES: Final = (
     TERMINATED,
     DISRUPTED,
     EVICTED,
+    INIT_FAILED,
     DEADLINE_EXCEEDED,
     POD_LOST,
     PeerLostError.reason,
@@ -119,9 +152,19 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             RETRYING,
             STOPPING,
             SIDECAR_RUNNING,
+            *TROUBLES,
             FAILED,
         ),
-        CONDITION_SCHEDULED: (SCHEDULED, WAITING_FOR_DATA, NOT_ACCEPTED, *WAITING, FAILED),
+        CONDITION_SCHEDULED: (
+            SCHEDULED,
+            WAITING_FOR_DATA,
+            NOT_ACCEPTED,
+            *WAITING,
+            STOPPING,
+            STUCK,
+            DELETING,
+            FAILED,
+        ),
         CONDITION_RUNNING: (
             LOADING,
             TRAINING,
@@ -131,6 +174,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             *WAITING,
             STOPPING,
             SIDECAR_RUNNING,
+            *TROUBLES,
             FINISHED,
             FAILED,
         ),
