@@ -246,7 +246,7 @@ CASES = {
         says=(
             P,
             "somebody deletes x-prep since 2026-03-01T11:58:00Z; the run goes on with a new one "
-            "when x-prep and x-prep-master-0 is gone",
+            "when x-prep and x-prep-master-0 are gone",
         ),
     ),
     "prep has said nothing for long": Case(

@@ -93,9 +93,10 @@ def _deleted(pod: Pod, since: datetime, gone_by: datetime, now: datetime) -> Wai
 
 def _workload_deleted(workload: Workload, since: datetime) -> Waiting:
     held = f", held by {', '.join(workload.finalizers)}" if workload.finalizers else ""
-    pod = f" and {workload.pod.name}" if workload.pod and not workload.pod.is_over else ""
+    pod = workload.pod if workload.pod and not workload.pod.is_over else None
+    gone = f"{workload.name} and {pod.name} are gone" if pod else f"{workload.name} is gone"
     return Waiting(
         reasons.DELETING,
         f"somebody deletes {workload.name} since {time_text(since)}{held}; the run goes on with a "
-        f"new one when {workload.name}{pod} is gone",
+        f"new one when {gone}",
     )
