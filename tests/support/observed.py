@@ -81,7 +81,7 @@ def child(
             "labels": {LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_RUN: "x"} if ours else {},
             **({"ownerReferences": [owners[0] | {"controller": True}]} if owner else {}),
         },
-        "status": {"conditions": list(conditions)},
+        "status": {"startTime": CREATED, "conditions": list(conditions)},
     }
 
 
@@ -128,6 +128,8 @@ def pod(
     name: str | None = None,
     node: str | None = "gpu-1",
     created: str = CREATED,
+    uid: str | None = None,
+    spec: Raw | None = None,
     **status: Any,
 ) -> Raw:
     """A pod of a workload; without a state its container has not been heard of."""
@@ -138,11 +140,11 @@ def pod(
         "kind": "Pod",
         "metadata": {
             "name": name,
-            "uid": f"uid-{name}",
+            "uid": uid or f"uid-{name}",
             "creationTimestamp": created,
             "ownerReferences": [owner],
         },
-        "spec": {"nodeName": node} if node else {},
+        "spec": {**({"nodeName": node} if node else {}), **(spec or {})},
         "status": {
             "phase": "Pending",
             "conditions": list(conditions),
@@ -150,6 +152,34 @@ def pod(
             **status,
         },
     }
+
+
+def deleting(raw: Raw, minutes: float = 1, grace: int = 600, *finalizers: str) -> Raw:
+    """An object whose deletion was asked for so long before `NOW`."""
+    meta = {
+        "deletionTimestamp": _text(NOW - timedelta(minutes=minutes) + timedelta(seconds=grace)),
+        "deletionGracePeriodSeconds": grace,
+        **({"finalizers": list(finalizers)} if finalizers else {}),
+    }
+    return raw | {"metadata": raw["metadata"] | meta}
+
+
+def at_time(raw: Raw, minutes: float) -> Raw:
+    """A condition that changed so long before `NOW`."""
+    return raw | {"lastTransitionTime": _text(NOW - timedelta(minutes=minutes))}
+
+
+def node(
+    status: str = "True", reason: str = "", message: str = "", minutes: float = 10, **more: Any
+) -> Raw:
+    """Node gpu-1, whose condition Ready changed so long before `NOW`."""
+    ready = at_time(condition("Ready", reason, message, status), minutes) | more
+    return {"kind": "Node", "metadata": {"name": "gpu-1"}, "status": {"conditions": [ready]}}
+
+
+def unreachable() -> Raw:
+    """The same node, as its controller writes it when its kubelet has gone silent."""
+    return node("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
 
 
 def waiting(reason: str = "ContainerCreating", message: str | None = None) -> Raw:
@@ -306,4 +336,8 @@ def message(status: Status, type_: str) -> str:
 
 
 def _ago(minutes: int) -> str:
-    return (NOW - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text(NOW - timedelta(minutes=minutes))
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,18 +10,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from qinstruct_operator.cluster.errors import ClusterError
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
+from qinstruct_operator.core.judge.trouble import is_doubtful
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, text
-from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
+from qinstruct_operator.kinds import CLAIM, EVENT, JOB, NODE, POD
 
 T = TypeVar("T")
 
@@ -77,24 +78,46 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
     if workload is None and reads.failures:
         return Snapshot(prep, training)
     pods: tuple[Resource, ...] = ()
+    pod: Raw | None = None
     if workload is not None:
         labels = {LABEL_RUN: run.name}
         pods = await reads.of("pods", cluster.list(POD, run.namespace, labels=labels), ())
         if "pods" in reads.failures:
             return Snapshot(prep, training)
         pod = newest_pod(workload, pods)
-        if pod is not None and read_pod(pod).has_started:
+        if pod is not None and (read := read_pod(pod)).has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
             request_log = cluster.read_log(
                 run.namespace, pod["metadata"]["name"], container, tail_lines=_LOG_LINES
             )
             log = await reads.of("log", request_log, ())
-            return Snapshot(prep=prep, training=training, pods=pods, log=log)
+            node = await _node(cluster, reads, pod) if is_doubtful(read, log, now) else None
+            return Snapshot(prep=prep, training=training, pods=pods, log=log, node=node)
     support = await _support(cluster, run, reads)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
-    return Snapshot(prep, training, support, pods, events)
+    node = await _node(cluster, reads, pod) if pod is not None else None
+    return Snapshot(prep, training, support, pods, events, node=node)
+
+
+async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | None:
+    """The node that the pod is on, none where it is gone; None where nobody says it.
+
+    The right to read nodes is the cluster's to give: without it the pod has to do.
+    """
+    name = text(pod, "spec", "nodeName")
+    if not name or read_pod(pod).is_over:
+        return None
+
+    async def read() -> tuple[Raw, ...] | None:
+        try:
+            node = await cluster.get(NODE, None, name)
+        except Forbidden:
+            return None
+        return (node,) if node else ()
+
+    return await reads.of("node", read(), None)
 
 
 async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Raw | None]:

@@ -106,7 +106,9 @@ class Operator:
 
     async def create(self, manifest: Resource) -> Resource | None:
         async with self._write("create", manifest):
-            return await self.owner.cluster.create(manifest)
+            made = await self.owner.cluster.create(manifest)
+            await self.owner.take_notice(manifest)
+            return made
 
     async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
         async with self._write("replace_status", resource):
@@ -147,8 +149,17 @@ class SimulatedCluster:
         self._said: dict[str, int] = {}
 
     async def create_run(self) -> None:
-        """Let a user create the run."""
+        """Let a user create the run, in a cluster with one node."""
+        await self.cluster.create(
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
+        )
         await self.cluster.create(training(**self._spec))
+
+    async def take_notice(self, manifest: Resource) -> None:
+        """Let the controller of a new workload write its first status."""
+        for kind in (JOB, PYTORCHJOB):
+            if manifest["kind"] == kind.kind:
+                await self._set(kind, manifest["metadata"]["name"], {"startTime": _text(self._now)})
 
     async def reconcile(self) -> None:
         """One pass of a fresh operator: it remembers nothing."""

@@ -67,12 +67,16 @@ class Case:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def of_prep(job: Raw, *pods: Raw, log: tuple[str, ...] = ()) -> Snapshot:
-    return Snapshot(prep=job, pods=pods, log=log)
+def of_prep(
+    job: Raw, *pods: Raw, log: tuple[str, ...] = (), node: tuple[Raw, ...] | None = None
+) -> Snapshot:
+    return Snapshot(prep=job, pods=pods, log=log, node=node)
 
 
-def of_training(job: Raw, *pods: Raw, log: tuple[str, ...] = ()) -> Snapshot:
-    return Snapshot(prep=DONE, training=job, pods=pods, log=log)
+def of_training(
+    job: Raw, *pods: Raw, log: tuple[str, ...] = (), node: tuple[Raw, ...] | None = None
+) -> Snapshot:
+    return Snapshot(prep=DONE, training=job, pods=pods, log=log, node=node)
 
 
 def beside(container: str, state: Raw) -> list[Raw]:

@@ -1,15 +1,22 @@
 """States of a run until its data are prepared."""
 
+from datetime import timedelta
+
 from qinstruct_operator.api.status import FailureStatus, PrepStatus
 from qinstruct_operator.constants import PREP_CONTAINER
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
+    NOW,
     OTHER_UID,
+    claim,
+    condition,
     config_map,
+    deleting,
     ended,
     failed_event,
     lines,
+    node,
     pod,
     prep_event,
     prep_job,
@@ -206,6 +213,86 @@ CASES = {
         ),
         "Retrying",
         NOT_YET | {P: (NO, "Retrying")},
+    ),
+    "the prep pod's node is gone": Case(
+        of_prep(PREP, pod(PREP, running()), node=()),
+        "NodeLost",
+        NOT_YET | {P: (NO, "NodeLost")},
+    ),
+    "the prep pod is being deleted": Case(
+        of_prep(PREP, deleting(pod(PREP, running()))),
+        "Stopping",
+        NOT_YET | {P: (NO, "Stopping")},
+    ),
+    "the prep pod should be gone, and is not": Case(
+        of_prep(PREP, deleting(pod(PREP, running()), 5, 60), node=(node(),)),
+        "Stuck",
+        NOT_YET | {P: (NO, "Stuck")},
+    ),
+    "the prep Job is being deleted": Case(
+        of_prep(deleting(PREP, 2, 0, "foregroundDeletion")),
+        "Deleting",
+        NOT_YET | {P: (NO, "Deleting")},
+        says=(
+            P,
+            "somebody deletes x-prep since 2026-03-01T11:58:00Z, held by foregroundDeletion; the "
+            "run goes on with a new one when x-prep is gone",
+        ),
+    ),
+    "the prep Job is being deleted, its pod runs": Case(
+        of_prep(deleting(PREP, 2, 0), pod(PREP, running())),
+        "Deleting",
+        NOT_YET | {P: (NO, "Deleting")},
+        says=(
+            P,
+            "somebody deletes x-prep since 2026-03-01T11:58:00Z; the run goes on with a new one "
+            "when x-prep and x-prep-master-0 are gone",
+        ),
+    ),
+    "prep has said nothing for long": Case(
+        of_prep(
+            PREP, pod(PREP, running()), log=lines(prep_event(30), until=NOW - timedelta(minutes=30))
+        ),
+        "Silent",
+        NOT_YET | {P: (NO, "Silent")},
+    ),
+    "prep has said nothing for long, but for whom it waits": Case(
+        of_prep(
+            PREP, pod(PREP, running()), log=lines(waiting_event(), until=NOW - timedelta(hours=3))
+        ),
+        "WaitingForRun",
+        NOT_YET | {P: (NO, "WaitingForRun")},
+    ),
+    "a queue nobody asked for takes prep back": Case(
+        of_prep(PREP | {"spec": {"suspend": True}}, pod(PREP, ended(143), phase="Failed")),
+        "Queued",
+        NOT_YET | {P: (NO, "Queued")},
+        fields={"failure": None},
+    ),
+    "a prep pod is preempted: nobody has to do anything": Case(
+        of_prep(
+            PREP, pod(PREP, ended(143), condition("DisruptionTarget", "PreemptionByScheduler"))
+        ),
+        "Retrying",
+        NOT_YET | {P: (NO, "Retrying")},
+        says=(
+            P,
+            "the cluster starts x-prep again: x-prep-master-0 ended with exit code 143: the "
+            "cluster took its place (PreemptionByScheduler); the cluster starts it again, and it "
+            "goes on from what it has saved",
+        ),
+    ),
+    "a failure of a prep pod is of no account when prep has succeeded": Case(
+        of_prep(DONE),
+        "Pending",
+        PREPARED | {S: (NO, "Pending")},
+        previous=of_prep(PREP, pod(PREP, ended(69)), log=lines(BAD)),
+        fields={"failure": None},
+    ),
+    "an output claim from before without the access mode": Case(
+        snapshot_of(claims={"x-output": claim() | {"spec": {"accessModes": ["ReadWriteOnce"]}}}),
+        "ClaimMismatch",
+        NOT_YET | {P: (NO, "ClaimMismatch")},
     ),
     "prep has failed, its container still ends": Case(
         of_prep(PREP_FAILED, pod(PREP_FAILED, running())),

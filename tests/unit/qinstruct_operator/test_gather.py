@@ -1,7 +1,7 @@
 """What is read of a run at each of its stages: enough, and not more."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,22 +9,22 @@ from qinstruct_operator.cluster.errors import Forbidden
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.gather import Reads, gather
-from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Told
 from qinstruct_operator.settings import Settings
 from support.kinds import PYTORCHJOB
-from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons
+from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons, message
 from support.simulation.run_scenarios import run_to_rest
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
 LATE = NOW + timedelta(hours=9)
 
 
-async def take_snapshot(simulated: SimulatedCluster) -> Snapshot:
+async def take_snapshot(simulated: SimulatedCluster, now: datetime = LATE) -> Snapshot:
     """What the operator gathers."""
     resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
     assert resource is not None
-    return await gather(simulated.cluster, Run.read(resource, Settings()), LATE, Reads())
+    return await gather(simulated.cluster, Run.read(resource, Settings()), now, Reads())
 
 
 async def just_after(step: str) -> SimulatedCluster:
@@ -49,9 +49,12 @@ STAGES = {
     ),
     "the prep pod is on its node": (
         "find a node for x-prep",
-        ["get Job", "list Pod", *SUPPORT, "list Event"],
+        ["get Job", "list Pod", *SUPPORT, "list Event", "get Node"],
     ),
-    "prep runs": ("start the container of x-prep", ["get Job", "list Pod", "read_log Pod"]),
+    "prep runs": (
+        "start the container of x-prep",
+        ["get Job", "list Pod", "read_log Pod", "get Node"],
+    ),
     "prep has ended, its Job does not know yet": (
         "end the container of x-prep",
         ["get Job", "list Pod", "read_log Pod"],
@@ -63,7 +66,7 @@ STAGES = {
     ),
     "training runs": (
         "start the container of x-1",
-        ["get PyTorchJob", "list Pod", "read_log Pod"],
+        ["get PyTorchJob", "list Pod", "read_log Pod", "get Node"],
     ),
     "training is done": ("settle x-1", ["get PyTorchJob", "list Pod", "read_log Pod"]),
 }
@@ -101,6 +104,41 @@ def test_the_log_is_that_of_the_container_at_work() -> None:
         assert snapshot.training is not None
         assert snapshot.prep is None
         assert "start" in snapshot.log[0]
+
+    asyncio.run(see())
+
+
+def test_a_node_is_not_asked_while_its_pod_speaks() -> None:
+    async def see() -> list[str]:
+        simulated = await just_after("hear x-1")
+        before = len(simulated.cluster.calls) + 1
+        await take_snapshot(simulated, NOW)
+        return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
+
+    assert asyncio.run(see()) == ["get PyTorchJob", "list Pod", "read_log Pod"]
+
+
+def test_a_node_that_is_gone() -> None:
+    async def see() -> None:
+        simulated = await just_after("start the container of x-1")
+        await simulated.reconcile()
+        assert (await simulated.status()).phase == "Loading"
+        simulated.cluster.delete(NODE, None, "node-1")
+        await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Running"] == ("Unknown", "NodeLost")
+        assert "node node-1 is gone from the cluster" in message(status, "Running")
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("step", ["start the container of x-1", "find a node for x-1"])
+def test_without_the_right_to_read_nodes_all_goes_on(step: str) -> None:
+    async def see() -> None:
+        simulated = await just_after(step)
+        simulated.cluster.fail(Forbidden("get node node-1: forbidden"), "get", kind=NODE, times=9)
+        await simulated.reconcile()
+        assert (await simulated.status()).phase in ("Loading", "Starting")
 
     asyncio.run(see())
 

@@ -88,10 +88,19 @@ class UnreadStatus(_Observed):
     """A part of the run that cannot be read now; what was known of it is kept."""
 
     what: str = Field(
-        min_length=1, max_length=64, description="prep, training, pods, support, log or events."
+        min_length=1,
+        max_length=64,
+        description="prep, training, pods, support, log, events or node.",
     )
     since: Time = Field(description="When the first read in a row failed.")
     message: str = Field(max_length=_TEXT, description="What was asked, and the server's answer.")
+
+
+class HeldStatus(_Observed):
+    """What it takes to add up the GPU-hours of all pods."""
+
+    pod: str = Field(max_length=253, description="Uid of the pod whose hours still grow.")
+    earlier_hours: float = Field(ge=0, description="GPU-hours of all pods before it.")
 
 
 class Status(_Observed):
@@ -126,7 +135,10 @@ class Status(_Observed):
     )
     node: str | None = Field(default=None, max_length=253, description="Node of the training pod.")
     gpu_hours: float | None = Field(
-        default=None, ge=0, description="GPU-hours used by all attempts so far."
+        default=None, ge=0, description="GPU-hours held by all pods of all attempts so far."
+    )
+    held: HeldStatus | None = Field(
+        default=None, description="What it takes to add up the GPU-hours of all pods."
     )
     prep: PrepStatus | None = Field(default=None, description="How far preparation is.")
     training: TrainingStatus | None = Field(default=None, description="How far training is.")

@@ -11,6 +11,7 @@ from datetime import datetime
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.children import Child
 from qinstruct_operator.core.condition_list import is_finished
+from qinstruct_operator.core.judge.claims import claim_mismatch
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
@@ -56,6 +57,8 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
         return tuple(absent)
+    if claim_mismatch(run, seen):
+        return ()
     config = children.config
     renewed = [Apply(config)] if config.id in seen.support else []
     return (*renewed, *absent, Create(children.training if prepared else children.prep))

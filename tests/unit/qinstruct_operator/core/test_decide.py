@@ -57,7 +57,14 @@ class Case:
     plan: Plan = PLAN
 
 
+SMALL = claim() | {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
 CASES = {
+    "an output claim from before that is too small": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": SMALL})
+    ),
+    "the same, before training": Case(
+        snapshot_of(prep=DONE, claims=CLAIMS | {"x-output": SMALL}), previous=PREPARED
+    ),
     "nothing is there": Case(snapshot_of(), (CONFIG, CACHE, OUTPUT, PREP_JOB)),
     "a cache that other runs made": Case(
         snapshot_of(claims={"qinstruct-cache": claim("qinstruct-cache")}),

@@ -9,9 +9,18 @@ from qinstruct_operator.kinds import Kind
 
 @dataclass(frozen=True)
 class ConditionTypes:
-    """The types of the conditions that report a workload's end."""
+    """Where a workload's object says how it stands, and who writes that.
+
+    Attributes:
+        succeeded, failed: types of the conditions that report its end.
+        suspended: type of the condition that it must not start yet.
+        suspend_path: where its spec says the same, which is true before its controller has heard.
+        controller: the program that makes its pods, for sentences.
+    """
 
     succeeded: str
+    suspend_path: tuple[str, ...]
+    controller: str
     failed: str = "Failed"
     suspended: str = "Suspended"
 
@@ -26,7 +35,7 @@ class Backend:
     Attributes:
         kind: of its objects.
         container: required name of the training container.
-        conditions: the types of its objects' conditions.
+        conditions: where its objects say how they stand.
         build_spec: makes the workload's spec of a pod template and a number of processes.
         pod_template: finds the pod template in a manifest of the kind.
     """

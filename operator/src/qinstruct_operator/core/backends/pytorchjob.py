@@ -25,7 +25,11 @@ def _pod_template(manifest: dict[str, Any]) -> dict[str, Any]:
 PYTORCHJOB: Final = Backend(
     kind=Kind("kubeflow.org/v1", "PyTorchJob"),
     container="pytorch",  # the training-operator refuses any other name
-    conditions=ConditionTypes(succeeded="Succeeded"),
+    conditions=ConditionTypes(
+        succeeded="Succeeded",
+        suspend_path=("spec", "runPolicy", "suspend"),
+        controller="the training-operator",
+    ),
     build_spec=_build_spec,
     pod_template=_pod_template,
 )

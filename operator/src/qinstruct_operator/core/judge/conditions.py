@@ -10,14 +10,22 @@ from qinstruct_operator.constants import (
     CONDITION_SCHEDULED,
 )
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
+from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.claims import claim_mismatch
 from qinstruct_operator.core.judge.evidence import Evidence
-from qinstruct_operator.core.judge.judged import Judged, no, yes
+from qinstruct_operator.core.judge.judged import Judged, no, unknown, yes
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
-from qinstruct_operator.core.judge.waiting import why_waiting
+from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
+from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_trainer.contract import output_files
+
+_LOOK = (
+    "look at its log (`qinstruct logs`) and its node; if it hangs, delete the pod: what it has "
+    "saved is kept"
+)
 
 
 def judge_conditions(evidence: Evidence) -> dict[str, Judged]:
@@ -51,24 +59,28 @@ def _prepared(evidence: Evidence, accepted: Judged) -> Judged:
     if evidence.prepared:
         return yes(reasons.PREPARED, "data and model are fetched, checked and indexed")
     if evidence.seen.prep is None:
-        return _not_begun(evidence.seen, accepted, "the prep Job")
+        return _not_begun(evidence, accepted, "the prep Job")
     return _preparing(evidence, evidence.seen.prep)
 
 
 def _preparing(evidence: Evidence, prep: Workload) -> Judged:
-    pod = prep.pod
-    if prep.verdict == "failed":
-        if not prep.is_over:
-            return no(reasons.STOPPING, f"{prep.name} has failed, and its container is ending")
+    pod, seen = prep.pod, evidence.seen
+    if prep.verdict == "failed" and prep.is_over:
         message = evidence.failure.message if evidence.failure else None
         return no(reasons.FAILED, message or prep.message)
+    if trouble := why_troubled(prep, seen.node, evidence.now):
+        return no(trouble.reason, trouble.message)
+    if prep.verdict == "failed":
+        return no(reasons.STOPPING, f"{prep.name} has failed, and its container is ending")
     if pod and pod.is_over:
         return _prep_ended(prep, pod, evidence.failure)
     if pod and pod.is_running:
         if waiting_for := evidence.prep and evidence.prep.status.waiting_for:
             return no(reasons.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")
+        if silent := why_silent(evidence.last_word, seen.node, evidence.now):
+            return no(reasons.SILENT, f"{pod.name} on node {pod.node} {silent}; {_LOOK}")
         return no(reasons.PREPARING, f"{pod.name} prepares data and model on node {pod.node}")
-    return _waiting(prep, evidence.seen)
+    return _waiting(prep, evidence, CONDITION_PREPARED)
 
 
 def _prep_ended(prep: Workload, pod: Pod, failed: FailureStatus | None) -> Judged:
@@ -91,14 +103,17 @@ def _held_open(pod: Pod) -> Judged:
     )
 
 
-def _waiting(workload: Workload, seen: Observed) -> Judged:
-    if seen.refused:
-        return _refused(seen)
-    why = why_waiting(workload, seen.claims)
+def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
+    if evidence.seen.refused:
+        return _refused(evidence.seen)
+    said = find_condition(evidence.run.status, type_)
+    before = Waiting(said.reason, said.message) if said else None
+    why = why_waiting(workload, evidence.seen.claims, evidence.now, before)
     return no(why.reason, why.message)
 
 
-def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
+def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
+    seen = evidence.seen
     if not accepted.is_true:
         return no(reasons.NOT_ACCEPTED, "the run is not accepted; see condition Accepted")
     if seen.leftovers:
@@ -106,6 +121,8 @@ def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
         return no(
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
+    if mismatch := claim_mismatch(evidence.run, seen):
+        return no(reasons.CLAIM_MISMATCH, mismatch)
     if seen.refused:
         return _refused(seen)
     return no(reasons.PENDING, f"{child} is being created")
@@ -120,14 +137,16 @@ def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
     if not evidence.prepared:
         return no(reasons.WAITING_FOR_DATA, "no GPU is asked for before the data are prepared")
     if training is None:
-        return _not_begun(evidence.seen, accepted, f"the {evidence.run.backend.kind.kind}")
+        return _not_begun(evidence, accepted, f"the {evidence.run.backend.kind.kind}")
     if training.pod and training.pod.node:
         return yes(reasons.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
     if training.verdict == "succeeded":
         return yes(reasons.SCHEDULED, f"{training.name} had a node until its pod was deleted")
     if training.is_over:
         return no(reasons.FAILED, f"{training.name} has failed, and has no pod on a node")
-    return _waiting(training, evidence.seen)
+    if trouble := why_troubled(training, evidence.seen.node, evidence.now):
+        return no(trouble.reason, trouble.message)
+    return _waiting(training, evidence, CONDITION_SCHEDULED)
 
 
 def _running(evidence: Evidence) -> Judged:
@@ -144,19 +163,27 @@ def _running(evidence: Evidence) -> Judged:
 
 
 def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
+    if trouble := why_troubled(training, evidence.seen.node, evidence.now):
+        judge = unknown if trouble.reason == reasons.NODE_LOST else no
+        return judge(trouble.reason, trouble.message)
     if training.verdict == "failed":
         return no(reasons.STOPPING, f"{training.name} has failed, and its container is ending")
     if pod.is_over:
         if pod.is_held_open:
             return _held_open(pod)
+        if pod.has_failed:
+            why = evidence.failure.message if evidence.failure else None
+            return no(reasons.STOPPING, f"{training.name} is ending: {why or 'its pod has ended'}")
         return no(reasons.FINISHED, f"{pod.name} has ended")
     if pod.is_running:
         return _at_work(evidence, f"{pod.name} on node {pod.node}")
-    return _waiting(training, evidence.seen)
+    return _waiting(training, evidence, CONDITION_RUNNING)
 
 
 def _at_work(evidence: Evidence, where: str) -> Judged:
     status = evidence.training.status if evidence.training else None
+    if silent := why_silent(evidence.last_word, evidence.seen.node, evidence.now):
+        return yes(reasons.SILENT, f"{where} {silent}; {_LOOK}")
     exported = evidence.training is not None and evidence.training.exported
     if exported or (status is not None and status.step == status.steps):
         return yes(reasons.FINISHING, f"{where} exports and evaluates the model")

@@ -1,6 +1,7 @@
 """The input of all conditions: what was observed, with the log and the failure read. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from qinstruct_operator.api.status import FailureStatus
@@ -9,6 +10,7 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.progress import (
     PrepSeen,
     TrainingSeen,
+    newest_time,
     prep_progress,
     training_progress,
 )
@@ -25,6 +27,8 @@ class Evidence:
         prepared: says that status, or the children show it.
         prep, training: progress by the log; None where that workload is not the current one.
         failure: of the workload that has failed.
+        last_word: time of the newest event in the log, by its node's clock; None without one.
+        now: the current time.
     """
 
     run: Run
@@ -33,9 +37,21 @@ class Evidence:
     prep: PrepSeen | None
     training: TrainingSeen | None
     failure: FailureStatus | None
+    last_word: datetime | None
+    now: datetime
+
+    @property
+    def child(self) -> Workload | None:
+        """The workload that is under way, or has ended last."""
+        return self.seen.training if self.prepared else self.seen.prep
+
+    @property
+    def attempt(self) -> int | None:
+        """The attempt that it belongs to; None for prep."""
+        return self.run.attempt if self.prepared else None
 
     @classmethod
-    def of(cls, run: Run, seen: Observed) -> Self:
+    def of(cls, run: Run, seen: Observed, now: datetime) -> Self:
         """The evidence from one pass's observation."""
         prepared = run.was_prepared or seen.is_prepared
         child = seen.training if prepared else seen.prep
@@ -49,6 +65,8 @@ class Evidence:
             failure=_failure(run, seen, child, run.attempt if prepared else None)
             if child and child.has_failed and "pods" not in seen.unread
             else None,
+            last_word=newest_time(lines),
+            now=now,
         )
 
 

@@ -52,11 +52,14 @@ _BY_EXIT_CODE: Final = MappingProxyType(
 """Reason by exit code, for a container that left no `Failed` event."""
 
 _AGAIN = "create the run again: it goes on from what it has saved"
+_RETRIED = "the cluster starts it again, and it goes on from what it has saved"
 _WAYS_OUT: Final = MappingProxyType(
     {
         reasons.OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
         "(memory is requested in proportion to gpu.perNode), and create the run again",
         reasons.DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {_AGAIN}",
+        reasons.INIT_FAILED: "it is not ours: mend it, or keep what puts it into this run's pods "
+        f"away, and {_AGAIN}",
         reasons.EVICTED: f"free what the message names, and {_AGAIN}",
         **dict.fromkeys(
             (reasons.POD_LOST, reasons.DISRUPTED, reasons.TERMINATED, Stopped.reason), _AGAIN
@@ -82,6 +85,8 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     reason, message = (
         (said.reason, said.message) if said else _from_cluster(workload, pod, container)
     )
+    if attempt is None and workload.verdict == "active":
+        message = message.replace(_AGAIN, _RETRIED)
     return FailureStatus(
         reason=reason if _WORD.fullmatch(reason) else reasons.ERROR,
         message=one_line(message)[:_MESSAGE_CHARS],
@@ -122,6 +127,14 @@ def _from_cluster(
     if pod.reason:
         detail = f": {_last_line(pod.message)}" if pod.message else ""
         return pod.reason, _with_way_out(pod.reason, f"{ended} ({pod.reason}){detail}")
+    if init := pod.failed_init:
+        name = f"init container {init.name} of {pod.name}"
+        text = f"{name} ended with exit code {init.state.exit_code}, so that ours never started"
+        why = init.state.reason if init.state.reason not in ("", "Error") else ""
+        said = ": ".join(filter(None, (why, _last_line(init.state.message))))
+        return reasons.INIT_FAILED, _with_way_out(
+            reasons.INIT_FAILED, f"{text}: {said}" if said else text
+        )
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
     detail = _last_line(container.message) if container else ""
     why = container.reason if container and container.reason != "Error" else ""

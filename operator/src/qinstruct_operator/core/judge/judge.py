@@ -7,15 +7,21 @@ finished run does not change.
 from collections.abc import Mapping
 from datetime import datetime
 
-from qinstruct_operator.api.status import Status
-from qinstruct_operator.constants import CONDITION_COMPLETE, CONDITION_FAILED
+from qinstruct_operator.api.status import FailureStatus, Status, TrainingStatus
+from qinstruct_operator.constants import (
+    CONDITION_COMPLETE,
+    CONDITION_FAILED,
+    CONDITION_PREPARED,
+    CONDITION_RUNNING,
+)
+from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.conditions import judge_conditions
 from qinstruct_operator.core.judge.evidence import Evidence
-from qinstruct_operator.core.judge.gpu_hours import gpu_hours
+from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
 from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.phase import phase
-from qinstruct_operator.core.judge.progress import eta_text, percent_text
+from qinstruct_operator.core.judge.progress import eta_text, percent_text, without_rates
 from qinstruct_operator.core.judge.unread import is_eta_unknown, keep_known, unread_since
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract import output_files
@@ -32,10 +38,13 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
     previous, plan = run.status, run.plan
     if run.is_finished:
         return _finished(run)
-    evidence = Evidence.of(run, seen)
+    evidence = Evidence.of(run, seen, now)
     prep, training = evidence.prep, evidence.training
     unread = unread_since(previous, seen.unread, now)
     judged = keep_known(evidence, judge_conditions(evidence), unread, now)
+    hours, held = all_gpu_hours(
+        previous, seen.training, gpu_hours(plan, seen.training, now, seen.node)
+    )
     return Status(
         observed_generation=run.generation,
         conditions=renewed_conditions(previous, judged, run.generation, now),
@@ -44,12 +53,13 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         eta=_eta(evidence, judged, previous),
         attempt=run.attempt if evidence.prepared else previous.attempt,
         queue=(plan.scheduling.queue_name if plan else previous.queue) or None,
-        node=_node(seen) or previous.node,
-        gpu_hours=gpu_hours(plan, seen.training, now) or previous.gpu_hours,
+        node=_node(seen, previous),
+        gpu_hours=hours,
+        held=held,
         prep=prep.status if prep else previous.prep,
-        training=(training and training.status) or previous.training,
+        training=_training(seen, (training and training.status) or previous.training),
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
-        failure=evidence.failure or previous.failure,
+        failure=evidence.failure or _failure_before(evidence, previous),
         unread=unread or None,
         model=f"{plan.output_claim.name}:/{output_files.MODEL}"
         if plan and judged[CONDITION_COMPLETE].is_true
@@ -80,13 +90,43 @@ def _progress(evidence: Evidence, judged: Mapping[str, Judged], previous: Status
 
 
 def _eta(evidence: Evidence, judged: Mapping[str, Judged], previous: Status) -> str | None:
+    """Of what is at work: a pod that has ended, or that nobody sees, does not come nearer."""
     if judged[CONDITION_COMPLETE].is_true or judged[CONDITION_FAILED].is_true:
         return None
     if is_eta_unknown(evidence, judged):
         return previous.eta
-    at_work = evidence.training if evidence.prepared else evidence.prep
-    return eta_text(at_work.eta_seconds) if at_work else None
+    if evidence.prepared:
+        at_work = evidence.training if judged[CONDITION_RUNNING].is_true else None
+        return eta_text(at_work.eta_seconds) if at_work else None
+    is_at_work = judged[CONDITION_PREPARED].reason == reasons.PREPARING
+    return eta_text(evidence.prep.eta_seconds) if evidence.prep and is_at_work else None
 
 
-def _node(seen: Observed) -> str | None:
-    return seen.training.pod.node if seen.training and seen.training.pod else None
+def _node(seen: Observed, previous: Status) -> str | None:
+    """Of the present pod; that of a workload that is over may be deleted already."""
+    training = seen.training
+    node = training.pod.node if training and training.pod else None
+    is_known = seen.is_training_unread or (training is not None and training.is_over)
+    return node or (previous.node if is_known else None)
+
+
+def _training(seen: Observed, known: TrainingStatus | None) -> TrainingStatus | None:
+    """How far training is; without a pod that has started it goes at no pace."""
+    training = seen.training
+    has_pace = training and (training.has_started or training.is_over)
+    return known if has_pace or seen.is_training_unread else without_rates(known)
+
+
+def _failure_before(evidence: Evidence, previous: Status) -> FailureStatus | None:
+    """The failure of a pod that is gone, until its workload has a verdict or another pod.
+
+    That of a prep pod stays while the cluster starts prep again: it says why.
+    """
+    before, child = previous.failure, evidence.child
+    if evidence.seen.may_hide_children:
+        return before
+    if before is None or child is None or before.attempt != evidence.attempt:
+        return None
+    if child.verdict != "active" or child.suspended or child.suspended_pod:
+        return None
+    return before if child.pod is None or not evidence.prepared else None

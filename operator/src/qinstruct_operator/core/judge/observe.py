@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core.children import Child, ChildId
+from qinstruct_operator.core.judge.node import Node, read_node
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
@@ -13,10 +14,10 @@ from qinstruct_operator.core.judge.workloads import (
     warnings_about,
 )
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, objects, text
+from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM
 
-Part = Literal["prep", "training", "pods", "support", "log", "events"]
+Part = Literal["prep", "training", "pods", "support", "log", "events", "node"]
 """What a pass reads of a run; each can fail by itself."""
 
 
@@ -30,6 +31,7 @@ class Snapshot:
         log: last lines of the container that runs, or ran last.
         unread: what could not be read, with the server's sentence; it is None or empty above,
             and unknown.
+        node: that of the newest pod, none where it is gone; None where it was not read.
     """
 
     prep: Raw | None = None
@@ -39,6 +41,7 @@ class Snapshot:
     events: tuple[Raw, ...] = ()
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
+    node: tuple[Raw, ...] | None = None
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""
@@ -51,10 +54,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Claim:
-    """A volume claim that exists."""
+    """A volume claim that exists.
+
+    Attributes:
+        sizes: what it asks for, and what it has.
+    """
 
     phase: str
     warnings: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    storage_class: str = ""
+    access_modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class Observed:
         log: last lines of the container that runs, or ran last.
         unread: what could not be read, with the server's sentence; it is None or empty above,
             and unknown.
+        node: that of the newest pod; None where it was not read.
     """
 
     prep: Workload | None = None
@@ -81,11 +92,17 @@ class Observed:
     refused: str = ""
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
+    node: Node | None = None
 
     @property
     def may_hide_children(self) -> bool:
         """Whether a child or a pod may be there that was not read."""
         return not self.unread.keys().isdisjoint(("prep", "training", "pods", "support"))
+
+    @property
+    def is_training_unread(self) -> bool:
+        """Whether the training workload or its pod may be there and was not read."""
+        return not self.unread.keys().isdisjoint(("training", "pods"))
 
     @property
     def is_prepared(self) -> bool:
@@ -116,14 +133,25 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
         training=read_workload(training, types, pods, events) if training else None,
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
-        claims={
-            name: Claim(text(raw, "status", "phase"), warnings_about([raw], events))
-            for (_, name), raw in claims.items()
-        },
+        claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
         leftovers=_names(leftovers),
         taken=_names(taken),
         log=snapshot.log,
         unread=snapshot.unread,
+        node=None if snapshot.node is None else read_node(snapshot.node),
+    )
+
+
+def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
+    asked = text(raw, "spec", "resources", "requests", "storage")
+    sizes = (asked, text(raw, "status", "capacity", "storage"))
+    modes = at(raw, "spec", "accessModes")
+    return Claim(
+        text(raw, "status", "phase"),
+        warnings_about([raw], events),
+        sizes=tuple(size for size in sizes if size),
+        storage_class=text(raw, "spec", "storageClassName"),
+        access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
     )
 
 

@@ -4,12 +4,13 @@ The API server's own metadata are trusted; the rest is read leniently: a missing
 another type, never raises.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
-from qinstruct_operator.constants import PREP_CONTAINER
+from qinstruct_operator.constants import GPU_RESOURCE, PREP_CONTAINER
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import parse_time
@@ -24,13 +25,14 @@ from qinstruct_operator.core.untyped_json import (
 )
 
 _WORD_CHARS = 253  # as long as a name; a reason is shorter
+_GPU_COUNT = re.compile(r"[0-9]{1,4}")
 OWN_CONTAINERS: Final = (PREP_CONTAINER, *(each.container for each in BACKENDS.values()))
 """Names of the containers that are ours, whatever else webhooks put into a pod."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """Our container in a pod; exit_code None while it has not ended."""
+    """A container in a pod; exit_code None while it has not ended."""
 
     state: Literal["waiting", "running", "terminated"]
     reason: str = ""
@@ -41,15 +43,45 @@ class Container:
 
 
 @dataclass(frozen=True)
+class InitContainer:
+    """A container that stands before ours, and not yet out of its way.
+
+    Attributes:
+        is_sidecar: it need not end, but start (restartPolicy Always).
+        state: its present one.
+        before: how it ended the last time; None where it has not.
+        restarts: how often it was started again.
+    """
+
+    name: str
+    is_sidecar: bool
+    state: Container
+    before: Container | None = None
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
 class Pod:
     """A pod of a child.
 
     Attributes:
         reason, message: the pod's own, e.g. Evicted.
         unschedulable: the scheduler's message, empty where there is none.
+        gates: names of the scheduling gates that keep it from the scheduler.
         disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
         has_sandbox: its volumes and its network are ready; only the image is missing.
-        sidecars: names of other containers that run, as far as the pod's status says.
+        sidecars: names of other containers that have not ended, as far as the pod's status says.
+        init: the init containers that are still to end, or to start, before ours.
+        container: ours.
+        uid: of this pod, whatever others have its name.
+        deleted: since when it is being deleted; None where it is not.
+        gone_by: when it must have ended by then, its grace period included.
+        cut_off: since when its node's controller, not its kubelet, says that it is not Ready.
+        scheduled: when it got its node, by the scheduler's clock.
+        accepted: when its kubelet took it, by its node's clock.
+        ended: when its last container ended, by its node's clock.
+        given_up: when the cluster said that it is over, of a pod whose node did not.
+        gpus: how many its containers hold; None where its spec does not say.
     """
 
     name: str
@@ -59,10 +91,21 @@ class Pod:
     reason: str = ""
     message: str = ""
     unschedulable: str = ""
+    gates: tuple[str, ...] = ()
     disruption: str = ""
     has_sandbox: bool = False
     sidecars: tuple[str, ...] = ()
+    init: tuple[InitContainer, ...] = ()
     container: Container | None = None
+    uid: str = ""
+    deleted: datetime | None = None
+    gone_by: datetime | None = None
+    cut_off: datetime | None = None
+    scheduled: datetime | None = None
+    accepted: datetime | None = None
+    ended: datetime | None = None
+    given_up: datetime | None = None
+    gpus: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -91,6 +134,11 @@ class Pod:
         return self.phase == "Failed" or bool(self.container and self.container.exit_code)
 
     @property
+    def failed_init(self) -> InitContainer | None:
+        """The init container that ended badly, the first of them."""
+        return next((each for each in self.init if each.state.exit_code), None)
+
+    @property
     def _has_verdict(self) -> bool:
         return self.phase in ("Succeeded", "Failed")
 
@@ -111,6 +159,10 @@ def read_pod(raw: Raw) -> Pod:
     statuses = objects(raw, "status", "containerStatuses")
     own = next((each for each in statuses if text(each, "name") in OWN_CONTAINERS), None)
     others = [each for each in statuses if text(each, "name") not in OWN_CONTAINERS]
+    container = _container(at(own, "state")) if own else None
+    has_verdict = text(raw, "status", "phase") in ("Succeeded", "Failed")
+    gates = tuple(_word(text(each, "name")) for each in objects(raw, "spec", "schedulingGates"))
+    unschedulable = scheduled.get("status") == "False" and not gates
     return Pod(
         name=text(raw, "metadata", "name"),
         phase=text(raw, "status", "phase") or "Pending",
@@ -118,14 +170,38 @@ def read_pod(raw: Raw) -> Pod:
         created=_created(raw),
         reason=_word(text(raw, "status", "reason")),
         message=text(raw, "status", "message"),
-        unschedulable=text(scheduled, "message") if scheduled.get("status") == "False" else "",
+        unschedulable=text(scheduled, "message") if unschedulable else "",
+        gates=gates,
         disruption=_word(text(disruption, "reason")) if disruption.get("status") == "True" else "",
         has_sandbox=sandbox.get("status") == "True",
-        sidecars=tuple(
-            _word(text(each, "name")) for each in others if at(each, "state", "running") is not None
-        ),
-        container=_container(own) if own else None,
+        sidecars=tuple(_word(text(each, "name")) for each in others if _is_open(each)),
+        init=() if container and container.state != "waiting" else _init_containers(raw),
+        container=container,
+        uid=text(raw, "metadata", "uid"),
+        deleted=deleted_at(raw),
+        gone_by=parse_time(text(raw, "metadata", "deletionTimestamp")),
+        cut_off=_cut_off(conditions),
+        scheduled=_moment(scheduled) if scheduled.get("status") == "True" else None,
+        accepted=parse_time(text(raw, "status", "startTime")),
+        ended=_ended(statuses),
+        given_up=(_moment(disruption) or _moment(conditions.get("Ready", {})))
+        if has_verdict
+        else None,
+        gpus=_gpus(raw),
     )
+
+
+def deleted_at(raw: Raw) -> datetime | None:
+    """When an object's deletion was asked for; its timestamp is that plus the grace period."""
+    deadline = parse_time(text(raw, "metadata", "deletionTimestamp"))
+    grace = number(raw, "metadata", "deletionGracePeriodSeconds") or 0
+    return deadline - timedelta(seconds=grace) if deadline else None
+
+
+def finalizers_of(raw: Raw) -> tuple[str, ...]:
+    """What an object's deletion waits for."""
+    listed = at(raw, "metadata", "finalizers")
+    return tuple(_word(str(each)) for each in listed) if isinstance(listed, list) else ()
 
 
 def own_container(raw: Raw) -> str:
@@ -134,8 +210,9 @@ def own_container(raw: Raw) -> str:
     return next((name for name in named if name in OWN_CONTAINERS), "")
 
 
-def _container(raw: Raw) -> Container:
-    if ended := at(raw, "state", "terminated"):
+def _container(state: Any) -> Container:
+    """The container that is in this state."""
+    if ended := at(state, "terminated"):
         return Container(
             "terminated",
             reason=_word(text(ended, "reason")),
@@ -144,10 +221,63 @@ def _container(raw: Raw) -> Container:
             started=parse_time(text(ended, "startedAt")),
             finished=parse_time(text(ended, "finishedAt")),
         )
-    if (running := at(raw, "state", "running")) is not None:
+    if (running := at(state, "running")) is not None:
         return Container("running", started=parse_time(text(running, "startedAt")))
-    waiting = at(raw, "state", "waiting")
+    waiting = at(state, "waiting")
     return Container("waiting", _word(text(waiting, "reason")), text(waiting, "message"))
+
+
+def _is_open(status: Raw) -> bool:
+    """Whether a container runs or may still run, so that its pod does not end."""
+    return any(at(status, "state", state) is not None for state in ("running", "waiting"))
+
+
+def _init_containers(raw: Raw) -> tuple[InitContainer, ...]:
+    """Those that still stand before ours, in the order in which they come."""
+    sidecars = {
+        text(each, "name")
+        for each in objects(raw, "spec", "initContainers")
+        if text(each, "restartPolicy") == "Always"
+    }
+    found = (
+        InitContainer(
+            name=_word(text(each, "name")),
+            is_sidecar=text(each, "name") in sidecars,
+            state=_container(at(each, "state")),
+            before=_container(at(each, "lastState"))
+            if at(each, "lastState", "terminated")
+            else None,
+            restarts=number(each, "restartCount") or 0,
+        )
+        for each in objects(raw, "status", "initContainerStatuses")
+        if not (text(each, "name") in sidecars and each.get("started") is True)
+    )
+    return tuple(each for each in found if each.is_sidecar or each.state.exit_code != 0)
+
+
+def _cut_off(conditions: Mapping[str, Raw]) -> datetime | None:
+    """The node's controller turns Ready alone and gives no reason; a kubelet always does."""
+    ready, containers = (conditions.get(type_, {}) for type_ in ("Ready", "ContainersReady"))
+    is_turned = ready.get("status") == "False" and not text(ready, "reason")
+    return _moment(ready) if is_turned and containers.get("status") == "True" else None
+
+
+def _ended(statuses: Iterable[Raw]) -> datetime | None:
+    """When the last of the containers ended; None while one has not."""
+    ends = [parse_time(text(each, "state", "terminated", "finishedAt")) for each in statuses]
+    known = [each for each in ends if each]
+    return max(known) if known and len(known) == len(ends) else None
+
+
+def _gpus(raw: Raw) -> int | None:
+    containers = objects(raw, "spec", "containers")
+    counts = (text(each, "resources", "limits", GPU_RESOURCE) for each in containers)
+    return sum(int(each) for each in counts if _GPU_COUNT.fullmatch(each)) if containers else None
+
+
+def _moment(condition: Raw) -> datetime | None:
+    """When a condition's status changed last."""
+    return parse_time(text(condition, "lastTransitionTime"))
 
 
 def _word(text: str) -> str:

@@ -4,7 +4,7 @@ A container may print anything: lines that are not our events are skipped.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -88,6 +88,19 @@ def training_progress(lines: Iterable[str]) -> TrainingSeen:
     )
 
 
+def newest_time(lines: Sequence[str]) -> datetime | None:
+    """Time of the newest event, by the clock of its node; None where there is none."""
+    events = (event for line in reversed(lines) if (event := parse_line(line)) is not None)
+    newest = next(events, None)
+    return _moment(newest.time) if newest else None
+
+
+def without_rates(training: TrainingStatus | None) -> TrainingStatus | None:
+    """How far training is, less what is true only while a pod takes steps."""
+    rates = {"samples_per_second": None, "tokens_per_second": None}
+    return training.model_copy(update=rates) if training else None
+
+
 def percent_text(done: int | None, total: int | None) -> str | None:
     """`43%`, rounded down so that 100% means all; None where the total is unknown."""
     return f"{min(100, 100 * done // total)}%" if total and done is not None else None
@@ -156,7 +169,11 @@ def _finite(value: float, digits: int | None = None) -> float | None:
 
 
 def _time(seconds: float) -> str:
+    return time_text(_moment(seconds) or datetime.fromtimestamp(0, UTC))
+
+
+def _moment(seconds: float) -> datetime | None:
     try:
-        return time_text(datetime.fromtimestamp(seconds, UTC))
+        return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
-        return time_text(datetime.fromtimestamp(0, UTC))
+        return None

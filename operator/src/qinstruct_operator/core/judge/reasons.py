@@ -36,6 +36,10 @@ WAITING_FOR_RUN: Final = "WaitingForRun"
 RETRYING: Final = "Retrying"
 STOPPING: Final = "Stopping"
 SIDECAR_RUNNING: Final = "SidecarRunning"
+NODE_LOST: Final = "NodeLost"
+DELETING: Final = "Deleting"
+STUCK: Final = "Stuck"
+SILENT: Final = "Silent"
 PREPARED: Final = "Prepared"
 WAITING_FOR_DATA: Final = "WaitingForData"
 SCHEDULED: Final = "Scheduled"
@@ -56,6 +60,11 @@ PENDING: Final = "Pending"
 POD_REFUSED: Final = "PodRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
 CLAIM_PENDING: Final = "ClaimPending"
+CLAIM_LOST: Final = "ClaimLost"
+CLAIM_MISMATCH: Final = "ClaimMismatch"
+NO_CONTROLLER: Final = "NoController"
+GATED: Final = "Gated"
+INITIALIZING: Final = "Initializing"
 IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
 BLOCKED: Final = "Blocked"
 STARTING: Final = "Starting"
@@ -65,27 +74,50 @@ OUT_OF_MEMORY: Final = OutOfMemoryError.reason
 POD_LOST: Final = "PodLost"
 DISRUPTED: Final = "Disrupted"
 EVICTED: Final = "Evicted"
+INIT_FAILED: Final = "InitFailed"
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 TERMINATED: Final = "Terminated"
 ERROR: Final = "Error"
 
 WAITING: Final = (
     REFUSED,
+    CLAIM_MISMATCH,
     QUEUED,
     PENDING,
+    NO_CONTROLLER,
     POD_REFUSED,
+    GATED,
     UNSCHEDULABLE,
     CLAIM_PENDING,
+    CLAIM_LOST,
     IMAGE_UNAVAILABLE,
     BLOCKED,
+    INITIALIZING,
     STARTING,
 )
 """Reasons to wait, those before there is a workload included."""
 
+TROUBLES: Final = (NODE_LOST, DELETING, STUCK, SILENT)
+"""What is wrong with a pod that has started, or with its workload."""
+
 NEEDS_ATTENTION: Final = frozenset(
-    {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
+    {
+        REFUSED,
+        CLAIM_MISMATCH,
+        NO_CONTROLLER,
+        POD_REFUSED,
+        GATED,
+        UNSCHEDULABLE,
+        CLAIM_PENDING,
+        CLAIM_LOST,
+        IMAGE_UNAVAILABLE,
+        BLOCKED,
+        NODE_LOST,
+        STUCK,
+        SILENT,
+    }
 )
-"""Reasons to wait that will hardly pass by themselves."""
+"""Reasons to wait, and troubles, that will hardly pass by themselves."""
 
 FAILURES: Final = (
     ConfigError.reason,
@@ -99,6 +131,7 @@ FAILURES: Final = (
     TERMINATED,
     DISRUPTED,
     EVICTED,
+    INIT_FAILED,
     DEADLINE_EXCEEDED,
     POD_LOST,
     PeerLostError.reason,
@@ -121,6 +154,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             STOPPING,
             SIDECAR_RUNNING,
             UNREADABLE,
+            *TROUBLES,
             FAILED,
         ),
         CONDITION_SCHEDULED: (
@@ -128,6 +162,9 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             WAITING_FOR_DATA,
             NOT_ACCEPTED,
             *WAITING,
+            STOPPING,
+            STUCK,
+            DELETING,
             UNREADABLE,
             FAILED,
         ),
@@ -141,6 +178,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             STOPPING,
             SIDECAR_RUNNING,
             UNREADABLE,
+            *TROUBLES,
             FINISHED,
             FAILED,
         ),

@@ -37,6 +37,7 @@ _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four ti
 
 _WORKLOADS: Final[tuple[Part, ...]] = ("prep", "training")
 _BY_LOG: Final = frozenset({reasons.TRAINING, reasons.FINISHING})
+_BY_EVENTS: Final = frozenset({reasons.POD_REFUSED, reasons.CLAIM_PENDING, reasons.BLOCKED})
 _UNBEGUN: Final = frozenset({reasons.PENDING, reasons.REFUSED})
 
 
@@ -60,16 +61,29 @@ _WAITS: Final = (
     _Doubt(
         "support",
         frozenset({reasons.PENDING, reasons.UNSCHEDULABLE}),
-        frozenset({reasons.CLAIM_PENDING}),
+        frozenset({reasons.CLAIM_PENDING, reasons.CLAIM_LOST}),
     ),
     _Doubt(
         "events",
-        frozenset({reasons.PENDING, reasons.UNSCHEDULABLE, reasons.STARTING}),
-        frozenset({reasons.POD_REFUSED, reasons.CLAIM_PENDING, reasons.BLOCKED}),
+        frozenset(
+            {
+                reasons.PENDING,
+                reasons.NO_CONTROLLER,
+                reasons.UNSCHEDULABLE,
+                reasons.INITIALIZING,
+                reasons.STARTING,
+                *_BY_EVENTS,  # remembered, where an event may have expired
+            }
+        ),
+        _BY_EVENTS,
     ),
 )
 _PREP_LOG: Final = (
-    _Doubt("log", frozenset({reasons.PREPARING}), frozenset({reasons.WAITING_FOR_RUN})),
+    _Doubt(
+        "log",
+        frozenset({reasons.PREPARING}),
+        frozenset({reasons.WAITING_FOR_RUN, reasons.SILENT}),
+    ),
     _Doubt("log", frozenset({reasons.RETRYING, reasons.STOPPING, reasons.FAILED})),
 )
 
@@ -191,6 +205,9 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     if type_ == CONDITION_PREPARED and evidence.prepared:
         return ()
     workloads: tuple[Part, ...] = ("training",) if evidence.prepared else _WORKLOADS
+    before = find_condition(evidence.run.status, type_)
+    if before is not None and before.reason == reasons.NODE_LOST:
+        workloads = (*workloads, "node")  # until it is seen again, it is lost
     if type_ == CONDITION_FAILED:
         child = training if evidence.prepared else evidence.seen.prep
         return (*workloads, "pods") if child and child.verdict == "failed" else workloads
@@ -212,7 +229,7 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         return ()
     workload = evidence.seen.prep if is_prep else evidence.seen.training
     if workload is None:
-        standing = _UNBEGUN | {reasons.NOT_ACCEPTED}
+        standing = _UNBEGUN | {reasons.NOT_ACCEPTED, reasons.CLAIM_MISMATCH}
         nothing = "nothing is created beside what cannot be read"
         return tuple(_Doubt(each, _UNBEGUN, standing, nothing) for each in ("pods", "support"))
     pods = f"{workload.name} is there, and nothing is known of its pods"
@@ -226,7 +243,7 @@ def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     if pod is None:
         return ()
     same = before is not None and _is_same_container(pod, before)
-    earlier = frozenset({reasons.LOADING, *_BY_LOG} if same else ())
+    earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
     return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs),)
 

@@ -1,17 +1,20 @@
 """Why a workload's container does not run yet, with the cluster's own messages. Pure.
 
-Kubernetes spreads the answer over the job's events, the pod's conditions, its container's
-state and the claims' events; a user should need one place.
+Kubernetes spreads the answer over the job's events, the pod's conditions, the states of its
+containers and the claims' events; a user should need one place.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.observe import Claim
-from qinstruct_operator.core.judge.pods import Pod
+from qinstruct_operator.core.judge.pods import Container, InitContainer, Pod
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.safe_text import one_line
+from qinstruct_operator.core.times import time_text
 
 # https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/images/types.go
 _IMAGE_REASONS = frozenset(
@@ -26,6 +29,19 @@ _IMAGE_REASONS = frozenset(
     }
 )
 _NORMAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
+_CLAIM: Final = "PersistentVolumeClaim"  # as the scheduler names what it waits for
+_QUEUE_GATES: Final = "kueue.x-k8s.io/"
+# A controller at work makes a pod within a second.
+_HEARING: Final = timedelta(seconds=15)
+_SAID_CHARS: Final = 512
+_OUR_IMAGE: Final = (
+    "correct the operator's QINSTRUCT_PREP_IMAGE or QINSTRUCT_TRAINER_IMAGE and create the run "
+    "again, or make the image available"
+)
+_NOT_OURS: Final = "it is not ours: mend it, or keep what puts it into this run's pods away"
+# Reasons that only events tell, and those are deleted after an hour.
+_FROM_EVENTS: Final = (reasons.POD_REFUSED, reasons.CLAIM_PENDING, reasons.BLOCKED)
+_NOTHING_KNOWN: Final = (reasons.PENDING, reasons.STARTING, reasons.UNSCHEDULABLE)
 
 
 @dataclass(frozen=True)
@@ -36,17 +52,53 @@ class Waiting:
     message: str
 
 
-def why_waiting(workload: Workload, claims: Mapping[str, Claim]) -> Waiting:
-    """Why the workload's container has not started."""
+def why_waiting(
+    workload: Workload,
+    claims: Mapping[str, Claim],
+    now: datetime,
+    before: Waiting | None = None,
+) -> Waiting:
+    """Why the workload's container has not started.
+
+    Args:
+        workload: one that has not ended.
+        claims: the volume claims that it needs, by name.
+        now: the current time.
+        before: what was said in the pass before.
+    """
     pod = workload.pod
+    if lost := next((name for name, claim in claims.items() if claim.phase == "Lost"), None):
+        return Waiting(
+            reasons.CLAIM_LOST,
+            f"claim {lost} has lost its volume, which somebody deleted; restore the volume from a "
+            "backup, or delete the claim: it is made again, empty",
+        )
     if pod is None:
-        return _without_pod(workload)
-    if pod.node is None:
-        return _without_node(pod, claims)
-    return _on_node(workload, pod)
+        why, about = _without_pod(workload, now), f"the cluster refuses the pod of {workload.name}:"
+    elif pod.node is None:
+        why, about = _without_node(pod, claims), ""
+    else:
+        why = _on_node(workload, pod)
+        # With a sandbox the pod is past all that the kubelet's events tell.
+        about = "" if pod.has_sandbox else f"{pod.name} does not start on node {pod.node}:"
+    return before if before and _still_holds(before, why, about, claims) else why
 
 
-def _without_pod(workload: Workload) -> Waiting:
+def _still_holds(before: Waiting, now_is: Waiting, about: str, claims: Mapping[str, Claim]) -> bool:
+    """Whether only its events are gone: the same object waits, and nothing else is known of it."""
+    if before.reason not in _FROM_EVENTS or now_is.reason not in _NOTHING_KNOWN:
+        return False
+    if before.reason == reasons.CLAIM_PENDING:
+        if now_is.reason == reasons.UNSCHEDULABLE and _CLAIM not in now_is.message:
+            return False
+        return any(
+            claim.phase == "Pending" and before.message.startswith(_not_bound(name))
+            for name, claim in claims.items()
+        )
+    return bool(about) and before.message.startswith(about)
+
+
+def _without_pod(workload: Workload, now: datetime) -> Waiting:
     if workload.suspended:
         return Waiting(reasons.QUEUED, f"{workload.name} is suspended until its queue admits it")
     if workload.warnings:
@@ -56,17 +108,26 @@ def _without_pod(workload: Workload) -> Waiting:
             f"the cluster refuses the pod of {workload.name}: {quoted}; change "
             "what refuses it (Pod Security, quota, admission policy) or use another namespace",
         )
+    unheard = workload.unheard
+    if unheard and unheard.since and now - unheard.since >= _HEARING:
+        return Waiting(
+            reasons.NO_CONTROLLER,
+            f"{workload.name} has no pod and no status since {time_text(unheard.since)}: "
+            f"{unheard.controller} has not seen it; see that it runs, and watches this namespace",
+        )
     return Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
 
 
 def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
+    if pod.gates:
+        return _gated(pod)
     unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
     for name, claim in unbound:
         if claim.warnings:
             quoted = _sentence(claim.warnings[-1])
             return Waiting(
                 reasons.CLAIM_PENDING,
-                f"claim {name} is not bound: {quoted}; it needs a storage class that "
+                f"{_not_bound(name)} {quoted}; it needs a storage class that "
                 "offers ReadWriteMany volumes (spec.output.storageClassName, or the operator's "
                 "QINSTRUCT_CACHE_STORAGE_CLASS for the cache)",
             )
@@ -75,7 +136,7 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
         names = ", ".join(name for name, _ in unbound)
         # A claim may itself wait for the scheduler: it is named only where the scheduler waits
         # for a claim.
-        beside = f" (not bound: {names})" if names and "PersistentVolumeClaim" in quoted else ""
+        beside = f" (not bound: {names})" if names and _CLAIM in quoted else ""
         return Waiting(
             reasons.UNSCHEDULABLE,
             f"no node takes {pod.name}: {quoted}{beside}; it starts as soon as one does, and "
@@ -84,23 +145,26 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
     return Waiting(reasons.PENDING, f"{pod.name} waits for the scheduler")
 
 
+def _not_bound(claim: str) -> str:
+    return f"claim {claim} is not bound:"
+
+
+def _gated(pod: Pod) -> Waiting:
+    names = ", ".join(pod.gates)
+    if all(gate.startswith(_QUEUE_GATES) for gate in pod.gates):
+        return Waiting(reasons.QUEUED, f"{pod.name} waits until its queue admits it ({names})")
+    return Waiting(
+        reasons.GATED,
+        f"{pod.name} is kept from the scheduler by its scheduling gates: {names}; whatever put "
+        "them on the pod has to take them off",
+    )
+
+
 def _on_node(workload: Workload, pod: Pod) -> Waiting:
-    container = pod.container
-    reason = container.reason if container else ""
-    message = container.message if container else ""
-    if reason in _IMAGE_REASONS:
-        return Waiting(
-            reasons.IMAGE_UNAVAILABLE,
-            f"the image of {pod.name} cannot be pulled on node {pod.node}: {reason}: "
-            f"{_sentence(message)}; correct the operator's QINSTRUCT_PREP_IMAGE or "
-            "QINSTRUCT_TRAINER_IMAGE and create the run again, or make the image available",
-        )
-    if reason not in _NORMAL_REASONS:
-        return Waiting(
-            reasons.BLOCKED,
-            f"the container of {pod.name} cannot be made on node {pod.node}: {reason}: "
-            f"{_sentence(message)}; mend what the message names",
-        )
+    if pod.init and (why := _behind(pod, pod.init[0])):
+        return why
+    if why := _not_made(pod, pod.container, pod.name, f"the container of {pod.name}", _OUR_IMAGE):
+        return why
     # The pod is scheduled, so those warnings are outdated; so are the kubelet's once the pod has
     # a sandbox.
     warnings = [each for each in workload.warnings if not each.startswith("FailedScheduling")]
@@ -111,6 +175,55 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
             "it starts as soon as that is mended",
         )
     return Waiting(reasons.STARTING, f"{pod.name} starts on node {pod.node}")
+
+
+def _behind(pod: Pod, init: InitContainer) -> Waiting | None:
+    """Why an init container stands before ours; None where it only has not begun."""
+    name = f"init container {init.name} of {pod.name}"
+    failed = init.state if init.state.exit_code else init.before
+    if failed and failed.exit_code:
+        return Waiting(
+            reasons.BLOCKED,
+            f"{name} fails on node {pod.node}, and ours waits for it: {_end(failed)} "
+            f"({init.restarts} restarts); {_NOT_OURS}",
+        )
+    if why := _not_made(pod, init.state, name, name, _NOT_OURS):
+        return why
+    if init.state.state != "running":
+        return None
+    started = init.state.started
+    since = f" since {time_text(started)}" if started else ""
+    until = "is ready" if init.is_sidecar else "has ended"
+    return Waiting(
+        reasons.INITIALIZING,
+        f"{name} runs on node {pod.node}{since}; ours starts when it {until}; "
+        f"`kubectl logs {pod.name} -c {init.name}` shows its log",
+    )
+
+
+def _not_made(
+    pod: Pod, container: Container | None, image_of: str, subject: str, way_out: str
+) -> Waiting | None:
+    """Why a container cannot be made; None where nothing speaks against it."""
+    if container is None or container.reason in _NORMAL_REASONS or container.state != "waiting":
+        return None
+    quoted = f"{container.reason}: {_sentence(container.message)}"
+    if container.reason in _IMAGE_REASONS:
+        return Waiting(
+            reasons.IMAGE_UNAVAILABLE,
+            f"the image of {image_of} cannot be pulled on node {pod.node}: {quoted}; {way_out}",
+        )
+    return Waiting(
+        reasons.BLOCKED,
+        f"{subject} cannot be made on node {pod.node}: {quoted}; mend what the message names",
+    )
+
+
+def _end(container: Container) -> str:
+    """How a container ended, as a clause."""
+    why = f" ({container.reason})" if container.reason not in ("", "Error") else ""
+    said = one_line(container.message).rstrip(".")[-_SAID_CHARS:]
+    return f"exit code {container.exit_code}{why}" + (f": {said}" if said else "")
 
 
 def _sentence(text: str) -> str:

@@ -1,15 +1,35 @@
 """Parse the JSON of the prep Job or the training workload into a frozen value. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
 from qinstruct_operator.core.backends.base import ConditionTypes
-from qinstruct_operator.core.judge.pods import Pod, newest_pod, read_pod
-from qinstruct_operator.core.untyped_json import Raw, conditions_of, last_seen, text
+from qinstruct_operator.core.judge.pods import (
+    Pod,
+    deleted_at,
+    finalizers_of,
+    newest_pod,
+    read_pod,
+)
+from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import Raw, at, conditions_of, last_seen, text
 
-JOB_CONDITIONS: Final = ConditionTypes(succeeded="Complete")
-"""The types of a batch/v1 Job's conditions."""
+JOB_CONDITIONS: Final = ConditionTypes(
+    succeeded="Complete",
+    suspend_path=("spec", "suspend"),
+    controller="the Job controller of kube-controller-manager",
+)
+"""Where a batch/v1 Job says how it stands."""
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """A controller that has not said a word about a workload since that was created."""
+
+    controller: str
+    since: datetime | None
 
 
 @dataclass(frozen=True)
@@ -20,8 +40,14 @@ class Workload:
         verdict: its own, from its conditions.
         reason, message: of the condition that is the verdict.
         suspended: it must not start yet, e.g. because a queue holds it.
-        pod: the newest of its pods.
-        warnings: messages of Warning events about it and its pods, oldest first.
+        deleted: since when it is being deleted; None where it is not.
+        finalizers: what its deletion waits for.
+        unheard: the controller that has never written its status.
+        pod: the newest of its pods, but none that a suspension has ended: it says nothing of the
+            pod that is made when the workload is resumed.
+        suspended_pod: that one.
+        warnings: messages of Warning events about it and its pods, oldest first, less those from
+            before it was resumed.
     """
 
     name: str
@@ -29,7 +55,11 @@ class Workload:
     reason: str = ""
     message: str = ""
     suspended: bool = False
+    deleted: datetime | None = None
+    finalizers: tuple[str, ...] = ()
+    unheard: Unheard | None = None
     pod: Pod | None = None
+    suspended_pod: Pod | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -52,31 +82,68 @@ def read_workload(
     raw: Raw, types: ConditionTypes, pods: Iterable[Raw] = (), events: Iterable[Raw] = ()
 ) -> Workload:
     """The workload in an object, with its newest pod and the warnings about both."""
-    pod = newest_pod(raw, pods)
+    conditions = conditions_of(raw)
     true = {
         type_: condition
-        for type_, condition in conditions_of(raw).items()
+        for type_, condition in conditions.items()
         if condition.get("status") == "True"
     }
     succeeded, failed = true.get(types.succeeded), true.get(types.failed)
     verdict = succeeded or failed or {}
+    suspended = _is_suspended(raw, types, true)
+    resumed = parse_time(text(conditions.get(types.suspended), "lastTransitionTime"))
+    newest = newest_pod(raw, pods)
+    pod = read_pod(newest) if newest else None
+    is_history = pod is not None and pod.is_over and (suspended or _is_before(pod, resumed))
     return Workload(
         name=raw["metadata"]["name"],
         verdict="succeeded" if succeeded else "failed" if failed else "active",
         reason=text(verdict, "reason"),
         message=text(verdict, "message"),
-        suspended=types.suspended in true,
-        pod=read_pod(pod) if pod else None,
-        warnings=warnings_about([raw, *([pod] if pod else [])], events),
+        suspended=suspended and not verdict,
+        deleted=deleted_at(raw),
+        finalizers=finalizers_of(raw),
+        unheard=_unheard(raw, types),
+        pod=None if is_history and not verdict else pod,
+        suspended_pod=pod if is_history and not verdict else None,
+        warnings=warnings_about([raw, *([newest] if newest else [])], events, resumed),
     )
 
 
-def warnings_about(objects: list[Raw], events: Iterable[Raw]) -> tuple[str, ...]:
-    """Each message of a Warning event once, in the order of its last occurrence."""
+def _is_suspended(raw: Raw, types: ConditionTypes, true: Mapping[str, Raw]) -> bool:
+    """By its spec, which is what was asked for; by its condition where that says nothing."""
+    asked = at(raw, *types.suspend_path)
+    return asked if isinstance(asked, bool) else types.suspended in true
+
+
+def _is_before(pod: Pod, moment: datetime | None) -> bool:
+    created = parse_time(pod.created)
+    return moment is not None and created is not None and created < moment
+
+
+def _unheard(raw: Raw, types: ConditionTypes) -> Unheard | None:
+    status = at(raw, "status")
+    if isinstance(status, Mapping) and any(status.values()):
+        return None
+    return Unheard(types.controller, parse_time(text(raw, "metadata", "creationTimestamp")))
+
+
+def warnings_about(
+    objects: list[Raw], events: Iterable[Raw], since: datetime | None = None
+) -> tuple[str, ...]:
+    """Each message of a Warning event once, in the order of its last occurrence.
+
+    Args:
+        objects: what the events must be about.
+        events: of any kind, in any order.
+        since: older ones are left out.
+    """
     uids = {raw["metadata"]["uid"] for raw in objects}
     messages = [
         f"{text(event, 'reason') or 'Warning'}: {text(event, 'message')}"
         for event in sorted(events, key=last_seen)
-        if event.get("type") == "Warning" and text(event, "involvedObject", "uid") in uids
+        if event.get("type") == "Warning"
+        and text(event, "involvedObject", "uid") in uids
+        and (since is None or (parse_time(last_seen(event)) or since) >= since)
     ]
     return tuple(dict.fromkeys(reversed(messages)))[::-1]

@@ -5,11 +5,11 @@ import pytest
 from qinstruct_operator.constants import CONDITION_FAILED
 from qinstruct_operator.core.judge.reasons import REASONS
 from support.observed import condition_reasons, message, status_of
-from support.status_cases import prep, training
+from support.status_cases import disturbed, prep, training
 from support.status_cases.case import Case
 from support.status_docs import tables
 
-CASES = prep.CASES | training.CASES
+CASES = prep.CASES | training.CASES | disturbed.CASES
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -31,7 +31,8 @@ def test_every_reason_is_in_a_case() -> None:
     # Reasons to wait and to fail have tables of their own.
     assert {reason for _, reason in possible - seen} <= {
         "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Starting",
-        "Pending", "Refused", "ImageUnavailable", *REASONS[CONDITION_FAILED],
+        "Pending", "Refused", "ImageUnavailable", "NoController", "Gated", "Initializing",
+        "ClaimLost", "ClaimMismatch", *REASONS[CONDITION_FAILED],
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from qinstruct_operator.core.judge.observe import Snapshot
 from support.observed import (
     COMPLETE,
     JOB_FAILED,
+    NOW,
     ended,
     failed_event,
     lines,
@@ -29,7 +30,7 @@ LOST = pytorchjob(JOB_FAILED)
 
 
 def evidence_of(snapshot: Snapshot, previous: Status | None = None) -> Evidence:
-    return Evidence.of(run_of(previous), seen(snapshot))
+    return Evidence.of(run_of(previous), seen(snapshot), NOW)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from support.observed import (
     pytorchjob,
     seen,
     stopped_event,
+    waiting,
 )
 
 JOB = pytorchjob(JOB_FAILED)
@@ -263,6 +264,52 @@ CASES = {
             log_tail="?[31mred\t?\n?",
         ),
         log=("\x1b[31mred\t\x9b", "\u202e"),
+    ),
+    "a container that another put before ours": Case(
+        pod(
+            JOB,
+            waiting("PodInitializing"),
+            phase="Failed",
+            initContainerStatuses=[
+                {"name": "first", "state": ended()},
+                {"name": "proxy-init", "state": ended(3, message="loading\nno such rule.\n")},
+            ],
+        ),
+        want(
+            "InitFailed",
+            "init container proxy-init of x-1-master-0 ended with exit code 3, so that ours never "
+            "started: no such rule; it is not ours: mend it, or keep what puts it into this run's "
+            f"pods away, and {AGAIN}",
+        ),
+    ),
+    "the same, out of memory": Case(
+        pod(
+            JOB,
+            None,
+            phase="Failed",
+            initContainerStatuses=[{"name": "proxy-init", "state": ended(137, "OOMKilled")}],
+        ),
+        want(
+            "InitFailed",
+            "init container proxy-init of x-1-master-0 ended with exit code 137, so that ours "
+            "never started: OOMKilled; it is not ours: mend it, or keep what puts it into this "
+            f"run's pods away, and {AGAIN}",
+        ),
+    ),
+    "evicted while a container before ours ran": Case(
+        pod(
+            JOB,
+            waiting("PodInitializing"),
+            phase="Failed",
+            reason="Evicted",
+            message="The node was low on resource: memory. ",
+            initContainerStatuses=[{"name": "proxy-init", "state": ended(137)}],
+        ),
+        want(
+            "Evicted",
+            "x-1-master-0 ended (Evicted): The node was low on resource: memory; free what the "
+            f"message names, and {AGAIN}",
+        ),
     ),
     "a log without bounds": Case(
         pod(JOB, ended(1), phase="Failed"),

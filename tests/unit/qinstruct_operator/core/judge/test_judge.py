@@ -5,10 +5,10 @@ import pytest
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.judge.observe import Snapshot
 from support.observed import plan, pod, pytorchjob, running, status_of
-from support.status_cases import prep, training
+from support.status_cases import disturbed, prep, training
 from support.status_cases.case import Case
 
-CASES = prep.CASES | training.CASES
+CASES = prep.CASES | training.CASES | disturbed.CASES
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

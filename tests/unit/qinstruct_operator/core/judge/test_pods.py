@@ -7,6 +7,7 @@ import pytest
 from qinstruct_operator.core.judge.pods import (
     OWN_CONTAINERS,
     Container,
+    InitContainer,
     Pod,
     newest_pod,
     own_container,
@@ -16,7 +17,9 @@ from support.kinds import TRAINING_CONTAINER
 from support.observed import (
     CREATED,
     Raw,
+    at_time,
     condition,
+    deleting,
     ended,
     pod,
     prep_job,
@@ -26,10 +29,14 @@ from support.observed import (
 )
 
 JOB = pytorchjob()
+UID = "uid-x-1-master-0"
 
 POD = pod(JOB)
 CASES = {
-    "nothing but a name": (pod(JOB, node=None), Pod("x-1-master-0", "Pending", None, CREATED)),
+    "nothing but a name": (
+        pod(JOB, node=None),
+        Pod("x-1-master-0", "Pending", None, CREATED, uid=UID),
+    ),
     "a container that is not ours says nothing": (
         pod(
             JOB,
@@ -46,6 +53,80 @@ CASES = {
             CREATED,
             sidecars=("istio-proxy",),
             container=Container("waiting", "ErrImagePull"),
+            uid=UID,
+        ),
+    ),
+    "what stands before our container": (
+        pod(
+            JOB,
+            waiting("PodInitializing"),
+            at_time(condition("PodScheduled"), 10),
+            spec={
+                "initContainers": [{"name": "proxy", "restartPolicy": "Always"}, {"name": "init"}],
+                "containers": [{"resources": {"limits": {"nvidia.com/gpu": "8"}}}, {}],
+            },
+            startTime="2026-03-01T11:51:00Z",
+            initContainerStatuses=[
+                {"name": "ready", "state": ended()},
+                {
+                    "name": "proxy",
+                    "state": waiting("CrashLoopBackOff"),
+                    "lastState": ended(2),
+                    "restartCount": 3,
+                    "started": False,
+                },
+                {"name": "init", "state": waiting("PodInitializing")},
+            ],
+        ),
+        Pod(
+            "x-1-master-0",
+            "Pending",
+            "gpu-1",
+            CREATED,
+            init=(
+                InitContainer(
+                    "proxy",
+                    True,
+                    Container("waiting", "CrashLoopBackOff"),
+                    Container(
+                        "terminated",
+                        "Error",
+                        exit_code=2,
+                        started=datetime(2026, 3, 1, 11, 30, tzinfo=UTC),
+                        finished=datetime(2026, 3, 1, 11, 59, tzinfo=UTC),
+                    ),
+                    3,
+                ),
+                InitContainer("init", False, Container("waiting", "PodInitializing")),
+            ),
+            container=Container("waiting", "PodInitializing"),
+            uid=UID,
+            scheduled=datetime(2026, 3, 1, 11, 50, tzinfo=UTC),
+            accepted=datetime(2026, 3, 1, 11, 51, tzinfo=UTC),
+            gpus=8,
+        ),
+    ),
+    "a pod that is gated and being deleted": (
+        deleting(
+            pod(
+                JOB,
+                None,
+                condition("PodScheduled", "SchedulingGated", "gates", status="False"),
+                node=None,
+                spec={"schedulingGates": [{"name": "example.com/a"}]},
+            ),
+            1,
+            30,
+        ),
+        Pod(
+            "x-1-master-0",
+            "Pending",
+            None,
+            CREATED,
+            gates=("example.com/a",),
+            uid=UID,
+            deleted=datetime(2026, 3, 1, 11, 59, tzinfo=UTC),
+            gone_by=datetime(2026, 3, 1, 11, 59, 30, tzinfo=UTC),
         ),
     ),
     "everything that a pod can say": (
@@ -77,6 +158,8 @@ CASES = {
                 started=datetime(2026, 3, 1, 11, 30, tzinfo=UTC),
                 finished=datetime(2026, 3, 1, 11, 59, tzinfo=UTC),
             ),
+            uid=UID,
+            ended=datetime(2026, 3, 1, 11, 59, tzinfo=UTC),
         ),
     ),
 }
@@ -116,6 +199,14 @@ def test_the_log_is_that_of_our_container(name: str) -> None:
 def test_whether_it_is_over(raw: Raw, over: bool, held_open: bool) -> None:
     read = read_pod(raw)
     assert (read.is_over, read.is_held_open) == (over, held_open)
+
+
+def test_a_container_whose_image_is_not_there_holds_it_open() -> None:
+    statuses = [
+        {"name": TRAINING_CONTAINER, "state": ended()},
+        {"name": "istio-proxy", "state": waiting("ImagePullBackOff")},
+    ]
+    assert read_pod(pod(JOB, containerStatuses=statuses)).is_held_open
 
 
 def test_another_container_holds_it_open() -> None:

@@ -58,6 +58,7 @@ SAID: Final[dict[Part, str]] = {
     "training": "get PyTorchJob team/x-1: the server is currently unable to handle the request",
     "pods": "list pods of team: pods is forbidden",
     "support": "get ConfigMap team/x-config: configmaps is forbidden",
+    "node": "get Node node-1: no answer from https://10.0.0.1:443",
     "log": "read the log of Pod team/x-1-master-0: dial tcp 10.0.0.5:10250: i/o timeout",
     "events": "list events of team: events is forbidden",
 }
@@ -73,6 +74,7 @@ def drop(snapshot: Snapshot, *parts: Part, said: dict[Part, str] = SAID) -> Snap
     """The snapshot of a pass in which these reads failed."""
     nothing: dict[Part, Any] = {
         "prep": None, "training": None, "pods": (), "support": {}, "log": (), "events": (),
+        "node": None,
     }  # fmt: skip
     lost: dict[str, Any] = {part: nothing[part] for part in parts}
     return replace(snapshot, unread={part: said[part] for part in parts}, **lost)

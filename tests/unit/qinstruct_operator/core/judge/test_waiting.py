@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION
+from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION, TROUBLES
 from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
 from support.observed import (
+    NOW,
     SUSPENDED,
     Raw,
+    at_time,
     claim,
     condition,
     pod,
@@ -66,6 +68,29 @@ IMAGE_FIX = (
     "again, or make the image available"
 )
 
+NOT_RESTRICTED = Waiting(
+    "PodRefused",
+    f"the cluster refuses the pod of x-1: FailedCreatePod: {POD_SECURITY}; change what "
+    "refuses it (Pod Security, quota, admission policy) or use another namespace",
+)
+NO_GPUS = Waiting(
+    "Unschedulable",
+    "no node takes x-1-master-0: 0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 "
+    "node(s) didn't match Pod's node affinity/selector; it starts as soon as one does, and "
+    "`qinstruct plan` says which nodes could",
+)
+REFUSED_BEFORE = Waiting(
+    "PodRefused",
+    f"the cluster refuses the pod of x-1: FailedCreatePod: {QUOTA}; change what refuses it (Pod "
+    "Security, quota, admission policy) or use another namespace",
+)
+UNBOUND_BEFORE = Waiting(
+    "ClaimPending", "claim x-output is not bound: ProvisioningFailed: no such class; it needs one"
+)
+UNMOUNTED_BEFORE = Waiting(
+    "Blocked", f"x-1-master-0 does not start on node gpu-1: FailedMount: {MOUNT}; it starts soon"
+)
+
 
 def unscheduled(text: str) -> Raw:
     scheduled = condition("PodScheduled", "Unschedulable", text, status="False")
@@ -76,6 +101,10 @@ def on_node(reason: str = "ContainerCreating", text: str | None = None, *more: R
     return pod(JOB, waiting(reason, text), *more)
 
 
+def made_just_now(job: Raw) -> Raw:
+    return job | {"metadata": job["metadata"] | {"creationTimestamp": "2026-03-01T11:59:50Z"}}
+
+
 @dataclass(frozen=True)
 class Case:
     want: Waiting
@@ -83,6 +112,7 @@ class Case:
     pod: Raw | None = None
     claims: tuple[Raw, ...] = ()
     events: tuple[Raw, ...] = ()
+    before: Waiting | None = None
 
 
 CASES = {
@@ -95,11 +125,7 @@ CASES = {
         job=pytorchjob(SUSPENDED | {"status": "False"}),
     ),
     "Pod Security refuses the pod": Case(
-        Waiting(
-            "PodRefused",
-            f"the cluster refuses the pod of x-1: FailedCreatePod: {POD_SECURITY}; change what "
-            "refuses it (Pod Security, quota, admission policy) or use another namespace",
-        ),
+        NOT_RESTRICTED,
         events=(warning(JOB, "FailedCreatePod", POD_SECURITY),),
     ),
     "a quota refuses the prep pod; the newest word counts": Case(
@@ -122,12 +148,7 @@ CASES = {
         Waiting("Pending", "x-1-master-0 waits for the scheduler"), pod=pod(JOB, node=None)
     ),
     "no node has the GPUs": Case(
-        Waiting(
-            "Unschedulable",
-            "no node takes x-1-master-0: 0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 "
-            "node(s) didn't match Pod's node affinity/selector; it starts as soon as one does, and "
-            "`qinstruct plan` says which nodes could",
-        ),
+        NO_GPUS,
         pod=unscheduled(SCHEDULER),
         claims=(claim(),),
     ),
@@ -250,6 +271,106 @@ CASES = {
         ),
         pod=on_node("CreateContainerError", "\x1b[2J two\n lines.\r\n"),
     ),
+    "a controller that has never been heard of": Case(
+        Waiting(
+            "NoController",
+            "x-1 has no pod and no status since 2026-03-01T11:00:00Z: the training-operator has "
+            "not seen it; see that it runs, and watches this namespace",
+        ),
+        job=JOB | {"status": {}},
+    ),
+    "the same of a Job, which has empty lists": Case(
+        Waiting(
+            "NoController",
+            "x-prep has no pod and no status since 2026-03-01T11:00:00Z: the Job controller of "
+            "kube-controller-manager has not seen it; see that it runs, and watches this namespace",
+        ),
+        job=PREP | {"status": {"conditions": [], "uncountedTerminatedPods": {}}},
+    ),
+    "a controller that had no time yet": Case(
+        Waiting("Pending", "x-1 has no pod yet"),
+        job=made_just_now(JOB) | {"status": {}},
+    ),
+    "a controller that has said nothing, but an event of its": Case(
+        NOT_RESTRICTED,
+        job=JOB | {"status": {}},
+        events=(warning(JOB, "FailedCreatePod", POD_SECURITY),),
+    ),
+    "suspended by its spec alone": Case(
+        Waiting("Queued", "x-1 is suspended until its queue admits it"),
+        job=JOB | {"spec": {"runPolicy": {"suspend": True}}, "status": {}},
+    ),
+    "a Job that is suspended by its spec": Case(
+        Waiting("Queued", "x-prep is suspended until its queue admits it"),
+        job=PREP | {"spec": {"suspend": True}},
+    ),
+    "resumed, which its condition does not know yet": Case(
+        Waiting("Pending", "x-1 has no pod yet"),
+        job=pytorchjob(SUSPENDED) | {"spec": {"runPolicy": {"suspend": False}}},
+    ),
+    "what refused it before its queue took it back is of no account": Case(
+        Waiting("Pending", "x-1 has no pod yet"),
+        job=pytorchjob(at_time(SUSPENDED | {"status": "False"}, 20)),
+        events=(warning(JOB, "FailedCreatePod", QUOTA, last="2026-03-01T11:30:00Z"),),
+    ),
+    "the quota's event is deleted after an hour": Case(REFUSED_BEFORE, before=REFUSED_BEFORE),
+    "of another job the word before is none": Case(
+        Waiting("Pending", "x-prep has no pod yet"), job=PREP, before=REFUSED_BEFORE
+    ),
+    "refused before, in its queue now": Case(
+        Waiting("Queued", "x-1 is suspended until its queue admits it"),
+        job=pytorchjob(SUSPENDED),
+        before=REFUSED_BEFORE,
+    ),
+    "refused before, and it has a pod now": Case(
+        Waiting("Pending", "x-1-master-0 waits for the scheduler"),
+        pod=pod(JOB, node=None),
+        before=REFUSED_BEFORE,
+    ),
+    "the provisioner's event is deleted after an hour": Case(
+        UNBOUND_BEFORE,
+        pod=unscheduled(UNBOUND),
+        claims=(PENDING_OUTPUT,),
+        before=UNBOUND_BEFORE,
+    ),
+    "the claim is bound meanwhile": Case(
+        Waiting("Pending", "x-1-master-0 waits for the scheduler"),
+        pod=pod(JOB, node=None),
+        claims=(claim(),),
+        before=UNBOUND_BEFORE,
+    ),
+    "the claim could be made, but no node has GPUs": Case(
+        NO_GPUS,
+        pod=unscheduled(SCHEDULER),
+        claims=(PENDING_OUTPUT,),
+        before=UNBOUND_BEFORE,
+    ),
+    "the kubelet's event is deleted after an hour": Case(
+        UNMOUNTED_BEFORE, pod=on_node(), before=UNMOUNTED_BEFORE
+    ),
+    "it can be mounted meanwhile": Case(
+        Waiting("Starting", "x-1-master-0 starts on node gpu-1"),
+        pod=on_node("ContainerCreating", None, condition("PodReadyToStartContainers")),
+        before=UNMOUNTED_BEFORE,
+    ),
+    "a claim whose volume was deleted": Case(
+        Waiting(
+            "ClaimLost",
+            "claim x-output has lost its volume, which somebody deleted; restore the volume from a "
+            "backup, or delete the claim: it is made again, empty",
+        ),
+        pod=unscheduled('0/3 nodes are available: persistentvolume "pv-1" not found.'),
+        claims=(claim("qinstruct-cache"), claim(phase="Lost")),
+    ),
+    "the same before there is a pod": Case(
+        Waiting(
+            "ClaimLost",
+            "claim qinstruct-cache has lost its volume, which somebody deleted; restore the volume "
+            "from a backup, or delete the claim: it is made again, empty",
+        ),
+        job=PREP,
+        claims=(claim("qinstruct-cache", "Lost"), claim()),
+    ),
 }
 
 
@@ -267,10 +388,12 @@ def test_why_a_container_waits(case: Case) -> None:
     )
     workload = observed.prep or observed.training
     assert workload is not None
-    assert why_waiting(workload, observed.claims) == case.want
+    assert why_waiting(workload, observed.claims, NOW, case.before) == case.want
 
 
 def test_every_reason_that_needs_attention_is_in_a_case() -> None:
-    # Refused is said before there is a workload: see test_conditions.py.
-    reasons = {case.want.reason for case in CASES.values()}
-    assert reasons & NEEDS_ATTENTION == NEEDS_ATTENTION - {"Refused"}
+    # These are said before there is a workload: see test_conditions.py.
+    before = {"Refused", "ClaimMismatch"}
+    # Gated: see test_waiting_before_ours.py.
+    reasons = {case.want.reason for case in CASES.values()} | {"Gated"}
+    assert reasons & NEEDS_ATTENTION == NEEDS_ATTENTION - before - set(TROUBLES)

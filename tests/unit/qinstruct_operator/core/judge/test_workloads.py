@@ -1,12 +1,13 @@
 """What a workload says of itself, its newest pod, and the events about both."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
 from qinstruct_operator.core.judge.observe import Observed, Snapshot
 from qinstruct_operator.core.judge.pods import Container, Pod
-from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.judge.workloads import Unheard, Workload
 from qinstruct_operator.kinds import CLAIM
 from support.observed import (
     COMPLETE,
@@ -15,6 +16,7 @@ from support.observed import (
     SUCCEEDED,
     Raw,
     condition,
+    deleting,
     ended,
     pod,
     prep_job,
@@ -52,6 +54,68 @@ CASES = {
         snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"))),
         Observed(training=Workload("x-1", "active", suspended=True)),
     ),
+    "a PyTorchJob that its queue takes back": Case(
+        snapshot_of(
+            training=pytorchjob() | {"spec": {"runPolicy": {"suspend": True}}},
+            pods=(pod(JOB, node=None),),
+        ),
+        Observed(
+            training=Workload(
+                "x-1",
+                "active",
+                suspended=True,
+                pod=Pod("x-1-master-0", "Pending", None, CREATED, uid="uid-x-1-master-0"),
+            )
+        ),
+    ),
+    "a pod that failed when its queue took it back": Case(
+        snapshot_of(
+            training=pytorchjob() | {"spec": {"runPolicy": {"suspend": True}}},
+            pods=(pod(JOB, None, phase="Failed", node=None),),
+        ),
+        Observed(
+            training=Workload(
+                "x-1",
+                "active",
+                suspended=True,
+                suspended_pod=Pod("x-1-master-0", "Failed", None, CREATED, uid="uid-x-1-master-0"),
+            )
+        ),
+    ),
+    "a PyTorchJob that ended, and is suspended as well": Case(
+        snapshot_of(
+            training=pytorchjob(SUCCEEDED) | {"spec": {"runPolicy": {"suspend": True}}},
+        ),
+        Observed(
+            training=Workload(
+                "x-1",
+                "succeeded",
+                "PyTorchJobSucceeded",
+                "PyTorchJob x-1 is successfully completed.",
+            )
+        ),
+    ),
+    "a prep Job that is being deleted": Case(
+        snapshot_of(prep=deleting(prep_job(), 2, 60, "foregroundDeletion")),
+        Observed(
+            prep=Workload(
+                "x-prep",
+                "active",
+                deleted=datetime(2026, 3, 1, 11, 58, tzinfo=UTC),
+                finalizers=("foregroundDeletion",),
+            )
+        ),
+    ),
+    "a PyTorchJob that nobody has seen": Case(
+        snapshot_of(training=JOB | {"status": {}}),
+        Observed(
+            training=Workload(
+                "x-1",
+                "active",
+                unheard=Unheard("the training-operator", datetime(2026, 3, 1, 11, 0, tzinfo=UTC)),
+            )
+        ),
+    ),
     "a finished PyTorchJob": Case(
         snapshot_of(training=pytorchjob(condition("Running", status="False"), SUCCEEDED)),
         Observed(
@@ -83,6 +147,7 @@ CASES = {
                     "gpu-1",
                     "2026-03-01T11:05:00Z",
                     container=Container("waiting", "ContainerCreating"),
+                    uid="uid-x-prep-b",
                 ),
             )
         ),
@@ -103,7 +168,7 @@ CASES = {
             training=Workload(
                 "x-1",
                 "active",
-                pod=Pod("x-1-master-0", "Pending", None, CREATED),
+                pod=Pod("x-1-master-0", "Pending", None, CREATED, uid="uid-x-1-master-0"),
                 warnings=("A: first", "B: second"),
             )
         ),

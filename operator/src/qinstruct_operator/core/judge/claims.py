@@ -1,0 +1,56 @@
+"""Whether the output claim that is there is the one that the run asks for. Pure.
+
+A claim is kept when its run is deleted, and nothing of it but its size can be changed. A run of the
+same name that asks for more would otherwise train on the old one, and fill it hours later.
+"""
+
+from collections.abc import Iterator
+
+from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.plan.types import Plan
+from qinstruct_operator.core.quantity import parse_quantity
+from qinstruct_operator.core.run import Run
+
+_MODE = "ReadWriteMany"
+
+
+def claim_mismatch(run: Run, seen: Observed) -> str:
+    """What is wrong with the output claim, with the way out; empty where it will do.
+
+    The shared cache is not compared: its administrator may have made it in any way, and a claim
+    that the user brings neither.
+    """
+    plan = run.plan
+    if plan is None or plan.output_claim.size is None:
+        return ""
+    faults = list(_faults(plan, plan.output_claim.size, seen))
+    if not faults:
+        return ""
+    return (
+        f"claim {plan.output_claim.name} was there before this run, and {', and '.join(faults)}; "
+        "or delete the claim with all that is saved on it, or give the run another name"
+    )
+
+
+def _faults(plan: Plan, asked: str, seen: Observed) -> Iterator[str]:
+    wanted, found = plan.output_claim, seen.claims.get(plan.output_claim.name)
+    if found is None:
+        return
+    sizes = [size for size in found.sizes if parse_quantity(size)]
+    largest = max(sizes, key=lambda size: parse_quantity(size) or 0, default="")
+    if largest and (parse_quantity(largest) or 0) < (parse_quantity(asked) or 0):
+        patch = f'{{"spec":{{"resources":{{"requests":{{"storage":"{asked}"}}}}}}}}'
+        yield (
+            f"has {largest} where {asked} is asked for: enlarge it, `kubectl patch pvc "
+            f"{wanted.name} --namespace {plan.namespace} --patch '{patch}'`"
+        )
+    if wanted.storage_class and found.storage_class not in ("", wanted.storage_class):
+        yield (
+            f"has storage class {found.storage_class}, not spec.output.storageClassName "
+            f"{wanted.storage_class}: remove that field"
+        )
+    if found.access_modes and _MODE not in found.access_modes:
+        yield (
+            f"has access mode {', '.join(found.access_modes)}, not {_MODE}, which prep and "
+            "training on different nodes need: name it in spec.output.claimName to use it as it is"
+        )

@@ -1,0 +1,80 @@
+"""When a pod's own word is doubted, and since when a container is silent.
+
+What is judged of a pod that is deleted or lost is in the cases of `support.status_cases`.
+"""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from qinstruct_operator.core.judge.node import Node
+from qinstruct_operator.core.judge.pods import read_pod
+from qinstruct_operator.core.judge.trouble import is_doubtful, why_silent
+from support.observed import (
+    NOW,
+    Raw,
+    at_time,
+    condition,
+    deleting,
+    ended,
+    lines,
+    pod,
+    pytorchjob,
+    running,
+    step_event,
+)
+
+JOB = pytorchjob()
+RUNS = pod(JOB, running())
+MARKED = pod(
+    JOB, running(), at_time(condition("Ready", status="False"), 1), condition("ContainersReady")
+)
+FRESH = lines(step_event(3))
+OLD = lines(step_event(3), until=NOW - timedelta(seconds=61))
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("raw", "log", "doubtful"),
+    [
+        (RUNS, FRESH, False),
+        (RUNS, (*FRESH, "plain text"), False),
+        (RUNS, OLD, True),
+        (RUNS, (), True),
+        (RUNS, ("plain text",), True),
+        (MARKED, FRESH, True),
+        (deleting(RUNS), FRESH, True),
+        (pod(JOB, ended()), (), False),
+    ],
+    ids=[
+        "steps",
+        "steps, then text",
+        "quiet",
+        "no word",
+        "no event",
+        "not Ready",
+        "being deleted",
+        "ended",
+    ],
+)
+def test_when_its_node_is_asked(raw: Raw, log: tuple[str, ...], doubtful: bool) -> None:
+    assert is_doubtful(read_pod(raw), log, NOW) == doubtful
+
+
+@pytest.mark.parametrize(
+    ("last", "node", "silent"),
+    [
+        (NOW - HALF_AN_HOUR, None, True),
+        (NOW - HALF_AN_HOUR + timedelta(seconds=1), None, False),
+        (None, None, False),
+        (NOW + timedelta(hours=1), None, False),
+        (NOW - HALF_AN_HOUR, Node(heartbeat=NOW), True),
+        # Its clock is an hour behind: the line is new by that clock.
+        (NOW - timedelta(hours=1), Node(heartbeat=NOW - timedelta(minutes=61)), False),
+        (NOW - timedelta(hours=2), Node(heartbeat=NOW - timedelta(minutes=61)), True),
+    ],
+)
+def test_silence(last: datetime | None, node: Node | None, silent: bool) -> None:
+    said = why_silent(last, node, NOW)
+    assert bool(said) == silent
+    assert not said or said.startswith("has said nothing since 2026-03-01T1")
