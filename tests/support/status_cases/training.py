@@ -53,7 +53,10 @@ CASES = {
         says=(S, "x-1 has no pod yet"),
     ),
     "the PyTorchJob waits in its queue": Case(
-        of_training(pytorchjob(SUSPENDED)), "Queued", PREPARED | {S: (NO, "Queued")}
+        of_training(pytorchjob(SUSPENDED, queue="gpus")), "Queued", PREPARED | {S: (NO, "Queued")}
+    ),
+    "somebody suspended the PyTorchJob": Case(
+        of_training(pytorchjob(SUSPENDED)), "Suspended", PREPARED | {S: (NO, "Suspended")}
     ),
     "no node has the GPUs": Case(
         of_training(

@@ -2,6 +2,7 @@
 
 from qinstruct_operator.constants import (
     ANNOTATION_ISTIO,
+    ANNOTATIONS_STAY,
     LABEL_ATTEMPT,
     LABEL_QUEUE,
 )
@@ -18,8 +19,8 @@ from qinstruct_operator.core.children.pod import (
 from qinstruct_operator.core.children.resources import resources, train_requests
 from qinstruct_operator.core.children.scheduling import (
     affinity,
-    node_selector,
-    tolerations,
+    train_node_selector,
+    train_tolerations,
 )
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract import output_files
@@ -35,7 +36,7 @@ def build_training(plan: Plan, attempt: int) -> Manifest:
     template = {
         "metadata": {
             "labels": labels(plan, "train") | attempt_label,
-            "annotations": {ANNOTATION_ISTIO: "false"},
+            "annotations": {ANNOTATION_ISTIO: "false", **dict(ANNOTATIONS_STAY)},
         },
         "spec": _pod(plan, backend.container),
     }
@@ -60,9 +61,9 @@ def _pod(plan: Plan, container: str) -> Manifest:
         **optional(
             priorityClassName=scheduling.priority_class_name,
             schedulerName=scheduling.scheduler_name,
-            nodeSelector=node_selector(plan),
+            nodeSelector=train_node_selector(plan),
             affinity=affinity(plan),
-            tolerations=tolerations(plan, gpu=plan.gpu is not None),
+            tolerations=train_tolerations(plan),
         ),
         "containers": [
             {

@@ -51,6 +51,7 @@ FAILED: Final = "Failed"
 # Why a workload's container has not started.
 REFUSED: Final = "Refused"
 QUEUED: Final = "Queued"
+SUSPENDED: Final = "Suspended"
 PENDING: Final = "Pending"
 POD_REFUSED: Final = "PodRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
@@ -71,6 +72,7 @@ ERROR: Final = "Error"
 WAITING: Final = (
     REFUSED,
     QUEUED,
+    SUSPENDED,
     PENDING,
     POD_REFUSED,
     UNSCHEDULABLE,
@@ -82,7 +84,7 @@ WAITING: Final = (
 """Reasons to wait, those before there is a workload included."""
 
 NEEDS_ATTENTION: Final = frozenset(
-    {REFUSED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
+    {REFUSED, SUSPENDED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
 )
 """Reasons to wait that will hardly pass by themselves."""
 

@@ -7,6 +7,7 @@ state and the claims' events; a user should need one place.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qinstruct_operator.constants import LABEL_QUEUE
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.observe import Claim
 from qinstruct_operator.core.judge.pods import Pod
@@ -48,7 +49,7 @@ def why_waiting(workload: Workload, claims: Mapping[str, Claim]) -> Waiting:
 
 def _without_pod(workload: Workload) -> Waiting:
     if workload.suspended:
-        return Waiting(reasons.QUEUED, f"{workload.name} is suspended until its queue admits it")
+        return _suspended(workload)
     if workload.warnings:
         quoted = _sentence(workload.warnings[-1])
         return Waiting(
@@ -57,6 +58,19 @@ def _without_pod(workload: Workload) -> Waiting:
             "what refuses it (Pod Security, quota, admission policy) or use another namespace",
         )
     return Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
+
+
+def _suspended(workload: Workload) -> Waiting:
+    if workload.queue:
+        return Waiting(
+            reasons.QUEUED, f"{workload.name} is suspended until queue {workload.queue} admits it"
+        )
+    return Waiting(
+        reasons.SUSPENDED,
+        f"{workload.name} is suspended, and no queue will admit it, because it has no label "
+        f"{LABEL_QUEUE}; give it that label, or create the run again with prep.queueName (for the "
+        "prep Job) or scheduling.queueName (for training)",
+    )
 
 
 def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from qinstruct_operator.constants import LABEL_QUEUE
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.judge.pods import Pod, newest_pod, read_pod
+from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.untyped_json import Raw, conditions_of, last_seen, text
 
 JOB_CONDITIONS: Final = ConditionTypes(succeeded="Complete")
@@ -20,6 +22,7 @@ class Workload:
         verdict: its own, from its conditions.
         reason, message: of the condition that is the verdict.
         suspended: it must not start yet, e.g. because a queue holds it.
+        queue: Kueue's LocalQueue that it names; empty where it names none.
         pod: the newest of its pods.
         warnings: messages of Warning events about it and its pods, oldest first.
     """
@@ -29,6 +32,7 @@ class Workload:
     reason: str = ""
     message: str = ""
     suspended: bool = False
+    queue: str = ""
     pod: Pod | None = None
     warnings: tuple[str, ...] = ()
 
@@ -66,6 +70,7 @@ def read_workload(
         reason=text(verdict, "reason"),
         message=text(verdict, "message"),
         suspended=types.suspended in true,
+        queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
         pod=read_pod(pod) if pod else None,
         warnings=warnings_about([raw, *([pod] if pod else [])], events),
     )

@@ -55,6 +55,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         run_config=run_config,
         cache_claim=claims.cache_claim(spec, settings, prep_config.sources),
         output_claim=claims.output_claim(spec, name, output_bytes),
+        prep=spec.prep,
         scheduling=spec.scheduling,
         deadline_seconds=hours.deadline_seconds(spec.scheduling, time, gpu),
         memory=memory,

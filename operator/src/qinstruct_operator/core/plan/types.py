@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qinstruct_operator.api.spec_operations import Scheduling
+from qinstruct_operator.api.spec_operations import Prep, Scheduling
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES, GpuClass
 from qinstruct_operator.catalog.sizes import SizeFacts
 from qinstruct_operator.core.plan.memory import MemoryEstimate
@@ -83,6 +83,7 @@ class Plan:
     run_config: RunConfig
     cache_claim: Claim
     output_claim: Claim
+    prep: Prep
     scheduling: Scheduling
     deadline_seconds: int
     memory: MemoryEstimate | None

@@ -30,7 +30,7 @@ def test_every_reason_is_in_a_case() -> None:
     assert seen <= possible
     # Reasons to wait and to fail have tables of their own.
     assert {reason for _, reason in possible - seen} <= {
-        "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Starting",
+        "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Suspended", "Starting",
         "Pending", "Refused", "ImageUnavailable", *REASONS[CONDITION_FAILED],
     }  # fmt: skip
 

@@ -61,6 +61,11 @@ DNS = (
     "line is: 10.0.0.1 10.0.0.2 10.0.0.3"
 )
 PENDING_OUTPUT = claim("x-output", "Pending")
+NO_QUEUE = (
+    "is suspended, and no queue will admit it, because it has no label "
+    "kueue.x-k8s.io/queue-name; give it that label, or create the run again with prep.queueName "
+    "(for the prep Job) or scheduling.queueName (for training)"
+)
 IMAGE_FIX = (
     "correct the operator's QINSTRUCT_PREP_IMAGE or QINSTRUCT_TRAINER_IMAGE and create the run "
     "again, or make the image available"
@@ -88,7 +93,18 @@ class Case:
 CASES = {
     "no pod yet": Case(Waiting("Pending", "x-1 has no pod yet")),
     "a suspended job waits in its queue": Case(
-        Waiting("Queued", "x-1 is suspended until its queue admits it"), job=pytorchjob(SUSPENDED)
+        Waiting("Queued", "x-1 is suspended until queue gpus admits it"),
+        job=pytorchjob(SUSPENDED, queue="gpus"),
+    ),
+    "so does a suspended prep Job": Case(
+        Waiting("Queued", "x-prep is suspended until queue cpus admits it"),
+        job=prep_job(SUSPENDED, queue="cpus"),
+    ),
+    "a suspended prep Job without a queue": Case(
+        Waiting("Suspended", f"x-prep {NO_QUEUE}"), job=prep_job(SUSPENDED)
+    ),
+    "a suspended PyTorchJob without a queue": Case(
+        Waiting("Suspended", f"x-1 {NO_QUEUE}"), job=pytorchjob(SUSPENDED)
     ),
     "a job that was suspended once does not": Case(
         Waiting("Pending", "x-1 has no pod yet"),

@@ -49,8 +49,8 @@ CASES = {
         Observed(prep=Workload("x-prep", "active")),
     ),
     "a PyTorchJob in its queue": Case(
-        snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"))),
-        Observed(training=Workload("x-1", "active", suspended=True)),
+        snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"), queue="a")),
+        Observed(training=Workload("x-1", "active", suspended=True, queue="a")),
     ),
     "a finished PyTorchJob": Case(
         snapshot_of(training=pytorchjob(condition("Running", status="False"), SUCCEEDED)),
