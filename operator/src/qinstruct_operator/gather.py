@@ -1,7 +1,7 @@
 """Gather: read one run's children from the cluster, into a snapshot. Needs the cluster.
 
 Children's names follow from the run's, so almost every request is a `get`. Only what the run's
-current stage needs is read.
+current stage needs is read, and always its pods: one can outlive its workload.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
     """Read a run's children; none of a run that has ended."""
     if run.is_finished:
         return Snapshot()
+    pods = await list_pods(cluster, run)
     prep = training = None
     if not run.was_prepared:
         prep = await cluster.get(JOB, run.namespace, names.prep_name(run.name))
@@ -42,9 +43,7 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
         name = names.training_name(run.name, run.attempt)
         training = await cluster.get(run.backend.kind, run.namespace, name)
     workload = training if may_train else prep
-    pods: tuple[Resource, ...] = ()
     if workload is not None:
-        pods = await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
         pod = newest_pod(workload, pods)
         if pod is not None and read_pod(pod).has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
@@ -55,6 +54,11 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
     if workload is not None and _age(workload, now) > _PATIENCE:
         events = await _events(cluster, run, _held_up(workload, pods, support))
     return Snapshot(prep, training, support, pods, events)
+
+
+async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
+    """Every pod with the run's label, also those of workloads that are gone."""
+    return await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
 
 
 async def _log(cluster: Cluster, run: Run, pod: str, container: str) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     workload = seen.training if prepared else seen.prep
     if workload is not None and (workload.is_over or workload.has_started):
         return ()
+    if workload is None and seen.old_pods:
+        return ()  # it reads the ConfigMap and writes the output: beside it nothing may start
     children = run.children
     if children is None:
         return ()

@@ -8,7 +8,7 @@ import pytest
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
-from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.observe import Snapshot, observe
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
@@ -19,6 +19,8 @@ from support.observed import (
     NOW,
     OTHER_UID,
     SUCCEEDED,
+    Raw,
+    child,
     claim,
     condition,
     config_map,
@@ -47,6 +49,15 @@ CONFIG, CACHE, OUTPUT, PREP_JOB, PYTORCHJOB = (
 )
 CLAIMS = {"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache")}
 OWN_CLAIMS = plan(data={"claimName": "data"}, output={"claimName": "mine"})
+
+
+def orphaned(raw: Raw) -> Raw:
+    """A pod after `kubectl delete --cascade=orphan` of its workload."""
+    return raw | {"metadata": raw["metadata"] | {"ownerReferences": []}}
+
+
+OTHER_JOB = child("PyTorchJob", "x-1") | {"metadata": {"uid": OTHER_UID, "name": "x-1"}}
+OLD_POD = pod(OTHER_JOB, running())
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,34 @@ CASES = {
         snapshot_of(claims={"x-output": claim(owner=OTHER_UID)})
     ),
     "a PyTorchJob of an earlier run": Case(snapshot_of(prep=DONE, training=pytorchjob(owner="x"))),
+    "a pod of an earlier run is at work": Case(snapshot_of(pods=(OLD_POD,))),
+    "a pod of an earlier run has not started": Case(
+        snapshot_of(prep=DONE, claims=CLAIMS, pods=(pod(pytorchjob(owner="x"), node=None),))
+    ),
+    "its PyTorchJob was deleted, its pod has no owner": Case(
+        snapshot_of(claims=CLAIMS, pods=(orphaned(OLD_POD),)), previous=PREPARED
+    ),
+    "its prep Job was deleted, its pod is at work": Case(
+        snapshot_of(config=config_map(), claims=CLAIMS, pods=(orphaned(pod(PREP, running())),))
+    ),
+    "an old pod has ended, and has the name that the new one needs": Case(
+        snapshot_of(claims=CLAIMS, pods=(orphaned(pod(JOB, ended())),)), previous=PREPARED
+    ),
+    "pods of another attempt have ended": Case(
+        snapshot_of(
+            claims=CLAIMS, pods=(pod(PREP, ended()), pod(JOB, ended(), name="x-1-master-0"))
+        ),
+        (CONFIG, "PyTorchJob x-2"),
+        previous=PREPARED.model_copy(update={"attempt": 2}),
+    ),
+    "a pod of the last attempt still saves": Case(
+        snapshot_of(claims=CLAIMS, pods=(pod(JOB, running()),)),
+        previous=PREPARED.model_copy(update={"attempt": 2}),
+    ),
+    "prep waits beside an old pod, somebody deleted a claim": Case(
+        snapshot_of(prep=PREP, claims={"qinstruct-cache": claim()}, pods=(OLD_POD,)),
+        (CONFIG, OUTPUT),
+    ),
     "a name that another has": Case(snapshot_of(config=config_map(owner=None, ours=False))),
 }
 
@@ -125,7 +164,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_is_due(case: Case) -> None:
     run = run_of(case.previous, case.plan)
-    actions = decide(run, seen(case.snapshot))
+    actions = decide(run, observe(run, case.snapshot))
     assert tuple(_name(action) for action in actions) == case.want
     # Only what is there already is applied; the rest is created and left alone.
     applied = [action.child.id for action in actions if isinstance(action, Apply)]

@@ -1,5 +1,7 @@
 """Compute every condition of a run from the evidence. Pure."""
 
+from collections.abc import Sequence
+
 from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
@@ -104,9 +106,21 @@ def _not_begun(seen: Observed, accepted: Judged, child: str) -> Judged:
         return no(
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
+    if seen.old_pods:
+        return no(reasons.POD_REMAINS, _pods_remain(seen.old_pods))
     if seen.refused:
         return no(reasons.REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
     return no(reasons.PENDING, f"{child} is being created")
+
+
+def _pods_remain(pods: Sequence[Pod]) -> str:
+    names = " ".join(pod.name for pod in pods)
+    where = ", ".join(f"{pod.name} on node {pod.node}" if pod.node else pod.name for pod in pods)
+    return (
+        f"a pod is there that no workload of this run controls ({where}); another one beside it "
+        "would write to the same output, or not get its name; it goes on when that pod is gone: "
+        f"let it end, and `kubectl delete pod {names}`"
+    )
 
 
 def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:

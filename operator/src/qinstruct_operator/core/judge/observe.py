@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
+from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
+from qinstruct_operator.core.judge.pods import Pod, read_pod
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
@@ -60,6 +62,8 @@ class Observed:
         claims: the volume claims among it, by name.
         leftovers: children of an earlier run of the same name, to be garbage-collected.
         taken: children's names that foreign objects have, as `kind name`.
+        old_pods: pods of the run's name that no workload above controls, and that have not ended or
+            have the name of a pod that is to come.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
     """
@@ -70,6 +74,7 @@ class Observed:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     leftovers: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    old_pods: tuple[Pod, ...] = ()
     refused: str = ""
     log: tuple[str, ...] = ()
 
@@ -108,7 +113,18 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         },
         leftovers=_names(leftovers),
         taken=_names(taken),
+        old_pods=_old_pods(run, pods, [raw for raw in (prep, training) if raw]),
         log=snapshot.log,
+    )
+
+
+def _old_pods(run: Run, pods: Iterable[Raw], workloads: Iterable[Raw]) -> tuple[Pod, ...]:
+    """A pod is found by the run's label alone: its owner may be gone, or another run's."""
+    uids = [workload["metadata"]["uid"] for workload in workloads]
+    left = [pod for pod in pods if not any(is_controlled_by(pod, uid) for uid in uids)]
+    to_come = f"{names.training_name(run.name, run.attempt)}-"
+    return tuple(
+        pod for pod in map(read_pod, left) if not pod.is_over or pod.name.startswith(to_come)
     )
 
 

@@ -53,6 +53,7 @@ REFUSED: Final = "Refused"
 QUEUED: Final = "Queued"
 SUSPENDED: Final = "Suspended"
 PENDING: Final = "Pending"
+POD_REMAINS: Final = "PodRemains"
 POD_REFUSED: Final = "PodRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
 CLAIM_PENDING: Final = "ClaimPending"
@@ -74,6 +75,7 @@ WAITING: Final = (
     QUEUED,
     SUSPENDED,
     PENDING,
+    POD_REMAINS,
     POD_REFUSED,
     UNSCHEDULABLE,
     CLAIM_PENDING,
@@ -84,7 +86,16 @@ WAITING: Final = (
 """Reasons to wait, those before there is a workload included."""
 
 NEEDS_ATTENTION: Final = frozenset(
-    {REFUSED, SUSPENDED, POD_REFUSED, UNSCHEDULABLE, CLAIM_PENDING, IMAGE_UNAVAILABLE, BLOCKED}
+    {
+        REFUSED,
+        SUSPENDED,
+        POD_REMAINS,
+        POD_REFUSED,
+        UNSCHEDULABLE,
+        CLAIM_PENDING,
+        IMAGE_UNAVAILABLE,
+        BLOCKED,
+    }
 )
 """Reasons to wait that will hardly pass by themselves."""
 
