@@ -47,6 +47,9 @@ LABEL_ATTEMPT: Final = "qinstruct.dev/attempt"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 """Kueue's LocalQueue; on a workload and not on its pods, or those would be queued again."""
 
+ANNOTATION_GENERATION: Final = "qinstruct.dev/generation"
+"""Generation of the run's spec that a child was made from."""
+
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
 

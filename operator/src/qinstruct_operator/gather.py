@@ -14,13 +14,14 @@ from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
+from qinstruct_operator.core.judge.made_from import generation_of
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, text
-from qinstruct_operator.kinds import CLAIM, EVENT, JOB, POD
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD
 
 _logger = logging.getLogger(__name__)
 _LOG_LINES = 200  # several minutes of training, or a complete failure
@@ -48,7 +49,8 @@ async def gather(cluster: Cluster, run: Run, now: datetime) -> Snapshot:
         if pod is not None and read_pod(pod).has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
             log = await _log(cluster, run, pod["metadata"]["name"], container)
-            return Snapshot(prep=prep, training=training, pods=pods, log=log)
+            support = await _pin(cluster, run, workload)
+            return Snapshot(prep=prep, training=training, support=support, pods=pods, log=log)
     support = await _support(cluster, run)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
@@ -76,6 +78,14 @@ async def _support(cluster: Cluster, run: Run) -> dict[ChildId, Raw | None]:
         *(cluster.get(kind, run.namespace, name) for kind, name in run.support_ids)
     )
     return dict(zip(run.support_ids, found, strict=True))
+
+
+async def _pin(cluster: Cluster, run: Run, workload: Raw) -> dict[ChildId, Raw | None]:
+    """The ConfigMap, if the spec was changed after a workload had been made from it."""
+    if generation_of(workload) in (None, run.generation):
+        return {}
+    name = names.config_name(run.name)
+    return {(CONFIG_MAP, name): await cluster.get(CONFIG_MAP, run.namespace, name)}
 
 
 def _held_up(

@@ -44,7 +44,7 @@ CASES = {
         "Pending",
         PREPARED | {S: (NO, "Pending")},
         says=(S, "the PyTorchJob is being created"),
-        fields={"attempt": 1},
+        fields={"attempt": None},
     ),
     "prepared long ago, the prep Job is deleted": Case(
         Snapshot(training=JOB),

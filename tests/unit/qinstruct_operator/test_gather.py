@@ -10,6 +10,7 @@ from qinstruct_operator.cluster.errors import ClusterError, Forbidden, Refused
 from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.untyped_json import text
 from qinstruct_operator.gather import gather
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, POD, TRAINING
 from qinstruct_operator.settings import Settings
@@ -89,6 +90,28 @@ def test_requests_at_each_stage(step: str, want: list[str]) -> None:
         return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
 
     assert asyncio.run(see()) == want
+
+
+@pytest.mark.parametrize(("generation", "wanted"), [(1, []), (2, ["get ConfigMap"])])
+@pytest.mark.parametrize("step", ["start the container of x-prep", "start the container of x-1"])
+def test_the_pin_is_read_where_the_spec_has_changed(
+    step: str, generation: int, wanted: list[str]
+) -> None:
+    async def see() -> list[str]:
+        simulated = await just_after(step)
+        await simulated.reconcile()
+        resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
+        assert resource is not None
+        resource["metadata"]["generation"] = generation
+        before = len(simulated.cluster.calls)
+        snapshot = await gather(simulated.cluster, Run.read(resource, Settings()), LATE)
+        assert [text(raw, "data", "spec.json") for raw in snapshot.support.values()] == [
+            '{"size":"7B","strategy":"after"}'
+        ] * len(wanted)
+        calls = [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
+        return [call for call in calls if call == "get ConfigMap"]
+
+    assert asyncio.run(see()) == wanted
 
 
 def test_a_finished_run_costs_one_request() -> None:

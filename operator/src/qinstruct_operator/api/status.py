@@ -114,6 +114,11 @@ class Status(_Observed):
     queue: str | None = Field(
         default=None, max_length=253, description="Queue that the run waits in or came from."
     )
+    image: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Image of the training pod, the same in every attempt.",
+    )
     node: str | None = Field(default=None, max_length=253, description="Node of the training pod.")
     gpu_hours: float | None = Field(
         default=None, ge=0, description="GPU-hours used by all attempts so far."

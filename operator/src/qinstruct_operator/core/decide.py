@@ -41,7 +41,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     """What to send now, in order; nothing for a run that has ended or is not accepted.
 
     The configuration goes with the workload that reads it, so that a pod never sees one that
-    was written for another version of its image.
+    was written for another version of its image; once training has begun it stays as it is.
     """
     if run.is_finished or seen.taken or seen.leftovers:
         return ()
@@ -51,14 +51,17 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
         return ()
     if workload is None and seen.old_pods:
         return ()  # it reads the ConfigMap and writes the output: beside it nothing may start
-    children = run.children
+    if not run.is_pinned and run.fixed_changes_since(seen.pin):
+        return ()
+    pin = seen.pin if run.is_pinned else None
+    children = run.children_from(pin) if pin else run.children
     if children is None:
         return ()
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
         return tuple(absent)
     config = children.config
-    renewed = [Apply(config)] if config.id in seen.support else []
+    renewed = [Apply(config)] if config.id in seen.support and not pin else []
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
 
 

@@ -30,7 +30,7 @@ _GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk a
 def build_prep_job(plan: Plan) -> Manifest:
     """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry."""
     meta = metadata(plan, names.prep_name(plan.name), "prep")
-    queue_label = optional(**{LABEL_QUEUE: plan.prep.queue_name})
+    queue_label = optional(**{LABEL_QUEUE: plan.spec.prep.queue_name})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -72,7 +72,7 @@ def _pod(plan: Plan) -> Manifest:
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": pod_security(),
         **optional(
-            priorityClassName=plan.prep.priority_class_name,
+            priorityClassName=plan.spec.prep.priority_class_name,
             nodeSelector=prep_node_selector(plan),
             tolerations=prep_tolerations(plan),
         ),

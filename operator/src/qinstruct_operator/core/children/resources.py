@@ -10,7 +10,7 @@ from qinstruct_operator.core.plan.types import Plan
 
 def prep_requests(plan: Plan) -> Requests:
     """The size's requests, or what the user asks for instead."""
-    full, asked = plan.size.prep, plan.prep.resources
+    full, asked = plan.size.prep, plan.spec.prep.resources
     return replace(full, cpu=asked.cpu or full.cpu, memory=asked.memory or full.memory)
 
 

@@ -21,14 +21,14 @@ _FAMILIES = ("ampere", "hopper", "blackwell")
 
 def prep_node_selector(plan: Plan) -> dict[str, str]:
     """The architecture, and the user's labels for prep."""
-    return _with_architecture(plan.prep.node_selector)
+    return _with_architecture(plan.spec.prep.node_selector)
 
 
 def train_node_selector(plan: Plan) -> dict[str, str]:
     """The architecture, the user's labels for training, and with `strict` the product."""
     gpu = plan.gpu
     strict = {GPU_PRODUCT_LABEL: _product(gpu)} if gpu and gpu.strict else {}
-    return {**_with_architecture(plan.scheduling.node_selector), **strict}
+    return {**_with_architecture(plan.spec.scheduling.node_selector), **strict}
 
 
 def _with_architecture(chosen: Mapping[str, str]) -> dict[str, str]:
@@ -66,13 +66,13 @@ def affinity(plan: Plan) -> Manifest:
 
 def prep_tolerations(plan: Plan) -> list[Manifest]:
     """The user's tolerations for prep."""
-    return [_toleration(each) for each in plan.prep.tolerations]
+    return [_toleration(each) for each in plan.spec.prep.tolerations]
 
 
 def train_tolerations(plan: Plan) -> list[Manifest]:
     """The user's tolerations for training, and for GPUs that of the usual taint of their nodes."""
     usual = {"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}
-    own = [_toleration(each) for each in plan.scheduling.tolerations]
+    own = [_toleration(each) for each in plan.spec.scheduling.tolerations]
     return [usual, *own] if plan.gpu else own
 
 

@@ -1,7 +1,9 @@
 """Compute every condition of a run from the evidence. Pure."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 
+from qinstruct_operator.api.changes import Change
 from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
@@ -19,6 +21,8 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.waiting import why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.run import Run
+from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract import output_files
 
 
@@ -37,16 +41,61 @@ def judge_conditions(evidence: Evidence) -> dict[str, Judged]:
 
 
 def _accepted(evidence: Evidence) -> Judged:
-    if violations := evidence.run.violations:
-        return no(reasons.INVALID_SPEC, "\n".join(each.sentence() for each in violations))
-    if evidence.seen.taken:
-        names = ", ".join(evidence.seen.taken)
+    run, seen = evidence.run, evidence.seen
+    if seen.training is None and (violations := (*run.violations, *_unfixed(run, seen))):
+        return no(reasons.INVALID_SPEC, _sentences(violations))
+    if seen.taken:
+        names = ", ".join(seen.taken)
         return no(
             reasons.NAME_TAKEN,
             f"{names} is there and was not made for this run; delete it, or choose another name "
             "for the run",
         )
+    if seen.training is not None:
+        return _under_way(run, seen, seen.training.name)
     return yes(reasons.ACCEPTED, "the spec is a run that this version can train")
+
+
+def _under_way(run: Run, seen: Observed, name: str) -> Judged:
+    """What its training workload was made from counts, not what its spec says now."""
+    late = [
+        Violation(
+            change.field,
+            change.after,
+            f"{_before(change)} when {name} was made, and has no effect on it",
+            "change it back, or delete the run and create it again",
+        )
+        for change in run.changes_since(seen.pin)
+    ]
+    if late:
+        return yes(reasons.EDIT_IGNORED, _sentences(late))
+    if run.violations:
+        said = _sentences(run.violations)
+        return yes(
+            reasons.ACCEPTED,
+            f"{name} goes on as it was made, but what the spec says now is refused: {said}",
+        )
+    return yes(reasons.ACCEPTED, "the spec is a run that this version can train")
+
+
+def _unfixed(run: Run, seen: Observed) -> tuple[Violation, ...]:
+    return tuple(
+        Violation(
+            change.field,
+            change.after,
+            f"{_before(change)} when the run was created, and cannot change",
+            "change it back, or delete the run and create it again",
+        )
+        for change in run.fixed_changes_since(seen.pin)
+    )
+
+
+def _before(change: Change) -> str:
+    return "was not given" if change.before is None else f"was {json.dumps(change.before)}"
+
+
+def _sentences(violations: Iterable[Violation]) -> str:
+    return "\n".join(each.sentence() for each in violations)
 
 
 def _prepared(evidence: Evidence, accepted: Judged) -> Judged:
@@ -176,8 +225,7 @@ def _at_work(evidence: Evidence, where: str) -> Judged:
 def _complete(evidence: Evidence, failed: Judged) -> Judged:
     training = evidence.seen.training
     if evidence.prepared and training and training.verdict == "succeeded":
-        plan = evidence.run.plan
-        claim = plan.output_claim.name if plan else "of the run's output"
+        claim = evidence.output_claim or "of the run's output"
         return yes(
             reasons.COMPLETE, f"the model is in folder {output_files.MODEL} of claim {claim}"
         )

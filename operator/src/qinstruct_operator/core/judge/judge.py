@@ -40,16 +40,17 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         phase=phase(judged),
         progress=_progress(evidence, judged, previous),
         eta=_eta(evidence, judged),
-        attempt=run.attempt if evidence.prepared else previous.attempt,
-        queue=(plan.scheduling.queue_name if plan else previous.queue) or None,
+        attempt=run.attempt if seen.training else previous.attempt,
+        queue=_queue(run, seen) or None,
+        image=(seen.made and seen.made.image) or previous.image,
         node=_node(seen) or previous.node,
         gpu_hours=gpu_hours(plan, seen.training, now) or previous.gpu_hours,
         prep=prep.status if prep else previous.prep,
         training=(training and training.status) or previous.training,
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or previous.failure,
-        model=f"{plan.output_claim.name}:/{output_files.MODEL}"
-        if plan and judged[CONDITION_COMPLETE].is_true
+        model=f"{evidence.output_claim}:/{output_files.MODEL}"
+        if evidence.output_claim and judged[CONDITION_COMPLETE].is_true
         else previous.model,
     )
 
@@ -81,6 +82,13 @@ def _eta(evidence: Evidence, judged: Mapping[str, Judged]) -> str | None:
         return None
     at_work = evidence.training if evidence.prepared else evidence.prep
     return eta_text(at_work.eta_seconds) if at_work else None
+
+
+def _queue(run: Run, seen: Observed) -> str | None:
+    """Of the training workload; before there is one, that which it will have."""
+    if seen.training:
+        return seen.training.queue
+    return run.plan.spec.scheduling.queue_name if run.plan else run.status.queue
 
 
 def _node(seen: Observed) -> str | None:

@@ -7,6 +7,7 @@ from typing import Self
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
+from qinstruct_operator.core.judge.made_from import MadeFrom, made_from
 from qinstruct_operator.core.judge.pods import Pod, read_pod
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
@@ -14,9 +15,10 @@ from qinstruct_operator.core.judge.workloads import (
     read_workload,
     warnings_about,
 )
+from qinstruct_operator.core.pin import Pin, read_pin
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, objects, text
-from qinstruct_operator.kinds import CLAIM
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Observed:
         taken: children's names that foreign objects have, as `kind name`.
         old_pods: pods of the run's name that no workload above controls, and that have not ended or
             have the name of a pod that is to come.
+        pin: what the ConfigMap says that the children are made from; None where it was not read.
+        made: what the training workload was made from.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
     """
@@ -75,6 +79,8 @@ class Observed:
     leftovers: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     old_pods: tuple[Pod, ...] = ()
+    pin: Pin | None = None
+    made: MadeFrom | None = None
     refused: str = ""
     log: tuple[str, ...] = ()
 
@@ -113,9 +119,19 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         },
         leftovers=_names(leftovers),
         taken=_names(taken),
+        pin=_pin(run, own),
+        made=made_from(training, run.backend) if training else None,
         old_pods=_old_pods(run, pods, [raw for raw in (prep, training) if raw]),
         log=snapshot.log,
     )
+
+
+def _pin(run: Run, own: Iterable[Raw]) -> Pin | None:
+    """What the run's own ConfigMap keeps; that of an earlier run says nothing of this one."""
+    name = names.config_name(run.name)
+    configs = [raw for raw in own if raw.get("kind", CONFIG_MAP.kind) == CONFIG_MAP.kind]
+    found = next((raw for raw in configs if raw["metadata"]["name"] == name), None)
+    return read_pin(found) if found else None
 
 
 def _old_pods(run: Run, pods: Iterable[Raw], workloads: Iterable[Raw]) -> tuple[Pod, ...]:

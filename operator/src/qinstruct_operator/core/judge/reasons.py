@@ -30,6 +30,7 @@ from qinstruct_trainer.contract.errors import (
 ACCEPTED: Final = "Accepted"
 INVALID_SPEC: Final = "InvalidSpec"
 NAME_TAKEN: Final = "NameTaken"
+EDIT_IGNORED: Final = "EditIgnored"
 NOT_ACCEPTED: Final = "NotAccepted"
 PREPARING: Final = "Preparing"
 WAITING_FOR_RUN: Final = "WaitingForRun"
@@ -122,7 +123,7 @@ FAILURES: Final = (
 
 REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        CONDITION_ACCEPTED: (ACCEPTED, INVALID_SPEC, NAME_TAKEN),
+        CONDITION_ACCEPTED: (ACCEPTED, EDIT_IGNORED, INVALID_SPEC, NAME_TAKEN),
         CONDITION_PREPARED: (
             PREPARED,
             NOT_ACCEPTED,

@@ -41,6 +41,7 @@ _WARNINGS = reasons.NEEDS_ATTENTION | {
     reasons.SIDECAR_RUNNING,
     reasons.INVALID_SPEC,
     reasons.NAME_TAKEN,
+    reasons.EDIT_IGNORED,
 }
 
 

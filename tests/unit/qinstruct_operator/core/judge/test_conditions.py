@@ -31,7 +31,8 @@ def test_every_reason_is_in_a_case() -> None:
     # Reasons to wait and to fail have tables of their own.
     assert {reason for _, reason in possible - seen} <= {
         "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Suspended", "Starting",
-        "Pending", "PodRemains", "Refused", "ImageUnavailable", *REASONS[CONDITION_FAILED],
+        "Pending", "PodRemains", "Refused", "EditIgnored", "ImageUnavailable",
+        *REASONS[CONDITION_FAILED],
     }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def test_only_an_end_and_work_are_true() -> None:
     failures = {(CONDITION_FAILED, reason) for reason in reasons(CONDITION_FAILED)}
     assert true == {
         ("Accepted", "Accepted"),
+        ("Accepted", "EditIgnored"),
         ("Prepared", "Prepared"),
         ("Scheduled", "Scheduled"),
         ("Running", "Loading"),

@@ -70,7 +70,7 @@ CASES = {
                 pod(prep_job(), waiting(), name="x-prep-b", created="2026-03-01T11:05:00Z"),
                 pod(prep_job(), ended(69), name="x-prep-z", created="2026-03-01T11:04:00Z"),
                 pod(prep_job(), waiting(), name="x-prep-a", created="2026-03-01T11:05:00Z"),
-                pod(JOB, running(), created="2026-03-01T11:59:00Z"),
+                pod(JOB, ended(), name="x-9", created="2026-03-01T11:59:00Z"),
             ),
         ),
         Observed(
