@@ -1,5 +1,6 @@
 """The API on a real API server: installing, explaining, listing and changing with kubectl."""
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from cluster.harness import control_plane
 from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, STRICT, runs_path, send_request
 from cluster.harness.control_plane import ControlPlane
-from cluster.harness.processes import Processes
+from cluster.harness.processes import Processes, wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
@@ -165,7 +166,25 @@ def test_wide_columns_say_more(api: ControlPlane) -> None:
 
 
 FORBIDDEN: Final = "Forbidden: cannot change after creation; delete the run and create it again"
+TOO_LATE: Final = (
+    "Forbidden: cannot change once the training workload exists or the run has ended; delete the "
+    "run and create it again: prepared data are kept, and checkpoints unless output.retain is false"
+)
 BEFORE: Final[dict[str, Any]] = {"data": {"missingImages": "Drop"}, "training": {"epochs": 1}}
+
+
+def said(type_: str, status: str) -> dict[str, Any]:
+    """A condition as it is stored."""
+    when = "2026-11-24T11:15:59Z"
+    return {
+        "type": type_,
+        "status": status,
+        "reason": "Any",
+        "message": "any",
+        "lastTransitionTime": when,
+    }
+
+
 IMMUTABLE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "another size": ("size", {"size": "13B"}),
     "another strategy": ("strategy", {"strategy": "mix"}),
@@ -178,11 +197,13 @@ IMMUTABLE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "model is added": ("model", {"model": {"base": "me/llava"}}),
     "an empty model is added": ("model", {"model": {}}),
     "output is added": ("output", {"output": {"size": "1Ti"}}),
+    "prep is added": ("prep", {"prep": {"nodeSelector": {"zone": "a"}}}),
+    "more checkpoints than the claim is made for": ("checkpoint.keep", {"checkpoint": {"keep": 7}}),
 }
 MUTABLE: Final[dict[str, Any]] = {
     "suspend": True,
     "gpu": {"perNode": 4},
-    "checkpoint": {"everyMinutes": 5, "keep": 2},
+    "checkpoint": {"everyMinutes": 5},
     "recovery": {"maxRetries": 9},
     "scheduling": {"queueName": "gpus", "nodeSelector": {"zone": "a"}},
     "budget": {"maxGpuHours": 10},
@@ -216,8 +237,102 @@ def test_what_shapes_operations_can_change(api: ControlPlane, run: str, field: s
     assert answer.content["metadata"]["generation"] == 2
 
 
+STAGES: Final[dict[str, tuple[bool, dict[str, Any]]]] = {
+    "nothing is created": (True, {"conditions": [said("Accepted", "False")]}),
+    "prep waits or runs": (True, {"conditions": [said("Prepared", "False")]}),
+    "prepared, and the PyTorchJob refused": (True, {"conditions": [said("Prepared", "True")]}),
+    "training waits": (False, {"conditions": [said("Scheduled", "False")], "attempt": 1}),
+    "training runs": (False, {"conditions": [said("Running", "True")], "attempt": 1}),
+    "prep has failed": (False, {"conditions": [said("Failed", "True")]}),
+    "complete": (False, {"conditions": [said("Complete", "True")], "attempt": 2}),
+}
+
+
+@pytest.fixture(scope="module")
+def staged(api: ControlPlane) -> dict[str, str]:
+    """Paths of runs at each stage."""
+    paths: dict[str, str] = {}
+    for index, (stage, (_, status)) in enumerate(STAGES.items()):
+        raw = document(f"stage-{index}", gpu={"perNode": 8}, **BEFORE)
+        created = send_request(api, "POST", runs_path(NAMESPACE), raw).content
+        path = runs_path(NAMESPACE, raw["metadata"]["name"])
+        written = send_request(api, "PUT", f"{path}/status", created | {"status": status})
+        assert written.ok, written.content
+        paths[stage] = path
+    return paths
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_shapes_training_can_change_until_it_exists(
+    api: ControlPlane, staged: dict[str, str], stage: str
+) -> None:
+    may_change, _ = STAGES[stage]
+    for field, value in MUTABLE.items():
+        path = f"{staged[stage]}?{DRY_RUN}&{STRICT}"
+        answer = send_request(api, "PATCH", path, {"spec": {field: value}}, content_type=MERGE)
+        assert answer.ok == may_change, (field, answer.content)
+        if not may_change:
+            assert answer.causes == [(f"spec.{field}", TOO_LATE)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_changes_nothing_is_taken_at_every_stage(
+    api: ControlPlane, staged: dict[str, str], stage: str
+) -> None:
+    path = staged[stage]
+    again = {"spec": document(gpu={"perNode": 8}, **BEFORE)["spec"]}
+    labelled = {"metadata": {"labels": {"team": "vision"}}}
+    for change in (again, labelled):
+        assert send_request(api, "PATCH", path, change, content_type=MERGE).ok
+    now = send_request(api, "GET", path).content
+    assert now["metadata"]["generation"] == 1
+    status = now["status"] | {"phase": "Anything"}
+    assert send_request(api, "PUT", f"{path}/status", now | {"status": status}).ok
+
+
+def test_a_newer_crd_with_more_defaults_locks_no_run_out(empty: ControlPlane) -> None:
+    """Stored objects lack the new fields; the server fills them in on both sides of a change."""
+    empty.kubectl("apply", "--server-side", "-k", ROOT / "crds")
+    empty.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    runs = runs_path("default")
+    raw = document("old", gpu={"perNode": 8}, checkpoint={"everyMinutes": 5}, **BEFORE)
+    file = json.dumps(raw | {"metadata": {"name": "old", "namespace": "default"}})
+    empty.kubectl("apply", "-f", "-", stdin=file)
+    made = send_request(empty, "GET", f"{runs}/old").content
+    running: dict[str, Any] = {"conditions": [said("Running", "True")], "attempt": 1}
+    assert send_request(empty, "PUT", f"{runs}/old/status", made | {"status": running}).ok
+
+    newer = crd()
+    spec = newer["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    added = {"type": "string", "default": "usual"}
+    for fields in (spec, *(spec["properties"][group] for group in ("gpu", "checkpoint", "data"))):
+        fields["properties"]["added"] = added
+    empty.apply(newer)
+
+    def is_served() -> bool:
+        found = send_request(empty, "GET", f"{runs}/old").content
+        return bool(found["spec"].get("added") == "usual")
+
+    wait_until(is_served, "the newer CRD is served")
+    now = send_request(empty, "GET", f"{runs}/old").content
+    assert now["spec"]["gpu"] == {"perNode": 8, "added": "usual"} | now["spec"]["gpu"]
+    said_again = empty.kubectl("apply", "-f", "-", stdin=file)
+    assert said_again.split() == ["qinstructtraining.qinstruct.dev/old", "unchanged"]
+    status = now["status"] | {"phase": "Training"}
+    assert send_request(empty, "PUT", f"{runs}/old/status", now | {"status": status}).ok
+    labelled = {"metadata": {"labels": {"team": "vision"}}}
+    assert send_request(empty, "PATCH", f"{runs}/old", labelled, content_type=MERGE).ok
+    assert send_request(empty, "PUT", f"{runs}/old", empty_of_status(empty, f"{runs}/old")).ok
+
+
+def empty_of_status(api: ControlPlane, path: str) -> dict[str, Any]:
+    """A run as it is, without its status: as somebody writes it back from a file."""
+    found: dict[str, Any] = send_request(api, "GET", path).content
+    return {key: value for key, value in found.items() if key != "status"}
+
+
 def test_every_field_either_can_change_or_cannot() -> None:
-    frozen = {field for field, _ in IMMUTABLE.values()}
+    frozen = {field for field, _ in IMMUTABLE.values()} - {"checkpoint.keep"}
     assert frozen.isdisjoint(MUTABLE)
     assert frozen | set(MUTABLE) == SPEC["properties"].keys()
 
@@ -234,7 +349,7 @@ def test_the_same_file_again_changes_nothing(api: ControlPlane, side: str) -> No
 
 
 def test_two_field_managers_share_a_run(api: ControlPlane) -> None:
-    whole = document("shared", checkpoint={"keep": 2})
+    whole = document("shared", checkpoint={"everyMinutes": 5})
     queue = document("shared") | {"spec": {"scheduling": {"queueName": "gpus"}}}
 
     def apply(manager: str, body: dict[str, Any]) -> Any:
@@ -243,7 +358,8 @@ def test_two_field_managers_share_a_run(api: ControlPlane) -> None:
 
     assert apply("user", whole).ok
     both = apply("queues", queue).content["spec"]
-    assert (both["checkpoint"], both["scheduling"]) == ({"keep": 2}, {"queueName": "gpus"})
+    assert both["checkpoint"]["everyMinutes"] == 5
+    assert both["scheduling"] == {"queueName": "gpus"}
 
     conflict = apply("queues", document("shared", strategy="mix"))
     assert conflict.code == 409

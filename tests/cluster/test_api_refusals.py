@@ -60,6 +60,7 @@ BY_OPERATOR: Final = (
     "output on one's own cache",
     "Equal without a key",
     "Exists with a value",
+    "a value for Exists, of prep",
     "time for a taint that does not evict",
     "Tiny with flash attention",
     # Addresses.

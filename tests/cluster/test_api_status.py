@@ -78,6 +78,7 @@ STATUSES = made(
     eta=text(64),
     attempt=COUNTS,
     queue=text(253),
+    image=text(1024),
     node=text(253),
     gpu_hours=st.none() | st.floats(min_value=0, allow_nan=False, allow_infinity=False),
     prep=st.none()
@@ -177,17 +178,18 @@ def test_a_later_status_leaves_nothing_of_an_earlier_one(write: Write) -> None:
 def test_a_user_reaches_the_status_through_its_subresource_alone(api: ControlPlane) -> None:
     name = "by-hand"
     assert send_request(api, "POST", runs_path(NAMESPACE), document(name)).ok
-    patch: dict[str, Any] = {"spec": {"checkpoint": {"keep": 2}}, "status": {"phase": "Complete"}}
+    spec = {"scheduling": {"queueName": "gpus"}}
+    patch: dict[str, Any] = {"spec": spec, "status": {"phase": "Complete"}}
 
     changed = send_request(api, "PATCH", runs_path(NAMESPACE, name), patch, content_type=MERGE)
     assert "status" not in changed.content
-    assert changed.content["spec"]["checkpoint"] == {"keep": 2}
+    assert changed.content["spec"]["scheduling"] == {"queueName": "gpus"}
 
-    patch["spec"]["checkpoint"]["keep"] = 3
+    patch["spec"]["scheduling"]["queueName"] = "others"
     path = runs_path(NAMESPACE, name, "status")
     changed = send_request(api, "PATCH", path, patch, content_type=MERGE)
     assert changed.content["status"] == {"phase": "Complete"}
-    assert changed.content["spec"]["checkpoint"] == {"keep": 2}
+    assert changed.content["spec"]["scheduling"] == {"queueName": "gpus"}
 
 
 def test_the_operator_owns_the_status_and_nothing_else(write: Write) -> None:

@@ -71,7 +71,9 @@ ZOO: dict[str, dict[str, Any]] = {
         relabelled(a100("x", 80), memory=None),
         **{"cloud.google.com__gke-accelerator": "nvidia-a100-80gb"},
     ),
+    "a80-arm": labelled(a100("x", 80), **{"kubernetes.io__arch": "arm64"}),
     "cpu": cpu_node("x"),
+    "cpu-arm": labelled(cpu_node("x"), **{"kubernetes.io__arch": "arm64"}),
     "cpu-small": resized(cpu_node("x"), memory="31Gi"),
 }
 SPECS: dict[str, dict[str, Any]] = {

@@ -195,6 +195,17 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "Exists",
         scheduling={"tolerations": [{"key": "sku", "operator": "Exists", "value": "gpu"}]},
     ),
+    "a value for Exists, of prep": _spec(
+        "prep.tolerations[0].value",
+        "Exists",
+        prep={"tolerations": [{"key": "sku", "operator": "Exists", "value": "cpu"}]},
+    ),
+    "no number of CPUs": _spec(
+        "prep.resources.cpu", "wrong form", prep={"resources": {"cpu": "0.5"}}
+    ),
+    "memory without unit": _spec(
+        "prep.resources.memory", "wrong form", prep={"resources": {"memory": "64"}}
+    ),
     "Equal without a key": _spec(
         "scheduling.tolerations[0].key",
         "operator Equal",

@@ -12,6 +12,7 @@ from qinstruct_operator.constants import (
     FIELD_MANAGER,
     KIND,
     LABEL_MANAGED_BY,
+    LABEL_QUEUE,
     LABEL_RUN,
     PREP_CONTAINER,
 )
@@ -67,9 +68,14 @@ def plan(**spec: Any) -> Plan:
 
 
 def child(
-    kind: str, name: str, *conditions: Raw, owner: str | None = UID, ours: bool = True
+    kind: str,
+    name: str,
+    *conditions: Raw,
+    owner: str | None = UID,
+    ours: bool = True,
+    queue: str | None = None,
 ) -> Raw:
-    """A child, by default of the run and made by us."""
+    """A child, by default of the run and made by us, and in no queue."""
     owners = [{"apiVersion": API_VERSION, "kind": KIND, "name": "x", "uid": owner}]
     return {
         "kind": kind,
@@ -78,7 +84,10 @@ def child(
             "namespace": NAMESPACE,
             "uid": f"uid-{name}",
             "creationTimestamp": CREATED,
-            "labels": {LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_RUN: "x"} if ours else {},
+            "labels": {
+                **({LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_RUN: "x"} if ours else {}),
+                **({LABEL_QUEUE: queue} if queue else {}),
+            },
             **({"ownerReferences": [owners[0] | {"controller": True}]} if owner else {}),
         },
         "status": {"startTime": CREATED, "conditions": list(conditions)},

@@ -45,10 +45,19 @@ LABEL_ATTEMPT: Final = "qinstruct.dev/attempt"
 """Number of the attempt, on a training workload and its pod."""
 
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
-"""Kueue's LocalQueue; on the training workload only, or its pods would be queued again."""
+"""Kueue's LocalQueue; on a workload and not on its pods, or those would be queued again."""
+
+ANNOTATION_GENERATION: Final = "qinstruct.dev/generation"
+"""Generation of the run's spec that a child was made from."""
 
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
+
+ANNOTATIONS_STAY: Final = (
+    ("karpenter.sh/do-not-disrupt", "true"),
+    ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+)
+"""What keeps Karpenter and the cluster-autoscaler from moving a pod to save a node."""
 
 PREP_CONTAINER: Final = "prep"
 """Name of the container in the prep Job's pod."""
@@ -58,6 +67,12 @@ GPU_RESOURCE: Final = "nvidia.com/gpu"
 
 GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 """Node label of GPU feature discovery: the product's name."""
+
+ARCH_LABEL: Final = "kubernetes.io/arch"
+"""Node label of the kubelet: the architecture, as Go names it."""
+
+ARCH: Final = "amd64"
+"""The architecture that our images are built for."""
 
 USER_ID: Final = 1000
 """User and group of every process in our images; owns the files on the claims."""

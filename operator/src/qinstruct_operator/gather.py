@@ -1,7 +1,7 @@
 """Gather: read one run's children from the cluster, into a snapshot. Needs the cluster.
 
 Children's names follow from the run's, so almost every request is a `get`. Only what the run's
-current stage needs is read.
+current stage needs is read, and always its pods: one can outlive its workload.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
+from qinstruct_operator.core.judge.made_from import generation_of
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.trouble import is_doubtful
@@ -22,7 +23,7 @@ from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workloa
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, text
-from qinstruct_operator.kinds import CLAIM, EVENT, JOB, NODE, POD
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ async def gather(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Sna
 
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
+    pods = await reads.of("pods", list_pods(cluster, run), ())
     prep = training = None
     if not run.was_prepared:
         name = names.prep_name(run.name)
@@ -75,15 +77,10 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         request = cluster.get(run.backend.kind, run.namespace, name)
         training = await reads.of("training", request, None)
     workload = training if may_train else prep
-    if workload is None and reads.failures:
-        return Snapshot(prep, training)
-    pods: tuple[Resource, ...] = ()
+    if reads.failures and (workload is None or "pods" in reads.failures):
+        return Snapshot(prep, training, pods=pods)
     pod: Raw | None = None
     if workload is not None:
-        labels = {LABEL_RUN: run.name}
-        pods = await reads.of("pods", cluster.list(POD, run.namespace, labels=labels), ())
-        if "pods" in reads.failures:
-            return Snapshot(prep, training)
         pod = newest_pod(workload, pods)
         if pod is not None and (read := read_pod(pod)).has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
@@ -92,13 +89,19 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             )
             log = await reads.of("log", request_log, ())
             node = await _node(cluster, reads, pod) if is_doubtful(read, log, now) else None
-            return Snapshot(prep=prep, training=training, pods=pods, log=log, node=node)
+            pin = await _pin(cluster, run, reads, workload)
+            return Snapshot(prep, training, pin, pods=pods, log=log, node=node)
     support = await _support(cluster, run, reads)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
+
+
+async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
+    """Every pod with the run's label, also those of workloads that are gone."""
+    return await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
 
 
 async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | None:
@@ -129,6 +132,17 @@ async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Ra
         )
     )
     return dict(zip(run.support_ids, found, strict=True))
+
+
+async def _pin(
+    cluster: Cluster, run: Run, reads: Reads, workload: Raw
+) -> dict[ChildId, Raw | None]:
+    """The ConfigMap, if the spec was changed after a workload had been made from it."""
+    if generation_of(workload) in (None, run.generation):
+        return {}
+    name = names.config_name(run.name)
+    request = cluster.get(CONFIG_MAP, run.namespace, name)
+    return {(CONFIG_MAP, name): await reads.of("support", request, None)}
 
 
 def _held_up(

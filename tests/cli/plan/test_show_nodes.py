@@ -29,7 +29,7 @@ def cpu_node(name: str, labels: dict[str, str] | None = None) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels or {}},
+        "metadata": {"name": name, "labels": {"kubernetes.io/arch": "amd64"} | (labels or {})},
         "spec": {},
         "status": {
             "allocatable": {"cpu": "96", "memory": "1100Gi"},
@@ -54,12 +54,16 @@ def test_nodes_that_fit_and_why_others_do_not() -> None:
         *(gpu_node(f"small-{number}", 40) for number in range(10)),
         cpu_node("cpu-0"),
         cpu_node("cpu-1"),
-    )[:4] == [
-        "training pod     2 of 14 nodes can ever fit: gpu-a, gpu-b (cordoned)",
+        cpu_node("arm", {"kubernetes.io/arch": "arm64"}),
+    ) == [
+        "training pod     2 of 15 nodes can ever fit: gpu-a, gpu-b (cordoned)",
         "                 10 cannot: 40 GB GPUs (NVIDIA-A100-SXM4-40GB), the run needs 80 GB: "
         "small-0, small-1, small-2, small-3, small-4, small-5 and 4 more",
-        "                 2 cannot: offers no GPUs: cpu-0, cpu-1",
-        "preparation pod  2 of 14 nodes can ever fit: cpu-0, cpu-1",
+        "                 3 cannot: offers no GPUs: arm, cpu-0, cpu-1",
+        "preparation pod  2 of 15 nodes can ever fit: cpu-0, cpu-1",
+        "                 12 cannot: taint nvidia.com/gpu:NoSchedule is not tolerated: "
+        "gpu-a, gpu-b (cordoned), small-0, small-1, small-2, small-3 and 6 more",
+        "                 1 cannot: label kubernetes.io/arch is arm64, the run needs amd64: arm",
     ]
 
 

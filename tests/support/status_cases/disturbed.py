@@ -40,7 +40,7 @@ from support.status_cases.case import (
     of_training,
 )
 
-TAKEN = pytorchjob() | {"spec": {"runPolicy": {"suspend": True}}}
+TAKEN = pytorchjob(queue="gpus") | {"spec": {"runPolicy": {"suspend": True}}}
 RESUMED = pytorchjob(at_time(SUSPENDED | {"status": NO}, 35))
 CUT_OFF = (at_time(condition("Ready", status=NO), 10), condition("ContainersReady"))
 TAINTED = condition("DisruptionTarget", "DeletionByTaintManager")
@@ -216,7 +216,7 @@ CASES = {
         },
     ),
     "its queue has taken it back, the pod is gone": Case(
-        of_training(pytorchjob(SUSPENDED)),
+        of_training(pytorchjob(SUSPENDED, queue="gpus")),
         "Queued",
         PREPARED | {S: (NO, "Queued")},
         previous=of_training(JOB, pod(JOB, ended(75)), log=TRAINING_LOG),

@@ -265,8 +265,8 @@ CASES = {
     ),
     "a queue nobody asked for takes prep back": Case(
         of_prep(PREP | {"spec": {"suspend": True}}, pod(PREP, ended(143), phase="Failed")),
-        "Queued",
-        NOT_YET | {P: (NO, "Queued")},
+        "Suspended",
+        NOT_YET | {P: (NO, "Suspended")},
         fields={"failure": None},
     ),
     "a prep pod is preempted: nobody has to do anything": Case(

@@ -12,6 +12,7 @@ from support.observed import (
     pod,
     pytorchjob,
     running,
+    snapshot_of,
     step_event,
     waiting,
 )
@@ -43,7 +44,7 @@ CASES = {
         "Pending",
         PREPARED | {S: (NO, "Pending")},
         says=(S, "the PyTorchJob is being created"),
-        fields={"attempt": 1},
+        fields={"attempt": None},
     ),
     "prepared long ago, the prep Job is deleted": Case(
         Snapshot(training=JOB),
@@ -53,7 +54,22 @@ CASES = {
         says=(S, "x-1 has no pod yet"),
     ),
     "the PyTorchJob waits in its queue": Case(
-        of_training(pytorchjob(SUSPENDED)), "Queued", PREPARED | {S: (NO, "Queued")}
+        of_training(pytorchjob(SUSPENDED, queue="gpus")), "Queued", PREPARED | {S: (NO, "Queued")}
+    ),
+    "the PyTorchJob was deleted and its pod left": Case(
+        snapshot_of(pods=(pod(pytorchjob(owner="x"), running()),)),
+        "PodRemains",
+        PREPARED | {S: (NO, "PodRemains")},
+        previous=Snapshot(prep=DONE),
+        says=(
+            S,
+            "a pod is there that no workload of this run controls (x-1-master-0 on node gpu-1); "
+            "another one beside it would write to the same output, or not get its name; it goes "
+            "on when that pod is gone: let it end, and `kubectl delete pod x-1-master-0`",
+        ),
+    ),
+    "somebody suspended the PyTorchJob": Case(
+        of_training(pytorchjob(SUSPENDED)), "Suspended", PREPARED | {S: (NO, "Suspended")}
     ),
     "no node has the GPUs": Case(
         of_training(

@@ -2,18 +2,31 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from qinstruct_operator.cluster.errors import Forbidden
+from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.untyped_json import text
 from qinstruct_operator.gather import Reads, gather
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Told
 from qinstruct_operator.settings import Settings
 from support.kinds import PYTORCHJOB
-from support.observed import NAMESPACE, NOW, OTHER_UID, claim, condition_reasons, message
+from support.observed import (
+    NAMESPACE,
+    NOW,
+    OTHER_UID,
+    claim,
+    condition_reasons,
+    message,
+    pod,
+    pytorchjob,
+    running,
+)
 from support.simulation.run_scenarios import run_to_rest
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
@@ -42,33 +55,33 @@ async def just_after(step: str) -> SimulatedCluster:
 
 SUPPORT = ["get ConfigMap", "get PersistentVolumeClaim", "get PersistentVolumeClaim"]
 STAGES = {
-    "nothing is there": ("", ["get Job", "get PyTorchJob", *SUPPORT]),
+    "nothing is there": ("", ["list Pod", "get Job", "get PyTorchJob", *SUPPORT]),
     "the prep Job has no pod": (
         "bind x-output",
-        ["get Job", "list Pod", *SUPPORT, "list Event"],
+        ["list Pod", "get Job", *SUPPORT, "list Event"],
     ),
     "the prep pod is on its node": (
         "find a node for x-prep",
-        ["get Job", "list Pod", *SUPPORT, "list Event", "get Node"],
+        ["list Pod", "get Job", *SUPPORT, "list Event", "get Node"],
     ),
     "prep runs": (
         "start the container of x-prep",
-        ["get Job", "list Pod", "read_log Pod", "get Node"],
+        ["list Pod", "get Job", "read_log Pod", "get Node"],
     ),
     "prep has ended, its Job does not know yet": (
         "end the container of x-prep",
-        ["get Job", "list Pod", "read_log Pod"],
+        ["list Pod", "get Job", "read_log Pod"],
     ),
-    "prep is done": ("settle x-prep", ["get Job", "get PyTorchJob", *SUPPORT]),
+    "prep is done": ("settle x-prep", ["list Pod", "get Job", "get PyTorchJob", *SUPPORT]),
     "training has a pod": (
         "make a pod of x-1",
-        ["get PyTorchJob", "list Pod", *SUPPORT],
+        ["list Pod", "get PyTorchJob", *SUPPORT],
     ),
     "training runs": (
         "start the container of x-1",
-        ["get PyTorchJob", "list Pod", "read_log Pod", "get Node"],
+        ["list Pod", "get PyTorchJob", "read_log Pod", "get Node"],
     ),
-    "training is done": ("settle x-1", ["get PyTorchJob", "list Pod", "read_log Pod"]),
+    "training is done": ("settle x-1", ["list Pod", "get PyTorchJob", "read_log Pod"]),
 }
 
 
@@ -81,6 +94,28 @@ def test_requests_at_each_stage(step: str, want: list[str]) -> None:
         return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
 
     assert asyncio.run(see()) == want
+
+
+@pytest.mark.parametrize(("generation", "wanted"), [(1, []), (2, ["get ConfigMap"])])
+@pytest.mark.parametrize("step", ["start the container of x-prep", "start the container of x-1"])
+def test_the_pin_is_read_where_the_spec_has_changed(
+    step: str, generation: int, wanted: list[str]
+) -> None:
+    async def see() -> list[str]:
+        simulated = await just_after(step)
+        await simulated.reconcile()
+        resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
+        assert resource is not None
+        resource["metadata"]["generation"] = generation
+        before = len(simulated.cluster.calls)
+        snapshot = await gather(simulated.cluster, Run.read(resource, Settings()), LATE, Reads())
+        assert [text(raw, "data", "spec.json") for raw in snapshot.support.values()] == [
+            '{"size":"7B","strategy":"after"}'
+        ] * len(wanted)
+        calls = [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
+        return [call for call in calls if call == "get ConfigMap"]
+
+    assert asyncio.run(see()) == wanted
 
 
 def test_a_finished_run_costs_one_request() -> None:
@@ -115,7 +150,7 @@ def test_a_node_is_not_asked_while_its_pod_speaks() -> None:
         await take_snapshot(simulated, NOW)
         return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
 
-    assert asyncio.run(see()) == ["get PyTorchJob", "list Pod", "read_log Pod"]
+    assert asyncio.run(see()) == ["list Pod", "get PyTorchJob", "read_log Pod"]
 
 
 def test_a_node_that_is_gone() -> None:
@@ -145,9 +180,9 @@ def test_without_the_right_to_read_nodes_all_goes_on(step: str) -> None:
 
 FORBIDDEN = Forbidden("pods is forbidden", status=403)
 UNREAD: dict[str, tuple[str, str, Kind, list[str], set[str]]] = {
-    "the prep Job": ("hear x-prep", "get", JOB, ["get Job", "get PyTorchJob"], {"prep"}),
-    "the PyTorchJob": ("hear x-1", "get", PYTORCHJOB, ["get PyTorchJob"], {"training"}),
-    "the pods": ("hear x-1", "list", POD, ["get PyTorchJob", "list Pod"], {"pods"}),
+    "the prep Job": ("hear x-prep", "get", JOB, ["list Pod", "get Job", "get PyTorchJob"], {"prep"}),
+    "the PyTorchJob": ("hear x-1", "get", PYTORCHJOB, ["list Pod", "get PyTorchJob"], {"training"}),
+    "the pods": ("hear x-1", "list", POD, ["list Pod", "get PyTorchJob"], {"pods"}),
     "the log": ("hear x-1", "read_log", POD, STAGES["training runs"][1], {"log"}),
     "the ConfigMap": ("settle x-prep", "get", CONFIG_MAP, STAGES["prep is done"][1], {"support"}),
     "a claim": ("settle x-prep", "get", CLAIM, STAGES["prep is done"][1], {"support"}),
@@ -226,6 +261,69 @@ def test_a_run_restored_without_status_and_prep_job_goes_on() -> None:
         assert len(await simulated.names(POD)) == 1
 
     asyncio.run(see())
+
+
+WORKLOADS = {
+    "hear x-prep": ("delete Job x-prep", JOB, "x-prep", "Prepared"),
+    "hear x-1": ("delete PyTorchJob x-1", PYTORCHJOB, "x-1", "Scheduled"),
+}
+
+
+@pytest.mark.parametrize("step", WORKLOADS)
+def test_a_pod_that_outlives_its_workload_keeps_another_from_starting(step: str) -> None:
+    """As after `kubectl delete --cascade=orphan`: the pod has no owner, and is still at work."""
+    deletion, kind, name, condition = WORKLOADS[step]
+
+    async def see() -> None:
+        simulated = await just_after(step)
+        await simulated.reconcile()
+        (pod,) = [one for one in await simulated.names(POD) if one.startswith(name)]
+        simulated.cluster.edit(
+            POD, NAMESPACE, pod, lambda found: found["metadata"].pop("ownerReferences")
+        )
+        await simulated.perform((await simulated.user_actions())[deletion])
+        for _ in range(2):
+            await simulated.reconcile()
+            status = await simulated.status()
+            assert condition_reasons(status)[condition] == ("False", "PodRemains")
+            assert f"({pod} on node " in message(status, condition)
+            assert await simulated.names(kind) == []
+        simulated.cluster.delete(POD, NAMESPACE, pod)
+        await simulated.reconcile()
+        assert await simulated.names(kind) == [name]
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("spec", [{}, {"data": {"claimName": "a"}, "output": {"claimName": "b"}}])
+def test_a_run_made_again_waits_for_the_pod_of_the_earlier_one(spec: dict[str, Any]) -> None:
+    """Also in the pass that reads nothing else, where no child of the earlier run is left."""
+
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario(), **spec)
+        earlier = running_pod(pytorchjob(owner=OTHER_UID))
+        await simulated.cluster.create(earlier)
+        await simulated.create_run()
+        await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Prepared"] == ("False", "PodRemains")
+        made = [kind for kind in (CLAIM, CONFIG_MAP, JOB) if await simulated.names(kind)]
+        assert made == []
+        simulated.cluster.delete(POD, NAMESPACE, earlier["metadata"]["name"])
+        await simulated.reconcile()
+        assert await simulated.names(JOB) == ["x-prep"]
+
+    asyncio.run(see())
+
+
+def running_pod(workload: dict[str, Any]) -> dict[str, Any]:
+    """A pod of a workload that is gone."""
+    raw = pod(workload, running()) | {"apiVersion": "v1"}
+    return raw | {
+        "metadata": raw["metadata"] | {"namespace": NAMESPACE, "labels": {LABEL_RUN: "x"}}
+    }
 
 
 def test_a_run_that_is_deleted_or_being_deleted_is_left_alone() -> None:

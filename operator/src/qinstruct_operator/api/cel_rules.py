@@ -7,26 +7,47 @@ those alone.
 from collections.abc import Iterator
 from typing import Any
 
+from qinstruct_operator.api.changes import (
+    CHANGEABLE,
+    FIXED,
+    FIXED_NOTE,
+    FIXED_PARTS,
+    FIXED_WORDS,
+    LATE_NOTE,
+    LATE_WORDS,
+)
 from qinstruct_operator.api.field_types import MAX_RUN_NAME_LENGTH, RUN_NAME_PATTERN
+from qinstruct_operator.api.spec import CheckpointPolicy, Spec
 from qinstruct_operator.catalog.gpus import smaller_classes
 from qinstruct_operator.catalog.sizes import SIZES
 from qinstruct_operator.catalog.sources import Q_INSTRUCT_IMAGES, Q_INSTRUCT_LABELS, SOURCES
-from qinstruct_operator.constants import GPU_PRODUCT_LABEL
+from qinstruct_operator.constants import (
+    CONDITION_COMPLETE,
+    CONDITION_FAILED,
+    GPU_PRODUCT_LABEL,
+)
 
 Rule = dict[str, str]
 
-_IMMUTABLE_REQUIRED = ("size", "strategy")
-_IMMUTABLE_GROUPS = ("data", "model", "training", "output")
-_IMMUTABLE = "cannot change after creation; delete the run and create it again"
+_FORBIDDEN: Rule = {"reason": "FieldValueForbidden"}
+
+# Both are as before the write: a status that says that a child exists cannot be ahead of it.
+_MAY_STILL_CHANGE = (
+    "!has(oldSelf.status) || (!has(oldSelf.status.attempt) && "
+    "!(has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(condition, "
+    f"condition.type in ['{CONDITION_COMPLETE}', '{CONDITION_FAILED}'] && "
+    "condition.status == 'True')))"
+)
+_KEEP = CheckpointPolicy.model_fields["keep"].default
 
 
 def spec_rules() -> list[Rule]:
-    """Rules on the spec as a whole: immutability, then cross-field ones."""
-    return [*_immutability(), *_cross_field()]
+    """Rules on the spec as a whole: what is fixed at creation, then cross-field ones."""
+    return [*_fixed(), *_cross_field()]
 
 
 def name_rules() -> list[Rule]:
-    """Rules on the object: only `metadata.name` is visible to them."""
+    """Rules on the object: of its metadata only the name is visible to them."""
     return [
         _rule(
             ".metadata.name",
@@ -48,21 +69,35 @@ def _rule(field: str, rule: str, message: str) -> Rule:
     return {"rule": rule, "message": message, "fieldPath": field}
 
 
-def _immutability() -> list[Rule]:
-    required = [
-        _rule(f".{name}", f"self.{name} == oldSelf.{name}", _IMMUTABLE)
-        for name in _IMMUTABLE_REQUIRED
-    ]
-    groups = [
+def _fixed() -> list[Rule]:
+    keep = f".keep : {_KEEP})"
+    rules = [_rule(f".{name}", _is_same("", name), FIXED_WORDS) for name in FIXED]
+    rules.append(
         _rule(
-            f".{name}",
-            f"has(self.{name}) == has(oldSelf.{name}) && "
-            f"(!has(self.{name}) || self.{name} == oldSelf.{name})",
-            _IMMUTABLE,
+            ".checkpoint.keep",
+            f"(has(self.checkpoint) ? self.checkpoint{keep} == "
+            f"(has(oldSelf.checkpoint) ? oldSelf.checkpoint{keep}",
+            FIXED_WORDS,
         )
-        for name in _IMMUTABLE_GROUPS
+    )
+    return [rule | _FORBIDDEN for rule in rules]
+
+
+def late_rules() -> list[Rule]:
+    """Rules on the object, because they read its status: what cannot change any more."""
+    return [
+        _rule(f".spec.{name}", f"{_MAY_STILL_CHANGE} || ({_is_same('.spec', name)})", LATE_WORDS)
+        | _FORBIDDEN
+        for name in CHANGEABLE
     ]
-    return [rule | {"reason": "FieldValueForbidden"} for rule in required + groups]
+
+
+def _is_same(parent: str, name: str) -> str:
+    """Whether a field is as it was; where it had no value, none may be added."""
+    new, old = f"self{parent}.{name}", f"oldSelf{parent}.{name}"
+    if Spec.model_fields[name].is_required():
+        return f"{new} == {old}"
+    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
 
 
 def _cross_field() -> list[Rule]:
@@ -129,6 +164,26 @@ def _too_small_gpus() -> Iterator[Rule]:
 
 def add_rules(schema: dict[str, Any]) -> dict[str, Any]:
     """The object's schema with every rule in its place."""
-    spec = schema["properties"]["spec"] | {"x-kubernetes-validations": spec_rules()}
+    spec = _with_words(schema["properties"]["spec"]) | {"x-kubernetes-validations": spec_rules()}
     properties = schema["properties"] | {"spec": spec}
-    return schema | {"properties": properties, "x-kubernetes-validations": name_rules()}
+    return schema | {
+        "properties": properties,
+        "x-kubernetes-validations": [*name_rules(), *late_rules()],
+    }
+
+
+def _with_words(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec's schema; each description says until when its field can change."""
+    fields = {
+        name: _described(child, FIXED_NOTE if name in FIXED else LATE_NOTE)
+        for name, child in spec["properties"].items()
+    }
+    for path in FIXED_PARTS:
+        group, name = path.split(".")
+        parts = fields[group]["properties"]
+        fields[group] |= {"properties": parts | {name: _described(parts[name], FIXED_NOTE)}}
+    return spec | {"properties": fields}
+
+
+def _described(schema: dict[str, Any], note: str) -> dict[str, Any]:
+    return schema | {"description": f"{schema['description']} {note}"}

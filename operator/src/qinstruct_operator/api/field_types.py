@@ -62,7 +62,10 @@ LabelKey = Annotated[
 Quantity = Annotated[
     str, Field(min_length=2, max_length=32, pattern=r"^[1-9][0-9]*(Mi|Gi|Ti|M|G|T)$")
 ]
-"""An amount of storage, e.g. `500Gi`."""
+"""An amount of storage or memory, e.g. `500Gi`."""
+
+CpuQuantity = Annotated[str, Field(min_length=1, max_length=8, pattern=r"^[1-9][0-9]*m?$")]
+"""A number of CPUs, e.g. `8` or `500m`."""
 
 
 class SecretKeyRef(ApiModel):

@@ -13,6 +13,7 @@ from qinstruct_operator.api.spec_operations import (
     Budget,
     Evaluation,
     PodPatch,
+    Prep,
     Recovery,
     Scheduling,
     Tracking,
@@ -282,8 +283,12 @@ class Spec(ApiModel):
     recovery: Recovery = Field(
         default_factory=Recovery, description="What to do when an attempt fails."
     )
+    prep: Prep = Field(
+        default_factory=Prep, description="How the cluster places and queues the prep pod."
+    )
     scheduling: Scheduling = Field(
-        default_factory=Scheduling, description="How the cluster places and queues the pods."
+        default_factory=Scheduling,
+        description="How the cluster places and queues the training pod.",
     )
     budget: Budget = Field(default_factory=Budget, description="What the run may cost.")
     tracking: Tracking = Field(

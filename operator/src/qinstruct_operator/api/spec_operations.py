@@ -1,4 +1,4 @@
-"""The spec's groups about operations: recovery, scheduling, budget, tracking, patches."""
+"""The spec's groups about operations: recovery, prep, scheduling, budget, tracking, patches."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,13 +6,21 @@ from pydantic import Field
 
 from qinstruct_operator.api.field_types import (
     ApiModel,
+    CpuQuantity,
     DnsName,
     LabelKey,
     LabelValue,
     Number,
+    Quantity,
     QueueName,
     SecretKeyRef,
 )
+from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_operator.constants import ARCH, ARCH_LABEL, GPU_RESOURCE
+
+_ARCH_DEFAULT = f"{ARCH_LABEL}: {ARCH} is added unless an architecture is named here."
+_PREP_CPUS = ", ".join(f"{size.prep.cpu} ({name})" for name, size in SIZES.items())
+_PREP_MEMORY = ", ".join(f"{size.prep.memory} ({name})" for name, size in SIZES.items())
 
 
 class Recovery(ApiModel):
@@ -45,7 +53,7 @@ class Recovery(ApiModel):
 
 
 class Toleration(ApiModel):
-    """A toleration of the pods, as in core/v1."""
+    """A toleration of a pod, as in core/v1."""
 
     key: LabelKey | None = Field(
         default=None, description="Taint key; none with operator Exists matches every taint."
@@ -62,14 +70,52 @@ class Toleration(ApiModel):
     )
 
 
+class PrepResources(ApiModel):
+    """What the prep pod asks of its node."""
+
+    cpu: CpuQuantity | None = Field(
+        default=None,
+        description="CPUs that it asks for; it may use more where they are idle. Default: "
+        f"{_PREP_CPUS}.",
+    )
+    memory: Quantity | None = Field(
+        default=None,
+        description="Memory that it asks for, which is also the most that it may use. Default: "
+        f"{_PREP_MEMORY}.",
+    )
+
+
+class Prep(ApiModel):
+    """How the cluster places and queues the prep pod; it asks for no GPU."""
+
+    queue_name: QueueName | None = Field(
+        default=None,
+        description="Kueue LocalQueue of the prep Job. Default: none, so that it is not queued.",
+    )
+    priority_class_name: DnsName | None = Field(
+        default=None, description="PriorityClass of the prep pod."
+    )
+    tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = Field(
+        default=(), max_length=16, description="Tolerations of the prep pod."
+    )
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=16,
+        description=f"Labels that the node of the prep pod must have. {_ARCH_DEFAULT}",
+    )
+    resources: PrepResources = Field(
+        default_factory=PrepResources, description="What the prep pod asks of its node."
+    )
+
+
 class Scheduling(ApiModel):
-    """How the cluster places and queues the pods."""
+    """How the cluster places and queues the training pod."""
 
     queue_name: QueueName | None = Field(
         default=None, description="Kueue LocalQueue of the training workload."
     )
     priority_class_name: DnsName | None = Field(
-        default=None, description="PriorityClass of the prep and training pods."
+        default=None, description="PriorityClass of the training pod."
     )
     scheduler_name: DnsName | None = Field(
         default=None, description="Scheduler of the training pod."
@@ -77,13 +123,13 @@ class Scheduling(ApiModel):
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = Field(
         default=(),
         max_length=16,
-        description="Further tolerations of the prep and training pods; that of the taint "
-        "nvidia.com/gpu is always there.",
+        description=f"Tolerations of the training pod, besides that of the taint {GPU_RESOURCE}.",
     )
     node_selector: dict[LabelKey, LabelValue] = Field(
         default_factory=dict,
         max_length=16,
-        description="Labels that the training node must have, besides what the size needs.",
+        description="Labels that the node of the training pod must have, besides what the size "
+        f"needs. {_ARCH_DEFAULT}",
     )
     active_deadline_seconds: int | None = Field(
         default=None,

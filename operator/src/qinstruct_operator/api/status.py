@@ -129,9 +129,18 @@ class Status(_Observed):
     eta: str | None = Field(
         default=None, max_length=64, description="Time left of the present phase, e.g. 1h 12m."
     )
-    attempt: int | None = Field(default=None, ge=0, description="Number of the newest attempt.")
+    attempt: int | None = Field(
+        default=None,
+        ge=0,
+        description="Number of the newest attempt; none before its training workload exists.",
+    )
     queue: str | None = Field(
         default=None, max_length=253, description="Queue that the run waits in or came from."
+    )
+    image: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Image of the training pod, the same in every attempt.",
     )
     node: str | None = Field(default=None, max_length=253, description="Node of the training pod.")
     gpu_hours: float | None = Field(

@@ -43,7 +43,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
 
     Nothing either beside what could not be read: only what was seen to be absent is created.
     The configuration goes with the workload that reads it, so that a pod never sees one that
-    was written for another version of its image.
+    was written for another version of its image; once training has begun it stays as it is.
     """
     if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_children:
         return ()
@@ -51,7 +51,12 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     workload = seen.training if prepared else seen.prep
     if workload is not None and (workload.is_over or workload.has_started):
         return ()
-    children = run.children
+    if workload is None and seen.old_pods:
+        return ()  # it reads the ConfigMap and writes the output: beside it nothing may start
+    if not run.is_pinned and run.fixed_changes_since(seen.pin):
+        return ()
+    pin = seen.pin if run.is_pinned else None
+    children = run.children_from(pin) if pin else run.children
     if children is None:
         return ()
     absent = [Create(child) for child in children.support if child.id not in seen.support]
@@ -60,7 +65,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     if claim_mismatch(run, seen):
         return ()
     config = children.config
-    renewed = [Apply(config)] if config.id in seen.support else []
+    renewed = [Apply(config)] if config.id in seen.support and not pin else []
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
 
 

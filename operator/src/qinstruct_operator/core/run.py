@@ -1,9 +1,12 @@
 """A run as one pass reads it: its identity, its stored status and its plan. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
+from pydantic import ValidationError
+
+from qinstruct_operator.api.changes import Change, changes
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.spec import Spec
@@ -13,6 +16,7 @@ from qinstruct_operator.core.backends import BACKENDS, Backend
 from qinstruct_operator.core.children import ChildId, Children, build_children
 from qinstruct_operator.core.condition_list import is_finished, is_true
 from qinstruct_operator.core.names import config_name
+from qinstruct_operator.core.pin import Pin
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.untyped_json import Raw
@@ -30,6 +34,8 @@ class Run:
     Attributes:
         resource_version: of the object that was read.
         status: as it was read; empty before the first pass.
+        document: its object without status.
+        spec: None where the document cannot be read.
         plan: None where the spec has violations.
         violations: what is wrong with the spec.
     """
@@ -40,18 +46,24 @@ class Run:
     generation: int
     resource_version: str
     status: Status = field(default_factory=Status)
+    document: Raw = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    spec: Spec | None = None
     plan: Plan | None = None
     violations: tuple[Violation, ...] = ()
 
     @classmethod
     def read(cls, resource: Raw, settings: Settings) -> Self:
         """The run of a QInstructTraining object, with its plan."""
+        spec: Spec | None = None
         plan: Plan | None = None
         violations: tuple[Violation, ...] = ()
         # Without its status: an unreadable status is no fault of the user's spec.
         document = {key: value for key, value in resource.items() if key != "status"}
         try:
-            plan = make_plan(parse(document), settings)
+            training = parse(document)
+            spec = training.spec
+            plan = make_plan(training, settings)
         except InvalidSpec as error:
             violations = error.violations
         status, _ = read_status(resource)
@@ -63,6 +75,9 @@ class Run:
             generation=meta.get("generation", 0),
             resource_version=meta.get("resourceVersion", ""),
             status=status,
+            document=document,
+            settings=settings,
+            spec=spec,
             plan=plan,
             violations=violations,
         )
@@ -91,6 +106,41 @@ class Run:
     def children(self) -> Children | None:
         """Its objects at the current attempt; None without a plan."""
         return build_children(self.plan, self.attempt) if self.plan else None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether its training workload has existed: another one is made from the same."""
+        return self.status.attempt is not None
+
+    def children_from(self, pin: Pin) -> Children | None:
+        """Its children as they were planned for the first attempt; None where this version cannot.
+
+        Only those that are absent may be created of them: the configs are those in the ConfigMap.
+        """
+        settings = replace(
+            self.settings,
+            trainer_image=self.status.image or self.settings.trainer_image,
+            cache_path=pin.cache_path,
+            output_path=pin.output_path,
+        )
+        try:
+            plan = make_plan(parse({**self.document, "spec": pin.spec}), settings)
+        except InvalidSpec:
+            return None
+        return build_children(plan, self.attempt)
+
+    def changes_since(self, pin: Pin | None) -> tuple[Change, ...]:
+        """How its spec differs from the pinned one, as far as both can be read."""
+        if pin is None or self.spec is None:
+            return ()
+        try:
+            return changes(Spec.model_validate(pin.spec), self.spec)
+        except ValidationError:
+            return ()
+
+    def fixed_changes_since(self, pin: Pin | None) -> tuple[Change, ...]:
+        """Those that no run may make: the server refuses them, unless its CRD is an older one."""
+        return tuple(each for each in self.changes_since(pin) if each.is_of_fixed_field)
 
     @property
     def support_ids(self) -> tuple[ChildId, ...]:

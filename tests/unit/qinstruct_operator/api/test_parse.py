@@ -36,8 +36,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": (
         {"colour": "red"},
         "spec.colour: is not a known field; known here: backend, budget, checkpoint, data, "
-        "evaluation, gpu, model, output, patches, recovery, scheduling, size, strategy, suspend, "
-        "tracking, training",
+        "evaluation, gpu, model, output, patches, prep, recovery, scheduling, size, strategy, "
+        "suspend, tracking, training",
     ),
     "unknown, but near": (
         {"training": {"learningrate": 1}},

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qinstruct_operator.api.status import Status
+from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children import build_children
-from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
-from qinstruct_operator.core.judge.observe import Snapshot
-from qinstruct_operator.core.plan.types import Plan
+from qinstruct_operator.core.decide import Action, Apply, Create, decide, requeue_after
+from qinstruct_operator.core.judge.observe import Snapshot, observe
+from qinstruct_operator.core.plan.types import Owner, Plan
+from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 from support.observed import (
@@ -19,6 +23,8 @@ from support.observed import (
     NOW,
     OTHER_UID,
     SUCCEEDED,
+    Raw,
+    child,
     claim,
     condition,
     config_map,
@@ -32,8 +38,10 @@ from support.observed import (
     seen,
     snapshot_of,
     status_of,
+    training,
     waiting,
 )
+from support.operator_documents import UID
 
 PLAN = plan()
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
@@ -47,6 +55,15 @@ CONFIG, CACHE, OUTPUT, PREP_JOB, PYTORCHJOB = (
 )
 CLAIMS = {"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache")}
 OWN_CLAIMS = plan(data={"claimName": "data"}, output={"claimName": "mine"})
+
+
+def orphaned(raw: Raw) -> Raw:
+    """A pod after `kubectl delete --cascade=orphan` of its workload."""
+    return raw | {"metadata": raw["metadata"] | {"ownerReferences": []}}
+
+
+OTHER_JOB = child("PyTorchJob", "x-1") | {"metadata": {"uid": OTHER_UID, "name": "x-1"}}
+OLD_POD = pod(OTHER_JOB, running())
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,34 @@ CASES = {
         snapshot_of(claims={"x-output": claim(owner=OTHER_UID)})
     ),
     "a PyTorchJob of an earlier run": Case(snapshot_of(prep=DONE, training=pytorchjob(owner="x"))),
+    "a pod of an earlier run is at work": Case(snapshot_of(pods=(OLD_POD,))),
+    "a pod of an earlier run has not started": Case(
+        snapshot_of(prep=DONE, claims=CLAIMS, pods=(pod(pytorchjob(owner="x"), node=None),))
+    ),
+    "its PyTorchJob was deleted, its pod has no owner": Case(
+        snapshot_of(claims=CLAIMS, pods=(orphaned(OLD_POD),)), previous=PREPARED
+    ),
+    "its prep Job was deleted, its pod is at work": Case(
+        snapshot_of(config=config_map(), claims=CLAIMS, pods=(orphaned(pod(PREP, running())),))
+    ),
+    "an old pod has ended, and has the name that the new one needs": Case(
+        snapshot_of(claims=CLAIMS, pods=(orphaned(pod(JOB, ended())),)), previous=PREPARED
+    ),
+    "pods of another attempt have ended": Case(
+        snapshot_of(
+            claims=CLAIMS, pods=(pod(PREP, ended()), pod(JOB, ended(), name="x-1-master-0"))
+        ),
+        (CONFIG, "PyTorchJob x-2"),
+        previous=PREPARED.model_copy(update={"attempt": 2}),
+    ),
+    "a pod of the last attempt still saves": Case(
+        snapshot_of(claims=CLAIMS, pods=(pod(JOB, running()),)),
+        previous=PREPARED.model_copy(update={"attempt": 2}),
+    ),
+    "prep waits beside an old pod, somebody deleted a claim": Case(
+        snapshot_of(prep=PREP, claims={"qinstruct-cache": claim()}, pods=(OLD_POD,)),
+        (CONFIG, OUTPUT),
+    ),
     "a name that another has": Case(snapshot_of(config=config_map(owner=None, ours=False))),
 }
 
@@ -132,7 +177,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_is_due(case: Case) -> None:
     run = run_of(case.previous, case.plan)
-    actions = decide(run, seen(case.snapshot))
+    actions = decide(run, observe(run, case.snapshot))
     assert tuple(_name(action) for action in actions) == case.want
     # Only what is there already is applied; the rest is created and left alone.
     applied = [action.child.id for action in actions if isinstance(action, Apply)]
@@ -147,6 +192,63 @@ def test_nothing_is_done_for_a_refused_spec() -> None:
 def _name(action: Action) -> str:
     kind, name = action.child.id
     return f"{kind.kind} {name}"
+
+
+def pinned_run(attempt: int = 1, **spec: Any) -> Run:
+    """A run whose first attempt was made, as another operator finds it, with another spec."""
+    settings = Settings(
+        trainer_image="newer:2", prep_image="newer:2", cache_path=Path("/c"), output_path=Path("/o")
+    )
+    status = PREPARED.model_copy(update={"attempt": attempt, "image": "first:1"})
+    return replace(Run.read(training(**spec), settings), status=status)
+
+
+FIRST = plan(gpu={"perNode": 4}, training={"microBatchSize": 4}, scheduling={"queueName": "gpus"})
+FIRST_CONFIG = config_map() | {"data": build_children(FIRST).config.manifest["data"]}
+THEN = snapshot_of(config=FIRST_CONFIG, claims=CLAIMS)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+@pytest.mark.parametrize(
+    "spec", [{}, {"gpu": {"perNode": 16}}, {"gpu": {"nodes": 2}}, {"size": "13B"}]
+)
+def test_training_that_is_made_again_is_made_from_the_same(
+    attempt: int, spec: dict[str, Any]
+) -> None:
+    """Whatever spec, settings and version there are by now; also where that is refused."""
+    run = pinned_run(attempt, **spec)
+    (action,) = decide(run, observe(run, THEN))
+    assert isinstance(action, Create)  # the configs stay as they are
+    owner = Owner("x", UID, generation=1)
+    settings = replace(FIRST.settings, trainer_image="first:1")
+    made = build_children(replace(FIRST, settings=settings, owner=owner), attempt)
+    assert action.child.manifest == made.training.manifest
+
+
+def test_without_a_pin_training_is_made_from_what_there_is() -> None:
+    """The ConfigMap was deleted, or is of a version that kept no spec."""
+    run = pinned_run()
+    for config, first in ((None, Create), (config_map(), Apply)):
+        actions = decide(run, observe(run, snapshot_of(config=config, claims=CLAIMS)))
+        assert [type(action) for action in actions] == [first, Create]
+        (container,) = template_of(actions[-1])["spec"]["containers"]
+        assert container["image"] == "newer:2"
+
+
+def template_of(action: Action) -> dict[str, Any]:
+    return BACKENDS["PyTorchJob"].pod_template(action.child.manifest)
+
+
+def test_what_may_still_change_takes_effect_when_training_is_made() -> None:
+    config = config_map() | {"data": build_children(plan()).config.manifest["data"]}
+    changed: dict[str, Any] = {"gpu": {"perNode": 16}, "scheduling": {"queueName": "gpus"}}
+    run = replace(Run.read(training(**changed), Settings()), status=PREPARED)
+    actions = decide(run, observe(run, snapshot_of(config=config, claims=CLAIMS)))
+    made = build_children(replace(plan(**changed), owner=Owner("x", UID, generation=1)))
+    assert [action.child.manifest for action in actions] == [
+        made.config.manifest,
+        made.training.manifest,
+    ]
 
 
 def test_what_is_due_is_what_render_shows() -> None:

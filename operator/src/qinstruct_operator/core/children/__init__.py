@@ -75,7 +75,10 @@ class Children:
 def build_children(plan: Plan, attempt: int = 1) -> Children:
     """Every child of a planned run."""
     return Children(
-        config=Child(build_config_map(plan), "prep.json and run.json: everything above, resolved"),
+        config=Child(
+            build_config_map(plan),
+            "prep.json and run.json: everything above, resolved",
+        ),
         cache_claim=_optional_child(
             build_cache_claim(plan), "data and models, shared by the runs of the namespace"
         ),

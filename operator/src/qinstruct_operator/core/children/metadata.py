@@ -3,6 +3,7 @@
 from typing import Any
 
 from qinstruct_operator.constants import (
+    ANNOTATION_GENERATION,
     API_VERSION,
     FIELD_MANAGER,
     KIND,
@@ -37,8 +38,15 @@ def metadata(plan: Plan, name: str, component: str) -> Manifest:
         "name": name,
         "namespace": plan.namespace,
         "labels": labels(plan, component),
+        **_generation(plan),
         **owner_references(plan),
     }
+
+
+def _generation(plan: Plan) -> Manifest:
+    if plan.owner is None or plan.owner.generation is None:
+        return {}
+    return {"annotations": {ANNOTATION_GENERATION: str(plan.owner.generation)}}
 
 
 def owner_references(plan: Plan) -> Manifest:

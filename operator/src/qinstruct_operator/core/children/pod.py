@@ -3,11 +3,16 @@
 The pods pass Pod Security "restricted" and need nothing of the API server.
 """
 
+from typing import Final
+
 from qinstruct_operator.catalog.sizes import Requests
 from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.plan.types import Plan
+
+OUTPUT_VOLUME: Final = "output"
+"""Name of the volume that receives checkpoints and the model."""
 
 _SCRATCH = "/tmp"
 
@@ -53,7 +58,7 @@ def volumes(plan: Plan, requests: Requests) -> list[Manifest]:
     return [
         {"name": "config", "configMap": {"name": names.config_name(plan.name)}},
         {"name": "cache", "persistentVolumeClaim": {"claimName": plan.cache_claim.name}},
-        {"name": "output", "persistentVolumeClaim": {"claimName": plan.output_claim.name}},
+        {"name": OUTPUT_VOLUME, "persistentVolumeClaim": {"claimName": plan.output_claim.name}},
         {"name": "scratch", "emptyDir": {"sizeLimit": requests.scratch}},
         # The default of 64 MB kills loader processes; this memory counts towards the limit.
         {
@@ -73,7 +78,7 @@ def volume_mounts(plan: Plan, *, fills_cache: bool) -> list[Manifest]:
             "mountPath": str(settings.cache_path),
             **({} if fills_cache else {"readOnly": True}),
         },
-        {"name": "output", "mountPath": str(settings.output_path)},
+        {"name": OUTPUT_VOLUME, "mountPath": str(settings.output_path)},
         {"name": "scratch", "mountPath": _SCRATCH},
         {"name": "shared-memory", "mountPath": "/dev/shm"},
     ]

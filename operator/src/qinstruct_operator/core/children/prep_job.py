@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from qinstruct_operator.constants import ANNOTATION_ISTIO, PREP_CONTAINER
+from qinstruct_operator.constants import ANNOTATION_ISTIO, LABEL_QUEUE, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
 from qinstruct_operator.core.children.pod import (
@@ -12,8 +12,8 @@ from qinstruct_operator.core.children.pod import (
     volume_mounts,
     volumes,
 )
-from qinstruct_operator.core.children.resources import resources
-from qinstruct_operator.core.children.scheduling import tolerations
+from qinstruct_operator.core.children.resources import prep_requests, resources
+from qinstruct_operator.core.children.scheduling import prep_node_selector, prep_tolerations
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
@@ -28,14 +28,13 @@ _GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk a
 
 
 def build_prep_job(plan: Plan) -> Manifest:
-    """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry.
-
-    No queue label: Kueue's GPU queue is for the training workload.
-    """
+    """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry."""
+    meta = metadata(plan, names.prep_name(plan.name), "prep")
+    queue_label = optional(**{LABEL_QUEUE: plan.spec.prep.queue_name})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(plan, names.prep_name(plan.name), "prep"),
+        "metadata": {**meta, "labels": meta["labels"] | queue_label},
         "spec": {
             "backoffLimit": _RETRIES,
             "podFailurePolicy": {
@@ -66,15 +65,16 @@ def build_prep_job(plan: Plan) -> Manifest:
 
 
 def _pod(plan: Plan) -> Manifest:
-    requests = plan.size.prep
+    requests = prep_requests(plan)
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": pod_security(),
         **optional(
-            priorityClassName=plan.scheduling.priority_class_name,
-            tolerations=tolerations(plan, gpu=False),
+            priorityClassName=plan.spec.prep.priority_class_name,
+            nodeSelector=prep_node_selector(plan),
+            tolerations=prep_tolerations(plan),
         ),
         "containers": [
             {

@@ -1,9 +1,17 @@
 """What a pod asks of its node: CPUs, memory, GPUs."""
 
+from dataclasses import replace
+
 from qinstruct_operator.catalog.sizes import GPUS_PER_DOCUMENTED_RUN, Requests
 from qinstruct_operator.constants import GPU_RESOURCE
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.plan.types import Plan
+
+
+def prep_requests(plan: Plan) -> Requests:
+    """The size's requests, or what the user asks for instead."""
+    full, asked = plan.size.prep, plan.spec.prep.resources
+    return replace(full, cpu=asked.cpu or full.cpu, memory=asked.memory or full.memory)
 
 
 def train_requests(plan: Plan) -> Requests:

@@ -5,20 +5,36 @@ affinity's OR-ed terms ask for memory (GPU feature discovery), the accelerator (
 instance type (EKS, AKS, OCI, HyperPod): any one is enough.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
+from qinstruct_operator.api.spec_operations import Toleration
 from qinstruct_operator.catalog.gpus import larger_classes
-from qinstruct_operator.constants import GPU_PRODUCT_LABEL, GPU_RESOURCE
+from qinstruct_operator.constants import ARCH, ARCH_LABEL, GPU_PRODUCT_LABEL, GPU_RESOURCE
 from qinstruct_operator.core.children.metadata import Manifest, optional
 from qinstruct_operator.core.plan.types import GpuPlan, Plan
 
+_OLD_ARCH_LABEL: Final = "beta.kubernetes.io/arch"  # deprecated, and still on every node
 # flash-attn 2 needs compute capability 8.0 and newer.
 _FAMILIES = ("ampere", "hopper", "blackwell")
 
 
-def node_selector(plan: Plan) -> dict[str, str]:
-    """The user's labels, and with `strict` the product."""
+def prep_node_selector(plan: Plan) -> dict[str, str]:
+    """The architecture, and the user's labels for prep."""
+    return _with_architecture(plan.spec.prep.node_selector)
+
+
+def train_node_selector(plan: Plan) -> dict[str, str]:
+    """The architecture, the user's labels for training, and with `strict` the product."""
     gpu = plan.gpu
     strict = {GPU_PRODUCT_LABEL: _product(gpu)} if gpu and gpu.strict else {}
-    return {**plan.scheduling.node_selector, **strict}
+    return {**_with_architecture(plan.spec.scheduling.node_selector), **strict}
+
+
+def _with_architecture(chosen: Mapping[str, str]) -> dict[str, str]:
+    """The user's labels, and that of the images' architecture unless they name one."""
+    named = any(key in chosen for key in (ARCH_LABEL, _OLD_ARCH_LABEL))
+    return {**({} if named else {ARCH_LABEL: ARCH}), **chosen}
 
 
 def affinity(plan: Plan) -> Manifest:
@@ -48,14 +64,20 @@ def affinity(plan: Plan) -> Manifest:
     }
 
 
-def tolerations(plan: Plan, *, gpu: bool) -> list[Manifest]:
-    """The user's tolerations, and for a GPU pod that of the usual taint of GPU nodes."""
-    own = [
-        toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for toleration in plan.scheduling.tolerations
-    ]
+def prep_tolerations(plan: Plan) -> list[Manifest]:
+    """The user's tolerations for prep."""
+    return [_toleration(each) for each in plan.spec.prep.tolerations]
+
+
+def train_tolerations(plan: Plan) -> list[Manifest]:
+    """The user's tolerations for training, and for GPUs that of the usual taint of their nodes."""
     usual = {"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}
-    return [usual, *own] if gpu else own
+    own = [_toleration(each) for each in plan.spec.scheduling.tolerations]
+    return [usual, *own] if plan.gpu else own
+
+
+def _toleration(toleration: Toleration) -> Manifest:
+    return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _product(gpu: GpuPlan) -> str:

@@ -2,6 +2,7 @@
 
 from qinstruct_operator.constants import (
     ANNOTATION_ISTIO,
+    ANNOTATIONS_STAY,
     LABEL_ATTEMPT,
     LABEL_QUEUE,
 )
@@ -18,8 +19,8 @@ from qinstruct_operator.core.children.pod import (
 from qinstruct_operator.core.children.resources import resources, train_requests
 from qinstruct_operator.core.children.scheduling import (
     affinity,
-    node_selector,
-    tolerations,
+    train_node_selector,
+    train_tolerations,
 )
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract import output_files
@@ -31,11 +32,11 @@ def build_training(plan: Plan, attempt: int) -> Manifest:
     backend = BACKENDS[plan.backend]
     meta = metadata(plan, names.training_name(plan.name, attempt), "train")
     attempt_label = {LABEL_ATTEMPT: str(attempt)}
-    queue_label = optional(**{LABEL_QUEUE: plan.scheduling.queue_name})
+    queue_label = optional(**{LABEL_QUEUE: plan.spec.scheduling.queue_name})
     template = {
         "metadata": {
             "labels": labels(plan, "train") | attempt_label,
-            "annotations": {ANNOTATION_ISTIO: "false"},
+            "annotations": {ANNOTATION_ISTIO: "false", **dict(ANNOTATIONS_STAY)},
         },
         "spec": _pod(plan, backend.container),
     }
@@ -49,7 +50,7 @@ def build_training(plan: Plan, attempt: int) -> Manifest:
 
 def _pod(plan: Plan, container: str) -> Manifest:
     requests = train_requests(plan)
-    scheduling = plan.scheduling
+    scheduling = plan.spec.scheduling
     return {
         "automountServiceAccountToken": False,
         # The pod's own deadline, not the workload's: the kubelet keeps it to the second, counts
@@ -60,9 +61,9 @@ def _pod(plan: Plan, container: str) -> Manifest:
         **optional(
             priorityClassName=scheduling.priority_class_name,
             schedulerName=scheduling.scheduler_name,
-            nodeSelector=node_selector(plan),
+            nodeSelector=train_node_selector(plan),
             affinity=affinity(plan),
-            tolerations=tolerations(plan, gpu=plan.gpu is not None),
+            tolerations=train_tolerations(plan),
         ),
         "containers": [
             {

@@ -1,5 +1,9 @@
 """Compute every condition of a run from the evidence. Pure."""
 
+import json
+from collections.abc import Iterable, Sequence
+
+from qinstruct_operator.api.changes import Change
 from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
@@ -20,6 +24,8 @@ from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.run import Run
+from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract import output_files
 
 _LOOK = (
@@ -43,16 +49,61 @@ def judge_conditions(evidence: Evidence) -> dict[str, Judged]:
 
 
 def _accepted(evidence: Evidence) -> Judged:
-    if violations := evidence.run.violations:
-        return no(reasons.INVALID_SPEC, "\n".join(each.sentence() for each in violations))
-    if evidence.seen.taken:
-        names = ", ".join(evidence.seen.taken)
+    run, seen = evidence.run, evidence.seen
+    if seen.training is None and (violations := (*run.violations, *_unfixed(run, seen))):
+        return no(reasons.INVALID_SPEC, _sentences(violations))
+    if seen.taken:
+        names = ", ".join(seen.taken)
         return no(
             reasons.NAME_TAKEN,
             f"{names} is there and was not made for this run; delete it, or choose another name "
             "for the run",
         )
+    if seen.training is not None:
+        return _under_way(run, seen, seen.training.name)
     return yes(reasons.ACCEPTED, "the spec is a run that this version can train")
+
+
+def _under_way(run: Run, seen: Observed, name: str) -> Judged:
+    """What its training workload was made from counts, not what its spec says now."""
+    late = [
+        Violation(
+            change.field,
+            change.after,
+            f"{_before(change)} when {name} was made, and has no effect on it",
+            "change it back, or delete the run and create it again",
+        )
+        for change in run.changes_since(seen.pin)
+    ]
+    if late:
+        return yes(reasons.EDIT_IGNORED, _sentences(late))
+    if run.violations:
+        said = _sentences(run.violations)
+        return yes(
+            reasons.ACCEPTED,
+            f"{name} goes on as it was made, but what the spec says now is refused: {said}",
+        )
+    return yes(reasons.ACCEPTED, "the spec is a run that this version can train")
+
+
+def _unfixed(run: Run, seen: Observed) -> tuple[Violation, ...]:
+    return tuple(
+        Violation(
+            change.field,
+            change.after,
+            f"{_before(change)} when the run was created, and cannot change",
+            "change it back, or delete the run and create it again",
+        )
+        for change in run.fixed_changes_since(seen.pin)
+    )
+
+
+def _before(change: Change) -> str:
+    return "was not given" if change.before is None else f"was {json.dumps(change.before)}"
+
+
+def _sentences(violations: Iterable[Violation]) -> str:
+    return "\n".join(each.sentence() for each in violations)
 
 
 def _prepared(evidence: Evidence, accepted: Judged) -> Judged:
@@ -121,6 +172,8 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
         return no(
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
+    if seen.old_pods:
+        return no(reasons.POD_REMAINS, _pods_remain(seen.old_pods))
     if mismatch := claim_mismatch(evidence.run, seen):
         return no(reasons.CLAIM_MISMATCH, mismatch)
     if seen.refused:
@@ -130,6 +183,16 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
 
 def _refused(seen: Observed) -> Judged:
     return no(reasons.REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
+
+
+def _pods_remain(pods: Sequence[Pod]) -> str:
+    names = " ".join(pod.name for pod in pods)
+    where = ", ".join(f"{pod.name} on node {pod.node}" if pod.node else pod.name for pod in pods)
+    return (
+        f"a pod is there that no workload of this run controls ({where}); another one beside it "
+        "would write to the same output, or not get its name; it goes on when that pod is gone: "
+        f"let it end, and `kubectl delete pod {names}`"
+    )
 
 
 def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
@@ -195,8 +258,7 @@ def _at_work(evidence: Evidence, where: str) -> Judged:
 def _complete(evidence: Evidence, failed: Judged) -> Judged:
     training = evidence.seen.training
     if evidence.prepared and training and training.verdict == "succeeded":
-        plan = evidence.run.plan
-        claim = plan.output_claim.name if plan else "of the run's output"
+        claim = evidence.output_claim or "of the run's output"
         return yes(
             reasons.COMPLETE, f"the model is in folder {output_files.MODEL} of claim {claim}"
         )

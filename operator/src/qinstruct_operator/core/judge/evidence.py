@@ -50,6 +50,12 @@ class Evidence:
         """The attempt that it belongs to; None for prep."""
         return self.run.attempt if self.prepared else None
 
+    @property
+    def output_claim(self) -> str | None:
+        """The claim that the training workload has mounted; before there is one, the plan's."""
+        made, plan = self.seen.made, self.run.plan
+        return (made and made.output_claim) or (plan and plan.output_claim.name) or None
+
     @classmethod
     def of(cls, run: Run, seen: Observed, now: datetime) -> Self:
         """The evidence from one pass's observation."""

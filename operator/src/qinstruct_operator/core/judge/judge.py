@@ -51,8 +51,9 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         phase=phase(judged),
         progress=_progress(evidence, judged, previous),
         eta=_eta(evidence, judged, previous),
-        attempt=run.attempt if evidence.prepared else previous.attempt,
-        queue=(plan.scheduling.queue_name if plan else previous.queue) or None,
+        attempt=run.attempt if seen.training else previous.attempt,
+        queue=_queue(run, seen) or None,
+        image=(seen.made and seen.made.image) or previous.image,
         node=_node(seen, previous),
         gpu_hours=hours,
         held=held,
@@ -61,8 +62,8 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or _failure_before(evidence, previous),
         unread=unread or None,
-        model=f"{plan.output_claim.name}:/{output_files.MODEL}"
-        if plan and judged[CONDITION_COMPLETE].is_true
+        model=f"{evidence.output_claim}:/{output_files.MODEL}"
+        if evidence.output_claim and judged[CONDITION_COMPLETE].is_true
         else previous.model,
     )
 
@@ -100,6 +101,15 @@ def _eta(evidence: Evidence, judged: Mapping[str, Judged], previous: Status) -> 
         return eta_text(at_work.eta_seconds) if at_work else None
     is_at_work = judged[CONDITION_PREPARED].reason == reasons.PREPARING
     return eta_text(evidence.prep.eta_seconds) if evidence.prep and is_at_work else None
+
+
+def _queue(run: Run, seen: Observed) -> str | None:
+    """Of the training workload; before there is one, that which it will have."""
+    if seen.training:
+        return seen.training.queue
+    if seen.is_training_unread:
+        return run.status.queue
+    return run.plan.spec.scheduling.queue_name if run.plan else run.status.queue
 
 
 def _node(seen: Observed, previous: Status) -> str | None:

@@ -5,17 +5,21 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
+from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
+from qinstruct_operator.core.judge.made_from import MadeFrom, made_from
 from qinstruct_operator.core.judge.node import Node, read_node
+from qinstruct_operator.core.judge.pods import Pod, read_pod
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
     read_workload,
     warnings_about,
 )
+from qinstruct_operator.core.pin import Pin, read_pin
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
-from qinstruct_operator.kinds import CLAIM
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 
 Part = Literal["prep", "training", "pods", "support", "log", "events", "node"]
 """What a pass reads of a run; each can fail by itself."""
@@ -76,6 +80,10 @@ class Observed:
         claims: the volume claims among it, by name.
         leftovers: children of an earlier run of the same name, to be garbage-collected.
         taken: children's names that foreign objects have, as `kind name`.
+        old_pods: pods of the run's name that no workload above controls, and that have not ended or
+            have the name of a pod that is to come.
+        pin: what the ConfigMap says that the children are made from; None where it was not read.
+        made: what the training workload was made from.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
         unread: what could not be read, with the server's sentence; it is None or empty above,
@@ -89,6 +97,9 @@ class Observed:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     leftovers: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    old_pods: tuple[Pod, ...] = ()
+    pin: Pin | None = None
+    made: MadeFrom | None = None
     refused: str = ""
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
@@ -136,6 +147,9 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
         leftovers=_names(leftovers),
         taken=_names(taken),
+        pin=_pin(run, own),
+        made=made_from(training, run.backend) if training else None,
+        old_pods=_old_pods(run, pods, [raw for raw in (prep, training) if raw]),
         log=snapshot.log,
         unread=snapshot.unread,
         node=None if snapshot.node is None else read_node(snapshot.node),
@@ -152,6 +166,24 @@ def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
         sizes=tuple(size for size in sizes if size),
         storage_class=text(raw, "spec", "storageClassName"),
         access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
+    )
+
+
+def _pin(run: Run, own: Iterable[Raw]) -> Pin | None:
+    """What the run's own ConfigMap keeps; that of an earlier run says nothing of this one."""
+    name = names.config_name(run.name)
+    configs = [raw for raw in own if raw.get("kind", CONFIG_MAP.kind) == CONFIG_MAP.kind]
+    found = next((raw for raw in configs if raw["metadata"]["name"] == name), None)
+    return read_pin(found) if found else None
+
+
+def _old_pods(run: Run, pods: Iterable[Raw], workloads: Iterable[Raw]) -> tuple[Pod, ...]:
+    """A pod is found by the run's label alone: its owner may be gone, or another run's."""
+    uids = [workload["metadata"]["uid"] for workload in workloads]
+    left = [pod for pod in pods if not any(is_controlled_by(pod, uid) for uid in uids)]
+    to_come = f"{names.training_name(run.name, run.attempt)}-"
+    return tuple(
+        pod for pod in map(read_pod, left) if not pod.is_over or pod.name.startswith(to_come)
     )
 
 

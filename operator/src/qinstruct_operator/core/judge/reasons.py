@@ -30,6 +30,7 @@ from qinstruct_trainer.contract.errors import (
 ACCEPTED: Final = "Accepted"
 INVALID_SPEC: Final = "InvalidSpec"
 NAME_TAKEN: Final = "NameTaken"
+EDIT_IGNORED: Final = "EditIgnored"
 NOT_ACCEPTED: Final = "NotAccepted"
 PREPARING: Final = "Preparing"
 WAITING_FOR_RUN: Final = "WaitingForRun"
@@ -56,7 +57,9 @@ UNREADABLE: Final = "Unreadable"
 # Why a workload's container has not started.
 REFUSED: Final = "Refused"
 QUEUED: Final = "Queued"
+SUSPENDED: Final = "Suspended"
 PENDING: Final = "Pending"
+POD_REMAINS: Final = "PodRemains"
 POD_REFUSED: Final = "PodRefused"
 UNSCHEDULABLE: Final = "Unschedulable"
 CLAIM_PENDING: Final = "ClaimPending"
@@ -83,8 +86,10 @@ WAITING: Final = (
     REFUSED,
     CLAIM_MISMATCH,
     QUEUED,
+    SUSPENDED,
     PENDING,
     NO_CONTROLLER,
+    POD_REMAINS,
     POD_REFUSED,
     GATED,
     UNSCHEDULABLE,
@@ -104,7 +109,9 @@ NEEDS_ATTENTION: Final = frozenset(
     {
         REFUSED,
         CLAIM_MISMATCH,
+        SUSPENDED,
         NO_CONTROLLER,
+        POD_REMAINS,
         POD_REFUSED,
         GATED,
         UNSCHEDULABLE,
@@ -143,7 +150,7 @@ FAILURES: Final = (
 
 REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        CONDITION_ACCEPTED: (ACCEPTED, INVALID_SPEC, NAME_TAKEN, UNREADABLE),
+        CONDITION_ACCEPTED: (ACCEPTED, EDIT_IGNORED, INVALID_SPEC, NAME_TAKEN, UNREADABLE),
         CONDITION_PREPARED: (
             PREPARED,
             NOT_ACCEPTED,

@@ -45,6 +45,7 @@ _WARNINGS = reasons.NEEDS_ATTENTION | {
     reasons.UNREADABLE,
     reasons.INVALID_SPEC,
     reasons.NAME_TAKEN,
+    reasons.EDIT_IGNORED,
 }
 
 

@@ -229,7 +229,11 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         return ()
     workload = evidence.seen.prep if is_prep else evidence.seen.training
     if workload is None:
-        standing = _UNBEGUN | {reasons.NOT_ACCEPTED, reasons.CLAIM_MISMATCH}
+        standing = _UNBEGUN | {
+            reasons.NOT_ACCEPTED,
+            reasons.CLAIM_MISMATCH,
+            reasons.POD_REMAINS,
+        }
         nothing = "nothing is created beside what cannot be read"
         return tuple(_Doubt(each, _UNBEGUN, standing, nothing) for each in ("pods", "support"))
     pods = f"{workload.name} is there, and nothing is known of its pods"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from qinstruct_operator.constants import LABEL_QUEUE
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.observe import Claim
 from qinstruct_operator.core.judge.pods import Container, InitContainer, Pod
@@ -100,7 +101,7 @@ def _still_holds(before: Waiting, now_is: Waiting, about: str, claims: Mapping[s
 
 def _without_pod(workload: Workload, now: datetime) -> Waiting:
     if workload.suspended:
-        return Waiting(reasons.QUEUED, f"{workload.name} is suspended until its queue admits it")
+        return _suspended(workload)
     if workload.warnings:
         quoted = _sentence(workload.warnings[-1])
         return Waiting(
@@ -116,6 +117,19 @@ def _without_pod(workload: Workload, now: datetime) -> Waiting:
             f"{unheard.controller} has not seen it; see that it runs, and watches this namespace",
         )
     return Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
+
+
+def _suspended(workload: Workload) -> Waiting:
+    if workload.queue:
+        return Waiting(
+            reasons.QUEUED, f"{workload.name} is suspended until queue {workload.queue} admits it"
+        )
+    return Waiting(
+        reasons.SUSPENDED,
+        f"{workload.name} is suspended, and no queue will admit it, because it has no label "
+        f"{LABEL_QUEUE}; give it that label, or create the run again with prep.queueName (for the "
+        "prep Job) or scheduling.queueName (for training)",
+    )
 
 
 def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from qinstruct_operator.constants import LABEL_QUEUE
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.judge.pods import (
     Pod,
@@ -13,6 +14,7 @@ from qinstruct_operator.core.judge.pods import (
     newest_pod,
     read_pod,
 )
+from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, at, conditions_of, last_seen, text
 
@@ -40,6 +42,7 @@ class Workload:
         verdict: its own, from its conditions.
         reason, message: of the condition that is the verdict.
         suspended: it must not start yet, e.g. because a queue holds it.
+        queue: Kueue's LocalQueue that it names; empty where it names none.
         deleted: since when it is being deleted; None where it is not.
         finalizers: what its deletion waits for.
         unheard: the controller that has never written its status.
@@ -55,6 +58,7 @@ class Workload:
     reason: str = ""
     message: str = ""
     suspended: bool = False
+    queue: str = ""
     deleted: datetime | None = None
     finalizers: tuple[str, ...] = ()
     unheard: Unheard | None = None
@@ -101,6 +105,7 @@ def read_workload(
         reason=text(verdict, "reason"),
         message=text(verdict, "message"),
         suspended=suspended and not verdict,
+        queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
         deleted=deleted_at(raw),
         finalizers=finalizers_of(raw),
         unheard=_unheard(raw, types),

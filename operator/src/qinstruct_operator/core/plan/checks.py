@@ -142,8 +142,10 @@ def selection_is_unambiguous(spec: Spec) -> Iterator[Violation]:
 
 def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
     """The API server would refuse such a toleration in a pod."""
-    for index, toleration in enumerate(spec.scheduling.tolerations):
-        field = f"spec.scheduling.tolerations[{index}]"
+    groups = {"prep": spec.prep.tolerations, "scheduling": spec.scheduling.tolerations}
+    numbered = [(group, *each) for group, listed in groups.items() for each in enumerate(listed)]
+    for group, index, toleration in numbered:
+        field = f"spec.{group}.tolerations[{index}]"
         if toleration.operator == "Exists" and toleration.value is not None:
             yield Violation(
                 f"{field}.value",

@@ -45,7 +45,8 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
     return Plan(
         name=name,
         namespace=training.metadata.namespace or settings.namespace,
-        owner=Owner(name, uid) if uid else None,
+        owner=Owner(name, uid, training.metadata.generation) if uid else None,
+        spec=spec,
         settings=settings,
         size=size,
         gpu=gpu,
@@ -55,7 +56,6 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         run_config=run_config,
         cache_claim=claims.cache_claim(spec, settings, prep_config.sources),
         output_claim=claims.output_claim(spec, name, output_bytes),
-        scheduling=spec.scheduling,
         deadline_seconds=hours.deadline_seconds(spec.scheduling, time, gpu),
         memory=memory,
         cache_bytes=disk.cache_bytes(prep_config.sources, size.network),

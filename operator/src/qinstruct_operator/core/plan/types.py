@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qinstruct_operator.api.spec_operations import Scheduling
+from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES, GpuClass
 from qinstruct_operator.catalog.sizes import SizeFacts
 from qinstruct_operator.core.plan.memory import MemoryEstimate
@@ -12,10 +12,15 @@ from qinstruct_trainer.contract.config import PrepConfig, RunConfig
 
 @dataclass(frozen=True)
 class Owner:
-    """The run's own object, for ownerReferences."""
+    """The run's own object, for ownerReferences.
+
+    Attributes:
+        generation: of the spec that is planned.
+    """
 
     name: str
     uid: str
+    generation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Plan:
     """Everything about a run that its builders need, and that `qinstruct plan` shows.
 
     Attributes:
+        spec: that it was made of.
         owner: None outside a cluster: children then carry no ownerReference.
         backend: kind of the training workload.
         num_processes: processes that torchrun starts.
@@ -74,6 +80,7 @@ class Plan:
     name: str
     namespace: str
     owner: Owner | None
+    spec: Spec
     settings: Settings
     size: SizeFacts
     gpu: GpuPlan | None
@@ -83,7 +90,6 @@ class Plan:
     run_config: RunConfig
     cache_claim: Claim
     output_claim: Claim
-    scheduling: Scheduling
     deadline_seconds: int
     memory: MemoryEstimate | None
     cache_bytes: int

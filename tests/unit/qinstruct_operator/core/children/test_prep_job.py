@@ -3,10 +3,12 @@
 from typing import Any
 
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES, build_prep_job
+from qinstruct_operator.core.children.training import build_training
 from qinstruct_trainer.contract.errors import ConfigError, DataError, UnavailableError
 from support.operator_documents import document, plan
 
 TAINT = {"key": "sku", "operator": "Exists"}
+QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 def test_bad_data_and_bad_config_end_it_and_disruptions_cost_no_retry() -> None:
@@ -22,19 +24,48 @@ def test_bad_data_and_bad_config_end_it_and_disruptions_cost_no_retry() -> None:
     assert spec["template"]["spec"]["restartPolicy"] == "Never"  # what podFailurePolicy demands
 
 
-def test_it_asks_for_no_gpu_and_has_no_queue() -> None:
-    raw = document(scheduling={"queueName": "gpus", "priorityClassName": "low"})
-    job = build_prep_job(plan(raw))
-    pod = job["spec"]["template"]["spec"]
+def test_it_asks_for_no_gpu_and_takes_nothing_of_what_schedules_training() -> None:
+    given = {
+        "queueName": "gpus",
+        "priorityClassName": "high",
+        "schedulerName": "mine",
+        "tolerations": [TAINT],
+        "nodeSelector": {"pool": "gpus"},
+        "activeDeadlineSeconds": 777,
+    }
+    job = build_prep_job(plan(document(scheduling=given)))
+    assert job == build_prep_job(plan(document()))
     assert "nvidia.com/gpu" not in _container(job["spec"])["resources"]["requests"]
-    assert "kueue.x-k8s.io/queue-name" not in job["metadata"]["labels"]
+    assert QUEUE not in job["metadata"]["labels"]
+
+
+def test_what_the_user_says_of_prep_shapes_it_alone() -> None:
+    given = {
+        "queueName": "cpus",
+        "priorityClassName": "low",
+        "tolerations": [TAINT],
+        "nodeSelector": {"pool": "cpus"},
+        "resources": {"cpu": "1500m", "memory": "9Gi"},
+    }
+    made = plan(document(prep=given))
+    job = build_prep_job(made)
+    pod = job["spec"]["template"]["spec"]
+    assert job["metadata"]["labels"][QUEUE] == "cpus"
+    assert QUEUE not in job["spec"]["template"]["metadata"]["labels"]
     assert pod["priorityClassName"] == "low"
-    assert not {"tolerations", "affinity", "nodeSelector"} & set(pod)
+    assert pod["tolerations"] == [TAINT]
+    assert pod["nodeSelector"] == {"kubernetes.io/arch": "amd64", "pool": "cpus"}
+    assert _container(job["spec"])["resources"] == {
+        "requests": {"cpu": "1500m", "memory": "9Gi"},
+        "limits": {"memory": "9Gi"},
+    }
+    assert build_training(made, 1) == build_training(plan(document()), 1)
 
 
-def test_the_users_tolerations_are_its_own_too() -> None:
-    job = build_prep_job(plan(document(scheduling={"tolerations": [TAINT]})))
-    assert job["spec"]["template"]["spec"]["tolerations"] == [TAINT]
+def test_what_it_asks_for_is_by_the_size_where_the_user_does_not_say() -> None:
+    made = plan(document(prep={"resources": {"cpu": "2"}}))
+    resources = _container(build_prep_job(made)["spec"])["resources"]
+    assert resources["requests"] == {"cpu": "2", "memory": made.size.prep.memory}
 
 
 def test_the_command_reads_the_mounted_config() -> None:

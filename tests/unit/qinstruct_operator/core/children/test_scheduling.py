@@ -1,14 +1,23 @@
-"""Node selectors, affinity and tolerations by what `spec.gpu` and `spec.scheduling` say."""
+"""Node selectors, affinity and tolerations by what `spec` says of GPUs, prep and scheduling."""
 
 from typing import Any
 
 import pytest
 
-from qinstruct_operator.core.children.scheduling import affinity, node_selector, tolerations
+from qinstruct_operator.core.children.scheduling import (
+    affinity,
+    prep_node_selector,
+    prep_tolerations,
+    train_node_selector,
+    train_tolerations,
+)
 from support.operator_documents import document, plan
 
 PRODUCT = "nvidia.com/gpu.product"
 SXM_80 = "NVIDIA-A100-SXM4-80GB"
+ARCH = "kubernetes.io/arch"
+AMD64 = {ARCH: "amd64"}
+TAINT = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
 
 
 def required_values(gpu: dict[str, Any], size: str = "7B") -> dict[str, list[str]]:
@@ -58,20 +67,48 @@ def test_a_product_is_required_as_it_is_named() -> None:
 
 def test_strict_selects_by_the_plain_label_alone() -> None:
     made = plan(document(gpu={"strict": True}, scheduling={"nodeSelector": {"zone": "a"}}))
-    assert node_selector(made) == {"zone": "a", PRODUCT: "NVIDIA-A100-SXM4-40GB"}
+    assert train_node_selector(made) == AMD64 | {"zone": "a", PRODUCT: "NVIDIA-A100-SXM4-40GB"}
     assert affinity(made) == {}
     named = plan(document(gpu={"strict": True, "product": SXM_80}))
-    assert node_selector(named) == {PRODUCT: SXM_80}
+    assert train_node_selector(named) == AMD64 | {PRODUCT: SXM_80}
 
 
-def test_a_size_without_gpus_runs_anywhere() -> None:
+def test_a_size_without_gpus_runs_on_any_node_that_its_image_is_built_for() -> None:
     made = plan(document(size="Tiny"))
-    assert (node_selector(made), affinity(made), tolerations(made, gpu=False)) == ({}, {}, [])
+    assert (train_node_selector(made), affinity(made), train_tolerations(made)) == (AMD64, {}, [])
+
+
+SELECTORS = {"scheduling": train_node_selector, "prep": prep_node_selector}
+
+
+@pytest.mark.parametrize("group", SELECTORS)
+@pytest.mark.parametrize(
+    ("chosen", "want"),
+    [
+        ({}, AMD64),
+        ({"zone": "a"}, AMD64 | {"zone": "a"}),
+        ({ARCH: "arm64", "zone": "a"}, {ARCH: "arm64", "zone": "a"}),
+        ({"beta.kubernetes.io/arch": "arm64"}, {"beta.kubernetes.io/arch": "arm64"}),
+    ],
+)
+def test_a_pod_runs_on_amd64_unless_the_user_names_an_architecture(
+    group: str, chosen: dict[str, str], want: dict[str, str]
+) -> None:
+    spec: dict[str, Any] = {group: {"nodeSelector": chosen}}
+    made = plan(document(**spec))
+    assert SELECTORS[group](made) == want
+    (other,) = SELECTORS.keys() - {group}
+    assert SELECTORS[other](made) == AMD64, "what is chosen for one pod reaches the other"
 
 
 def test_a_gpu_pod_tolerates_the_usual_taint_and_the_users() -> None:
-    mine = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
-    made = plan(document(scheduling={"tolerations": [mine]}))
+    made = plan(document(scheduling={"tolerations": [TAINT]}))
     usual = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    assert tolerations(made, gpu=True) == [usual, mine]
-    assert tolerations(made, gpu=False) == [mine]
+    assert train_tolerations(made) == [usual, TAINT]
+    assert prep_tolerations(made) == []
+
+
+def test_the_prep_pod_tolerates_what_the_user_says_of_prep() -> None:
+    made = plan(document(size="Tiny", prep={"tolerations": [TAINT]}))
+    assert prep_tolerations(made) == [TAINT]
+    assert train_tolerations(made) == []

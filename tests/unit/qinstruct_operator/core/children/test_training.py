@@ -44,6 +44,12 @@ def test_one_process_a_gpu_is_started_on_the_mounted_config(size: str, processes
     assert str(made.settings.config_path / "run.json") in container["command"]
 
 
+def test_no_autoscaler_moves_it_to_save_a_node() -> None:
+    annotations = _template(build_training(plan(document()), 1))["metadata"]["annotations"]
+    assert annotations["karpenter.sh/do-not-disrupt"] == "true"
+    assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
 def test_nccl_speaks_only_where_there_are_gpus() -> None:
     for size, speaks in (("7B", True), ("Tiny", False)):
         (container,) = pod_of(plan(document(size=size)))["containers"]

@@ -70,6 +70,10 @@ FITTING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         node(A100_80, taints=(GPU_TAINT, {"key": "sku", "value": "gpu", "effect": "NoExecute"})),
         {"size": "13B", "scheduling": {"tolerations": [{"key": "sku", "value": "gpu"}]}},
     ),
+    "the architecture that the user names": (
+        node(A100_80 | {"kubernetes.io/arch": "arm64"}),
+        {"size": "13B", "scheduling": {"nodeSelector": {"kubernetes.io/arch": "arm64"}}},
+    ),
     "a taint that only prefers": (
         node(A100_80, taints=({"key": "old", "effect": "PreferNoSchedule"},)),
         {"size": "13B"},
@@ -146,6 +150,16 @@ NEVER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"size": "13B", "gpu": {"strict": True}},
         "label nvidia.com/gpu.product is NVIDIA-A100-SXM4-40GB, the run needs "
         "NVIDIA-A100-SXM4-80GB",
+    ),
+    "another architecture": (
+        node(A100_80 | {"kubernetes.io/arch": "arm64"}),
+        {"size": "13B"},
+        "label kubernetes.io/arch is arm64, the run needs amd64",
+    ),
+    "the architecture that the user names": (
+        node(A100_80),
+        {"size": "13B", "scheduling": {"nodeSelector": {"kubernetes.io/arch": "arm64"}}},
+        "label kubernetes.io/arch is amd64, the run needs arm64",
     ),
     "a taint": (
         node(A100_80, taints=(GPU_TAINT, {"key": "sku", "value": "gpu", "effect": "NoExecute"})),

@@ -30,9 +30,9 @@ def test_every_reason_is_in_a_case() -> None:
     assert seen <= possible
     # Reasons to wait and to fail have tables of their own.
     assert {reason for _, reason in possible - seen} <= {
-        "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Starting",
-        "Pending", "Refused", "ImageUnavailable", "NoController", "Gated", "Initializing",
-        "ClaimLost", "ClaimMismatch", *REASONS[CONDITION_FAILED],
+        "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Suspended", "Starting",
+        "Pending", "PodRemains", "Refused", "EditIgnored", "ImageUnavailable", "NoController",
+        "Gated", "Initializing", "ClaimLost", "ClaimMismatch", *REASONS[CONDITION_FAILED],
     }  # fmt: skip
 
 

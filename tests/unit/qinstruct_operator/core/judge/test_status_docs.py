@@ -2,6 +2,7 @@
 
 import re
 
+from qinstruct_operator.api.changes import FIXED, FIXED_PARTS
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.constants import (
     CONDITION_FAILED,
@@ -52,6 +53,7 @@ def test_only_an_end_and_work_are_true() -> None:
     failures = {(CONDITION_FAILED, reason) for reason in reasons(CONDITION_FAILED)}
     assert true == {
         ("Accepted", "Accepted"),
+        ("Accepted", "EditIgnored"),
         ("Prepared", "Prepared"),
         ("Scheduled", "Scheduled"),
         ("Running", "Loading"),
@@ -83,3 +85,8 @@ def test_the_usual_course_is_made_of_explained_words() -> None:
     known = {row["reason"] for rows in TABLES.values() for row in rows if "reason" in row}
     assert len(words) == 8
     assert words <= known
+
+
+def test_the_fields_that_are_fixed_at_creation_are_listed() -> None:
+    fixed, *_ = TABLES["What can change, and when"]
+    assert re.findall(r"`([^`]+)`", fixed["fields"]) == [*FIXED, *FIXED_PARTS]

@@ -11,6 +11,7 @@ from support.observed import (
     SUSPENDED,
     Raw,
     at_time,
+    child,
     claim,
     condition,
     pod,
@@ -63,6 +64,11 @@ DNS = (
     "line is: 10.0.0.1 10.0.0.2 10.0.0.3"
 )
 PENDING_OUTPUT = claim("x-output", "Pending")
+NO_QUEUE = (
+    "is suspended, and no queue will admit it, because it has no label "
+    "kueue.x-k8s.io/queue-name; give it that label, or create the run again with prep.queueName "
+    "(for the prep Job) or scheduling.queueName (for training)"
+)
 IMAGE_FIX = (
     "correct the operator's QINSTRUCT_PREP_IMAGE or QINSTRUCT_TRAINER_IMAGE and create the run "
     "again, or make the image available"
@@ -118,7 +124,18 @@ class Case:
 CASES = {
     "no pod yet": Case(Waiting("Pending", "x-1 has no pod yet")),
     "a suspended job waits in its queue": Case(
-        Waiting("Queued", "x-1 is suspended until its queue admits it"), job=pytorchjob(SUSPENDED)
+        Waiting("Queued", "x-1 is suspended until queue gpus admits it"),
+        job=pytorchjob(SUSPENDED, queue="gpus"),
+    ),
+    "so does a suspended prep Job": Case(
+        Waiting("Queued", "x-prep is suspended until queue cpus admits it"),
+        job=prep_job(SUSPENDED, queue="cpus"),
+    ),
+    "a suspended prep Job without a queue": Case(
+        Waiting("Suspended", f"x-prep {NO_QUEUE}"), job=prep_job(SUSPENDED)
+    ),
+    "a suspended PyTorchJob without a queue": Case(
+        Waiting("Suspended", f"x-1 {NO_QUEUE}"), job=pytorchjob(SUSPENDED)
     ),
     "a job that was suspended once does not": Case(
         Waiting("Pending", "x-1 has no pod yet"),
@@ -297,12 +314,12 @@ CASES = {
         events=(warning(JOB, "FailedCreatePod", POD_SECURITY),),
     ),
     "suspended by its spec alone": Case(
-        Waiting("Queued", "x-1 is suspended until its queue admits it"),
-        job=JOB | {"spec": {"runPolicy": {"suspend": True}}, "status": {}},
+        Waiting("Queued", "x-1 is suspended until queue gpus admits it"),
+        job=pytorchjob(queue="gpus") | {"spec": {"runPolicy": {"suspend": True}}, "status": {}},
     ),
     "a Job that is suspended by its spec": Case(
-        Waiting("Queued", "x-prep is suspended until its queue admits it"),
-        job=PREP | {"spec": {"suspend": True}},
+        Waiting("Queued", "x-prep is suspended until queue gpus admits it"),
+        job=child("Job", "x-prep", queue="gpus") | {"spec": {"suspend": True}},
     ),
     "resumed, which its condition does not know yet": Case(
         Waiting("Pending", "x-1 has no pod yet"),
@@ -318,8 +335,8 @@ CASES = {
         Waiting("Pending", "x-prep has no pod yet"), job=PREP, before=REFUSED_BEFORE
     ),
     "refused before, in its queue now": Case(
-        Waiting("Queued", "x-1 is suspended until its queue admits it"),
-        job=pytorchjob(SUSPENDED),
+        Waiting("Queued", "x-1 is suspended until queue gpus admits it"),
+        job=pytorchjob(SUSPENDED, queue="gpus"),
         before=REFUSED_BEFORE,
     ),
     "refused before, and it has a pod now": Case(
@@ -393,7 +410,7 @@ def test_why_a_container_waits(case: Case) -> None:
 
 def test_every_reason_that_needs_attention_is_in_a_case() -> None:
     # These are said before there is a workload: see test_conditions.py.
-    before = {"Refused", "ClaimMismatch"}
+    before = {"Refused", "ClaimMismatch", "PodRemains"}
     # Gated: see test_waiting_before_ours.py.
     reasons = {case.want.reason for case in CASES.values()} | {"Gated"}
     assert reasons & NEEDS_ATTENTION == NEEDS_ATTENTION - before - set(TROUBLES)

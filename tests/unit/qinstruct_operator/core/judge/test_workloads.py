@@ -51,8 +51,8 @@ CASES = {
         Observed(prep=Workload("x-prep", "active")),
     ),
     "a PyTorchJob in its queue": Case(
-        snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"))),
-        Observed(training=Workload("x-1", "active", suspended=True)),
+        snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"), queue="a")),
+        Observed(training=Workload("x-1", "active", suspended=True, queue="a")),
     ),
     "a PyTorchJob that its queue takes back": Case(
         snapshot_of(
@@ -134,7 +134,7 @@ CASES = {
                 pod(prep_job(), waiting(), name="x-prep-b", created="2026-03-01T11:05:00Z"),
                 pod(prep_job(), ended(69), name="x-prep-z", created="2026-03-01T11:04:00Z"),
                 pod(prep_job(), waiting(), name="x-prep-a", created="2026-03-01T11:05:00Z"),
-                pod(JOB, running(), created="2026-03-01T11:59:00Z"),
+                pod(JOB, ended(), name="x-9", created="2026-03-01T11:59:00Z"),
             ),
         ),
         Observed(
