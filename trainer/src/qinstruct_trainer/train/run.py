@@ -91,16 +91,15 @@ def _train_and_export(run: RunContext) -> None:
     micro_batches = MicroBatches(run.index, order, ranks.rank, vision.image_size)
     with process_group(ranks):
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
-        checkpoints = CheckpointWriter(
-            config.output, run.identity, config.checkpoint.keep, ranks, run.lease
-        )
-        done = resume(engine, config.output, run.identity, ranks)
+        keep = config.checkpoint.keep
+        checkpoints = CheckpointWriter(config.output, run.identity, keep, ranks, run.lease)
+        done = resume(engine, config.output, run.identity, keep, ranks)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
             preflight_export(engine, run)
             checkpoints.save(engine, 0)
-            check_space(config.output)
             done = 0
+        check_space(config.output, keep)
         if ranks.is_main:
             emit(
                 Start(

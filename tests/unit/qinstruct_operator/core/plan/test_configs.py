@@ -36,4 +36,4 @@ def test_all_fields_plans_without_what_comes_later() -> None:
     made = plan(raw)
     assert made.cache_claim.name == "shared-cache"
     assert made.prep_config.max_missing == 500
-    assert made.run_config.checkpoint.keep == 2
+    assert made.run_config.checkpoint.keep == 3
