@@ -90,7 +90,9 @@ def _train(parsed: argparse.Namespace) -> None:
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     from qinstruct_trainer.evaluate import evaluate_model, heldout_images
+    from qinstruct_trainer.train.ranks import Ranks
     from qinstruct_trainer.train.result.export import export_folder
+    from qinstruct_trainer.train.torch_errors import torch_errors
 
     config = RunConfig.read(parsed.config)
     heldout = Prepared.read(config.prepared).heldout
@@ -99,7 +101,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
             f"{config.prepared} names no held-out questions; only the builtin data set has some"
         )
     model = parsed.model or export_folder(config.output)
-    emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
+    with torch_errors(Ranks(rank=0, local_rank=0, world_size=1)):
+        emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
 
 
 def _end_process(code: int) -> NoReturn:

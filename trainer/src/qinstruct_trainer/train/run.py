@@ -42,6 +42,7 @@ from qinstruct_trainer.train.result.export import (
     write_export_identity,
 )
 from qinstruct_trainer.train.result.record import write_record
+from qinstruct_trainer.train.torch_errors import check_device, torch_errors
 
 
 def train(config: RunConfig) -> None:
@@ -57,10 +58,11 @@ def train(config: RunConfig) -> None:
     disable_progress_bar()  # type: ignore[no-untyped-call] # of loading weights: we have events
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
+    check_device(config, ranks)
     prepared = Prepared.read(config.prepared)
     index = Index.open(prepared.index)
     identity = Identity.of(config, prepared, index)
-    with _lease(config, ranks) as lease:
+    with _lease(config, ranks) as lease, torch_errors(ranks):
         if not has_export(config.output, identity):
             _train_and_export(RunContext(config, prepared, index, identity, ranks, lease))
         if ranks.is_main:
