@@ -10,6 +10,7 @@ import torch
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
+from qinstruct_trainer.contents import check_attention
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
@@ -59,6 +60,7 @@ def train(config: RunConfig) -> None:
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
     check_device(config, ranks)
+    check_attention(config.attention)
     prepared = Prepared.read(config.prepared)
     index = Index.open(prepared.index)
     identity = Identity.of(config, prepared, index)
