@@ -13,13 +13,8 @@ from qinstruct_trainer.train.checkpoint.layout import (
 from qinstruct_trainer.train.checkpoint.manifest import MANIFEST
 from qinstruct_trainer.train.metrics.metrics_file import read_steps
 
-# What a run writes after its last step.
-_RESULTS = (
-    output_files.IDENTITY,
-    output_files.PARTIAL_MODEL,
-    output_files.EVALUATION,
-    output_files.RECORD,
-)
+# What a run writes after its last step only; a partial model it tries out before the first one too.
+_RESULTS = (output_files.IDENTITY, output_files.EVALUATION, output_files.RECORD)
 
 
 def saved_after_step_0(checkpoints: Path) -> list[Path]:
