@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ import pytest
 from qinstruct_trainer.contract.config import Checkpointing, RunConfig
 from qinstruct_trainer.contract.errors import EXIT_DATA, EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import Checkpoint, Start, StoppedEvent
+from qinstruct_trainer.train.checkpoint.layout import (
+    partial_folders,
+    published_folders,
+    step_of,
+)
 from support.training.prepared_folder import NUM_STEPS, run_config
 from support.training.processes import (
     Ended,
@@ -211,26 +217,26 @@ def test_a_finished_model_of_another_run_is_neither_taken_nor_touched(
 
 
 def _signal_during_a_save(config: RunConfig, process: subprocess.Popen[str]) -> int:
-    """SIGTERM to rank 1 while both ranks stand still in the middle of a save; which one."""
+    """SIGTERM to rank 1 while both ranks stand still in the middle of a save; its step.
+
+    They are stopped again and again: half of their time they save.
+    """
     checkpoints = config.output / "checkpoints"
-    for step in range(1, NUM_STEPS):
-        published = checkpoints / f"step-{step:08d}"
-        partial = checkpoints / f".partial-{published.name}"
-        assert wait_until(process, functools.partial(_is_any_there, partial, published))
+    assert wait_until(process, (checkpoints / "step-00000001").exists)
+    while process.poll() is None:
         for rank in range(2):
             signal_rank(process, rank, signal.SIGSTOP)
-        is_saving = partial.exists() and not published.exists()
-        if is_saving:
+        time.sleep(0.05)  # until they do stand still
+        newest = step_of(published_folders(checkpoints)[-1])
+        being_written = [n for n in map(step_of, partial_folders(checkpoints)) if n > newest]
+        if being_written:
             signal_rank(process, 1, signal.SIGTERM)  # pending until it goes on
         for rank in range(2):
             signal_rank(process, rank, signal.SIGCONT)
-        if is_saving:
-            return step
+        if being_written:
+            return being_written[0]
+        time.sleep(0.01)
     raise AssertionError("no save was ever seen")
-
-
-def _is_any_there(*folders: Path) -> bool:
-    return any(folder.exists() for folder in folders)
 
 
 def _flip_a_bit(checkpoint: Path) -> None:

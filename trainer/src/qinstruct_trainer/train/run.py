@@ -97,7 +97,7 @@ def _train_and_export(run: RunContext) -> None:
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
         keep = config.checkpoint.keep
         checkpoints = CheckpointWriter(config.output, run.identity, keep, ranks, run.lease)
-        done = resume(engine, config.output, run.identity, keep, ranks)
+        done = resume(engine, config.output, run.identity, keep, ranks, run.lease)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
             preflight_export(engine, run)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from qinstruct_trainer.contract.errors import ConfigError, DataError
+from qinstruct_trainer.contract.errors import ConfigError, DataError, OutputBusyError
+from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.checkpoint.resume import resume
 from qinstruct_trainer.train.metrics.metrics_file import append_metrics
@@ -231,6 +232,18 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_touched(
         _resumed(tmp_path, identity=other, keep=1)
     assert sorted(tmp_path.rglob("*")) == before
     assert _resumed(tmp_path)[0] == (10 if newest == "intact" else 5)
+
+
+def test_a_run_that_has_lost_its_lease_deletes_nothing(tmp_path: Path) -> None:
+    write_checkpoints(tmp_path, 5, 10)
+    (tmp_path / "checkpoints" / ".partial-step-00000012").mkdir()  # the other one is at it
+    before = sorted((tmp_path / "checkpoints").rglob("*"))
+    lease = Lease.acquire(tmp_path / "lease", "one")
+    (tmp_path / "lease.2").touch()  # as a process does that takes the lease over
+    with pytest.raises(OutputBusyError, match="stop"):
+        resume(TextEngine(), tmp_path, IDENTITY, 1, RANKS, lease)
+    lease.release()
+    assert sorted((tmp_path / "checkpoints").rglob("*")) == before
 
 
 def _resumed(

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import distributed
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.checkpoint.history import saved_after_step_0, traces_of_training
 from qinstruct_trainer.train.checkpoint.identity import Identity
@@ -19,7 +20,14 @@ from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks, broadcast_text
 
 
-def resume(engine: Engine, output: Path, identity: Identity, keep: int, ranks: Ranks) -> int | None:
+def resume(
+    engine: Engine,
+    output: Path,
+    identity: Identity,
+    keep: int,
+    ranks: Ranks,
+    lease: Lease | None = None,
+) -> int | None:
     """Load the newest verified checkpoint; its step, or None for a run that has yet to begin.
 
     Then, not before, incomplete and superfluous checkpoints are deleted, and damaged ones set
@@ -29,6 +37,7 @@ def resume(engine: Engine, output: Path, identity: Identity, keep: int, ranks: R
         ConfigError: the checkpoint belongs to a run with other values; nothing was changed.
         DataError: the run has trained, but there is nothing that it can go on from; nothing was
             changed.
+        OutputBusyError: another process took over the output folder; nothing was changed.
         StorageError: the disk is full or broken.
     """
     checkpoints = checkpoints_folder(output)
@@ -50,6 +59,8 @@ def resume(engine: Engine, output: Path, identity: Identity, keep: int, ranks: R
         load_rng(intact, ranks.rank)
     distributed.barrier()  # every rank has read its share
     if ranks.is_main:
+        if lease is not None:
+            lease.check()  # reading took minutes: what looks incomplete may be another's save
         with storage_errors(f"the folder {checkpoints}"):
             _tidy(checkpoints, damaged, intact, keep)
     distributed.barrier()
