@@ -180,7 +180,7 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     "own claim with a size": _spec(
         "output.size", "claimName", output={"claimName": "mine", "size": "1Ti"}
     ),
-    "output too small": _spec("output.size", "use at least 190Gi", output={"size": "189Gi"}),
+    "output too small": _spec("output.size", "use at least 365Gi", output={"size": "364Gi"}),
     "output on the cache": _spec(
         "output.claimName", "other runs share", output={"claimName": "qinstruct-cache"}
     ),

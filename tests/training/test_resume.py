@@ -4,20 +4,27 @@ import functools
 import random
 import shutil
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from qinstruct_trainer.contract.config import Checkpointing, RunConfig
-from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
-from qinstruct_trainer.contract.events import StoppedEvent
+from qinstruct_trainer.contract.errors import EXIT_DATA, EXIT_OK, EXIT_STOPPED
+from qinstruct_trainer.contract.events import Checkpoint, Start, StoppedEvent
+from qinstruct_trainer.train.checkpoint.layout import (
+    partial_folders,
+    published_folders,
+    step_of,
+)
 from support.training.prepared_folder import NUM_STEPS, run_config
 from support.training.processes import (
     Ended,
     end,
-    kill_rank,
     losses,
     printed,
+    signal_rank,
     start,
     steps,
     train,
@@ -86,6 +93,20 @@ def test_a_stop_signal_saves_and_exits_75(
     _assert_same(config, uninterrupted)
 
 
+def test_a_stop_signal_of_one_rank_during_a_save_stops_both_after_it(
+    uninterrupted: RunConfig, prepared: Path, tmp_path: Path
+) -> None:
+    config = run_config(prepared, tmp_path, checkpoint=EVERY_STEP)
+    process = start(config)
+    step = _signal_during_a_save(config, process)
+    ended = end(config, process)
+    assert _stopped_at(ended) == step
+    saved = [event.step for event in ended.events if isinstance(event, Checkpoint)]
+    assert saved == list(range(step + 1))
+    assert train(config).code == EXIT_OK
+    _assert_same(config, uninterrupted)
+
+
 def test_a_stop_signal_before_the_first_step_ends_at_once(prepared: Path, tmp_path: Path) -> None:
     config = run_config(prepared, tmp_path)
     process = start(config)
@@ -108,7 +129,7 @@ def test_a_rank_killed_at_ten_moments_costs_nothing(
             assert wait_until(process, partial.exists)
         else:
             assert wait_until(process, functools.partial(printed, config, f'"step":{step},'))
-        kill_rank(process, rng.randrange(2))
+        signal_rank(process, rng.randrange(2), signal.SIGKILL)
         ended = end(config, process)
         assert ended.code == 128 + signal.SIGKILL, ended.stderr
         assert ended.failures[-1].reason == "Killed"
@@ -117,20 +138,54 @@ def test_a_rank_killed_at_ten_moments_costs_nothing(
 
 
 def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
+    uninterrupted: RunConfig, prepared: Path, tmp_path: Path
+) -> None:
+    config = run_config(prepared, tmp_path)
+    for stop in (7, 9):
+        assert _stopped_at(train(config.model_copy(update={"stop_after_step": stop}))) == stop
+    checkpoints = tmp_path / "checkpoints"
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000007", "step-00000009"]
+    _flip_a_bit(checkpoints / "step-00000009")
+
+    ended = train(config)
+    assert ended.code == EXIT_OK, ended.stderr
+    moved = checkpoints / "quarantine" / "step-00000009"
+    assert ended.stderr == (
+        f"the checkpoint {checkpoints / 'step-00000009'} is damaged and was moved to {moved}; "
+        "the run goes on from step-00000007\n"
+    )
+    assert [event.step for event in ended.events if isinstance(event, Start)] == [7]
+    assert moved.is_dir()
+    _assert_same(config, uninterrupted)
+
+
+def test_a_run_whose_only_checkpoint_is_damaged_stops_until_the_user_says_to_begin_anew(
     uninterrupted: RunConfig, tmp_path: Path
 ) -> None:
     config = _copy_without_model(uninterrupted, tmp_path / "copy")
     checkpoints = config.output / "checkpoints"
-    damaged = checkpoints / f"step-{NUM_STEPS:08d}"
-    victim = max(damaged.rglob("*.pt"), key=lambda path: path.stat().st_size)
-    content = bytearray(victim.read_bytes())
-    content[len(content) // 2] ^= 1
-    victim.write_bytes(content)
+    [only] = checkpoints.iterdir()
+    _flip_a_bit(only)
+    for _ in range(2):
+        ended = train(config)
+        [failed] = ended.failures
+        assert (ended.code, failed.reason) == (EXIT_DATA, "BadData")
+        assert ended.stderr == f"{failed.message}\n"
+        assert f"no intact checkpoint ({only.name}: damaged)" in failed.message
+        assert not any(isinstance(event, Start) for event in ended.events)
+        assert list(checkpoints.iterdir()) == [only]
 
-    ended = train(config)
-    assert ended.code == EXIT_OK, ended.stderr
-    assert f"{damaged} is damaged" in ended.stderr
-    assert (checkpoints / "quarantine" / damaged.name).is_dir()
+    said = failed.message.partition("or delete ")[2].partition(" to begin at step 0")[0]
+    traces = [Path(name) for name in said.split(" and ")]
+    assert sorted(path.name for path in traces) == [
+        "checkpoints",
+        "identity.json",
+        "metrics.jsonl",
+        "record.json",
+    ]
+    for path in traces:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert train(config).code == EXIT_OK
     _assert_same(config, uninterrupted)
 
 
@@ -159,6 +214,36 @@ def test_a_finished_model_of_another_run_is_neither_taken_nor_touched(
     ended = train(config)
     assert ended.code == 65
     assert "does not say which run made it" in ended.stderr
+
+
+def _signal_during_a_save(config: RunConfig, process: subprocess.Popen[str]) -> int:
+    """SIGTERM to rank 1 while both ranks stand still in the middle of a save; its step.
+
+    They are stopped again and again: half of their time they save.
+    """
+    checkpoints = config.output / "checkpoints"
+    assert wait_until(process, (checkpoints / "step-00000001").exists)
+    while process.poll() is None:
+        for rank in range(2):
+            signal_rank(process, rank, signal.SIGSTOP)
+        time.sleep(0.05)  # until they do stand still
+        newest = step_of(published_folders(checkpoints)[-1])
+        being_written = [n for n in map(step_of, partial_folders(checkpoints)) if n > newest]
+        if being_written:
+            signal_rank(process, 1, signal.SIGTERM)  # pending until it goes on
+        for rank in range(2):
+            signal_rank(process, rank, signal.SIGCONT)
+        if being_written:
+            return being_written[0]
+        time.sleep(0.01)
+    raise AssertionError("no save was ever seen")
+
+
+def _flip_a_bit(checkpoint: Path) -> None:
+    victim = max(checkpoint.rglob("*.pt"), key=lambda path: path.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
 
 
 def _stopped_at(ended: Ended) -> int:

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 from qinstruct_operator.constants import VERSION
 from qinstruct_operator.errors import InvalidSpec, Violation
+from qinstruct_trainer.contract.config import Attention
+
+_KERNELS: Final[tuple[str, ...]] = get_args(Attention)
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,8 @@ class Settings:
     Attributes:
         prep_image: image of the prep Job.
         trainer_image: image of the training workload.
+        trainer_attention: attention kernels that the trainer image has, separated by commas; what
+            `python -m qinstruct_trainer contents` says there. A run that needs another is refused.
         cache_path: where processes see the shared unit cache.
         output_path: where processes see the run's own folder.
         config_path: where pods see the ConfigMap.
@@ -32,6 +37,7 @@ class Settings:
 
     prep_image: str = f"ghcr.io/qinstruct/prep:{VERSION}"
     trainer_image: str = f"ghcr.io/qinstruct/trainer:{VERSION}"
+    trainer_attention: str = "flash_attention_2,sdpa,eager"
     cache_path: Path = Path("/cache")
     output_path: Path = Path("/output")
     config_path: Path = Path("/etc/qinstruct")
@@ -48,7 +54,7 @@ class Settings:
         """Settings from `QINSTRUCT_<FIELD>` keys of a mapping, e.g. `QINSTRUCT_CACHE_SIZE`.
 
         Raises:
-            InvalidSpec: a number is not one; one violation a variable.
+            InvalidSpec: a number is not one, a kernel is unknown; one violation a variable.
         """
         found: list[Violation] = []
         values: dict[str, Any] = {}
@@ -60,9 +66,21 @@ class Settings:
                 except ValueError:
                     reason = "is not a number above 0"
                     found.append(Violation(name, text, reason, f"use e.g. {each.default}"))
+        made = cls(**values)
+        for name in made.attention_kernels:
+            if name not in _KERNELS:
+                reason = f"is none of the attention kernels {', '.join(_KERNELS)}"
+                found.append(
+                    Violation("QINSTRUCT_TRAINER_ATTENTION", name, reason, "use e.g. sdpa,eager")
+                )
         if found:
             raise InvalidSpec(found)
-        return cls(**values)
+        return made
+
+    @property
+    def attention_kernels(self) -> tuple[str, ...]:
+        """The kernels of `trainer_attention`, one by one."""
+        return tuple(name.strip() for name in self.trainer_attention.split(","))
 
 
 def _positive_float(text: str) -> float:

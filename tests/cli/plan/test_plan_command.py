@@ -10,7 +10,7 @@ import pytest
 from qinstruct_operator.cli import main
 from qinstruct_operator.cli.plan import plan_command
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden
-from qinstruct_trainer.contract.errors import EXIT_OK
+from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK
 from support.cli.cluster_commands import UNREACHABLE, CommandLine, add
 from support.fake_cluster.cluster import FakeCluster
 from support.operator_documents import SAMPLES
@@ -93,3 +93,15 @@ def test_plan_without_kubeconfig_asks_nobody(
     monkeypatch.setenv("HOME", str(tmp_path))
     assert qinstruct(*PLAN) == EXIT_OK
     assert qinstruct.contexts == []
+
+
+def test_a_kernel_that_the_operators_image_lacks_is_refused_before_anything_is_applied(
+    qinstruct: CommandLine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QINSTRUCT_TRAINER_ATTENTION", "sdpa,eager")
+    assert qinstruct(*PLAN, "--offline") == EXIT_CONFIG
+    assert capsys.readouterr().err == (
+        "qinstruct: spec.training.attention flash_attention_2: is not in the trainer image, which "
+        "has sdpa, eager (QINSTRUCT_TRAINER_ATTENTION of the operator); use sdpa or eager, or "
+        "give the operator an image that has it\n"
+    )

@@ -85,14 +85,14 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
     return True
 
 
-def kill_rank(process: subprocess.Popen[str], rank: int) -> None:
-    """kill -9 of one rank; nothing if it has already ended."""
+def signal_rank(process: subprocess.Popen[str], rank: int, number: signal.Signals) -> None:
+    """Send one rank a signal; nothing if it has already ended."""
     for pid in map(
         int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ):
         environment = Path(f"/proc/{pid}/environ")
         if f"RANK={rank}" in environment.read_text("utf-8", "replace").split("\0"):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def printed(config: RunConfig, text: str) -> bool:

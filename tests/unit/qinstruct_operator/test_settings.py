@@ -43,6 +43,18 @@ def test_a_number_that_is_none_is_refused_by_name(name: str, value: str) -> None
     assert str(refused.value).startswith(f"{NAMES[name]} {value}: is not a number above 0; use")
 
 
+@pytest.mark.parametrize("value", ["flash", "sdpa,flash", "sdpa,", " ", "SDPA", "sdpa eager"])
+def test_an_attention_kernel_that_does_not_exist_is_refused_by_name(value: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"TRAINER_ATTENTION.* is none of the attention kernels"):
+        Settings.from_env({"QINSTRUCT_TRAINER_ATTENTION": value})
+
+
+def test_attention_kernels_are_separated_by_commas() -> None:
+    made = Settings.from_env({"QINSTRUCT_TRAINER_ATTENTION": "sdpa, eager"})
+    assert made.attention_kernels == ("sdpa", "eager")
+    assert Settings().attention_kernels == ("flash_attention_2", "sdpa", "eager")
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| `(QINSTRUCT_[A-Z_]+)` \| (.+?) \|", page, re.MULTILINE))

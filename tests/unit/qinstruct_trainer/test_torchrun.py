@@ -62,6 +62,24 @@ def test_a_killed_rank_gets_an_event(capsys: pytest.CaptureFixture[str]) -> None
     assert said.err == f"{event.message}\n"
 
 
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (
+            signal.SIGABRT,
+            "by SIGABRT, most often because torch gave up on a collective call",
+        ),
+        (signal.SIGBUS, "killed by SIGBUS, most often because shared memory or a disk is full"),
+        (signal.SIGSEGV, "killed by SIGSEGV; start the same command again"),
+    ],
+)
+def test_a_signal_says_what_it_most_often_means(
+    number: signal.Signals, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conclude(failures((EXIT_PEER_LOST, 4), (-number, 5)))
+    assert hint in capsys.readouterr().err
+
+
 def test_a_reason_that_a_rank_has_written_is_not_repeated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

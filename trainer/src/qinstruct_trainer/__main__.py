@@ -1,4 +1,4 @@
-"""The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`.
+"""The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`, `contents`.
 
 `train` runs under `python -m qinstruct_trainer.torchrun`. Exit codes are those of
 `contract.errors`.
@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "evaluate":
             sub.add_argument("--model", type=Path, help="instead of the run's trained model")
+    text = "What is installed here, as JSON: versions, and the attention kernels that can run."
+    sub = commands.add_parser("contents", help=text, description=text)
+    sub.set_defaults(command=_contents)
     return parser
 
 
@@ -90,7 +93,9 @@ def _train(parsed: argparse.Namespace) -> None:
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     from qinstruct_trainer.evaluate import evaluate_model, heldout_images
+    from qinstruct_trainer.train.ranks import Ranks
     from qinstruct_trainer.train.result.export import export_folder
+    from qinstruct_trainer.train.torch_errors import torch_errors
 
     config = RunConfig.read(parsed.config)
     heldout = Prepared.read(config.prepared).heldout
@@ -99,7 +104,14 @@ def _evaluate(parsed: argparse.Namespace) -> None:
             f"{config.prepared} names no held-out questions; only the builtin data set has some"
         )
     model = parsed.model or export_folder(config.output)
-    emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
+    with torch_errors(Ranks(rank=0, local_rank=0, world_size=1)):
+        emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
+
+
+def _contents(_parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.contents import installed_contents
+
+    sys.stdout.write(installed_contents().model_dump_json(indent=2) + "\n")
 
 
 def _end_process(code: int) -> NoReturn:

@@ -34,6 +34,15 @@ _LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"
 _SECONDARY = frozenset({EXIT_PEER_LOST, -signal.SIGTERM})
 
 
+# What most often stands behind a signal that nobody asked for.
+_HINTS: Mapping[int, str] = {
+    signal.SIGKILL: ", most often because memory ran out",
+    signal.SIGABRT: ", most often because torch gave up on a collective call or a GPU (the log "
+    "above says which)",
+    signal.SIGBUS: ", most often because shared memory or a disk is full",
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the ranks to their end; the exit code."""
     logging.disable(logging.ERROR)  # torchrun's warnings; the ranks have events and sentences
@@ -97,7 +106,7 @@ def _root_cause_first(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, int
 
 def _killed(rank: int, number: int) -> str:
     name = signal.Signals(number).name
-    hint = ", most often because memory ran out" if number == signal.SIGKILL else ""
+    hint = _HINTS.get(number, "")
     return (
         f"rank {rank} was killed by {name}{hint}; start the same command again: "
         "it goes on from the last checkpoint"

@@ -249,7 +249,11 @@ class CheckpointPolicy(ApiModel):
         description="Minutes of training between two checkpoints. Default: 30 (Tiny: 1).",
     )
     keep: int = Field(
-        default=1, ge=1, le=100, description="Newest verified checkpoints that stay on disk."
+        default=2,
+        ge=1,
+        le=100,
+        description="Newest verified checkpoints that stay on disk. With 1, a damaged one ends the "
+        "run: there is none before it to go on from.",
     )
 
 

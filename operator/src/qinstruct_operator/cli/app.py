@@ -179,12 +179,12 @@ def train(config: Config) -> None:
 
 
 def _load_plan(file: str) -> "Plan":
-    """The plan for a cluster, with the settings that an installation has by default."""
+    """The plan for a cluster, with the operator's settings as they stand in the environment."""
     from qinstruct_operator.api.parse import parse
     from qinstruct_operator.core.plan.make import make_plan
     from qinstruct_operator.settings import Settings
 
-    return make_plan(parse(load_document(file)), Settings())
+    return make_plan(parse(load_document(file)), Settings.from_env(os.environ))
 
 
 def _print_document(text: str) -> None:

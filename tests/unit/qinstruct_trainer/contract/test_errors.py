@@ -19,4 +19,4 @@ def test_no_two_kinds_have_one_reason() -> None:
 
 
 def test_exit_codes_of_sysexits() -> None:
-    assert {0, 65, 69, 70, 74, 75, 76, 78} == EXIT_CODES
+    assert {0, 65, 69, 70, 71, 74, 75, 76, 78} == EXIT_CODES

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from qinstruct_trainer.contract.launch import prep_command, train_command
+from qinstruct_trainer.contract.launch import contents_command, prep_command, train_command
 
 
 def test_the_command_of_prep() -> None:
@@ -14,3 +14,7 @@ def test_torchrun_starts_as_many_processes_as_are_planned() -> None:
         *("/venv/bin/python", "-m", "qinstruct_trainer.torchrun", "--nproc-per-node=8"),
         *("-m", "qinstruct_trainer", "train", "--config", "/run.json"),
     ]
+
+
+def test_the_command_that_says_what_is_installed() -> None:
+    assert contents_command("python") == ["python", "-m", "qinstruct_trainer", "contents"]

@@ -1,4 +1,6 @@
 import math
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,13 +59,39 @@ class ScriptedEngine(Engine):
 
 
 class NotedCheckpoints(CheckpointWriter):
-    """Writes nothing; `steps` says what would have been saved."""
+    """Writes nothing; `steps` says what would have been saved. A signal may come meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, signal_at: int | None = None) -> None:
         self.steps: list[int] = []
+        self._signal_at = signal_at
 
     def save(self, engine: Engine, step: int) -> None:
         self.steps.append(step)
+        if step == self._signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class InterruptedEngine(ScriptedEngine):
+    """Gets SIGTERM in one of its calls, by the call's number from 1."""
+
+    def __init__(self, call: str, number: int) -> None:
+        super().__init__()
+        self._call = call
+        self._number = number
+
+    def forward_backward(self, batch: Batch) -> float:
+        loss = super().forward_backward(batch)
+        self._interrupt("pass")
+        return loss
+
+    def optimizer_step(self, learning_rate: float) -> float:
+        norm = super().optimizer_step(learning_rate)
+        self._interrupt("update")
+        return norm
+
+    def _interrupt(self, call: str) -> None:
+        if call == self._call and self.calls.count(call) == self._number:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,9 +112,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_prepared(tmp_path_factory.mktemp("prepared"))
 
 
-def run_loop(config: RunConfig, engine: Engine, done: int = 0) -> list[int]:
+def run_loop(
+    config: RunConfig, engine: Engine, done: int = 0, signal_at: int | None = None
+) -> list[int]:
     """Run to the end or to a stop; the steps whose checkpoints were saved."""
-    checkpoints = NotedCheckpoints()
+    checkpoints = NotedCheckpoints(signal_at)
     loop = Loop(config, RANKS, engine, micro_batches(config), checkpoints)
     with suppress(Stopped):
         loop.run(done)
@@ -143,6 +173,34 @@ def test_a_stop_saves_first_and_is_said(
     last = parse_line(capsys.readouterr().out.splitlines()[-1])
     assert isinstance(last, StoppedEvent)
     assert (last.step, last.steps) == (4, NUM_STEPS)
+
+
+def test_a_signal_during_a_save_costs_neither_a_step_nor_a_save(config: RunConfig) -> None:
+    often = config.model_copy(update={"checkpoint": Checkpointing(every_minutes=1e-9, keep=2)})
+    engine = ScriptedEngine()
+    assert run_loop(often, engine, signal_at=3) == [1, 2, 3]
+    assert engine.calls.count("update") == 3
+
+
+@pytest.mark.parametrize(("call", "number"), [("pass", 5), ("pass", 6), ("update", 3)])
+def test_a_signal_anywhere_in_a_step_stops_after_that_step(
+    call: str, number: int, config: RunConfig
+) -> None:
+    engine = InterruptedEngine(call, number)
+    assert run_loop(config, engine) == [3]
+    assert engine.calls.count("update") == 3
+
+
+@pytest.mark.parametrize("where", ["save", "update"])
+def test_a_signal_at_the_last_step_leaves_the_rest_to_the_next_start(
+    where: str, config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = ScriptedEngine() if where == "save" else InterruptedEngine("update", NUM_STEPS)
+    signal_at = NUM_STEPS if where == "save" else None
+    assert run_loop(config, engine, signal_at=signal_at) == [NUM_STEPS]
+    last = parse_line(capsys.readouterr().out.splitlines()[-1])
+    assert isinstance(last, StoppedEvent)
+    assert last.step == NUM_STEPS
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_its_records(

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from qinstruct_trainer.contract.errors import ConfigError, OutOfMemoryError, PeerLostError
+from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
-    explain_error,
     log_to_stderr,
     seed_generators,
 )
@@ -46,36 +45,6 @@ def test_another_number_of_processes_is_refused() -> None:
     check_world_size(Ranks(0, 0, 8), planned=8)
     with pytest.raises(ConfigError, match="planned for 8 processes, but 4 were started"):
         check_world_size(Ranks(0, 0, 4), planned=8)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "part"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError, "microBatchSize"),
-        (
-            RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate"),
-            OutOfMemoryError,
-            "rank 3 needs more memory than its cpu has",
-        ),
-        (
-            RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer"),
-            PeerLostError,
-            "rank 3 lost another rank",
-        ),
-        (torch.distributed.DistBackendError("NCCL timeout"), PeerLostError, "rank 3 lost another"),
-    ],
-)
-def test_a_known_error_of_torch_becomes_a_sentence(
-    error: RuntimeError, kind: type[Exception], part: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    explained = explain_error(error, Ranks(3, 3, 8))
-    assert type(explained) is kind
-    assert part in str(explained)
-
-
-def test_any_other_error_stays_what_it_is() -> None:
-    assert explain_error(RuntimeError("shape mismatch"), Ranks(0, 0, 1)) is None
 
 
 def test_the_seed_decides_what_every_generator_draws() -> None:

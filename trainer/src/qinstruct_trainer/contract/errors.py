@@ -11,6 +11,7 @@ EXIT_OK = 0
 EXIT_DATA = 65  # EX_DATAERR: the user's data is wrong
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a server or a file is not there
 EXIT_SOFTWARE = 70  # EX_SOFTWARE: the mathematics broke down, or a bug
+EXIT_GPU = 71  # EX_OSERR: a GPU, its driver or the link between GPUs failed
 EXIT_STORAGE = 74  # EX_IOERR: disk full, read or write failed
 EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop; checkpointed; run again to go on
 EXIT_PEER_LOST = 76  # EX_PROTOCOL: another rank vanished; never the root cause, so never a verdict
@@ -71,6 +72,13 @@ class OutOfMemoryError(RunError):
 
     exit_code = EXIT_SOFTWARE
     reason = "OutOfMemory"
+
+
+class GpuError(RunError):
+    """CUDA, a library of it, the driver or NCCL failed: the machine's fault, not the run's."""
+
+    exit_code = EXIT_GPU
+    reason = "GpuFailed"
 
 
 class PeerLostError(RunError):

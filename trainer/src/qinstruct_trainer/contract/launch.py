@@ -24,3 +24,8 @@ def train_command(interpreter: str, config: Path, num_processes: int) -> list[st
         *(interpreter, "-m", "qinstruct_trainer.torchrun", f"--nproc-per-node={num_processes}"),
         *("-m", "qinstruct_trainer", "train", "--config", str(config)),
     ]
+
+
+def contents_command(interpreter: str) -> list[str]:
+    """Print the `Contents` of the trainer that this interpreter starts."""
+    return [interpreter, "-m", "qinstruct_trainer", "contents"]

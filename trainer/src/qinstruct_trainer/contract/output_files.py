@@ -21,7 +21,7 @@ CHECKPOINTS: Final = "checkpoints"
 """Folder of the checkpoints."""
 
 QUARANTINE: Final = "quarantine"
-"""Folder below `CHECKPOINTS` for damaged and incomplete checkpoints."""
+"""Folder below `CHECKPOINTS` for the newest damaged checkpoint."""
 
 MODEL: Final = "model"
 """Folder of the exported model; it is there only when it is complete."""

@@ -40,8 +40,6 @@ class _StepTotals:
     tokens: float
     tokens_squared: float
     images: float
-    stop: bool
-    save: bool
 
 
 class Loop:
@@ -77,16 +75,34 @@ class Loop:
         batches = batches_from(self._micro_batches, done, self._ranks.device)
         with catch_stop_signals() as stop, closing(batches):
             for step in range(done + 1, self._num_steps + 1):
-                totals = self._step(step, batches, stop)
-                if totals.save or totals.stop or step == self._num_steps:
+                self._step(step, batches)
+                must_stop, must_save = self._agree(step, stop)
+                if must_stop or must_save or step == self._num_steps:
                     self._checkpoints.save(self._engine, step)
                     self._saved_at = time.monotonic()
-                if totals.stop:
+                    # A save takes minutes: a signal that came meanwhile must not cost another one.
+                    must_stop, _ = self._agree(step, stop)
+                if must_stop:
                     if self._ranks.is_main:
                         emit(StoppedEvent(step=step, steps=self._num_steps))
                     raise Stopped(f"stopped after step {step}; the same command goes on from it")
 
-    def _step(self, step: int, batches: Generator[Batch], stop: StopRequest) -> _StepTotals:
+    def _agree(self, step: int, stop: StopRequest) -> tuple[bool, bool]:
+        """Whether to stop and whether to save now, alike on all ranks. A collective call.
+
+        One rank that was asked to stop stops all; only rank 0's clock says when to save.
+        """
+        is_due = time.monotonic() - self._saved_at >= 60 * self._config.checkpoint.every_minutes
+        stops, saves = sum_over_ranks(
+            [
+                stop.requested or step == self._config.stop_after_step,
+                self._ranks.is_main and is_due,
+            ],
+            self._ranks.device,
+        )
+        return stops > 0, saves > 0
+
+    def _step(self, step: int, batches: Generator[Batch]) -> None:
         """Take step number `step`, counted from 1."""
         started = time.monotonic()
         losses: list[float] = []
@@ -98,7 +114,7 @@ class Loop:
                 self._engine.end_pass()
             lengths = batch.attention_mask.sum(dim=1).double()
             sizes += [batch.num_tokens, float(lengths @ lengths), len(batch.pixel_values)]
-        totals = self._all_reduce(step, losses, sizes, stop)
+        totals = self._all_reduce(losses, sizes)
         if totals.num_not_finite:
             self._raise_not_finite("loss", step, losses)
         rate = learning_rate(
@@ -112,28 +128,21 @@ class Loop:
             self._raise_not_finite("gradient", step, losses)
         if self._ranks.is_main:
             self._report_step(step, totals, rate, norm, time.monotonic() - started)
-        return totals
 
-    def _all_reduce(
-        self, step: int, losses: list[float], sizes: npt.NDArray[np.float64], stop: StopRequest
-    ) -> _StepTotals:
-        """One all-reduce for everything that the ranks must decide alike.
+    def _all_reduce(self, losses: list[float], sizes: npt.NDArray[np.float64]) -> _StepTotals:
+        """Add up what the ranks have computed; before the update, which a NaN must not reach.
 
         The loss is the mean over ranks of the mean over passes, as the published trainer logs it.
-        Only rank 0's clock says when to save.
         """
-        is_due = time.monotonic() - self._saved_at >= 60 * self._config.checkpoint.every_minutes
-        loss, not_finite, tokens, squared, images, stops, saves = sum_over_ranks(
+        sums = sum_over_ranks(
             [
                 sum(losses) / len(losses) / self._ranks.world_size,
                 sum(not math.isfinite(loss) for loss in losses),
                 *sizes.tolist(),
-                stop.requested or step == self._config.stop_after_step,
-                self._ranks.is_main and is_due,
             ],
             self._ranks.device,
         )
-        return _StepTotals(loss, not_finite, tokens, squared, images, stops > 0, saves > 0)
+        return _StepTotals(*sums)
 
     def _raise_not_finite(self, what: str, step: int, losses: list[float]) -> NoReturn:
         """Stop all ranks, naming the records whose loss is not finite, or all when each one is."""

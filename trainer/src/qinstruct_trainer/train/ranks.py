@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from qinstruct_trainer.contract.errors import ConfigError, OutOfMemoryError, PeerLostError, RunError
+from qinstruct_trainer.contract.errors import ConfigError
 
 # Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
 # dies is noticed at once, by its closed connection or by torchrun.
@@ -82,12 +82,7 @@ def seed_generators(seed: int) -> None:
 
 @contextmanager
 def process_group(ranks: Ranks) -> Iterator[None]:
-    """Join the ranks: NCCL on GPUs, gloo on CPUs.
-
-    Raises:
-        PeerLostError: a collective call failed, because another rank has ended.
-        OutOfMemoryError: the memory is too small.
-    """
+    """Join the ranks: NCCL on GPUs, gloo on CPUs."""
     on_gpu = ranks.device.type == "cuda"
     # What DeepSpeed would find too, but without a warning on stdout that there is no GPU.
     os.environ.setdefault("DS_ACCELERATOR", ranks.device.type)
@@ -103,42 +98,15 @@ def process_group(ranks: Ranks) -> Iterator[None]:
         # DeepSpeed would compile a shared-memory operator with g++ first; gloo needs none. Its
         # module is reached by name, because `deepspeed.comm.torch` resolves to torch itself.
         sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]
-    try:
-        deepspeed.init_distributed(
-            dist_backend="nccl" if on_gpu else "gloo",
-            auto_mpi_discovery=False,
-            verbose=False,
-            timeout=_COLLECTIVE_TIMEOUT,
-        )
-        yield
-    except RuntimeError as error:
-        known = explain_error(error, ranks)
-        if known is None:
-            raise
-        raise known from error
+    deepspeed.init_distributed(
+        dist_backend="nccl" if on_gpu else "gloo",
+        auto_mpi_discovery=False,
+        verbose=False,
+        timeout=_COLLECTIVE_TIMEOUT,
+    )
+    yield
     # Not after an error: leaving the group waits for ranks that may be gone.
     distributed.destroy_process_group()
-
-
-def explain_error(error: RuntimeError, ranks: Ranks) -> RunError | None:
-    """The sentence for an error of torch that has a known cause; None for any other.
-
-    Gloo reports a closed connection, and the CPU's allocator a lack of memory, as a plain
-    RuntimeError with its name in the text.
-    """
-    text = str(error)
-    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text:
-        return OutOfMemoryError(
-            f"rank {ranks.rank} needs more memory than its {ranks.device.type} has; lower "
-            "training.microBatchSize, raise training.zeroStage, or turn on "
-            "training.activationCheckpointing"
-        )
-    if isinstance(error, distributed.DistError) or "gloo" in text.lower():
-        return PeerLostError(
-            f"rank {ranks.rank} lost another rank in the middle of a collective call; "
-            "start the same command again: it goes on from the last checkpoint"
-        )
-    return None
 
 
 def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:

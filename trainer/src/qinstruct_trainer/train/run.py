@@ -10,6 +10,7 @@ import torch
 from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
+from qinstruct_trainer.contents import check_attention
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
@@ -42,6 +43,7 @@ from qinstruct_trainer.train.result.export import (
     write_export_identity,
 )
 from qinstruct_trainer.train.result.record import write_record
+from qinstruct_trainer.train.torch_errors import check_device, torch_errors
 
 
 def train(config: RunConfig) -> None:
@@ -57,10 +59,12 @@ def train(config: RunConfig) -> None:
     disable_progress_bar()  # type: ignore[no-untyped-call] # of loading weights: we have events
     ranks = Ranks.from_env(os.environ)
     check_world_size(ranks, config.world_size)
+    check_device(config, ranks)
+    check_attention(config.attention)
     prepared = Prepared.read(config.prepared)
     index = Index.open(prepared.index)
     identity = Identity.of(config, prepared, index)
-    with _lease(config, ranks) as lease:
+    with _lease(config, ranks) as lease, torch_errors(ranks):
         if not has_export(config.output, identity):
             _train_and_export(RunContext(config, prepared, index, identity, ranks, lease))
         if ranks.is_main:
@@ -91,16 +95,15 @@ def _train_and_export(run: RunContext) -> None:
     micro_batches = MicroBatches(run.index, order, ranks.rank, vision.image_size)
     with process_group(ranks):
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
-        checkpoints = CheckpointWriter(
-            config.output, run.identity, config.checkpoint.keep, ranks, run.lease
-        )
-        done = resume(engine, config.output, run.identity, ranks)
+        keep = config.checkpoint.keep
+        checkpoints = CheckpointWriter(config.output, run.identity, keep, ranks, run.lease)
+        done = resume(engine, config.output, run.identity, keep, ranks, run.lease)
         if done is None:
             # A full disk or an unwritable config must not come to light after 21 hours.
             preflight_export(engine, run)
             checkpoints.save(engine, 0)
-            check_space(config.output)
             done = 0
+        check_space(config.output, keep)
         if ranks.is_main:
             emit(
                 Start(

@@ -1,13 +1,21 @@
-"""Whether this machine can run a plan: the trainer is installed, and there are enough GPUs."""
+"""Whether this machine can run a plan: the trainer, enough GPUs, the attention kernel."""
 
 import importlib.util
+import shlex
 import shutil
 import subprocess
+import sys
+
+from pydantic import ValidationError
 
 from qinstruct_operator.core.plan.types import Plan
+from qinstruct_trainer.contract.config import Attention
+from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.launch import contents_command
 
 _TRAINER_MODULES = ("torch", "transformers", "deepspeed")
+_CONTENTS_SECONDS = 120  # with flash-attn it imports torch, from a slow disk perhaps
 _NVIDIA_SMI_SECONDS = 20  # where a driver has locked up it never ends
 
 
@@ -15,7 +23,8 @@ def check_machine(plan: Plan) -> None:
     """Refuse what this machine cannot run.
 
     Raises:
-        ConfigError: the trainer is not installed, or there are fewer GPUs than processes.
+        ConfigError: the trainer is not installed, there are fewer GPUs than processes, or the
+            attention kernel cannot run. Nothing was prepared for it.
     """
     missing = [name for name in _TRAINER_MODULES if importlib.util.find_spec(name) is None]
     if missing:
@@ -32,6 +41,32 @@ def check_machine(plan: Plan) -> None:
             f"machine has {found}; render it and apply it to a cluster that has them, or try the "
             "line here with size: Tiny"
         )
+    _check_attention(plan.run_config.attention)
+
+
+def _check_attention(wanted: Attention) -> None:
+    contents = _contents()
+    fault = contents.missing_attention.get(wanted)
+    if fault is not None:
+        raise ConfigError(
+            f"spec.training.attention {wanted} cannot run here: {fault}; use "
+            f"{' or '.join(contents.attention)}, or install what is missing"
+        )
+
+
+def _contents() -> Contents:
+    """What the trainer of this interpreter says of itself, in a process of its own."""
+    command = contents_command(sys.executable)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_CONTENTS_SECONDS, check=True
+        )
+        return Contents.model_validate_json(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValidationError) as error:
+        raise ConfigError(
+            f"the trainer that is installed here does not start ({shlex.join(command)}: "
+            f"{str(error).splitlines()[0]}); install it with: pip install 'qinstruct[trainer]'"
+        ) from error
 
 
 def _count_gpus() -> int:

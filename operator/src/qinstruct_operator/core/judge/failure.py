@@ -17,12 +17,14 @@ from qinstruct_operator.core.safe_text import one_line, printable
 from qinstruct_trainer.contract.errors import (
     EXIT_CONFIG,
     EXIT_DATA,
+    EXIT_GPU,
     EXIT_PEER_LOST,
     EXIT_STOPPED,
     EXIT_STORAGE,
     EXIT_UNAVAILABLE,
     ConfigError,
     DataError,
+    GpuError,
     PeerLostError,
     Stopped,
     StorageError,
@@ -42,6 +44,7 @@ _BY_EXIT_CODE: Final = MappingProxyType(
     {
         EXIT_DATA: DataError.reason,
         EXIT_UNAVAILABLE: UnavailableError.reason,
+        EXIT_GPU: GpuError.reason,
         EXIT_STORAGE: StorageError.reason,
         EXIT_STOPPED: Stopped.reason,
         EXIT_PEER_LOST: PeerLostError.reason,

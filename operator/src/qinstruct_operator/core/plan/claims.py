@@ -44,7 +44,8 @@ def output_violations(spec: Spec, num_bytes: int) -> Iterator[Violation]:
         yield Violation(
             "spec.output.size",
             output.size,
-            f"is less than the {needed} that {spec.checkpoint.keep + 1} checkpoints and the "
-            "exported model take",
+            f"is less than the {needed} that {spec.checkpoint.keep + 2} checkpoints and the "
+            f"exported model take (checkpoint.keep {spec.checkpoint.keep}, one being written, a "
+            "damaged one set aside)",
             f"use at least {needed}, or remove it",
         )

@@ -4,6 +4,7 @@ Defaults that depend on size and strategy are filled in here: every field of `sp
 reaches the trainer through `run_config`.
 """
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from qinstruct_operator.api.spec import Spec
@@ -92,6 +93,19 @@ def run_config(
             keep=spec.checkpoint.keep,
         ),
     )
+
+
+def attention_violations(config: RunConfig, settings: Settings) -> Iterator[Violation]:
+    """The trainer image must have the kernel: found out now, not when the GPUs are held."""
+    kernels = settings.attention_kernels
+    if config.attention not in kernels:
+        yield Violation(
+            "spec.training.attention",
+            config.attention,
+            f"is not in the trainer image, which has {', '.join(kernels)} "
+            "(QINSTRUCT_TRAINER_ATTENTION of the operator)",
+            f"use {' or '.join(kernels)}, or give the operator an image that has it",
+        )
 
 
 def _chosen(value: T | None, default: T) -> T:

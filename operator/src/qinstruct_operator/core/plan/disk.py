@@ -28,9 +28,13 @@ def checkpoint_bytes(network: Network | None) -> int:
 
 
 def output_bytes(network: Network | None, keep: int) -> int:
-    """The run's claim: the kept checkpoints, the one being written, and the export."""
+    """The run's claim: the checkpoints that may be there at one moment, and the export.
+
+    Those are the kept ones, the one being written, and a damaged one that was set aside
+    (`qinstruct_trainer.train.checkpoint.retention`).
+    """
     export = WEIGHT_BYTES * network.parameters + _OTHER_OUTPUT_BYTES if network else _TINY_BYTES
-    return (keep + 1) * checkpoint_bytes(network) + export
+    return (keep + 2) * checkpoint_bytes(network) + export
 
 
 def quantity(num_bytes: int) -> str:

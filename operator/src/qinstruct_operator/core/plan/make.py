@@ -37,6 +37,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         memory = _worst_batch(run_config, prep_config.max_length, size, gpu)
         if memory and gpu and gpu.is_large_enough:
             found += memory_violations(memory, run_config)
+        found += configs.attention_violations(run_config, settings)
     found += claims.output_violations(spec, output_bytes)
     if found or isinstance(run_config, Violation):
         raise InvalidSpec(found)

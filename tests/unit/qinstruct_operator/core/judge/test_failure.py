@@ -63,6 +63,7 @@ def by_exit_code(code: int, reason: str, way_out: str = LOG_SAYS_MORE) -> Case:
 CASES = {
     "exit 65": by_exit_code(65, "BadData"),
     "exit 69": by_exit_code(69, "Unavailable"),
+    "exit 71": by_exit_code(71, "GpuFailed"),
     "exit 74": by_exit_code(74, "Storage"),
     "exit 75": by_exit_code(75, "Stopped", AGAIN),
     "exit 76": by_exit_code(76, "PeerLost"),

@@ -2,7 +2,11 @@
 
 import pytest
 
+from qinstruct_operator.api.parse import parse
 from qinstruct_operator.core.plan.checks import LATER
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.errors import InvalidSpec
+from qinstruct_operator.settings import Settings
 from support.operator_documents import document, plan, sample
 
 
@@ -36,4 +40,32 @@ def test_all_fields_plans_without_what_comes_later() -> None:
     made = plan(raw)
     assert made.cache_claim.name == "shared-cache"
     assert made.prep_config.max_missing == 500
-    assert made.run_config.checkpoint.keep == 2
+    assert made.run_config.checkpoint.keep == 3
+
+
+@pytest.mark.parametrize(
+    ("attention", "image", "kernels"),
+    [
+        (None, "sdpa,eager", "sdpa or eager"),  # the default of the published sizes
+        ("flash_attention_2", "eager", "eager"),
+        ("sdpa", "flash_attention_2", "flash_attention_2"),
+    ],
+)
+def test_a_kernel_that_is_not_in_the_image_is_refused(
+    attention: str | None, image: str, kernels: str
+) -> None:
+    training = {} if attention is None else {"attention": attention}
+    raw = parse(document(training=training, output={"size": "1Gi"}))
+    with pytest.raises(InvalidSpec) as refused:
+        make_plan(raw, Settings(trainer_attention=image))
+    first, second = refused.value.violations
+    assert first.field == "spec.training.attention"
+    assert first.fix == f"use {kernels}, or give the operator an image that has it"
+    assert second.field == "spec.output.size"
+
+
+def test_a_kernel_that_is_in_the_image_is_planned() -> None:
+    for attention in ("sdpa", "eager"):
+        raw = parse(document(size="Tiny", training={"attention": attention}))
+        made = make_plan(raw, Settings(trainer_attention="eager,sdpa"))
+        assert made.run_config.attention == attention

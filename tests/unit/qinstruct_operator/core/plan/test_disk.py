@@ -21,3 +21,12 @@ def test_the_output_claim_grows_with_what_is_kept() -> None:
     network = SIZES["7B"].network
     assert network is not None
     assert sizes[1] - sizes[0] == sizes[2] - sizes[1] == 14 * network.parameters
+
+
+def test_the_output_claim_holds_all_checkpoints_of_the_worst_moment_and_the_model() -> None:
+    """By default two kept ones, one being written, a damaged one set aside."""
+    made, network = plan(document()), SIZES["7B"].network
+    assert network is not None
+    assert made.run_config.checkpoint.keep == 2
+    model = 2 * network.parameters + 1_000_000_000  # bf16, and the files beside it
+    assert made.output_bytes == 4 * 14 * network.parameters + model

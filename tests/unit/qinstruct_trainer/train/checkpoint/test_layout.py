@@ -10,6 +10,8 @@ from qinstruct_trainer.train.checkpoint.layout import (
     partial_folders,
     published_folders,
     quarantined_folder,
+    quarantined_folders,
+    step_of,
 )
 
 CHECKPOINTS = checkpoints_folder(Path("/output"))
@@ -42,8 +44,24 @@ def test_names_sort_by_step(first: int, second: int) -> None:
     assert (names[0] < names[1]) == (first < second)
 
 
-def test_in_quarantine_a_partial_one_has_the_name_of_its_step() -> None:
-    published = checkpoint_folder(CHECKPOINTS, 3)
+def test_what_somebody_has_put_beside_them_is_no_checkpoint(tmp_path: Path) -> None:
+    """As after `mv step-00000009 step-00000009.bad`: it must not become the newest one."""
+    for name in ("step-00000009.bad", "step-9", "step-", "step-newest", ".partial-step-x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step-00000010").touch()
+    assert published_folders(tmp_path) == partial_folders(tmp_path) == []
+
+
+def test_quarantine_holds_the_names_of_published_ones(tmp_path: Path) -> None:
     expected = CHECKPOINTS / "quarantine" / "step-00000003"
-    assert quarantined_folder(CHECKPOINTS, published) == expected
-    assert quarantined_folder(CHECKPOINTS, partial_folder(published)) == expected
+    assert quarantined_folder(CHECKPOINTS, checkpoint_folder(CHECKPOINTS, 3)) == expected
+    folder = quarantined_folder(tmp_path, checkpoint_folder(tmp_path, 3))
+    folder.mkdir(parents=True)
+    assert quarantined_folders(tmp_path) == [folder]
+    assert published_folders(tmp_path) == []
+
+
+@given(st.integers(0, 999_999_999_999))
+def test_a_name_says_its_step(step: int) -> None:
+    published = checkpoint_folder(CHECKPOINTS, step)
+    assert step_of(published) == step_of(partial_folder(published)) == step

@@ -1,16 +1,15 @@
 from pathlib import Path
 
-from qinstruct_trainer.train.checkpoint.quarantine import Quarantine
+from qinstruct_trainer.train.checkpoint.quarantine import set_aside
 
 
-def test_those_of_an_earlier_start_are_deleted_with_the_first_one_added(tmp_path: Path) -> None:
-    old = tmp_path / "quarantine" / "step-00000001"
-    old.mkdir(parents=True)
-    quarantine = Quarantine(tmp_path)
-    assert old.is_dir()
-    for name in ("step-00000002", ".partial-step-00000003"):
-        (tmp_path / name).mkdir()
-        quarantine.add(tmp_path / name, "is damaged")
-    names = sorted(path.name for path in (tmp_path / "quarantine").iterdir())
-    assert names == ["step-00000002", "step-00000003"]
-    assert [path.name for path in tmp_path.iterdir()] == ["quarantine"]
+def test_the_one_that_is_set_aside_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for step in (2, 3, 2):  # a step that is trained and damaged a second time too
+        folder = tmp_path / f"step-{step:08d}"
+        folder.mkdir()
+        (folder / "latest").write_text(str(step))
+        moved = set_aside(tmp_path, folder)
+        assert moved == tmp_path / "quarantine" / folder.name
+        assert list((tmp_path / "quarantine").iterdir()) == [moved]
+        assert (moved / "latest").read_text() == str(step)
+        assert not folder.exists()

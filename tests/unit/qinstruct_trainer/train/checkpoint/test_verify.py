@@ -1,8 +1,10 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.train.checkpoint.verify import verified_manifest
 from support.checkpoints import IDENTITY, RANKS, write_checkpoints
 
@@ -47,6 +49,22 @@ def _swap(folder: Path) -> None:
     (folder / "swap").rename(latest)
 
 
+def _make_manifest_a_folder(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").mkdir()
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def _call_it_another_step(folder: Path) -> None:
+    """As somebody does who puts an older one back under the name of the newest."""
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"step": 7', '"step": 6'))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "one bit of a file is wrong": _flip,
     "a file is cut": _truncate,
@@ -57,6 +75,10 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a file is there that nobody wrote": lambda folder: (folder / "more").touch(),
     "the manifest is missing": lambda folder: (folder / "manifest.json").unlink(),
     "the manifest is cut": _garble_manifest,
+    "the manifest is of another step": _call_it_another_step,
+    "the manifest is no text": lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"),
+    "the manifest is a folder": _make_manifest_a_folder,
+    "the folder is empty": _empty,
     "the manifest is another document": lambda folder: (folder / "manifest.json").write_text("{}"),
 }
 
@@ -65,3 +87,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_damage_is_found(damage: Callable[[Path], object], folder: Path) -> None:
     damage(folder)
     assert verified_manifest(folder, RANKS) is None
+
+
+def test_what_cannot_be_read_now_is_not_called_damaged(folder: Path) -> None:
+    """ELOOP stands for a volume that is away or a right that is missing: root can read all else."""
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to("manifest.json")
+    with pytest.raises(StorageError, match=r"step-00000007 cannot be read: Too many levels .* run"):
+        verified_manifest(folder, RANKS)

@@ -39,6 +39,12 @@ def test_the_newest_stay(tmp_path: Path) -> None:
     assert _names(tmp_path) == ["step-00000008", "step-00000012"]
 
 
+def test_the_untrained_one_goes_with_the_first_trained_one(tmp_path: Path) -> None:
+    """A run never goes back to it, and at 13B it takes 180 GB."""
+    write_checkpoints(tmp_path, 0, 4, keep=2)
+    assert _names(tmp_path) == ["step-00000004"]
+
+
 def test_a_run_that_has_lost_its_lease_publishes_nothing(tmp_path: Path) -> None:
     lease = Lease.acquire(tmp_path / "lease", "one")
     writer = CheckpointWriter(tmp_path, IDENTITY, 2, RANKS, lease)

@@ -2,8 +2,9 @@
 
 Every rank writes its share into `checkpoints/.partial-step-N` (`write`); each file is synced and
 digested; rank 0 writes the manifest and publishes the folder by one atomic rename. `resume` takes
-the newest folder whose digests hold (`verify`) and belongs to the same run (`identity`); it moves
-the others to `checkpoints/quarantine`.
+the newest folder whose digests hold (`verify`) and which belongs to the same run (`identity`).
+It sets a damaged one aside (`quarantine`), and refuses where the run would begin again (`history`).
+`retention` bounds what is on the disk, at each moment.
 
-May import `engine` and `ranks` of `train`, and every room that `train` may import.
+May import `engine`, `metrics` and `ranks` of `train`, and every room that `train` may import.
 """

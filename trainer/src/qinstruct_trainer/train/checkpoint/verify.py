@@ -1,9 +1,13 @@
 """Verifies a checkpoint: each file that its manifest names is there and has its digest."""
 
+import errno
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
+from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.train.checkpoint.layout import step_of
 from qinstruct_trainer.train.checkpoint.manifest import (
     MANIFEST,
     CheckpointManifest,
@@ -11,21 +15,38 @@ from qinstruct_trainer.train.checkpoint.manifest import (
 )
 from qinstruct_trainer.train.ranks import Ranks, sum_over_ranks
 
+# What the system says of a file that is gone or cannot be read back; not of a volume that is away.
+_DAMAGE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO})
+
 
 def verified_manifest(folder: Path, ranks: Ranks) -> CheckpointManifest | None:
     """The manifest, or None where the checkpoint is damaged. A collective call.
 
     Each rank reads its share of the files; all ranks get the same verdict.
+
+    Raises:
+        StorageError: it cannot be read now, which says nothing about what is in it.
     """
     manifest: CheckpointManifest | None
     found: dict[str, str]
     try:
         manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
         found = share_of_digests(folder, ranks)
-    except (OSError, ValidationError):
+    except ValidationError:
+        manifest, found = None, {}
+    except OSError as error:
+        if error.errno not in _DAMAGE:
+            raise StorageError(
+                f"the checkpoint {folder} cannot be read: {error.strerror}; check the volume, then "
+                "run again"
+            ) from error
         manifest, found = None, {}
     expected = manifest.files if manifest else {}
-    intact = manifest is not None and all(expected.get(k) == v for k, v in found.items())
+    intact = (
+        manifest is not None
+        and manifest.step == step_of(folder)
+        and all(expected.get(name) == digest for name, digest in found.items())
+    )
     present, num_intact = sum_over_ranks([len(found), float(intact)], ranks.device)
     complete = num_intact == ranks.world_size and present == len(expected)
     return manifest if complete else None

@@ -1,28 +1,16 @@
 """record.json: what is needed to make this model again, and to see why another one differs."""
 
 import platform
-from importlib.metadata import version
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from qinstruct_trainer.contents import installed_versions
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.train.result.export import export_folder
-
-_PACKAGES = (
-    "qinstruct",
-    "torch",
-    "transformers",
-    "deepspeed",
-    "accelerate",
-    "tokenizers",
-    "safetensors",
-    "numpy",
-    "pillow",
-)
 
 
 class Record(BaseModel):
@@ -50,7 +38,7 @@ def write_record(config: RunConfig, prepared: Prepared, device: torch.device) ->
         config=config,
         prepared=prepared,
         index_sha256=sha256_of(prepared.index / "meta.json"),
-        packages={name: version(name) for name in _PACKAGES},
+        packages=installed_versions(),
         python=platform.python_version(),
         platform=platform.platform(),
         device=_device_name(device),
