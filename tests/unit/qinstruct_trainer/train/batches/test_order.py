@@ -93,6 +93,17 @@ def test_ranks_get_the_micro_batches_that_accelerate_deals(num_records: int) -> 
         assert list(shard) == [order.micro_batch(step, 0, rank) for step in steps]
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("world", "accumulation"), [(1, 4), (2, 2), (4, 1)])
+def test_a_whole_step_has_one_modality_whoever_shares_it(
+    world: int, accumulation: int, seed: int
+) -> None:
+    order = make_order(40, world=world, accumulation=accumulation, epochs=1, seed=seed)
+    signs = [{int(np.sign(order.lengths[r])) for r in step_records(order, k)} for k in range(4)]
+    # 27 with an image and 13 without make 3 steps and 1; the rest of both is the fifth.
+    assert sorted(map(sorted, signs)) == [[-1], [1], [1], [1]]
+
+
 def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:
     order = make_order()
     assert epoch_records(order, 0) != epoch_records(order, 1)
