@@ -6,7 +6,10 @@ from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES, build_pr
 from qinstruct_trainer.contract.errors import ConfigError, DataError, UnavailableError
 from support.operator_documents import document, plan
 
-TAINT = {"key": "sku", "operator": "Exists"}
+TAINTS = [
+    {"key": "sku", "operator": "Exists"},
+    {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9},
+]
 
 
 def test_bad_data_and_bad_config_end_it_and_disruptions_cost_no_retry() -> None:
@@ -33,8 +36,8 @@ def test_it_asks_for_no_gpu_and_has_no_queue() -> None:
 
 
 def test_the_users_tolerations_are_its_own_too() -> None:
-    job = build_prep_job(plan(document(scheduling={"tolerations": [TAINT]})))
-    assert job["spec"]["template"]["spec"]["tolerations"] == [TAINT]
+    job = build_prep_job(plan(document(scheduling={"tolerations": TAINTS})))
+    assert job["spec"]["template"]["spec"]["tolerations"] == TAINTS
 
 
 def test_the_command_reads_the_mounted_config() -> None:
