@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qinstruct_trainer.contract import events
 from qinstruct_trainer.contract.events import (
     TERMINATION_LOG_ENV,
     Complete,
@@ -90,6 +91,20 @@ def test_a_last_word_of_any_text_is_whole_within_what_the_kubelet_keeps(
     assert isinstance(found, Failed)
     assert message.startswith(found.message)
     assert found.message == message or len(found.message) >= 256
+
+
+def test_in_a_pod_the_last_word_is_left_where_the_kubelet_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its default, since the containers name no other terminationMessagePath."""
+    monkeypatch.delenv(TERMINATION_LOG_ENV, raising=False)
+    assert events.termination_log() == Path("/dev/termination-log")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b'{"event": "complete", "model": "\xc3'])
+def test_half_a_last_word_is_none(content: bytes, termination_log: Path) -> None:
+    termination_log.write_bytes(content)
+    assert read_termination_message() is None
 
 
 def test_a_termination_log_that_cannot_be_written_is_no_error(
