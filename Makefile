@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test cluster-programs test-fast generate verify bench run-tiny clean
+.PHONY: help setup check test cluster-programs test-fast mutants generate verify bench run-tiny clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ cluster-programs: setup ## Build the test cluster's Go programs, once
 
 test-fast: setup ## The tests that need seconds, not minutes
 	$(PYTEST) -m "not slow and not cluster"
+
+# SAMPLE=0 tries them all, which takes hours; ROOMS=contract one room alone.
+mutants: setup ## Seed small bugs, a sample of each room: do the tests notice them?
+	CI=1 $(BIN)/python scripts/mutants.py --sample $(or $(SAMPLE),60) $(ROOMS)
 
 generate: setup ## Rewrite everything generated: CRD, golden manifests, locked requirements
 	PATH="$(abspath $(BIN)):$$PATH" bash scripts/generate.sh .

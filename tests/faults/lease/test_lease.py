@@ -12,6 +12,7 @@ import pytest
 
 from qinstruct_trainer.contract.errors import OutputBusyError, StorageError
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.lease.holder import Holder
 
 HOLD = """
 import sys, time
@@ -121,6 +122,52 @@ def test_beating_holder_elsewhere_is_not_taken_over(tmp_path: Path) -> None:
             Lease.acquire(path, "me", stale_seconds=30, wait=False, poll_seconds=0.01)
     finally:
         end(process)
+
+
+class NotedLease(Lease):
+    """Keeps how many seconds it was given between two heartbeats."""
+
+    def __init__(self, path: Path, number: int, descriptor: int, holder: Holder, beat: float):
+        self.beat = beat
+        super().__init__(path, number, descriptor, holder, beat)
+
+
+@pytest.mark.parametrize("stale_seconds", [0.3, 60.0])
+def test_several_heartbeats_may_be_late_before_the_holder_counts_as_dead(
+    tmp_path: Path, stale_seconds: float
+) -> None:
+    with NotedLease.acquire(tmp_path / "lease", "me", stale_seconds=stale_seconds) as lease:
+        assert 0 < lease.beat <= stale_seconds / 3
+
+
+def test_heartbeats_go_on_after_one_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    contents: list[bytes] = []
+    beaten = threading.Event()
+    write = os.pwrite
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        contents.append(content)
+        if len(contents) == 1:
+            raise OSError(116, "Stale file handle")
+        if len(contents) == 3:
+            beaten.set()
+        return write(descriptor, content, offset)
+
+    with Lease.acquire(tmp_path / "lease", "me", stale_seconds=0.06):
+        monkeypatch.setattr(os, "pwrite", pwrite)
+        assert beaten.wait(60)
+    assert "failed: Stale file handle" in caplog.text
+    # Who watches from another machine sees only that the content changes.
+    assert len(set(contents)) == len(contents)
+
+
+def test_a_holder_whose_file_is_gone_has_lost_the_lease(tmp_path: Path) -> None:
+    with Lease.acquire(tmp_path / "lease", "me") as lease:
+        (tmp_path / "lease.1").unlink()
+        with pytest.raises(OutputBusyError, match="taken over"):
+            lease.check()
 
 
 def test_one_of_many_takes_over(tmp_path: Path) -> None:

@@ -39,6 +39,17 @@ def test_merge_equals_jq(tmp_path: Path) -> None:
     assert [json.loads(line) for line in path.read_text("utf-8").splitlines()] == expected
 
 
+@pytest.mark.parametrize("bad", [[], [2], [0], [4], [0, 1, 2, 3]], ids=str)
+def test_all_good_records_of_all_files_are_there_in_order(tmp_path: Path, bad: list[int]) -> None:
+    records = [f'{{"id": "{n}", {TURNS}}}' for n in range(5)]
+    files = [
+        write(tmp_path / f"{name}.json", ["0" if n in bad else r for n, r in enumerate(records)])
+        for name in ("first", "second", "third")
+    ]
+    kept = [record for n, record in enumerate(records) if n not in bad]
+    assert merged(tmp_path, *files).read_text("utf-8").splitlines() == kept * 3
+
+
 @pytest.mark.parametrize("bad", [[], ["null"]])
 def test_merge_keeps_numbers_as_written(tmp_path: Path, bad: list[str]) -> None:
     records = [f'{{"id": {number}, {TURNS}}}' for number in ("1.10", "12345678901234567890", "1E2")]

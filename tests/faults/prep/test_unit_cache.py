@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import Source
-from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.errors import DataError, OutputBusyError, StorageError
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, is_whole, verify
 from support.prep.file_server import serve
+from support.syncs import note_syncs
 
 UNIT = Unit("fetch", "q-instruct labels", ("http://host/file", "1"))
 
@@ -145,11 +146,40 @@ def test_two_runs_build_a_unit_once(tmp_path: Path) -> None:
     )
     first.start()
     assert building.wait(60)
-    folder = UnitCache(tmp_path, "second-run", record).get(UNIT, fill)
+
+    def build_again(folder: Path) -> None:
+        builds.append("second")
+        fill(folder)
+
+    folder = UnitCache(tmp_path, "second-run", record).get(UNIT, build_again)
     first.join()
     assert builds == ["first"]
     assert [event.owner for event in events if isinstance(event, PrepWaiting)] == ["first-run"]
     verify(folder)
+
+
+def test_a_builder_that_has_lost_its_lease_publishes_nothing(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        fill(folder)
+        leases = tmp_path / "units" / ".leases"
+        (leases / f"{UNIT.folder_name}.2").touch()  # as a process does that takes the lease over
+
+    with pytest.raises(OutputBusyError, match="taken over"):
+        cache_at(tmp_path).get(UNIT, build)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_unit_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = tmp_path / "units"
+    syncs = note_syncs(monkeypatch, units / UNIT.folder_name)
+    cache_at(tmp_path).get(UNIT, fill)
+    building = units / f".{UNIT.folder_name}.building"
+    # Of the files only their list: a unit whose sizes do not fit is built again.
+    assert {path.parent for path in syncs.before if "manifest.json" in path.name} == {building}
+    assert building in syncs.before
+    assert syncs.after == {units}
 
 
 def test_file_limit_is_a_storage_error(tmp_path: Path) -> None:

@@ -30,13 +30,17 @@ class FaultyServer:
         url: Of the folder, without a slash at the end.
         faults: Used up one per request; afterwards all is well.
         etag: Of every file; change it to have changed files.
+        last_modified: Of every file, as it stands in the header; not sent where it is None.
         ranges: Range header of every request, None for the whole file.
+        if_ranges: If-Range header of every request.
     """
 
     url: str = ""
     faults: list[Fault] = field(default_factory=list)
     etag: str | None = '"one"'
+    last_modified: str | None = None
     ranges: list[str | None] = field(default_factory=list)
+    if_ranges: list[str | None] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     bytes_per_second: float | None = None
 
@@ -71,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         state = self.server_state
         state.ranges.append(self.headers.get("Range"))
+        state.if_ranges.append(self.headers.get("If-Range"))
         fault = state.faults.pop(0) if state.faults else None
         path = self.root / self.path.partition("?")[0].lstrip("/")
         if fault == "too-many":
@@ -91,7 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, content: bytes, fault: Fault | None) -> None:
         start = self._start(fault)
-        headers = {"ETag": self.server_state.etag} if self.server_state.etag else {}
+        sent = {"ETag": self.server_state.etag, "Last-Modified": self.server_state.last_modified}
+        headers = {name: value for name, value in sent.items() if value is not None}
         status = 200
         if start is not None and start >= len(content):
             self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
@@ -113,8 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         if asked is None or fault == "ignore-range":
             return None
-        if self.headers.get("If-Range") not in {None, self.server_state.etag}:
-            return None
+        asked_if = self.headers.get("If-Range")
+        state = self.server_state
+        if asked_if not in {None, state.etag, state.last_modified} or f"{asked_if}"[:2] == "W/":
+            return None  # RFC 9110: a weak validator never matches
         start = int(asked.removeprefix("bytes=").partition("-")[0])
         return start + 1 if fault == "wrong-range" else start
 

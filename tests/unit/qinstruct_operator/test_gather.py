@@ -180,7 +180,9 @@ def test_without_the_right_to_read_nodes_all_goes_on(step: str) -> None:
 
 FORBIDDEN = Forbidden("pods is forbidden", status=403)
 UNREAD: dict[str, tuple[str, str, Kind, list[str], set[str]]] = {
-    "the prep Job": ("hear x-prep", "get", JOB, ["list Pod", "get Job", "get PyTorchJob"], {"prep"}),
+    "the prep Job": (
+        "hear x-prep", "get", JOB, ["list Pod", "get Job", "get PyTorchJob"], {"prep"},
+    ),
     "the PyTorchJob": ("hear x-1", "get", PYTORCHJOB, ["list Pod", "get PyTorchJob"], {"training"}),
     "the pods": ("hear x-1", "list", POD, ["list Pod", "get PyTorchJob"], {"pods"}),
     "the log": ("hear x-1", "read_log", POD, STAGES["training runs"][1], {"log"}),

@@ -4,14 +4,30 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.durable_files import sha256_of, sync_path, write_durably
+from qinstruct_trainer.durable_files import sha256_of, sync_path, sync_tree, write_durably
+from support.syncs import note_syncs
 
 
 @pytest.mark.parametrize("sync", [False, True])
-def test_the_digest_of_a_file(tmp_path: Path, *, sync: bool) -> None:
+def test_the_digest_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sync: bool
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
+    syncs = note_syncs(monkeypatch, tmp_path / "never")
     assert sha256_of(path, sync=sync) == hashlib.sha256(b"content").hexdigest()
+    assert syncs.before == ({path} if sync else set())
+
+
+def test_a_folder_is_synced_with_everything_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "one" / "two"
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    syncs = note_syncs(monkeypatch, tmp_path / "never")
+    sync_tree(tmp_path)
+    assert syncs.before == {tmp_path, tmp_path / "one", deep, deep / "file"}
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from qinstruct_trainer.prep.sources.http import Retry, fetch, shown
 from support.prep.file_server import Fault, FaultyServer, serve
 
 CONTENT = random.Random(0).randbytes(300_000)
+DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 QUICK = Retry(attempts=3, first_seconds=0.01, max_seconds=0.02)
 
 
@@ -90,6 +91,32 @@ def test_without_validator_nothing_is_resumed(server: FaultyServer, tmp_path: Pa
     server.faults = ["reset"]
     assert get(server, tmp_path) == CONTENT
     assert server.ranges == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("etag", "last_modified", "validator"),
+    [
+        ('"one"', None, '"one"'),
+        ('"one"', DATE, '"one"'),
+        (None, DATE, DATE),
+        ('W/"one"', DATE, DATE),
+        ('W/"one"', None, None),
+        ("", None, None),
+    ],
+)
+def test_a_rest_is_asked_for_only_by_what_changes_with_the_bytes(
+    server: FaultyServer,
+    tmp_path: Path,
+    etag: str | None,
+    last_modified: str | None,
+    validator: str | None,
+) -> None:
+    """A weak ETag is also that of another file that means the same."""
+    server.etag, server.last_modified = etag, last_modified
+    server.faults = ["reset"]
+    assert get(server, tmp_path) == CONTENT
+    assert server.if_ranges == [None, validator]
+    assert server.ranges == [None, validator and f"bytes={len(CONTENT) // 2}-"]
 
 
 def test_whole_partial_is_not_fetched_again(server: FaultyServer, tmp_path: Path) -> None:

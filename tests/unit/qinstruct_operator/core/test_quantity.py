@@ -21,7 +21,14 @@ def test_quantities_are_those_of_the_official_client(number: object, suffix: str
 
 @pytest.mark.parametrize(
     ("text", "want"),
-    [("1e3", 1000), ("1E3", 1000), ("2E", 2 * 10**18), ("-1.5e-1", Fraction(-3, 20)), (".5", 0.5)],
+    [
+        ("1e3", 1000),
+        ("1E3", 1000),
+        ("2E", 2 * 10**18),
+        ("-1.5e-1", Fraction(-3, 20)),
+        (".5", 0.5),
+        ("0" * 63 + "7", 7),
+    ],
 )
 def test_quantities_in_other_spellings(text: str, want: Fraction) -> None:
     assert parse_quantity(text) == want

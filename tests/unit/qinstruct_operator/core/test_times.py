@@ -1,5 +1,6 @@
 """Times: written in UTC, read in any zone, and what is no time is None."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -19,6 +20,14 @@ def test_zones_and_fractions() -> None:
     assert time_text(berlin + timedelta(microseconds=999_999)) == "2026-03-01T12:00:00Z"
     assert parse_time("2026-03-01T13:00:00+01:00") == NOON
     assert parse_time("2026-03-01T12:00:00") == NOON
+
+
+def test_the_zone_of_this_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        assert time_text(NOON) == "2026-03-01T12:00:00Z"
+    time.tzset()
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z", "2026-03-01T99:00:00Z"])

@@ -6,6 +6,7 @@ from qinstruct_operator.core.untyped_json import (
     at,
     conditions_of,
     is_controlled_by,
+    last_seen,
     number,
     objects,
     text,
@@ -48,3 +49,14 @@ def test_only_a_controller_controls() -> None:
     assert not is_controlled_by(owned(uid="u"), "u")
     assert not is_controlled_by(owned(uid="v", controller=True), "u")
     assert not is_controlled_by({"metadata": {}}, "u")
+
+
+def test_an_event_was_seen_last_when_its_newest_kind_of_time_says() -> None:
+    """A series has `lastTimestamp`; events.k8s.io writes `eventTime`; each object was created."""
+    event: dict[str, object] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}}
+    assert last_seen(event) == "2026-03-01T12:00:00Z"
+    event |= {"eventTime": "2026-03-01T12:00:01.5Z", "lastTimestamp": None}
+    assert last_seen(event) == "2026-03-01T12:00:01.5Z"
+    event |= {"lastTimestamp": "2026-03-01T12:07:00Z"}
+    assert last_seen(event) == "2026-03-01T12:07:00Z"
+    assert last_seen({}) == ""

@@ -21,7 +21,14 @@ def test_a_global_batch_that_is_no_multiple_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("global_batch_size", "world_size", "at_most", "expected"),
-    [(128, 8, 16, 16), (128, 8, 15, 8), (128, 8, 64, 16), (24, 8, 2, 1), (7, 1, 6, 1)],
+    [
+        (128, 8, 16, 16),
+        (128, 8, 15, 8),
+        (128, 8, 64, 16),
+        (24, 8, 2, 1),
+        (7, 1, 6, 1),
+        (8, 8, 16, 1),
+    ],
 )
 def test_the_default_micro_batch_is_the_largest_that_divides(
     global_batch_size: int, world_size: int, at_most: int, expected: int
@@ -35,8 +42,12 @@ def test_the_default_micro_batch_is_the_largest_that_divides(
 
 @pytest.mark.parametrize("global_batch_size", [12, 4])
 def test_a_global_batch_that_the_processes_cannot_share_is_refused(global_batch_size: int) -> None:
-    with pytest.raises(ConfigError, match="choose a multiple of 8"):
+    with pytest.raises(ConfigError) as caught:
         default_micro_batch_size(global_batch_size, 8, 16)
+    assert str(caught.value) == (
+        f"training.globalBatchSize {global_batch_size} is not a multiple of 8 processes; "
+        "choose a multiple of 8"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from qinstruct_trainer.contract import events
 from qinstruct_trainer.contract.events import (
     TERMINATION_LOG_ENV,
     Complete,
@@ -71,6 +74,37 @@ def test_a_long_message_is_cut_to_what_the_kubelet_keeps(termination_log: Path) 
     found = read_termination_message()
     assert isinstance(found, Failed)
     assert found.message == "ä" * 512
+
+
+@given(st.text('aä"\n\0\u2028\N{GRINNING FACE}', max_size=9), st.integers(0, 9000))
+def test_a_last_word_of_any_text_is_whole_within_what_the_kubelet_keeps(
+    tmp_path_factory: pytest.TempPathFactory, text: str, length: int
+) -> None:
+    """In JSON one character may take 1 byte or 12; the kubelet would cut in the middle."""
+    message = (text * length)[:length]
+    path = tmp_path_factory.mktemp("pod") / "termination-log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TERMINATION_LOG_ENV, str(path))
+        write_termination_message(Failed(reason="Bug", message=message, exit_code=70))
+        found = read_termination_message()
+    assert len(path.read_bytes()) <= 4096
+    assert isinstance(found, Failed)
+    assert message.startswith(found.message)
+    assert found.message == message or len(found.message) >= 256
+
+
+def test_in_a_pod_the_last_word_is_left_where_the_kubelet_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its default, since the containers name no other terminationMessagePath."""
+    monkeypatch.delenv(TERMINATION_LOG_ENV, raising=False)
+    assert events.termination_log() == Path("/dev/termination-log")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b'{"event": "complete", "model": "\xc3'])
+def test_half_a_last_word_is_none(content: bytes, termination_log: Path) -> None:
+    termination_log.write_bytes(content)
+    assert read_termination_message() is None
 
 
 def test_a_termination_log_that_cannot_be_written_is_no_error(

@@ -1,11 +1,22 @@
 from pathlib import Path
 
-from qinstruct_trainer.contract.launch import contents_command, prep_command, train_command
+from qinstruct_trainer.contract.launch import (
+    contents_command,
+    ends_with_parent,
+    prep_command,
+    train_command,
+)
 
 
 def test_the_command_of_prep() -> None:
     assert prep_command("python", Path("/etc/qinstruct/prep.json")) == [
         *("python", "-m", "qinstruct_trainer", "prep", "--config", "/etc/qinstruct/prep.json"),
+    ]
+
+
+def test_a_command_that_ends_with_its_parent_is_the_same_command_behind_it() -> None:
+    assert ends_with_parent(["/venv/bin/x", "--y"], "/venv/bin/python", 17) == [
+        *("/venv/bin/python", "-m", "qinstruct_trainer.parent_death", "17", "/venv/bin/x", "--y"),
     ]
 
 

@@ -139,6 +139,14 @@ def add_key(root: Path) -> None:
     )
 
 
+def add_key_again(root: Path) -> None:
+    """The same tensor under the two names that projector files are known to have."""
+    change(
+        root / "projector/mm_projector.bin",
+        lambda tensors: tensors.update({"mm_projector.0.bias": torch.ones(32)}),
+    )
+
+
 def add_layer(root: Path) -> None:
     change(
         root / "vicuna/pytorch_model-00001-of-00002.bin",
@@ -162,6 +170,7 @@ def text_tower_only(root: Path) -> None:
     [
         (lose_key, "lacks 1 of"),
         (add_key, "unknown tensor model.mm_projector.4.bias"),
+        (add_key_again, r"mm_projector\.0\.bias, which .*mm_projector\.bin has already; remove"),
         (add_layer, "model.layers.2.mlp.up_proj.weight, which a model of its config.json"),
         (wrong_shape, r"model.mm_projector.0.bias as \[3\]"),
         (text_tower_only, "lacks"),

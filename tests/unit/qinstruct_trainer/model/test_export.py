@@ -1,6 +1,7 @@
 """The export has the hub layout, says what the model says, and its check notices when not."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ from qinstruct_trainer.model.tensors import open_checkpoint
 from qinstruct_trainer.prep.model import build_model
 from support.model.checkpoints import write_clip, write_projector, write_vicuna
 
+PROCESSING = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+)
 PROBE = torch.tensor([[1, 7, 8, 9, 2]])
 PIXELS = torch.ones(1, 3, 28, 28)
 
@@ -251,6 +262,26 @@ def test_dry_run_writes_everything_but_weights(start: Path, tmp_path: Path) -> N
     write_export(model, dict(model.state_dict()), start, tmp_path / "full")
     dry = {path.name for path in (tmp_path / "dry").iterdir()}
     assert dry == {path.name for path in (tmp_path / "full").iterdir()} - {"model.safetensors"}
+
+
+@pytest.mark.parametrize("name", PROCESSING)
+def test_what_reads_text_and_images_goes_along(name: str, start: Path, tmp_path: Path) -> None:
+    source = tmp_path / "start"
+    shutil.copytree(start, source)
+    (source / name).write_text(f"the {name} of the start")
+    dry_run_export(trained(start, "fp32"), source, tmp_path / "model")
+    assert (tmp_path / "model" / name).read_text() == f"the {name} of the start"
+
+
+def test_an_export_has_all_that_its_start_had_and_others_may_read_it(
+    start: Path, tmp_path: Path
+) -> None:
+    model = trained(start, "fp32")
+    write_export(model, dict(model.state_dict()), start, tmp_path / "model")
+    files = {path.name: path for path in (tmp_path / "model").iterdir()}
+    assert files.keys() == {path.name for path in start.iterdir()}
+    assert {"preprocessor_config.json", "processor_config.json", "tokenizer.json"} <= files.keys()
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in files.values())
 
 
 def test_dry_run_meets_the_generation_config_that_would_fail_after_training(

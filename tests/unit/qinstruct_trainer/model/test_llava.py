@@ -1,5 +1,6 @@
 """Loading for training: whole, or refused; the tower frozen, everything else trained."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -13,6 +14,7 @@ from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Precision
 from qinstruct_trainer.contract.errors import ConfigError, DataError
+from qinstruct_trainer.model.export import dry_run_export
 from qinstruct_trainer.model.llava import (
     count_parameters,
     freeze_tower,
@@ -149,6 +151,18 @@ def test_a_loaded_model_is_ready_to_train(folder: Path) -> None:
         name.split(".")[0] for name, _ in trainable_parameters(model.model)
     }
     assert trained
+
+
+def test_a_loaded_model_can_be_saved_whatever_its_checkpoint_says_of_generation(
+    tmp_path: Path,
+) -> None:
+    folder = build(vicuna(tmp_path), tmp_path / "model")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({"do_sample": False, "temperature": 0.9, "top_p": 0.6}))
+    model = load_model(folder, precision="fp32", attention="sdpa")
+    expected = sane_generation_config(model.config)
+    assert model.generation_config.to_diff_dict() == expected.to_diff_dict()
+    dry_run_export(model, folder, tmp_path / "export")
 
 
 def test_generation_is_greedy_with_the_special_tokens_of_the_model() -> None:

@@ -224,7 +224,7 @@ def _write_termination_message(line: str) -> None:
     if len(line.encode()) > _MAX_TERMINATION_BYTES:
         short = json.loads(line)
         short["message"] = short.get("message", "")[: _MAX_TERMINATION_BYTES // 8]
-        line = json.dumps(short)
+        line = json.dumps(short, ensure_ascii=False)  # 4 bytes at most, not 12 of \u escapes
     try:
         termination_log().write_text(line, "utf-8")
     except OSError:

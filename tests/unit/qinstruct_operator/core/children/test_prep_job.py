@@ -7,8 +7,11 @@ from qinstruct_operator.core.children.training import build_training
 from qinstruct_trainer.contract.errors import ConfigError, DataError, UnavailableError
 from support.operator_documents import document, plan
 
-TAINT = {"key": "sku", "operator": "Exists"}
 QUEUE = "kueue.x-k8s.io/queue-name"
+TAINTS = [
+    {"key": "sku", "operator": "Exists"},
+    {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9},
+]
 
 
 def test_bad_data_and_bad_config_end_it_and_disruptions_cost_no_retry() -> None:
@@ -29,7 +32,7 @@ def test_it_asks_for_no_gpu_and_takes_nothing_of_what_schedules_training() -> No
         "queueName": "gpus",
         "priorityClassName": "high",
         "schedulerName": "mine",
-        "tolerations": [TAINT],
+        "tolerations": TAINTS,
         "nodeSelector": {"pool": "gpus"},
         "activeDeadlineSeconds": 777,
     }
@@ -43,7 +46,7 @@ def test_what_the_user_says_of_prep_shapes_it_alone() -> None:
     given = {
         "queueName": "cpus",
         "priorityClassName": "low",
-        "tolerations": [TAINT],
+        "tolerations": TAINTS,
         "nodeSelector": {"pool": "cpus"},
         "resources": {"cpu": "1500m", "memory": "9Gi"},
     }
@@ -53,7 +56,7 @@ def test_what_the_user_says_of_prep_shapes_it_alone() -> None:
     assert job["metadata"]["labels"][QUEUE] == "cpus"
     assert QUEUE not in job["spec"]["template"]["metadata"]["labels"]
     assert pod["priorityClassName"] == "low"
-    assert pod["tolerations"] == [TAINT]
+    assert pod["tolerations"] == TAINTS
     assert pod["nodeSelector"] == {"kubernetes.io/arch": "amd64", "pool": "cpus"}
     assert _container(job["spec"])["resources"] == {
         "requests": {"cpu": "1500m", "memory": "9Gi"},

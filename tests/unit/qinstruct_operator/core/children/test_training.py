@@ -9,6 +9,11 @@ from qinstruct_operator.core.children.training import build_training
 from qinstruct_operator.core.plan.types import Plan
 from support.operator_documents import document, plan
 
+TAINTS = [
+    {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+    {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60},
+]
+
 
 def pod_of(made: Plan) -> dict[str, Any]:
     spec: dict[str, Any] = _template(build_training(made, 1))["spec"]
@@ -34,6 +39,17 @@ def test_the_pod_keeps_the_deadline() -> None:
     made = plan(document(scheduling={"activeDeadlineSeconds": 777}))
     assert pod_of(made)["activeDeadlineSeconds"] == 777
     assert pod_of(made)["terminationGracePeriodSeconds"] == made.size.grace_seconds
+
+
+def test_where_the_user_wants_it_is_in_the_pod_as_it_was_said() -> None:
+    said = {
+        "priorityClassName": "low",
+        "schedulerName": "volcano",
+        "nodeSelector": {"zone": "a", "disk": "fast"},
+    }
+    pod = pod_of(plan(document(scheduling={**said, "tolerations": TAINTS})))
+    assert {name: pod[name] for name in said} == said
+    assert [each for each in pod["tolerations"] if each in TAINTS] == TAINTS
 
 
 @pytest.mark.parametrize(("size", "processes"), [("7B", 8), ("Tiny", 2)])

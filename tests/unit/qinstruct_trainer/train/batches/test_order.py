@@ -1,5 +1,7 @@
 """Which records are in which step: against accelerate's shards, and as properties."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from accelerate.data_loader import BatchSamplerShard
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
 from qinstruct_trainer.train.batches.order import SampleOrder
+from support.training.prepared_folder import run_config
 
 
 def make_order(
@@ -91,6 +94,28 @@ def test_ranks_get_the_micro_batches_that_accelerate_deals(num_records: int) -> 
         )
         steps = range(order.num_steps // order.epochs)
         assert list(shard) == [order.micro_batch(step, 0, rank) for step in steps]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("world", "accumulation"), [(1, 4), (2, 2), (4, 1)])
+def test_a_whole_step_has_one_modality_whoever_shares_it(
+    world: int, accumulation: int, seed: int
+) -> None:
+    order = make_order(40, world=world, accumulation=accumulation, epochs=1, seed=seed)
+    signs = [{int(np.sign(order.lengths[r])) for r in step_records(order, k)} for k in range(4)]
+    # 27 with an image and 13 without make 3 steps and 1; the rest of both is the fifth.
+    assert sorted(map(sorted, signs)) == [[-1], [1], [1], [1]]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_the_order_is_the_one_that_the_configuration_asks_for(
+    tmp_path: Path, grouped: bool
+) -> None:
+    config = run_config(tmp_path, tmp_path, group_by_modality=grouped, micro_batch_size=2)
+    order = SampleOrder.of(config, make_order().lengths)
+    expected = make_order(epochs=3, seed=7, grouped=grouped)
+    assert (order.num_steps, order.accumulation) == (expected.num_steps, expected.accumulation)
+    assert epoch_records(order, 2) == epoch_records(expected, 2)
 
 
 def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:

@@ -2,6 +2,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from qinstruct_trainer.train.checkpoint.rng import load_rng, save_rng
@@ -13,6 +14,43 @@ def test_all_generators_go_on_where_they_were_saved(tmp_path: Path) -> None:
     assert _draw() != expected
     load_rng(tmp_path, rank=3)
     assert _draw() == expected
+
+
+def test_the_second_of_a_pair_of_normal_numbers_is_not_lost(tmp_path: Path) -> None:
+    """Both generators make two at once, and keep one for the next call."""
+    random.gauss(0, 1)
+    np.random.normal()
+    save_rng(tmp_path, rank=0)
+    expected = random.gauss(0, 1), np.random.normal()
+    random.seed(1)
+    np.random.seed(1)
+    load_rng(tmp_path, rank=0)
+    assert (random.gauss(0, 1), np.random.normal()) == expected
+
+
+def test_the_generators_of_all_gpus_are_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no GPU where this runs: what torch would be asked to do is noted."""
+    states = [torch.tensor([number], dtype=torch.uint8) for number in (7, 8)]
+    restored: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", restored.extend)
+    save_rng(tmp_path, rank=0)
+    load_rng(tmp_path, rank=0)
+    assert [state.tolist() for state in restored] == [[7], [8]]
+
+
+def test_a_rank_takes_its_own_states(tmp_path: Path) -> None:
+    drawn = {}
+    for rank in (0, 1):
+        torch.manual_seed(rank)
+        save_rng(tmp_path, rank)
+        drawn[rank] = _draw()
+    for rank in (0, 1):
+        load_rng(tmp_path, rank)
+        assert _draw() == drawn[rank]
 
 
 def test_each_rank_has_its_own_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from qinstruct_trainer.durable_files import sha256_of
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from support.checkpoints import IDENTITY, RANKS, TextEngine, write_checkpoints
+from support.syncs import note_syncs
 
 
 def test_a_checkpoint_has_a_manifest_of_all_its_files(tmp_path: Path) -> None:
@@ -53,6 +54,19 @@ def test_a_run_that_has_lost_its_lease_publishes_nothing(tmp_path: Path) -> None
         writer.save(TextEngine(), 1)
     lease.release()
     assert _names(tmp_path) == [".partial-step-00000001"]
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    published = checkpoints / "step-00000003"
+    syncs = note_syncs(monkeypatch, published)
+    write_checkpoints(tmp_path, 3)
+    partial = checkpoints / ".partial-step-00000003"
+    written = {partial / path.relative_to(published) for path in published.rglob("*")}
+    assert syncs.before >= {partial, *written}
+    assert checkpoints in syncs.after
 
 
 def test_a_disk_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -1,20 +1,124 @@
 from pathlib import Path
 
 import pytest
+from torch import Tensor
+from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Prepared
-from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError
+from qinstruct_trainer.contract.errors import (
+    ConfigError,
+    DataError,
+    OutputBusyError,
+    StorageError,
+)
+from qinstruct_trainer.contract.events import Exported, parse_line
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.model.export import probe_logits
+from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.checkpoint.identity import Identity
-from qinstruct_trainer.train.result.export import has_export, write_export_identity
+from qinstruct_trainer.train.context import RunContext
+from qinstruct_trainer.train.engine import Engine
+from qinstruct_trainer.train.ranks import Ranks
+from qinstruct_trainer.train.result.export import export, has_export, write_export_identity
+from support.syncs import note_syncs
 from support.training.prepared_folder import run_config, write_prepared
 
 
+class WholeEngine(Engine):
+    """A model that is whole in this process, as if it had been trained."""
+
+    def __init__(self, folder: Path):
+        self._whole = load_checked(folder, precision="fp32")
+
+    @property
+    def model(self) -> LlavaForConditionalGeneration:
+        return self._whole
+
+    def logits(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
+        return probe_logits(self._whole, input_ids, pixel_values)
+
+    def full_state_dict(self, *, keep: bool) -> dict[str, Tensor]:
+        return dict(self._whole.state_dict()) if keep else {}
+
+
 @pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    path = write_prepared(tmp_path_factory.mktemp("prepared"))
+def prepared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def identity(prepared_file: Path) -> Identity:
+    return identity_of(prepared_file)
+
+
+def identity_of(path: Path) -> Identity:
     prepared = Prepared.read(path)
     return Identity.of(run_config(path, path.parent), prepared, Index.open(prepared.index))
+
+
+def export_to(output: Path, prepared_file: Path, lease: Lease | None = None) -> None:
+    prepared = Prepared.read(prepared_file)
+    config = run_config(prepared_file, output, world_size=1, micro_batch_size=4)
+    run = RunContext(
+        config=config,
+        prepared=prepared,
+        index=Index.open(prepared.index),
+        identity=identity_of(prepared_file),
+        ranks=Ranks(rank=0, local_rank=0, world_size=1),
+        lease=lease,
+    )
+    export(WholeEngine(prepared.model), run)
+
+
+def test_a_model_is_on_the_disk_before_it_has_its_name(
+    prepared_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, partial = tmp_path / "model", tmp_path / "model.partial"
+    syncs = note_syncs(monkeypatch, model)
+    export_to(tmp_path, prepared_file)
+    written = {partial / path.relative_to(model) for path in model.rglob("*")}
+    assert syncs.before >= {partial, *written}
+    assert syncs.after == {tmp_path}
+    event = parse_line(capsys.readouterr().out.splitlines()[-1])
+    assert isinstance(event, Exported)
+    assert event.path == str(model)
+    assert event.num_bytes == sum(path.stat().st_size for path in model.iterdir())
+
+
+def test_a_run_that_has_lost_its_lease_publishes_no_model(
+    prepared_file: Path, tmp_path: Path
+) -> None:
+    with Lease.acquire(tmp_path / "lease", "one") as lease:
+        (tmp_path / "lease.2").touch()  # as a process does that takes the lease over
+        with pytest.raises(OutputBusyError, match="taken over"):
+            export_to(tmp_path, prepared_file, lease)
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_a_killed_export_has_left_is_no_part_of_the_model(
+    prepared_file: Path, tmp_path: Path
+) -> None:
+    partial = tmp_path / "model.partial"
+    partial.mkdir()
+    (partial / "model-00001-of-00002.safetensors").write_bytes(b"half")
+    export_to(tmp_path, prepared_file)
+    assert [path.name for path in (tmp_path / "model").glob("*.safetensors")] == [
+        "model.safetensors"
+    ]
+    assert not partial.exists()
+
+
+def test_whose_model_it_is_survives_a_power_cut(
+    identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = note_syncs(monkeypatch, tmp_path / "identity.json")
+    write_export_identity(tmp_path, identity)
+    assert len(syncs.before) == 1
+    assert syncs.after == {tmp_path}
 
 
 def test_a_run_without_a_model_has_no_export(identity: Identity, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import torch
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.train.result.record import Record, write_record
+from support.syncs import note_syncs
 from support.training.prepared_folder import run_config
 
 
@@ -22,6 +24,14 @@ def test_a_record_names_what_the_model_was_made_of(tmp_path: Path) -> None:
     }
     assert record.packages["torch"] == version("torch")
     assert record.device == f"cpu {platform.machine()}"
+
+
+def test_a_record_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, prepared = _exported_run(tmp_path)
+    syncs = note_syncs(monkeypatch, config.output / "record.json")
+    write_record(config, prepared, torch.device("cpu"))
+    assert len(syncs.before) == 1
+    assert syncs.after == {config.output}
 
 
 def test_the_record_of_an_earlier_attempt_stays(tmp_path: Path) -> None:
