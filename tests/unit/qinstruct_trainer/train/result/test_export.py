@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,11 @@ class WholeEngine(Engine):
     def logits(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
         return probe_logits(self._whole, input_ids, pixel_values)
 
+    def gathered(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._whole.named_parameters()
+
     def full_state_dict(self, *, keep: bool) -> dict[str, Tensor]:
-        return dict(self._whole.state_dict()) if keep else {}
+        return dict(self.gathered()) if keep else {}
 
 
 @pytest.fixture(scope="module")
