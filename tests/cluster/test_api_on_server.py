@@ -173,13 +173,13 @@ TOO_LATE: Final = (
 BEFORE: Final[dict[str, Any]] = {"data": {"missingImages": "Drop"}, "training": {"epochs": 1}}
 
 
-def said(type_: str, status: str) -> dict[str, Any]:
+def said(type_: str, status: str, reason: str = "Any") -> dict[str, Any]:
     """A condition as it is stored."""
     when = "2026-11-24T11:15:59Z"
     return {
         "type": type_,
         "status": status,
-        "reason": "Any",
+        "reason": reason,
         "message": "any",
         "lastTransitionTime": when,
     }
@@ -273,6 +273,30 @@ def test_what_shapes_training_can_change_until_it_exists(
         assert answer.ok == may_change, (field, answer.content)
         if not may_change:
             assert answer.causes == [(f"spec.{field}", TOO_LATE)]
+
+
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (True, {"conditions": [said("Accepted", "False", "InvalidSpec")]}),
+        (False, {"conditions": [said("Accepted", "False", "NameTaken")]}),
+        (False, {"conditions": [said("Accepted", "True", "Accepted")]}),
+        (False, {"conditions": [said("Accepted", "False", "InvalidSpec")], "attempt": 1}),
+    ],
+    ids=["refused", "its name is taken", "accepted", "refused after it has trained"],
+)
+def test_a_spec_that_was_refused_can_be_corrected_in_place(
+    api: ControlPlane, refused: bool, status: dict[str, Any]
+) -> None:
+    path = runs_path(NAMESPACE, "corrected")
+    send_request(api, "DELETE", path)
+    created = send_request(api, "POST", runs_path(NAMESPACE), document("corrected", **BEFORE))
+    written = send_request(api, "PUT", f"{path}/status", created.content | {"status": status})
+    assert written.ok, written.content
+    for field, change in IMMUTABLE.values():
+        dry = f"{path}?{DRY_RUN}&{STRICT}"
+        answer = send_request(api, "PATCH", dry, {"spec": change}, content_type=MERGE)
+        assert answer.ok == refused, (field, answer.content)
 
 
 @pytest.mark.parametrize("stage", STAGES)

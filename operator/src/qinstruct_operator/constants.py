@@ -80,6 +80,9 @@ USER_ID: Final = 1000
 CONDITION_ACCEPTED: Final = "Accepted"
 """The spec is valid and the children's names are free."""
 
+REASON_INVALID_SPEC: Final = "InvalidSpec"
+"""Reason of that condition where the spec is not valid."""
+
 CONDITION_PREPARED: Final = "Prepared"
 """Data and model are fetched, checked, merged and indexed."""
 

@@ -32,6 +32,7 @@ from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.hearing import Hearing
 from qinstruct_operator.kinds import JOB, POD, TRAINING, Kind
 from qinstruct_operator.kopf_session import KopfSession
+from qinstruct_operator.readiness import serve_readiness
 from qinstruct_operator.reconcile import Reconciler, Told
 from qinstruct_operator.run_list import Key, RunList
 from qinstruct_operator.settings import Settings
@@ -73,6 +74,15 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
         asyncio.create_task(memo.runs.run(ours.list_seconds), name="list of runs"),
     )
 
+    def why_not_ready() -> list[str]:
+        return why_unhealthy(memo.tasks, memo.hearing) + unwritten(memo.queue.troubles.values())
+
+    try:
+        await memo.stack.enter_async_context(serve_readiness(ours.ready_address, why_not_ready))
+    except ConfigError as error:
+        _logger.critical("%s", error)
+        sys.exit(EXIT_CONFIG)
+
 
 @kopf.on.cleanup()
 async def stop(memo: kopf.Memo, **_: Any) -> None:
@@ -93,32 +103,22 @@ def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
 @kopf.on.probe(id="queue")
 async def probe(memo: kopf.Memo, **_: Any) -> int:
     """Runs that wait for a pass; the liveness endpoint fails when this one does."""
-    check_health(memo.tasks, memo.hearing)
+    if reasons := why_unhealthy(memo.tasks, memo.hearing):
+        raise kopf.PermanentError("; ".join(reasons))
     return len(memo.queue)
 
 
-@kopf.on.probe(id="unwritten")
-async def probe_unwritten(memo: kopf.Memo, **_: Any) -> list[str]:
-    """Why runs have no status; it does not fail the endpoint, because no restart would help."""
-    return unwritten(memo.queue.troubles.values())
+def why_unhealthy(tasks: Iterable[asyncio.Task[None]], hearing: Hearing) -> list[str]:
+    """Why a restart may help: nothing was heard of the runs for a minute, or a task has ended."""
+    reasons = [f"task {task.get_name()} has ended: {task}" for task in tasks if task.done()]
+    if hearing.is_deaf():
+        reasons.append("no list and no watch of the runs succeeds")
+    return reasons
 
 
 def unwritten(troubles: Iterable[ClusterError]) -> list[str]:
     """The errors that no run's status can tell, because it could not be read or written."""
     return sorted({str(error) for error in troubles if not isinstance(error, Told)})[:_MAX_TOLD]
-
-
-def check_health(tasks: Iterable[asyncio.Task[None]], hearing: Hearing) -> None:
-    """Refuse to be called healthy without reason.
-
-    Raises:
-        PermanentError: nothing was heard of the runs for a minute, or a task of ours has ended.
-    """
-    for task in tasks:
-        if task.done():
-            raise kopf.PermanentError(f"task {task.get_name()} has ended: {task}")
-    if hearing.is_deaf():
-        raise kopf.PermanentError("no list and no watch of the runs succeeds")
 
 
 @kopf.on.event(TRAINING.group, TRAINING.version, TRAINING.plural)

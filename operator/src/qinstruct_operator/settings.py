@@ -29,10 +29,11 @@ class Settings:
             one run needs.
         cache_storage_class: storage class of that claim; None: the cluster's default.
         progress_seconds: how often the operator reads the log of a running container.
-        waiting_seconds: interval between passes over a waiting run, at first; later four times
+        waiting_seconds: interval between passes over a waiting run, at first; later twice
             that. Events of runs, jobs and pods start a pass at once.
         list_seconds: interval between two lists of all runs, beside the watch.
         workers: runs that are reconciled concurrently.
+        ready_address: `HOST:PORT` of the readiness endpoint, `/readyz`; empty: none.
     """
 
     prep_image: str = f"ghcr.io/qinstruct/prep:{VERSION}"
@@ -48,6 +49,7 @@ class Settings:
     waiting_seconds: float = 15.0
     list_seconds: float = 20.0
     workers: int = 16
+    ready_address: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

@@ -22,9 +22,11 @@ from qinstruct_operator.catalog.gpus import smaller_classes
 from qinstruct_operator.catalog.sizes import SIZES
 from qinstruct_operator.catalog.sources import Q_INSTRUCT_IMAGES, Q_INSTRUCT_LABELS, SOURCES
 from qinstruct_operator.constants import (
+    CONDITION_ACCEPTED,
     CONDITION_COMPLETE,
     CONDITION_FAILED,
     GPU_PRODUCT_LABEL,
+    REASON_INVALID_SPEC,
 )
 
 Rule = dict[str, str]
@@ -38,12 +40,13 @@ _MAY_STILL_CHANGE = (
     f"condition.type in ['{CONDITION_COMPLETE}', '{CONDITION_FAILED}'] && "
     "condition.status == 'True')))"
 )
+# Nothing was made of a spec that was refused: it can be corrected in place.
+_WAS_REFUSED = (
+    "(has(oldSelf.status) && !has(oldSelf.status.attempt) && has(oldSelf.status.conditions) && "
+    f"oldSelf.status.conditions.exists(condition, condition.type == '{CONDITION_ACCEPTED}' && "
+    f"condition.status == 'False' && condition.reason == '{REASON_INVALID_SPEC}'))"
+)
 _KEEP = CheckpointPolicy.model_fields["keep"].default
-
-
-def spec_rules() -> list[Rule]:
-    """Rules on the spec as a whole: what is fixed at creation, then cross-field ones."""
-    return [*_fixed(), *_cross_field()]
 
 
 def name_rules() -> list[Rule]:
@@ -69,18 +72,18 @@ def _rule(field: str, rule: str, message: str) -> Rule:
     return {"rule": rule, "message": message, "fieldPath": field}
 
 
-def _fixed() -> list[Rule]:
-    keep = f".keep : {_KEEP})"
-    rules = [_rule(f".{name}", _is_same("", name), FIXED_WORDS) for name in FIXED]
-    rules.append(
-        _rule(
-            ".checkpoint.keep",
-            f"(has(self.checkpoint) ? self.checkpoint{keep} == "
-            f"(has(oldSelf.checkpoint) ? oldSelf.checkpoint{keep}",
-            FIXED_WORDS,
-        )
-    )
-    return [rule | _FORBIDDEN for rule in rules]
+def fixed_rules() -> list[Rule]:
+    """Rules on the object, because they read its status: what is fixed with the run."""
+    same = {name: _is_same(".spec", name) for name in FIXED}
+    same["checkpoint.keep"] = f"{_keep('self')} == {_keep('oldSelf')}"
+    return [
+        _rule(f".spec.{name}", f"{_WAS_REFUSED} || ({rule})", FIXED_WORDS) | _FORBIDDEN
+        for name, rule in same.items()
+    ]
+
+
+def _keep(run: str) -> str:
+    return f"(has({run}.spec.checkpoint) ? {run}.spec.checkpoint.keep : {_KEEP})"
 
 
 def late_rules() -> list[Rule]:
@@ -100,7 +103,8 @@ def _is_same(parent: str, name: str) -> str:
     return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
 
 
-def _cross_field() -> list[Rule]:
+def spec_rules() -> list[Rule]:
+    """Rules on the spec as a whole: what its fields mean together."""
     sources = ", ".join(f"'{name}'" for name in SOURCES)
     return [
         _rule(
@@ -168,7 +172,7 @@ def add_rules(schema: dict[str, Any]) -> dict[str, Any]:
     properties = schema["properties"] | {"spec": spec}
     return schema | {
         "properties": properties,
-        "x-kubernetes-validations": [*name_rules(), *late_rules()],
+        "x-kubernetes-validations": [*name_rules(), *fixed_rules(), *late_rules()],
     }
 
 

@@ -1,8 +1,8 @@
 """Which fields of a run may change, and until when. Pure.
 
 A field may change as long as the change has an effect. What the prep Job and the output claim are
-made from is fixed with the run; everything else shapes the training workload alone, so it can
-change until that exists (`status.attempt`), or the run has ended.
+made from is fixed with the run, unless its spec was refused; everything else shapes the training
+workload alone, so it can change until that exists (`status.attempt`), or the run has ended.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ LATE_WORDS: Final = (
 )
 """The same for a change that comes too late."""
 
-FIXED_NOTE: Final = "Fixed at creation."
+FIXED_NOTE: Final = "Fixed at creation, unless the spec was refused."
 LATE_NOTE: Final = "Can change until the training workload exists or the run has ended."
 """The same, as the descriptions of the fields say it."""
 

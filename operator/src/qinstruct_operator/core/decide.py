@@ -18,7 +18,7 @@ from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.settings import Settings
 
 _RECENT_SECONDS = 180.0  # after a change, a waiting run is read at the short interval
-_LATER = 4  # factor of that interval afterwards
+_LATER = 2  # factor of that interval afterwards
 
 
 @dataclass(frozen=True)

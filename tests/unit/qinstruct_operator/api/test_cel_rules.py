@@ -5,7 +5,7 @@ import re
 import pytest
 
 from qinstruct_operator.api import parse
-from qinstruct_operator.api.cel_rules import late_rules, name_rules, spec_rules
+from qinstruct_operator.api.cel_rules import fixed_rules, late_rules, name_rules, spec_rules
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.errors import InvalidSpec
@@ -22,8 +22,11 @@ def test_a_rule_names_a_field_of_the_spec(rule: dict[str, str]) -> None:
 
 
 def test_every_field_has_one_rule_about_its_changes() -> None:
-    fixed = [rule["fieldPath"] for rule in spec_rules() if "oldSelf" in rule["rule"]]
-    late = [rule["fieldPath"].removeprefix(".spec") for rule in late_rules()]
+    fixed, late = (
+        [rule["fieldPath"].removeprefix(".spec") for rule in rules]
+        for rules in (fixed_rules(), late_rules())
+    )
+    assert not any("oldSelf" in rule["rule"] for rule in spec_rules())
     paths = [path for path in (*fixed, *late) if path.count(".") == 1]
     assert sorted(paths) == sorted(f".{field}" for field in FIELDS)
     assert set(fixed) - set(paths) == {".checkpoint.keep"}
@@ -33,14 +36,14 @@ def test_descriptions_say_until_when_a_field_can_change() -> None:
     (version,) = crd()["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     notes = {name: field["description"].rsplit(". ", 1)[-1] for name, field in spec.items()}
-    assert notes["prep"] == notes["size"] == "Fixed at creation."
+    assert notes["prep"] == notes["size"] == "Fixed at creation, unless the spec was refused."
     assert (
         notes["gpu"]
         == notes["suspend"]
         == ("Can change until the training workload exists or the run has ended.")
     )
     assert set(notes.values()) == {notes["prep"], notes["gpu"]}
-    assert spec["checkpoint"]["properties"]["keep"]["description"].endswith("Fixed at creation.")
+    assert spec["checkpoint"]["properties"]["keep"]["description"].endswith(notes["size"])
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ def test_a_started_container_is_polled_for_its_log() -> None:
 
 def test_a_run_that_waits_long_is_requeued_less_often() -> None:
     status = status_of(WAITS)
-    for seconds, want in ((0, 15), (179, 15), (180, 60), (10**6, 60)):
+    for seconds, want in ((0, 15), (179, 15), (180, 30), (10**6, 30)):
         later = NOW + timedelta(seconds=seconds)
         assert requeue_after(status, seen(WAITS), SETTINGS, later) == want
     changed = status_of(replace(WAITS, prep=DONE), status, now=NOW + timedelta(hours=1))

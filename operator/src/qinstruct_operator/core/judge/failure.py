@@ -38,6 +38,7 @@ _LINE_CHARS = 1024
 _SAID_CHARS = 512
 _MESSAGE_CHARS = 2048
 _SIGTERM_CODE = 143
+_EVENT = re.compile(r'\{.*"event":')  # the begin of each line of ours
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
 
 _BY_EXIT_CODE: Final = MappingProxyType(
@@ -158,6 +159,6 @@ def _tail(lines: Sequence[str]) -> str:
 def _last_line(text: str) -> str:
     """The last line of a text as part of a sentence; empty where that is an event, for machines."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if not lines or parse_line(lines[-1]) is not None:
+    if not lines or _EVENT.match(lines[-1]):  # also one that the kubelet has cut
         return ""
     return lines[-1][:_SAID_CHARS].rstrip(".")

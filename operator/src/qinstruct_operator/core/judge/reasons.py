@@ -11,6 +11,7 @@ from qinstruct_operator.constants import (
     CONDITION_PREPARED,
     CONDITION_RUNNING,
     CONDITION_SCHEDULED,
+    REASON_INVALID_SPEC,
 )
 from qinstruct_trainer.contract.errors import (
     BUG,
@@ -29,7 +30,7 @@ from qinstruct_trainer.contract.errors import (
 
 # How far the run is.
 ACCEPTED: Final = "Accepted"
-INVALID_SPEC: Final = "InvalidSpec"
+INVALID_SPEC: Final = REASON_INVALID_SPEC
 NAME_TAKEN: Final = "NameTaken"
 EDIT_IGNORED: Final = "EditIgnored"
 NOT_ACCEPTED: Final = "NotAccepted"

@@ -238,6 +238,10 @@ CASES = {
         pod(JOB, ended(75, message=STOPPED_LINE), phase="Failed"),
         want("Stopped", f"x-1-master-0 ended with exit code 75; {AGAIN}", 75),
     ),
+    "the kubelet has cut the event: it is not quoted": Case(
+        pod(JOB, ended(75, message=STOPPED_LINE[:-9]), phase="Failed"),
+        want("Stopped", f"x-1-master-0 ended with exit code 75; {AGAIN}", 75),
+    ),
     "runc's words: the last line, which says it": Case(
         pod(
             JOB,
