@@ -120,9 +120,6 @@ class KopfSession:
         """The events of a watch, a line each, until it ends for whatever reason."""
         what, began, has_spoken = f"watch {asked.text}", time.monotonic(), False
         trouble: Exception | None = None
-        later = asyncio.get_running_loop().call_later(
-            _AT_ONCE, lambda: self._hearing.succeeded(what, runs=False)
-        )
         try:
             async for line in _events(answer.content):
                 has_spoken = True
@@ -135,7 +132,6 @@ class KopfSession:
         except (aiohttp.ClientError, OSError) as error:
             _log.debug("%s: %r", what, error)  # connections are lost every day
         finally:
-            later.cancel()
             answer.close()
         if not (trouble or has_spoken) and time.monotonic() - began < _AT_ONCE:
             trouble = ConnectionError("it ended as soon as it was open")

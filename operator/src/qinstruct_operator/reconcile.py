@@ -124,8 +124,9 @@ class Reconciler:
             send = self.cluster.apply if isinstance(action, Apply) else self.cluster.create
             try:
                 made = await send(child.manifest)
-            except Conflict:
-                raise  # e.g. a quota that was changed at the same moment: no refusal
+            except Conflict as error:
+                # E.g. a quota that was changed at the same moment: no refusal, but tried again.
+                return _Pass(snapshot, error=error)
             except ClusterError as error:
                 return _Pass(snapshot, refused=str(error), error=error)
             if made is not None:

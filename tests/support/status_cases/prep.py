@@ -174,7 +174,7 @@ CASES = {
         of_prep(
             PREP,
             pod(PREP, ended(69), name="x-prep-a"),
-            pod(PREP, running(), name="x-prep-b", created="2026-03-01T11:40:00Z"),
+            pod(PREP, running(10), name="x-prep-b", created="2026-03-01T11:40:00Z"),
         ),
         "Preparing",
         NOT_YET | {P: (NO, "Preparing")},

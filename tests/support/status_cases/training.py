@@ -92,10 +92,16 @@ CASES = {
         PREPARED | {S: (YES, "Scheduled"), R: (NO, "ImageUnavailable")},
     ),
     "the container runs and has said nothing": Case(
-        of_training(JOB, pod(JOB, running())),
+        of_training(JOB, pod(JOB, running(10))),
         "Loading",
         PREPARED | {S: (YES, "Scheduled"), R: (YES, "Loading")},
-        fields={"progress": None, "gpu_hours": 4.0},
+        fields={"progress": None, "gpu_hours": 1.33},
+    ),
+    "it has never said a word since it started": Case(
+        of_training(JOB, pod(JOB, running(31))),
+        "Silent",
+        PREPARED | {S: (YES, "Scheduled"), R: (YES, "Silent")},
+        fields={"progress": None, "eta": None},
     ),
     "it trains": Case(
         of_training(JOB, pod(JOB, running()), log=TRAINING_LOG),

@@ -203,8 +203,10 @@ def test_a_quota_that_changes_at_the_same_moment_is_no_refusal() -> None:
         simulated = SimulatedCluster(Scenario())
         await simulated.create_run()
         simulated.cluster.fail(Conflict("the object has been modified", status=409), "create")
-        with pytest.raises(Conflict):
+        with pytest.raises(Told, match="has been modified"):
             await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Prepared"] == ("False", "Pending")
 
     asyncio.run(see())
 

@@ -40,7 +40,8 @@ _MAY_STILL_CHANGE = (
     f"condition.type in ['{CONDITION_COMPLETE}', '{CONDITION_FAILED}'] && "
     "condition.status == 'True')))"
 )
-# Nothing was made of a spec that was refused: it can be corrected in place.
+# As a rule nothing was made of a spec that was refused: it can be corrected in place. Where
+# something was, before it was refused, the operator tells what differs.
 _WAS_REFUSED = (
     "(has(oldSelf.status) && !has(oldSelf.status.attempt) && has(oldSelf.status.conditions) && "
     f"oldSelf.status.conditions.exists(condition, condition.type == '{CONDITION_ACCEPTED}' && "

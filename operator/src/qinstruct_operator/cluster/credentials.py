@@ -18,7 +18,8 @@ from kubernetes.aio.client.configuration import Configuration
 
 from qinstruct_trainer.contract.errors import ConfigError
 
-_EARLY: Final = timedelta(minutes=5)  # how long before its end a token is renewed, as client-go
+_EARLY: Final = timedelta(minutes=5)  # how long before its end a token is renewed, at most
+_SHARE: Final = 5  # and no earlier than in the last fifth of its time
 _FORCED_SECONDS: Final = 5.0  # between two renewals of credentials that the server refuses
 
 
@@ -50,6 +51,7 @@ class Credentials:
         self._client = client
         self._load = load
         self._expires = loaded.expires
+        self._renew_at = _renew_at(loaded.expires)
         self._stamps = _stamps(loaded.files)
         self._forced = float("-inf")
         self._one_at_a_time = asyncio.Lock()
@@ -63,7 +65,15 @@ class Credentials:
         if self._is_old():
             async with self._one_at_a_time:
                 if self._is_old():
-                    await self._read()
+                    await self._read_in_time()
+
+    async def _read_in_time(self) -> None:
+        try:
+            await self._read()
+        except ConfigError:
+            if self._expires is None or datetime.now(UTC) >= self._expires:
+                raise
+            # What there is still holds: tried again before the next request.
 
     async def renew(self) -> None:
         """After a 401: read everything again, and ask a plugin again whatever its token says.
@@ -82,7 +92,7 @@ class Credentials:
                     self._forced = time.monotonic()
 
     def _is_old(self) -> bool:
-        if self._expires is not None and datetime.now(UTC) >= self._expires - _EARLY:
+        if self._renew_at is not None and datetime.now(UTC) >= self._renew_at:
             return True
         return _stamps(tuple(self._stamps)) != self._stamps
 
@@ -109,10 +119,18 @@ class Credentials:
         stamps = _stamps(loaded.files)
         self._stamps = stamps | {file: was for file, was in before.items() if file in stamps}
         self._expires = loaded.expires
+        self._renew_at = _renew_at(loaded.expires)
         if read.cert_file and rest.pool_manager:
             # What is open was opened with the old certificate, and would be used again.
             old, rest.pool_manager = rest.pool_manager, None
             await old.close()
+
+
+def _renew_at(expires: datetime | None) -> datetime | None:
+    """When a token that was just got is to be renewed: a little before its end."""
+    if expires is None:
+        return None
+    return expires - min(_EARLY, (expires - datetime.now(UTC)) / _SHARE)
 
 
 def unusable_certificates(host: str, error: Exception) -> ConfigError:

@@ -24,6 +24,7 @@ _ERRORS: Final[Mapping[int, type[ClusterError]]] = {
     422: Refused,
 }
 _ADMISSION: Final = "admission webhook "  # how the server begins the refusal of any webhook
+_UNKNOWN_KIND: Final = b"404 page not found"  # the server's word for an unknown group
 _MAX_CHARS: Final = 400
 _TAIL_CHARS: Final = 120
 
@@ -40,11 +41,13 @@ def refusal(tried: str, status: int, headers: Mapping[str, str], body: bytes) ->
     said = _status(body)
     message = said.get("message") or _text(status, body)
     error = _ERRORS.get(status, ClusterError)
+    if status == 404 and not said and body.strip() != _UNKNOWN_KIND:
+        error = ClusterError  # of a proxy on the way: it says nothing about what there is
     if status == 409 and said.get("reason") == AlreadyExists.__name__:
         error = AlreadyExists  # not a quota that was changed at the same moment
-    if status == 403 and message.startswith(_ADMISSION):
+    if status in (403, 409) and message.startswith(_ADMISSION):
         # A webhook that gives no code of its own answers 403, but it is the object that it
-        # refuses, not the credentials.
+        # refuses, not the credentials; with 409 it means no write of somebody else.
         error = Refused
     return error(sentence(tried, message), status=status, retry_after=_retry_after(said, headers))
 
@@ -84,7 +87,7 @@ def _status(body: bytes) -> dict[str, Any]:
 
 def _text(status: int, body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
-    if status == 404 and text == "404 page not found":  # the server's word for an unknown group
+    if status == 404 and text.encode() == _UNKNOWN_KIND:
         return "the cluster does not know this kind; is its CustomResourceDefinition installed?"
     return f"HTTP {status} {text}".strip()
 

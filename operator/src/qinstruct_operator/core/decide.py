@@ -39,7 +39,7 @@ Action = Create | Apply
 
 
 def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
-    """What to send now, in order; nothing for a run that has ended or is not accepted.
+    """What to send now, in order; nothing for a run that has ended or cannot begin.
 
     Nothing either beside what could not be read: only what was seen to be absent is created.
     The configuration goes with the workload that reads it, so that a pod never sees one that

@@ -55,6 +55,7 @@ class Run:
     @classmethod
     def read(cls, resource: Raw, settings: Settings) -> Self:
         """The run of a QInstructTraining object, with its plan."""
+        status, _ = read_status(resource)
         spec: Spec | None = None
         plan: Plan | None = None
         violations: tuple[Violation, ...] = ()
@@ -66,7 +67,6 @@ class Run:
             plan = make_plan(training, settings)
         except InvalidSpec as error:
             violations = error.violations
-        status, _ = read_status(resource)
         meta = resource["metadata"]
         return cls(
             namespace=meta["namespace"],

@@ -38,6 +38,7 @@ def refused(status: int, message: str, **more: Any) -> ClusterError:
         (403, 'admission webhook "a.example" denied the request: no', Refused),
         (404, 'namespaces "team" not found', NotFound),
         (409, "the object has been modified", Conflict),
+        (409, 'admission webhook "a.example" denied the request: no', Refused),
         (413, "Request entity too large: limit is 3145728", Refused),
         (422, "data: Invalid value", Refused),
         (429, "too many requests", ClusterError),
@@ -62,6 +63,13 @@ def test_the_server_says_when_to_come_back() -> None:
     dated = {"Retry-After": "Mon, 02 Jan 2023 03:04:05 GMT"}
     assert refused(503, "wait", headers=dated).retry_after is None
     assert refused(500, "wait").retry_after is None
+
+
+@pytest.mark.parametrize("body", [b"<html>not here</html>", b"", b"no such route"])
+def test_a_proxy_that_finds_nothing_says_nothing_of_the_object(body: bytes) -> None:
+    caught = refusal(TRIED, 404, {}, body)
+    assert type(caught) is ClusterError
+    assert caught.status == 404
 
 
 def test_an_unknown_kind_is_explained() -> None:

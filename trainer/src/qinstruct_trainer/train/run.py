@@ -103,7 +103,8 @@ def _train_and_export(run: RunContext) -> None:
             preflight_export(engine, run)
             checkpoints.save(engine, 0)
             done = 0
-        check_space(config.output, keep)
+        if done < order.num_steps:
+            check_space(config.output, keep)
         if ranks.is_main:
             emit(
                 Start(

@@ -6,10 +6,12 @@ same name that asks for more would otherwise train on the old one, and fill it h
 
 from collections.abc import Iterator
 
-from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.judge.observe import Claim, Observed
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import text
 
 _MODE = "ReadWriteMany"
 
@@ -21,9 +23,12 @@ def claim_mismatch(run: Run, seen: Observed) -> str:
     that the user brings neither.
     """
     plan = run.plan
-    if plan is None or plan.output_claim.size is None:
+    if plan is None or plan.output_claim.size is None or run.is_pinned:
         return ""
-    faults = list(_faults(plan, plan.output_claim.size, seen))
+    found = seen.claims.get(plan.output_claim.name)
+    if found is None or not _was_there_before(found, run):
+        return ""  # this run's own, made by an older version or with other settings
+    faults = list(_faults(plan, plan.output_claim.size, found))
     if not faults:
         return ""
     return (
@@ -32,10 +37,16 @@ def claim_mismatch(run: Run, seen: Observed) -> str:
     )
 
 
-def _faults(plan: Plan, asked: str, seen: Observed) -> Iterator[str]:
-    wanted, found = plan.output_claim, seen.claims.get(plan.output_claim.name)
-    if found is None:
-        return
+def _was_there_before(claim: Claim, run: Run) -> bool:
+    made, began = (
+        parse_time(created)
+        for created in (claim.created, text(run.document, "metadata", "creationTimestamp"))
+    )
+    return made is None or began is None or made < began
+
+
+def _faults(plan: Plan, asked: str, found: Claim) -> Iterator[str]:
+    wanted = plan.output_claim
     sizes = [size for size in found.sizes if parse_quantity(size)]
     largest = max(sizes, key=lambda size: parse_quantity(size) or 0, default="")
     if largest and (parse_quantity(largest) or 0) < (parse_quantity(asked) or 0):
@@ -47,10 +58,11 @@ def _faults(plan: Plan, asked: str, seen: Observed) -> Iterator[str]:
     if wanted.storage_class and found.storage_class not in ("", wanted.storage_class):
         yield (
             f"has storage class {found.storage_class}, not spec.output.storageClassName "
-            f"{wanted.storage_class}: remove that field"
+            f"{wanted.storage_class}: create the run again without that field"
         )
     if found.access_modes and _MODE not in found.access_modes:
         yield (
             f"has access mode {', '.join(found.access_modes)}, not {_MODE}, which prep and "
-            "training on different nodes need: name it in spec.output.claimName to use it as it is"
+            "training on different nodes need: create the run again with this claim's name as "
+            "spec.output.claimName to use it as it is"
         )

@@ -128,7 +128,7 @@ def _preparing(evidence: Evidence, prep: Workload) -> Judged:
     if pod and pod.is_running:
         if waiting_for := evidence.prep and evidence.prep.status.waiting_for:
             return no(reasons.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")
-        if silent := why_silent(evidence.last_word, seen.node, evidence.now):
+        if silent := _silence(evidence):
             return no(reasons.SILENT, f"{pod.name} on node {pod.node} {silent}; {_LOOK}")
         return no(reasons.PREPARING, f"{pod.name} prepares data and model on node {pod.node}")
     return _waiting(prep, evidence, CONDITION_PREPARED)
@@ -187,11 +187,17 @@ def _refused(seen: Observed) -> Judged:
 
 def _pods_remain(pods: Sequence[Pod]) -> str:
     names = " ".join(pod.name for pod in pods)
+    way_out = f"let it end, and `kubectl delete pod {names}`"
+    if all(pod.deleted for pod in pods):
+        way_out = (
+            "it is being deleted already; if its node is gone for good, and its machine off, "
+            f"`kubectl delete pod {names} --force`"
+        )
     where = ", ".join(f"{pod.name} on node {pod.node}" if pod.node else pod.name for pod in pods)
     return (
         f"a pod is there that no workload of this run controls ({where}); another one beside it "
         "would write to the same output, or not get its name; it goes on when that pod is gone: "
-        f"let it end, and `kubectl delete pod {names}`"
+        f"{way_out}"
     )
 
 
@@ -243,9 +249,16 @@ def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
     return _waiting(training, evidence, CONDITION_RUNNING)
 
 
+def _silence(evidence: Evidence) -> str:
+    """Since when the container says nothing; empty where its node's clock cannot be read now."""
+    if "node" in evidence.seen.unread:
+        return ""
+    return why_silent(evidence.last_word, evidence.seen.node, evidence.now)
+
+
 def _at_work(evidence: Evidence, where: str) -> Judged:
     status = evidence.training.status if evidence.training else None
-    if silent := why_silent(evidence.last_word, evidence.seen.node, evidence.now):
+    if silent := _silence(evidence):
         return yes(reasons.SILENT, f"{where} {silent}; {_LOOK}")
     exported = evidence.training is not None and evidence.training.exported
     if exported or (status is not None and status.step == status.steps):

@@ -27,7 +27,8 @@ class Evidence:
         prepared: says that status, or the children show it.
         prep, training: progress by the log; None where that workload is not the current one.
         failure: of the workload that has failed.
-        last_word: time of the newest event in the log, by its node's clock; None without one.
+        last_word: time of the newest event in the log, by its node's clock; of a container that
+            has never written one its start; None where it is not known.
         now: the current time.
     """
 
@@ -71,7 +72,7 @@ class Evidence:
             failure=_failure(run, seen, child, run.attempt if prepared else None)
             if child and child.has_failed and "pods" not in seen.unread
             else None,
-            last_word=newest_time(lines),
+            last_word=_last_word(run, child, seen, lines),
             now=now,
         )
 
@@ -83,3 +84,14 @@ def _failure(run: Run, seen: Observed, child: Workload, attempt: int | None) -> 
         return now
     same_end = "log" in seen.unread and before.exit_code == now.exit_code
     return before if child.pod is None or same_end else now
+
+
+def _last_word(
+    run: Run, child: Workload | None, seen: Observed, lines: tuple[str, ...]
+) -> datetime | None:
+    if last := newest_time(lines):
+        return last
+    container = child.pod.container if child and child.pod else None
+    # A rotated log, or one full of other lines, does not say since when it is silent.
+    has_spoken = run.status.training or run.status.prep
+    return container.started if container and not has_spoken and "log" not in seen.unread else None

@@ -42,9 +42,9 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
     prep, training = evidence.prep, evidence.training
     unread = unread_since(previous, seen.unread, now)
     judged = keep_known(evidence, judge_conditions(evidence), unread, now)
-    hours, held = all_gpu_hours(
-        previous, seen.training, gpu_hours(plan, seen.training, now, seen.node)
-    )
+    # A node that cannot be read may be gone, and its GPUs with it.
+    of_pod = None if "node" in seen.unread else gpu_hours(plan, seen.training, now, seen.node)
+    hours, held = all_gpu_hours(previous, seen.training, of_pod)
     return Status(
         observed_generation=run.generation,
         conditions=renewed_conditions(previous, judged, run.generation, now),
@@ -96,8 +96,10 @@ def _eta(evidence: Evidence, judged: Mapping[str, Judged], previous: Status) -> 
         return None
     if is_eta_unknown(evidence, judged):
         return previous.eta
+    running = judged[CONDITION_RUNNING]
     if evidence.prepared:
-        at_work = evidence.training if judged[CONDITION_RUNNING].is_true else None
+        is_at_work = running.is_true and running.reason != reasons.SILENT
+        at_work = evidence.training if is_at_work else None
         return eta_text(at_work.eta_seconds) if at_work else None
     is_at_work = judged[CONDITION_PREPARED].reason == reasons.PREPARING
     return eta_text(evidence.prep.eta_seconds) if evidence.prep and is_at_work else None

@@ -62,6 +62,7 @@ class Claim:
 
     Attributes:
         sizes: what it asks for, and what it has.
+        created: RFC 3339.
     """
 
     phase: str
@@ -69,6 +70,7 @@ class Claim:
     sizes: tuple[str, ...] = ()
     storage_class: str = ""
     access_modes: tuple[str, ...] = ()
+    created: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
         sizes=tuple(size for size in sizes if size),
         storage_class=text(raw, "spec", "storageClassName"),
         access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
+        created=text(raw, "metadata", "creationTimestamp"),
     )
 
 

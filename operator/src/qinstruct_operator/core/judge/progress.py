@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
+from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import time_text
 from qinstruct_trainer.contract.events import (
     Checkpoint,
@@ -60,12 +61,14 @@ def prep_progress(lines: Iterable[str]) -> PrepSeen | None:
     newest = events[-1]
     if isinstance(newest, PrepWaiting):
         waiting = PrepStatus(
-            stage=newest.stage, item=newest.item[:256], waiting_for=newest.owner[:253]
+            stage=newest.stage,
+            item=one_line(newest.item)[:256],
+            waiting_for=one_line(newest.owner)[:253],
         )
         return PrepSeen(waiting, None)
     status = PrepStatus(
         stage=newest.stage,
-        item=newest.item[:256],
+        item=one_line(newest.item)[:256],
         done=_count(newest.done),
         total=None if newest.total is None else _count(newest.total),
         unit=newest.unit,

@@ -30,8 +30,8 @@ from qinstruct_operator.core.times import parse_time, time_text
 
 _SINCE: Final = "; not known anew since "
 _NOTHING: Final = "nothing that was read says this"
-_DIGITS: Final = re.compile(r"\d+")
-_CLOCKS: Final = timedelta(minutes=1)  # by how much a node's clock may be ahead of ours
+_DIGITS: Final = re.compile(r"\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]+\b|\d+")  # of ids too
+_CLOCKS: Final = timedelta(minutes=5)  # by how much a node's clock may be ahead of ours
 
 _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four times
 
@@ -78,6 +78,12 @@ _WAITS: Final = (
         _BY_EVENTS,
     ),
 )
+_PINNED: Final = _Doubt("support", frozenset({reasons.ACCEPTED}), frozenset({reasons.EDIT_IGNORED}))
+_SPEAKS: Final = _Doubt(
+    "node",  # without its node's clock nobody can say that a container is silent
+    frozenset({reasons.PREPARING, reasons.LOADING, reasons.TRAINING, reasons.FINISHING}),
+    frozenset({reasons.SILENT}),
+)
 _PREP_LOG: Final = (
     _Doubt(
         "log",
@@ -117,7 +123,10 @@ def keep_known(
     }
     if judged[CONDITION_FAILED].is_true and _may_still_be_read("log", unread, now):
         # A verdict is for good, and the log may have the trainer's own last word on it.
-        for type_ in (CONDITION_FAILED, CONDITION_COMPLETE):
+        ends = [type_ for type_, each in judged.items() if each.reason == reasons.FAILED]
+        for type_ in {*ends, CONDITION_FAILED, CONDITION_COMPLETE}:
+            if known[type_].reason != judged[type_].reason:
+                continue  # held back already, because of what else is unread
             before = find_condition(evidence.run.status, type_)
             nothing = unknown(reasons.UNREADABLE, _NOTHING + notes["log"])
             known[type_] = _kept(before, notes["log"]) if before else nothing
@@ -200,6 +209,8 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     """The parts of which one that is unread leaves open whether the condition holds."""
     training = evidence.seen.training
     if type_ == CONDITION_ACCEPTED:
+        if judged.reason == reasons.INVALID_SPEC:
+            return ("training",)  # today's spec counts only while there is no training workload
         is_certain = judged.status == "False" or _was(evidence, type_) == "True"
         return () if is_certain else (*_WORKLOADS, "support")
     if type_ == CONDITION_PREPARED and evidence.prepared:
@@ -222,6 +233,10 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
     """What the parts that say no more than why leave open."""
     if type_ == CONDITION_FAILED:
         return (_Doubt("log", None),) if judged.is_true else ()
+    if type_ == CONDITION_ACCEPTED:
+        before = find_condition(evidence.run.status, type_)
+        was_ignored = before is not None and before.reason == reasons.EDIT_IGNORED
+        return (_PINNED,) if was_ignored else ()
     if type_ == CONDITION_RUNNING and evidence.prepared:
         return (*_at_work(evidence), *_WAITS)
     is_prep = type_ == CONDITION_PREPARED and not evidence.prepared
@@ -237,7 +252,11 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         nothing = "nothing is created beside what cannot be read"
         return tuple(_Doubt(each, _UNBEGUN, standing, nothing) for each in ("pods", "support"))
     pods = f"{workload.name} is there, and nothing is known of its pods"
-    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *_WAITS) if is_prep else _WAITS
+    if not is_prep:
+        return _WAITS
+    before = find_condition(evidence.run.status, type_)
+    silent = (_SPEAKS,) if before is not None and before.reason == reasons.SILENT else ()
+    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *silent, *_WAITS)
 
 
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
@@ -249,7 +268,8 @@ def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     same = before is not None and _is_same_container(pod, before)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
-    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs),)
+    silent = (_SPEAKS,) if before is not None and before.reason == reasons.SILENT else ()
+    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), *silent)
 
 
 def _was(evidence: Evidence, type_: str) -> str:
@@ -266,9 +286,9 @@ def _is_same_container(pod: Pod, running: Condition) -> bool:
     """Whether the container that runs is the one of which an earlier condition Running speaks."""
     started = pod.container.started if pod.container else None
     since = parse_time(running.last_transition_time)
-    return started is None or since is None or started <= since + _CLOCKS
+    return started is None or since is None or started - since <= _CLOCKS
 
 
 def _is_same_but_for_numbers(one: str, other: str) -> bool:
-    """A port or a number of seconds in an error is no news."""
+    """A port, a number of seconds or a request's id in an error is no news."""
     return _DIGITS.sub("0", one) == _DIGITS.sub("0", other)

@@ -72,7 +72,7 @@ def why_waiting(
         return Waiting(
             reasons.CLAIM_LOST,
             f"claim {lost} has lost its volume, which somebody deleted; restore the volume from a "
-            "backup, or delete the claim: it is made again, empty",
+            "backup, or delete the claim and the run, and create the run again",
         )
     if pod is None:
         why, about = _without_pod(workload, now), f"the cluster refuses the pod of {workload.name}:"
@@ -102,8 +102,9 @@ def _still_holds(before: Waiting, now_is: Waiting, about: str, claims: Mapping[s
 def _without_pod(workload: Workload, now: datetime) -> Waiting:
     if workload.suspended:
         return _suspended(workload)
-    if workload.warnings:
-        quoted = _sentence(workload.warnings[-1])
+    refusals = [each for each in workload.warnings if each.startswith("FailedCreate")]
+    if refusals:
+        quoted = _sentence(refusals[-1])
         return Waiting(
             reasons.POD_REFUSED,
             f"the cluster refuses the pod of {workload.name}: {quoted}; change "

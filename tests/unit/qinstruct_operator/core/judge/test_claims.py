@@ -14,7 +14,10 @@ ENLARGE = (
     "`kubectl patch pvc x-output --namespace team --patch "
     """'{"spec":{"resources":{"requests":{"storage":"600Gi"}}}}'`"""
 )
-CLASS = "has storage class slow, not spec.output.storageClassName fast: remove that field"
+CLASS = (
+    "has storage class slow, not spec.output.storageClassName fast: create the run again without "
+    "that field"
+)
 
 
 def found(
@@ -49,8 +52,8 @@ CASES: dict[str, tuple[Raw, dict[str, Any], str]] = {
         found(modes=("ReadWriteOnce",)),
         ASKED,
         "claim x-output was there before this run, and has access mode ReadWriteOnce, not "
-        "ReadWriteMany, which prep and training on different nodes need: name it in "
-        f"spec.output.claimName to use it as it is{WAYS_OUT}",
+        "ReadWriteMany, which prep and training on different nodes need: create the run again "
+        f"with this claim's name as spec.output.claimName to use it as it is{WAYS_OUT}",
     ),
     "all at once": (
         found("500Gi", "slow"),

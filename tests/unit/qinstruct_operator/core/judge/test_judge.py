@@ -31,7 +31,7 @@ def test_a_finished_run_stays_as_it_is() -> None:
 
 def test_a_run_without_gpus_uses_none() -> None:
     job = pytorchjob()
-    snapshot = Snapshot(training=job, pods=(pod(job, running()),))
+    snapshot = Snapshot(training=job, pods=(pod(job, running(10)),))
     status = status_of(snapshot, made=plan(size="Tiny", strategy="mix"))
     assert (status.phase, status.gpu_hours) == ("Loading", None)
 

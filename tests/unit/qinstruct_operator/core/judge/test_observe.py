@@ -10,6 +10,7 @@ from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.kinds import CLAIM
 from support.observed import (
     CONFIG_ID,
+    CREATED,
     JOB_FAILED,
     OTHER_UID,
     claim,
@@ -20,6 +21,9 @@ from support.observed import (
     seen,
     snapshot_of,
 )
+
+BOUND = Claim("Bound", created=CREATED)
+PENDING = Claim("Pending", created=CREATED)
 
 JOB = pytorchjob()
 FAILED_JOB = pytorchjob(JOB_FAILED)
@@ -46,7 +50,10 @@ CASES = {
         Observed(
             support=frozenset({CONFIG_ID, OUTPUT_ID, CACHE_ID}),
             prep=Workload("x-prep", "active"),
-            claims={"x-output": Claim("Bound"), "qinstruct-cache": Claim("Pending")},
+            claims={
+                "x-output": BOUND,
+                "qinstruct-cache": PENDING,
+            },
             log=("a", "b"),
         ),
     ),
@@ -66,12 +73,12 @@ CASES = {
                 "PersistentVolumeClaim x-output",
             ),
             support=frozenset({OUTPUT_ID}),
-            claims={"x-output": Claim("Bound")},
+            claims={"x-output": BOUND},
         ),
     ),
     "a claim that an earlier run kept may be used again": Case(
         snapshot_of(claims={"x-output": claim(owner=None)}),
-        Observed(support=frozenset({OUTPUT_ID}), claims={"x-output": Claim("Bound")}),
+        Observed(support=frozenset({OUTPUT_ID}), claims={"x-output": BOUND}),
     ),
     "names that others have": Case(
         snapshot_of(
@@ -110,5 +117,8 @@ def test_created_children_take_the_place_of_absent_ones() -> None:
         prep=Workload("x-prep", "active"),
         training=Workload("x-1", "active"),
         support=frozenset({CONFIG_ID, OUTPUT_ID, CACHE_ID}),
-        claims={"qinstruct-cache": Claim("Bound"), "x-output": Claim("Pending")},
+        claims={
+            "qinstruct-cache": BOUND,
+            "x-output": PENDING,
+        },
     )

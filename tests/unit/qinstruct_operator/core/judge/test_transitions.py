@@ -82,7 +82,7 @@ CASES: dict[str, tuple[Status, Status, list[tuple[str, str]]]] = {
     ),
     "prep starts": (
         NOTHING,
-        status_of(Snapshot(prep=PREP, pods=(pod(PREP, running()),)), NOTHING),
+        status_of(Snapshot(prep=PREP, pods=(pod(PREP, running(10)),)), NOTHING),
         [("Normal", "Preparing")],
     ),
     "prep is tried again": (
@@ -110,7 +110,7 @@ CASES: dict[str, tuple[Status, Status, list[tuple[str, str]]]] = {
     "a node": (PREPARED, SCHEDULED, [("Normal", "Scheduled")]),
     "several steps at once": (
         NOTHING,
-        status_of(Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, running()),)), NOTHING),
+        status_of(Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, running(10)),)), NOTHING),
         [("Normal", "Prepared"), ("Normal", "Scheduled"), ("Normal", "Loading")],
     ),
     "complete": (

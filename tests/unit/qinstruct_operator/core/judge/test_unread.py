@@ -5,7 +5,7 @@ the present one, and any of its reads may fail.
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any, Final, get_args
 
@@ -18,6 +18,7 @@ from qinstruct_operator.core.condition_list import find_condition, is_finished
 from qinstruct_operator.core.decide import decide
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
+from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
     JOB_FAILED,
@@ -80,15 +81,17 @@ def drop(snapshot: Snapshot, *parts: Part, said: dict[Part, str] = SAID) -> Snap
     return replace(snapshot, unread={part: said[part] for part in parts}, **lost)
 
 
-def judged(case: Case, previous: Status | None, *unread: Part) -> Status:
-    """The state of a case, ten seconds after an earlier status."""
+def judged(
+    case: Case, previous: Status | None, *unread: Part, now: datetime | None = None
+) -> Status:
+    """The state of a case, by default ten seconds after an earlier status."""
     return status_of(
         drop(case.snapshot, *unread),
         previous,
         made=PLAN,
         violations=case.violations,
         refused=case.refused,
-        now=LATER if previous else NOW,
+        now=now or (LATER if previous else NOW),
     )
 
 
@@ -162,7 +165,8 @@ def test_nothing_unknown_becomes_certain(
     )
     assert set(map(str, partial)) <= set(map(str, whole))
 
-    again = judged(case, status, *unread)
+    # At the same moment: after ten seconds a verdict no longer waits for its log.
+    again = judged(case, status, *unread, now=LATER if previous else NOW)
     assert not is_news(status, again)
     healed = judged(case, status)
     if not is_finished(status):
@@ -362,3 +366,21 @@ def test_facts_of_unprepared_data_do_not_outlive_them() -> None:
     waits = Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, waiting()),))
     after = status_of(drop(waits, "pods"), before, made=PLAN)
     assert condition_reasons(after)["Scheduled"] == ("Unknown", "Unreadable")
+
+
+def test_a_run_that_trains_is_not_refused_because_its_workload_is_unread() -> None:
+    """Today's spec may be one that this version refuses: it counts only before training."""
+    refused = (Violation("spec.output.size", "1Gi", "is too small", "raise it"),)
+    before = status_of(TRAINS, made=PLAN, violations=refused)
+    after = status_of(drop(TRAINS, "training"), before, made=PLAN, violations=refused)
+    assert condition_reasons(before)["Accepted"] == ("True", "Accepted")
+    assert condition_reasons(after)["Accepted"] == ("True", "Accepted")
+
+
+def test_hours_of_a_node_that_is_gone_do_not_grow_while_it_cannot_be_read() -> None:
+    gone = replace(TRAINS, pods=(pod(JOB, running(60)),), node=())
+    before = status_of(gone, made=PLAN)
+    later = NOW + timedelta(hours=4)
+    after = status_of(drop(gone, "node"), before, made=PLAN, now=later)
+    assert after.gpu_hours == before.gpu_hours
+    assert status_of(gone, after, made=PLAN, now=later).gpu_hours == before.gpu_hours

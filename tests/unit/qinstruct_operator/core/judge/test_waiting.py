@@ -297,7 +297,7 @@ CASES = {
         Waiting(
             "ClaimLost",
             "claim x-output has lost its volume, which somebody deleted; restore the volume from a "
-            "backup, or delete the claim: it is made again, empty",
+            "backup, or delete the claim and the run, and create the run again",
         ),
         pod=unscheduled('0/3 nodes are available: persistentvolume "pv-1" not found.'),
         claims=(claim("qinstruct-cache"), claim(phase="Lost")),
@@ -306,7 +306,7 @@ CASES = {
         Waiting(
             "ClaimLost",
             "claim qinstruct-cache has lost its volume, which somebody deleted; restore the volume "
-            "from a backup, or delete the claim: it is made again, empty",
+            "from a backup, or delete the claim and the run, and create the run again",
         ),
         job=PREP,
         claims=(claim("qinstruct-cache", "Lost"), claim()),

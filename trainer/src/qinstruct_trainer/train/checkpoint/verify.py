@@ -15,8 +15,9 @@ from qinstruct_trainer.train.checkpoint.manifest import (
 )
 from qinstruct_trainer.train.ranks import Ranks, sum_over_ranks
 
-# What the system says of a file that is gone or cannot be read back; not of a volume that is away.
-_DAMAGE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO})
+# What the system says of a file that is gone. EIO is no verdict: a network volume that comes and
+# goes says it too.
+_DAMAGE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
 
 
 def verified_manifest(folder: Path, ranks: Ranks) -> CheckpointManifest | None:
