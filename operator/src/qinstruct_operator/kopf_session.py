@@ -59,6 +59,7 @@ class KopfSession:
         self._transport = transport
         self._hearing = hearing
         self._documents = discovery((*kinds, _NAMESPACE))
+        self._silent: set[str] = set()  # watches of which the last one died in silence
 
     async def request(
         self,
@@ -120,27 +121,37 @@ class KopfSession:
         """The events of a watch, a line each, until it ends for whatever reason."""
         what, began, has_spoken = f"watch {asked.text}", time.monotonic(), False
         trouble: Exception | None = None
+        later = asyncio.get_running_loop().call_later(_AT_ONCE, self._is_open, what)
         try:
             async for line in _events(answer.content):
                 has_spoken = True
+                self._silent.discard(what)
                 self._hearing.succeeded(what, runs=asked.is_runs)
                 yield line + b"\n"
         except TimeoutError:
+            self._silent.add(what)
             trouble = TimeoutError("it says nothing any more, not even that it ends")
         except UnusableReplyError as error:
             trouble = error
         except (aiohttp.ClientError, OSError) as error:
             _log.debug("%s: %r", what, error)  # connections are lost every day
         finally:
+            later.cancel()
             answer.close()
         if not (trouble or has_spoken) and time.monotonic() - began < _AT_ONCE:
             trouble = ConnectionError("it ended as soon as it was open")
         if trouble:
             await self._wait(what, trouble)
         else:
+            self._silent.discard(what)
             self._hearing.succeeded(what, runs=asked.is_runs)
         if isinstance(trouble, UnusableReplyError):
             yield _GONE
+
+    def _is_open(self, what: str) -> None:
+        """A watch is open for a while: it works, unless the last one had said nothing at all."""
+        if what not in self._silent:
+            self._hearing.succeeded(what, runs=False)
 
     async def _wait(self, what: str, error: Exception) -> None:
         await asyncio.sleep(self._hearing.failed(what, error))
