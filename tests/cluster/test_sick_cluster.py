@@ -142,7 +142,7 @@ HELD: Final = [
     ("create", "persistentvolumeclaims", "Prepared", ("False", "Refused")),
     ("create", "jobs", "Prepared", ("False", "Refused")),
     ("get", "jobs", "Prepared", ("False", "Pending")),
-    ("list", "pods", "Prepared", ("False", "Pending")),
+    ("list", "pods", "Prepared", ("False", "Unreadable")),
     ("get", "configmaps", "Scheduled", ("False", "Unreadable")),
     ("get", "persistentvolumeclaims", "Scheduled", ("False", "Unreadable")),
     ("patch", "configmaps", "Scheduled", ("False", "Refused")),
