@@ -52,12 +52,16 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     configure(settings)
     memo.stack = AsyncExitStack()
     try:
-        ours = Settings.from_env(os.environ)
-        cluster = await memo.stack.enter_async_context(connect(timeout=_REQUEST_SECONDS))
+        await _start(memo)
     except (InvalidSpec, ConfigError) as error:
         # No retry helps here, and kopf would hide the sentence in a traceback.
         _logger.critical("%s", error)
         sys.exit(EXIT_CONFIG)
+
+
+async def _start(memo: kopf.Memo) -> None:
+    ours = Settings.from_env(os.environ)
+    cluster = await memo.stack.enter_async_context(connect(timeout=_REQUEST_SECONDS))
     reconciler = Reconciler(cluster, ours, lambda: datetime.now(UTC))
 
     async def reconcile(key: Key) -> float | None:
@@ -77,11 +81,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     def why_not_ready() -> list[str]:
         return why_unhealthy(memo.tasks, memo.hearing) + unwritten(memo.queue.troubles.values())
 
-    try:
-        await memo.stack.enter_async_context(serve_readiness(ours.ready_address, why_not_ready))
-    except ConfigError as error:
-        _logger.critical("%s", error)
-        sys.exit(EXIT_CONFIG)
+    await memo.stack.enter_async_context(serve_readiness(ours.ready_address, why_not_ready))
 
 
 @kopf.on.cleanup()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from qinstruct_operator.cluster.errors import ClusterError
-from qinstruct_operator.cluster.transport import Query, Transport
+from qinstruct_operator.cluster.transport import Transport
 from qinstruct_operator.cluster.url_paths import api_path
 from qinstruct_operator.hearing import Hearing
 from qinstruct_operator.kinds import TRAINING
@@ -79,18 +79,16 @@ class RunList:
             _log.info("%s: %d runs that no watch has told of yet", what, len(unknown))
 
     async def _list(self, what: str, namespace: str | None) -> dict[Key, object]:
-        path, more = api_path(TRAINING, namespace), True
-        query: Query = (("limit", _PAGE),)
+        path, query = api_path(TRAINING, namespace), (("limit", _PAGE),)
         listed: dict[Key, object] = {}
-        while more:
-            page = await self._transport.send(what, "GET", path, query=query, accept=_METADATA)
-            try:
+        try:
+            async for page in self._transport.pages(what, path, query=query, accept=_METADATA):
+                if not isinstance(page["metadata"], dict):
+                    raise ClusterError(f"{what}: the answer is no list of objects")
                 for one in page["items"]:
                     listed[_key(one["metadata"])] = _state(one["metadata"])
-                token = page["metadata"].get("continue")
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ClusterError(f"{what}: the answer is no list of objects") from error
-            query, more = (("limit", _PAGE), ("continue", token)), bool(token)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ClusterError(f"{what}: the answer is no list of objects") from error
         return listed
 
 

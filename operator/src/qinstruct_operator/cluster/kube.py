@@ -201,14 +201,9 @@ class KubeCluster:
         # Items of the server's own kinds do not say what they are.
         said = {"apiVersion": kind.api_version, "kind": kind.kind}
         items: list[Resource] = []
-        more: Query = ()
-        while True:
-            page = await self._transport.send(tried, "GET", path, query=query + more)
+        async for page in self._transport.pages(tried, path, query=query):
             items.extend(said | item for item in page.get("items") or ())
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return tuple(items)
-            more = (("continue", token),)
+        return tuple(items)
 
 
 def _identity(manifest: Resource) -> tuple[Kind, str | None, str]:

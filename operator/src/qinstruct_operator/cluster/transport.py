@@ -74,6 +74,23 @@ class Transport:
             )
         return found
 
+    async def pages(
+        self, tried: str, path: str, *, query: Query, accept: str = _JSON
+    ) -> AsyncIterator[Resource]:
+        """The pages of a list, each as the server answers it.
+
+        Raises:
+            ClusterError: the server refused one, or cannot be reached.
+        """
+        more: Query = ()
+        while True:
+            page = await self.send(tried, "GET", path, query=query + more, accept=accept)
+            yield page
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            more = (("continue", token),)
+
     @asynccontextmanager
     async def open(
         self,

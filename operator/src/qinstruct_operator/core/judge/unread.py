@@ -216,8 +216,7 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     if type_ == CONDITION_PREPARED and evidence.prepared:
         return ()
     workloads: tuple[Part, ...] = ("training",) if evidence.prepared else _WORKLOADS
-    before = find_condition(evidence.run.status, type_)
-    if before is not None and before.reason == reasons.NODE_LOST:
+    if _reason_was(evidence, type_) == reasons.NODE_LOST:
         workloads = (*workloads, "node")  # until it is seen again, it is lost
     if type_ == CONDITION_FAILED:
         child = training if evidence.prepared else evidence.seen.prep
@@ -234,9 +233,7 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
     if type_ == CONDITION_FAILED:
         return (_Doubt("log", None),) if judged.is_true else ()
     if type_ == CONDITION_ACCEPTED:
-        before = find_condition(evidence.run.status, type_)
-        was_ignored = before is not None and before.reason == reasons.EDIT_IGNORED
-        return (_PINNED,) if was_ignored else ()
+        return (_PINNED,) if _reason_was(evidence, type_) == reasons.EDIT_IGNORED else ()
     if type_ == CONDITION_RUNNING and evidence.prepared:
         return (*_at_work(evidence), *_WAITS)
     is_prep = type_ == CONDITION_PREPARED and not evidence.prepared
@@ -251,12 +248,11 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         }
         nothing = "nothing is created beside what cannot be read"
         return tuple(_Doubt(each, _UNBEGUN, standing, nothing) for each in ("pods", "support"))
-    pods = f"{workload.name} is there, and nothing is known of its pods"
     if not is_prep:
         return _WAITS
-    before = find_condition(evidence.run.status, type_)
-    silent = (_SPEAKS,) if before is not None and before.reason == reasons.SILENT else ()
-    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *silent, *_WAITS)
+    pods = f"{workload.name} is there, and nothing is known of its pods"
+    speaks = _speaks(evidence, type_)
+    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *speaks, *_WAITS)
 
 
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
@@ -268,8 +264,17 @@ def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     same = before is not None and _is_same_container(pod, before)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
-    silent = (_SPEAKS,) if before is not None and before.reason == reasons.SILENT else ()
-    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), *silent)
+    speaks = _speaks(evidence, CONDITION_RUNNING)
+    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), *speaks)
+
+
+def _speaks(evidence: Evidence, type_: str) -> tuple[_Doubt, ...]:
+    return (_SPEAKS,) if _reason_was(evidence, type_) == reasons.SILENT else ()
+
+
+def _reason_was(evidence: Evidence, type_: str) -> str:
+    before = find_condition(evidence.run.status, type_)
+    return before.reason if before else ""
 
 
 def _was(evidence: Evidence, type_: str) -> str:
