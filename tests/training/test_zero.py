@@ -19,19 +19,17 @@ from typing import Any
 import pytest
 import torch
 from deepspeed.runtime.zero.linear import zero3_linear_wrap
-from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Precision, Prepared, RunConfig, ZeroStage
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.model.export import probe_logits
-from qinstruct_trainer.model.llava import DTYPES, load_checked, load_model, sane_generation_config
+from qinstruct_trainer.model.llava import DTYPES, load_checked, load_model
 from qinstruct_trainer.model.loss import LlavaLoss
-from qinstruct_trainer.model.parameter_names import hub_name
 from support.model.tiny import IMAGE_TOKEN, PAD_TOKEN, batch_of, sample
 from support.training import zero_worker
-from support.training.prepared_folder import run_config
+from support.training.prepared_folder import run_config, write_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -77,11 +75,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for value in model.parameters():
             value.copy_(0.05 * torch.randn(value.shape, generator=generator))
     base = folder / "base"
-    base.mkdir()
-    config.save_pretrained(base)
-    sane_generation_config(config).save_pretrained(base)
-    tensors = {hub_name(name): value.half() for name, value in model.state_dict().items()}
-    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    write_checkpoint(base, model.type(torch.float16))
     path = folder / "prepared.json"
     given = Prepared(
         index=folder / "index", model=base, gate_report=folder / "report.json", num_records=2

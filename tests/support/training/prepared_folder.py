@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
+from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
 from qinstruct_trainer.data.image_tokens import TokenizedRecord
@@ -67,6 +68,11 @@ def _write_model(folder: Path, *, poison: bool) -> None:
     model = tiny_model()
     if poison:
         model.model.multi_modal_projector.linear_1.bias.data[0] = float("nan")
+    write_checkpoint(folder, model)
+
+
+def write_checkpoint(folder: Path, model: LlavaForConditionalGeneration) -> None:
+    """Write a model in the hub layout, in the precision that it has."""
     folder.mkdir()
     model.config.save_pretrained(folder)
     sane_generation_config(model.config).save_pretrained(folder)

@@ -73,8 +73,7 @@ def load_model(
             "training.attention is flash_attention_2, but the package flash-attn (or a CUDA "
             "device) is not there; use the trainer image, or set training.attention to sdpa"
         )
-    stored = _stored_tensors(folder)
-    config = LlavaConfig.from_pretrained(folder, local_files_only=True)
+    config, stored = _open_whole(folder)
     dtype = DTYPES[precision]
     with init_empty_weights(include_buffers=False):
         model: LlavaForConditionalGeneration = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
@@ -104,7 +103,7 @@ def load_checked(
     Raises:
         DataError: the folder is no LLaVA checkpoint, or a key is missing, extra or misshapen.
     """
-    _stored_tensors(folder)
+    _open_whole(folder)
     try:
         model: LlavaForConditionalGeneration = LlavaForConditionalGeneration.from_pretrained(
             folder,
@@ -117,8 +116,8 @@ def load_checked(
     return model
 
 
-def _stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """The checkpoint's tensors by their hub names, exactly those that its config.json asks for.
+def _open_whole(folder: Path) -> tuple[LlavaConfig, dict[str, StoredTensor]]:
+    """The configuration, and the tensors by hub name: exactly those that it asks for.
 
     Raises:
         DataError: the folder is no LLaVA checkpoint, or a key is missing, extra or misshapen.
@@ -131,7 +130,7 @@ def _stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         raise _not_loadable(folder, error) from error
     found = collect([(open_checkpoint(folder), HUB)])
     check_tensors(found, shapes)
-    return found
+    return config, found
 
 
 def _not_loadable(folder: Path, error: Exception) -> DataError:
