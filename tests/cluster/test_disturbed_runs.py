@@ -298,6 +298,7 @@ def test_a_kept_claim_that_is_not_what_is_asked_for(
     runs: Runs, size: str, mode: str, storage_class: str, said: str
 ) -> None:
     claim(runs, "kept-output", size, mode, storageClassName=storage_class)
+    time.sleep(1.1)  # the server's stamps, by which the two are compared, are whole seconds
     runs.apply("kept", {**SPEC, "output": {"storageClassName": "default"}})
     assert said in runs.wait("kept", "Prepared", "False", "ClaimMismatch")
     assert runs.get("jobs") == []

@@ -20,8 +20,9 @@ from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
 
-# Long enough for each state to be seen before it passes, on a machine that is busy.
 LIFE = Behaviour(start_after="500ms", run_for="1200ms")
+SLOWER = Behaviour(start_after="3s", run_for="6s")
+"""A state may pass between two looks of an operator on a busy machine: the run's next life."""
 
 Write = tuple[str, str, str, int]
 """Patterns of a write request: method, path, body; and which of the matching ones it is."""
@@ -63,6 +64,7 @@ POINTS: dict[str, Write] = {
 # Between the end of a pod and the end of its job; not every run has this write.
 BY_CHANCE = ("PUT|PATCH", "/status", '"phase": ?"Finished"', 1)
 MOMENTS: tuple[Moment, Moment] = ("before", "after")
+_LAST_WRITE = 5.0  # seconds from a run's end until its operator has written all
 
 
 @dataclass(frozen=True)
@@ -100,21 +102,40 @@ def outcomes(killed: IsolatedRuns) -> Outcomes:
 
 
 def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> Outcome:
-    """Kill one operator at that point, start it again at once, and wait for the run's end."""
-    namespace, is_dead = _namespace(point, moment), threading.Event()
+    """Kill one operator at that point, start it again at once, and wait for the run's end.
+
+    Raises:
+        TimeoutError: a run that lived slowly had no such write either.
+    """
+    namespace = _namespace(point, moment)
+    for name, life in ((namespace, LIFE), (f"{namespace}-slower", SLOWER)):
+        if name != namespace:
+            killed.create_namespaces([name])
+        for component in ("prep", "train"):
+            killed.cluster.kwok.behave(killed.name, component, life, namespace=name)
+        if outcome := _outcome(killed, name, POINTS[point], moment):
+            return outcome
+    raise TimeoutError(f"{namespace}: {point} was never written")
+
+
+def _outcome(killed: IsolatedRuns, namespace: str, write: Write, moment: Moment) -> Outcome | None:
+    """None where the run completed without that write."""
+    is_dead, seen = threading.Event(), killed.observer
     with killed.operator(namespace) as (proxy, operator):
 
         def kill() -> None:
             operator.kill()
             is_dead.set()
 
-        proxy.add(Rule(Kill(kill, moment), *POINTS[point]))
+        proxy.add(Rule(Kill(kill, moment), *write))
         killed.create_run(namespace)
-        wait_until(is_dead.is_set, f"{namespace}: the kill")
+        ended = f"{namespace}: the kill, or the run's end"
+        wait_until(lambda: is_dead.is_set() or seen.is_complete(namespace), ended)
+        if not is_dead.wait(_LAST_WRITE):
+            return None
         operator.start()
-        killed.observer.wait_complete(namespace)
+        seen.wait_complete(namespace)
         log = operator.log
-    seen = killed.observer
     return Outcome(seen.violations(namespace), seen.phases(namespace), log)
 
 
