@@ -21,6 +21,10 @@ class Settings:
         trainer_image: image of the training workload.
         trainer_attention: attention kernels that the trainer image has, separated by commas; what
             `python -m qinstruct_trainer contents` says there. A run that needs another is refused.
+        priority_classes: patterns, separated by commas, of the PriorityClasses that runs may use;
+            `-` allows none. Those of the system are never allowed.
+        tolerated_taints: patterns of the keys of the taints that runs may tolerate. Those of
+            control planes (`node-role.kubernetes.io/`) need a pattern that begins so.
         cache_path: where processes see the shared unit cache.
         output_path: where processes see the run's own folder.
         config_path: where pods see the ConfigMap.
@@ -39,6 +43,8 @@ class Settings:
     prep_image: str = f"ghcr.io/qinstruct/prep:{VERSION}"
     trainer_image: str = f"ghcr.io/qinstruct/trainer:{VERSION}"
     trainer_attention: str = "flash_attention_2,sdpa,eager"
+    priority_classes: str = "*"
+    tolerated_taints: str = "*"
     cache_path: Path = Path("/cache")
     output_path: Path = Path("/output")
     config_path: Path = Path("/etc/qinstruct")
@@ -82,7 +88,21 @@ class Settings:
     @property
     def attention_kernels(self) -> tuple[str, ...]:
         """The kernels of `trainer_attention`, one by one."""
-        return tuple(name.strip() for name in self.trainer_attention.split(","))
+        return _list(self.trainer_attention)
+
+    @property
+    def allowed_priority_classes(self) -> tuple[str, ...]:
+        """The patterns of `priority_classes`, one by one."""
+        return _list(self.priority_classes)
+
+    @property
+    def allowed_taints(self) -> tuple[str, ...]:
+        """The patterns of `tolerated_taints`, one by one."""
+        return _list(self.tolerated_taints)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _positive_float(text: str) -> float:

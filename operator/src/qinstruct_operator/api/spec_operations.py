@@ -56,7 +56,7 @@ class Toleration(ApiModel):
     """A toleration of a pod, as in core/v1."""
 
     key: LabelKey | None = Field(
-        default=None, description="Taint key; none with operator Exists matches every taint."
+        default=None, description="Taint key. The installation says which are allowed."
     )
     operator: Literal["Exists", "Equal"] = Field(
         default="Equal", description="How the taint is compared."
@@ -93,7 +93,7 @@ class Prep(ApiModel):
         description="Kueue LocalQueue of the prep Job. Default: none, so that it is not queued.",
     )
     priority_class_name: DnsName | None = Field(
-        default=None, description="PriorityClass of the prep pod."
+        default=None, description="PriorityClass of the prep pod, if the installation allows it."
     )
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = Field(
         default=(), max_length=16, description="Tolerations of the prep pod."
@@ -115,7 +115,8 @@ class Scheduling(ApiModel):
         default=None, description="Kueue LocalQueue of the training workload."
     )
     priority_class_name: DnsName | None = Field(
-        default=None, description="PriorityClass of the training pod."
+        default=None,
+        description="PriorityClass of the training pod, if the installation allows it.",
     )
     scheduler_name: DnsName | None = Field(
         default=None, description="Scheduler of the training pod."

@@ -7,6 +7,7 @@ finished `Plan` and decide nothing.
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.catalog.sizes import SIZES, SizeFacts
 from qinstruct_operator.core.plan import checks, claims, configs, disk, gpus, hours
+from qinstruct_operator.core.plan.allowed import allowed_violations
 from qinstruct_operator.core.plan.memory import MemoryEstimate, estimate, memory_violations
 from qinstruct_operator.core.plan.sources import num_records
 from qinstruct_operator.core.plan.types import GpuPlan, Owner, Plan
@@ -29,7 +30,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
     prep_config = configs.prep_config(spec, name, settings)
     run_config = configs.run_config(spec, name, settings, gpus.num_processes(gpu))
     output_bytes = disk.output_bytes(size.network, spec.checkpoint.keep)
-    found = list(checks.violations(spec))
+    found = [*checks.violations(spec), *allowed_violations(spec, settings)]
     memory = None
     if isinstance(run_config, Violation):
         found.append(run_config)
