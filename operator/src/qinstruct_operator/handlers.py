@@ -67,7 +67,9 @@ async def _start(memo: kopf.Memo) -> None:
     async def reconcile(key: Key) -> float | None:
         return await reconciler.reconcile(*key)
 
-    memo.queue = WorkQueue(reconcile, workers=ours.workers, max_backoff=_BACKOFF_SECONDS)
+    memo.queue = WorkQueue(
+        reconcile, workers=ours.workers, max_backoff=_BACKOFF_SECONDS, tenant=lambda key: key[0]
+    )
     memo.server, memo.hearing = cluster.server, Hearing()
     memo.session = KopfSession(cluster.transport, memo.hearing, (TRAINING, *_CHILDREN))
     memo.runs = RunList(

@@ -3,6 +3,9 @@
 As in controller-runtime, an event only names a run, and one that is added while it is processed
 is processed once more afterwards. kopf's own queues are per watched object, so passes caused by
 a run and by its children would overlap.
+
+The tenants of a cluster take turns: however much happens to the runs of one, the next worker that
+is free is another's if it waits.
 """
 
 import asyncio
@@ -18,6 +21,43 @@ _log = logging.getLogger(__name__)
 _CONFLICT_SECONDS = 0.1
 
 
+def _one_tenant(_: object) -> Hashable:
+    return None
+
+
+class _Turns(Generic[Key]):
+    """Keys that are due. Their tenants take turns; a tenant's keys with an event go first."""
+
+    def __init__(self, tenant: Callable[[Key], Hashable]) -> None:
+        self._tenant = tenant
+        # Dicts as sets that keep their order: of a tenant's keys with an event, and by the clock.
+        self._due: dict[Hashable, tuple[dict[Key, None], dict[Key, None]]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(event) + len(timed) for event, timed in self._due.values())
+
+    def add(self, key: Key, *, is_event: bool) -> bool:
+        """Whether it is new; one that the clock added may still move to those with an event."""
+        event, timed = self._due.setdefault(self._tenant(key), ({}, {}))
+        is_new = key not in event and key not in timed
+        if is_event:
+            timed.pop(key, None)
+            event[key] = None
+        elif is_new:
+            timed[key] = None
+        return is_new
+
+    def pop(self) -> Key:
+        """The first key of the tenant whose turn it is."""
+        tenant, (event, timed) = next(iter(self._due.items()))
+        first = event or timed
+        key = next(iter(first))
+        del first[key], self._due[tenant]
+        if event or timed:
+            self._due[tenant] = event, timed  # behind the others
+        return key
+
+
 class WorkQueue(Generic[Key]):
     """Calls `work(key)` for every added key; what it returns is the delay of the next call.
 
@@ -25,6 +65,7 @@ class WorkQueue(Generic[Key]):
         work: one pass; returns seconds until the next, or None. After a `ClusterError` or a bug
             the key is tried again, after 1, 2, 4 ... seconds, at most `max_backoff`. An error is
             logged once, until it is another one or gone.
+        tenant: of a key; tenants take turns.
         troubles: the error of each key whose newest pass failed.
     """
 
@@ -34,12 +75,12 @@ class WorkQueue(Generic[Key]):
         *,
         workers: int = 16,
         max_backoff: float = 60.0,
+        tenant: Callable[[Key], Hashable] = _one_tenant,
     ) -> None:
         self._work = work
         self._num_workers = workers
         self._max_backoff = max_backoff
-        self._due: dict[Key, None] = {}  # a set that keeps its order
-        self._timed: dict[Key, None] = {}  # due by the clock alone: after those with an event
+        self._due = _Turns(tenant)
         self._active: set[Key] = set()
         self._again: set[Key] = set()  # added while active
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -49,7 +90,7 @@ class WorkQueue(Generic[Key]):
 
     def __len__(self) -> int:
         """Keys that are due and not yet worked on."""
-        return len(self._due) + len(self._timed)
+        return len(self._due)
 
     def add(self, key: Key) -> None:
         """Work on it as soon as possible: something happened to it."""
@@ -57,23 +98,19 @@ class WorkQueue(Generic[Key]):
             timer.cancel()
         if key in self._active:
             self._again.add(key)
-        elif key not in self._due:
-            if key in self._timed:
-                del self._timed[key]
-            else:
-                self._ready.release()
-            self._due[key] = None
+        elif self._due.add(key, is_event=True):
+            self._ready.release()
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Work on it then, unless something happens before; keys with an event go first."""
+        """Work on it then, unless something happens before."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._add_timed, key)
 
     def _add_timed(self, key: Key) -> None:
         del self._timers[key]
-        self._timed[key] = None
-        self._ready.release()
+        if self._due.add(key, is_event=False):
+            self._ready.release()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -88,9 +125,7 @@ class WorkQueue(Generic[Key]):
     async def _worker(self) -> None:
         while True:
             await self._ready.acquire()
-            first = self._due or self._timed
-            key = next(iter(first))
-            del first[key]
+            key = self._due.pop()
             self._active.add(key)
             delay = await self._attempt(key)
             self._active.discard(key)

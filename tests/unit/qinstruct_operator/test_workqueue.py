@@ -307,3 +307,62 @@ _RAISED: dict[str, Exception] = {
     "conflict": Conflict("changed"),
     "bug": ValueError("a bug"),
 }
+
+
+@pytest.mark.parametrize("by_clock", [False, True])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_one_tenants_flood_does_not_hold_up_another(by_clock: bool, workers: int) -> None:
+    """Every pass of 500 runs makes news for its run at once; a quiet run is looked at in turn."""
+    done: list[str] = []
+
+    async def work(key: str) -> float | None:
+        done.append(key)
+        await asyncio.sleep(1)
+        if key.startswith("loud"):
+            queue.add(key)
+        return None
+
+    async def main() -> None:
+        working = asyncio.create_task(queue.run())
+        for number in range(500):
+            queue.add(f"loud/{number}")
+        await asyncio.sleep(10.5)
+        if by_clock:
+            queue.add_after("quiet/1", 0)
+            queue.add_after("quiet/2", 0)
+        else:
+            queue.add("quiet/1")
+            queue.add("quiet/2")
+        before = len(done)
+        await asyncio.sleep(5)
+        assert {"quiet/1", "quiet/2"} <= set(done[before : before + 2 * workers + 2])
+        working.cancel()
+        await asyncio.wait([working])
+
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        queue: WorkQueue[str] = WorkQueue(
+            work, workers=workers, tenant=lambda key: key.split("/")[0]
+        )
+        runner.run(main())
+
+
+def test_tenants_take_turns_and_each_tenants_order_is_kept() -> None:
+    done: list[str] = []
+
+    async def work(key: str) -> None:
+        done.append(key)
+
+    async def main() -> None:
+        for key in ("a/1", "a/2", "a/3", "b/1", "c/1", "b/2"):
+            queue.add(key)
+        assert len(queue) == 6
+        working = asyncio.create_task(queue.run())
+        await asyncio.sleep(1)
+        assert len(queue) == 0
+        working.cancel()
+        await asyncio.wait([working])
+
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        queue: WorkQueue[str] = WorkQueue(work, workers=1, tenant=lambda key: key[0])
+        runner.run(main())
+    assert done == ["a/1", "b/1", "c/1", "a/2", "b/2", "a/3"]

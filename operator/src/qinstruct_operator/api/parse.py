@@ -14,6 +14,8 @@ from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.errors import InvalidSpec, Violation
 
 _MAX_VIOLATIONS = 20  # a document with more faults is another kind of document
+_MAX_DEPTH = 64  # of a spec; the schema's own is 7, a pod template in a patch has up to 12 more
+_MAX_OTHER_DEPTH = 128  # managedFields repeat the spec's keys
 _NAME_FIX = (
     f"use at most {MAX_RUN_NAME_LENGTH} lower-case letters, digits and '-', starting with a letter "
     "and ending with a letter or digit"
@@ -26,9 +28,9 @@ def parse(document: Mapping[str, Any]) -> QInstructTraining:
     Raises:
         InvalidSpec: with one violation a fault, in the document's order.
     """
-    identity = tuple(_identity_violations(document))
-    if identity:
-        raise InvalidSpec(identity)
+    refused = (*_identity_violations(document), *_depth_violations(document))
+    if refused:
+        raise InvalidSpec(refused)
     try:
         return QInstructTraining.model_validate(dict(document))
     except ValidationError as error:
@@ -44,6 +46,23 @@ def _identity_violations(document: Mapping[str, Any]) -> Iterator[Violation]:
             yield Violation(key, None, "is missing", f"write {key}: {expected}")
         elif value != expected:
             yield Violation(key, value, f"is not {expected}", f"write {key}: {expected}")
+
+
+def _depth_violations(document: Mapping[str, Any]) -> Iterator[Violation]:
+    """Nested so deep that code which follows it runs out of stack; so this keeps its own."""
+    waiting: list[tuple[list[str | int], Any]] = [([key], document[key]) for key in document]
+    while waiting:
+        location, value = waiting.pop()
+        limit = _MAX_DEPTH if location[0] == "spec" else _MAX_OTHER_DEPTH
+        if len(location) > limit:
+            field = _path(location[:4])
+            reason = f"is nested more than {limit} levels deep"
+            yield Violation(field, None, reason, f"make {field} flatter")
+            return
+        if isinstance(value, Mapping):
+            waiting.extend(([*location, str(key)], inner) for key, inner in value.items())
+        elif isinstance(value, list | tuple):
+            waiting.extend(([*location, index], inner) for index, inner in enumerate(value))
 
 
 def _violation(detail: ErrorDetails) -> Violation:

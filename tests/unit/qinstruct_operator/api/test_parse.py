@@ -93,3 +93,34 @@ def test_a_document_of_faults_alone_does_not_fill_a_screen() -> None:
     unknown = {f"field{n}": n for n in range(50)}
     raw = document() | {"spec": document()["spec"] | unknown}
     assert len(sentences(raw)) == 20
+
+
+def nested(levels: int, *, as_list: bool = False) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value] if as_list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [100, 300, 1000, 20_000])
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("place", ["patch", "unknown", "size", "spec", "name", "extra", "status"])
+def test_what_is_nested_too_deep_is_refused(levels: int, as_list: bool, place: str) -> None:
+    value = nested(levels + 60, as_list=as_list)
+    raw = document()
+    match place:
+        case "patch":
+            raw["spec"]["patches"] = [{"target": "Prep", "patch": {"x": value}}]
+        case "unknown" | "size":
+            raw["spec"][place] = value
+        case "name":
+            raw["metadata"]["name"] = value
+        case _:
+            raw[place] = value
+    with pytest.raises(InvalidSpec, match=r"is nested more than (64|128) levels deep"):
+        parse(raw)
+
+
+def test_a_patch_may_be_as_deep_as_a_pod_template_is() -> None:
+    raw = document(patches=[{"target": "Prep", "patch": {"x": nested(30)}}])
+    assert parse(raw).spec.patches
