@@ -1,4 +1,4 @@
-"""The ClusterRole grants exactly the requests that the operator makes.
+"""The ClusterRoles grant exactly the requests that the operator makes.
 
 In a module of its own, because the audit log is compared with everything that one operator has
 done: no other test may share that operator.
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 def test_the_role_grants_exactly_what_is_used(
     test_cluster: TestCluster, operator_token: str, runs: Runs
 ) -> None:
-    """A whole run, waits and a failure, then the audit log against the ClusterRole."""
+    """A whole run, waits and a failure, then the audit log against the ClusterRoles."""
     runs.behave("bad", "prep", Behaviour(exit_code=65))
     runs.apply("whole", {"size": "7B", "strategy": "after"})
     runs.apply("bad", {"size": "7B", "strategy": "after"})
@@ -40,10 +40,12 @@ def test_the_role_grants_exactly_what_is_used(
 
 
 def granted_to_operator(cluster: TestCluster) -> set[tuple[str, str, str]]:
-    """Verb, group and resource of everything that the installed ClusterRole allows."""
-    role = json.loads(cluster.kubectl("get", "clusterrole", "qinstruct-operator", "-o", "json"))
+    """Verb, group and resource of everything that the installed ClusterRoles allow."""
+    names = ("qinstruct-operator", "qinstruct-operator-nodes")
+    roles = json.loads(cluster.kubectl("get", "clusterrole", *names, "-o", "json"))["items"]
     return {
         (verb, group, resource)
+        for role in roles
         for rule in role["rules"]
         for verb in rule["verbs"]
         for group in rule["apiGroups"]

@@ -16,14 +16,14 @@ from qinstruct_operator.constants import GROUP, PLURAL
 
 NAMESPACE: Final = "qinstruct-system"
 ACCOUNT: Final = "qinstruct-operator"
-_BASE: Final = Path(__file__).parents[3] / "manifests" / "base"
+_MANIFESTS: Final = Path(__file__).parents[3] / "manifests"
 _MODULES: Final = ("qinstruct_operator.handlers", "cluster.clients.kopf_settings")
 _NAME: Final = "operator"
 
 
-def install(control_plane: ControlPlane) -> str:
-    """Install what `kubectl apply -k manifests/base` does, less the pod; the account's token."""
-    text = control_plane.kubectl("kustomize", _BASE)
+def install(control_plane: ControlPlane, folder: str = "base") -> str:
+    """Install what `kubectl apply -k manifests/FOLDER` does, less the pod; the account's token."""
+    text = control_plane.kubectl("kustomize", _MANIFESTS / folder)
     manifests = [one for one in yaml.safe_load_all(text) if one["kind"] != "Deployment"]
     control_plane.apply(*manifests)
     control_plane.kubectl("wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}")

@@ -1,4 +1,4 @@
-"""One request to the API server as administrator, and its answer, including refusals."""
+"""One request to the API server, and its answer, including refusals."""
 
 import json
 import ssl
@@ -52,13 +52,19 @@ def send_request(
     body: Any = None,
     *,
     content_type: str = "application/json",
+    token: str | None = None,
 ) -> Answer:
-    """Send a request; refusals are answers too."""
+    """Send a request; refusals are answers too.
+
+    Args:
+        token: whose request it is; None: the administrator's.
+    """
+    token = token or api.tokens["admin"]
     request = urllib.request.Request(
         api.url + path,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {api.tokens['admin']}", "Content-Type": content_type},
+        headers={"Authorization": f"Bearer {token}", "Content-Type": content_type},
     )
     trusted = ssl.create_default_context(cafile=api.ca)
     try:

@@ -1,0 +1,240 @@
+"""What a stolen token of the operator's account can write: nothing but children of runs.
+
+Each attack is a child as the operator builds it with one thing changed, sent with that token to the
+real API server. RBAC alone allows every one of them.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from cluster.harness.api_request import APPLY, DRY_RUN, Answer, send_request
+from cluster.harness.control_plane import ControlPlane
+from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
+from qinstruct_operator.cluster.url_paths import api_path
+from qinstruct_operator.core.children import Manifest
+from qinstruct_operator.kinds import Kind
+from support.operator_documents import UID, document, manifests, plan
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE: Final = "stolen"
+POLICY: Final = "ValidatingAdmissionPolicy 'qinstruct-operator'"
+
+Change = Callable[[Manifest], object]
+
+
+def child(kind: str) -> Manifest:
+    """As the operator writes it for the run `x`."""
+    metadata = {"name": "x", "namespace": NAMESPACE, "uid": UID}
+    (found,) = (
+        one
+        for one in manifests(plan(document() | {"metadata": metadata}))
+        if one["kind"] == kind and one["metadata"]["name"] != "qinstruct-cache"
+    )
+    return copy.deepcopy(found)
+
+
+def template(manifest: Manifest) -> Any:
+    """The pod template of a workload."""
+    spec = manifest["spec"]
+    replicas = spec.get("pytorchReplicaSpecs", {"Master": spec})
+    return replicas["Master"]["template"]
+
+
+def pod(**fields: Any) -> Change:
+    return lambda manifest: template(manifest)["spec"].update(fields)
+
+
+def container(**fields: Any) -> Change:
+    return lambda manifest: template(manifest)["spec"]["containers"][0].update(fields)
+
+
+def pod_security(**fields: Any) -> Change:
+    return lambda manifest: template(manifest)["spec"]["securityContext"].update(fields)
+
+
+def container_security(**fields: Any) -> Change:
+    return lambda manifest: template(manifest)["spec"]["containers"][0]["securityContext"].update(
+        fields
+    )
+
+
+def volume(**source: Any) -> Change:
+    return lambda manifest: template(manifest)["spec"]["volumes"].append({"name": "more", **source})
+
+
+def metadata(**fields: Any) -> Change:
+    return lambda manifest: manifest["metadata"].update(fields)
+
+
+def spec(**fields: Any) -> Change:
+    return lambda manifest: manifest["spec"].update(fields)
+
+
+SECRET: Final = {"secretKeyRef": {"name": "database", "key": "password"}}
+FOREIGN_OWNER: Final = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "name": "x",
+    "uid": UID,
+    "controller": True,
+}
+PODS: Final[dict[str, Change]] = {
+    "another service account": pod(serviceAccountName="admin"),
+    "another service account by its old name": pod(serviceAccount="admin"),
+    "a token": pod(automountServiceAccountToken=True),
+    "a token by default": lambda one: template(one)["spec"].pop("automountServiceAccountToken"),
+    "the host's network": pod(hostNetwork=True),
+    "the host's processes": pod(hostPID=True),
+    "the host's memory": pod(hostIPC=True),
+    "a node without the scheduler": pod(nodeName="control-plane"),
+    "an init container": pod(initContainers=[{"name": "i", "image": "busybox"}]),
+    "shared processes": pod(shareProcessNamespace=True),
+    "a priority of the system": pod(priorityClassName="system-node-critical"),
+    "root": pod_security(runAsUser=0, runAsNonRoot=False),
+    "another group for volumes": pod_security(fsGroup=0),
+    "more groups": pod_security(supplementalGroups=[0]),
+    "a kernel setting": pod_security(sysctls=[{"name": "kernel.msgmax", "value": "1"}]),
+    "no seccomp": pod_security(seccompProfile={"type": "Unconfined"}),
+    "no security at all": lambda one: template(one)["spec"].pop("securityContext"),
+    "privileges": container_security(privileged=True, allowPrivilegeEscalation=True),
+    "root in one container": container_security(runAsUser=0, runAsNonRoot=False),
+    "a capability": container_security(capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+    "a writable root": container_security(readOnlyRootFilesystem=False),
+    "a second container": lambda one: template(one)["spec"]["containers"].append(
+        {"name": "second", "image": "busybox"}
+    ),
+    "a secret as a variable": container(env=[{"name": "P", "valueFrom": SECRET}]),
+    "all of a secret": container(envFrom=[{"secretRef": {"name": "database"}}]),
+    "a port of the host": container(ports=[{"containerPort": 80, "hostPort": 80}]),
+    "a hook": container(lifecycle={"preStop": {"exec": {"command": ["sh"]}}}),
+    "a block device": container(
+        volumeDevices=[{"name": "cache", "devicePath": "/dev/x"}], volumeMounts=[]
+    ),
+    "a folder of the host": volume(hostPath={"path": "/"}),
+    "a mounted secret": volume(secret={"secretName": "database"}),
+    "a projected token": volume(
+        projected={"sources": [{"serviceAccountToken": {"path": "token"}}]}
+    ),
+    "a network share": volume(nfs={"server": "10.0.0.1", "path": "/"}),
+    "a driver's volume": volume(csi={"driver": "secrets-store.csi.k8s.io"}),
+    "a claim of its own": volume(
+        ephemeral={
+            "volumeClaimTemplate": {
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": "1Gi"}},
+                }
+            }
+        }
+    ),
+    "a foreign ConfigMap": volume(configMap={"name": "coredns"}),
+}
+ANY: Final[dict[str, Change]] = {
+    "no label of ours": metadata(labels={"team": "vision"}),  # none at all: the server adds some
+    "another manager": metadata(labels={"app.kubernetes.io/managed-by": "Helm"}),
+    "another name": metadata(name="coredns"),
+    "another owner": metadata(ownerReferences=[FOREIGN_OWNER]),
+}
+OWNED: Final[dict[str, Change]] = {
+    "no owner": lambda one: one["metadata"].pop("ownerReferences"),
+}
+CLAIMS: Final[dict[str, Change]] = {
+    "a copy of another claim": spec(
+        dataSource={"kind": "PersistentVolumeClaim", "name": "database"}
+    ),
+    "a snapshot's copy": spec(
+        dataSourceRef={
+            "apiGroup": "snapshot.storage.k8s.io",
+            "kind": "VolumeSnapshot",
+            "name": "database",
+        }
+    ),
+    "another's volume": spec(volumeName="database"),
+    "any volume with a label": spec(selector={"matchLabels": {"app": "database"}}),
+}
+MORE_PODS: Final[dict[str, Change]] = {
+    "a worker beside the master": lambda one: one["spec"]["pytorchReplicaSpecs"].update(
+        Worker={"replicas": 1, "template": {"spec": {"hostNetwork": True, "containers": []}}}
+    ),
+}
+ATTACKS: Final = [
+    *((kind, what, PODS[what]) for kind in ("Job", "PyTorchJob") for what in PODS),
+    *(("PyTorchJob", what, MORE_PODS[what]) for what in MORE_PODS),
+    *((kind, what, OWNED[what]) for kind in ("Job", "PyTorchJob", "ConfigMap") for what in OWNED),
+    *(
+        (kind, what, ANY[what])
+        for kind in ("Job", "PyTorchJob", "ConfigMap", "PersistentVolumeClaim")
+        for what in ANY
+    ),
+    *(("PersistentVolumeClaim", what, CLAIMS[what]) for what in CLAIMS),
+]
+
+
+@pytest.fixture(scope="module")
+def api(test_cluster: TestCluster, operator_token: str) -> Iterator[ControlPlane]:
+    """With the policy in force, which takes the server a moment."""
+    test_cluster.create_namespace(NAMESPACE)
+    bad = child("Job")
+    bad["metadata"]["labels"] = {"team": "vision"}
+    wait_until(
+        lambda: not create(test_cluster.api, bad, operator_token).ok, "the policy is in force", 60
+    )
+    yield test_cluster.api
+    test_cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def create(api: ControlPlane, manifest: Manifest, token: str, namespace: str = NAMESPACE) -> Answer:
+    path = f"{api_path(Kind.of(manifest), namespace)}?{DRY_RUN}"
+    body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
+    return send_request(api, "POST", path, body, token=token)
+
+
+def refused(answer: Answer) -> bool:
+    return not answer.ok and POLICY in answer.content["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [pytest.param(kind, change, id=f"{kind}: {what}") for kind, what, change in ATTACKS],
+)
+def test_the_account_writes_nothing_else(
+    api: ControlPlane, operator_token: str, kind: str, change: Change
+) -> None:
+    manifest = child(kind)
+    assert create(api, manifest, operator_token).ok
+    change(manifest)
+    answer = create(api, manifest, operator_token)
+    assert refused(answer), answer.content
+
+
+@pytest.mark.parametrize("kind", ["Job", "PyTorchJob", "ConfigMap", "PersistentVolumeClaim"])
+def test_nothing_goes_into_the_clusters_own_namespaces(
+    api: ControlPlane, operator_token: str, kind: str
+) -> None:
+    answer = create(api, child(kind), operator_token, "kube-system")
+    assert refused(answer), answer.content
+
+
+def test_a_foreign_config_map_cannot_be_changed(
+    api: ControlPlane, operator_token: str, test_cluster: TestCluster
+) -> None:
+    """Neither as it is nor with our label written into it by the same request."""
+    foreign = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x-config"}}
+    test_cluster.kubectl("create", "configmap", "x-config", f"--namespace={NAMESPACE}")
+    path = f"{api_path(Kind('v1', 'ConfigMap'), NAMESPACE, 'x-config')}?fieldManager=thief&force=1"
+    for body in (foreign | {"data": {"Corefile": "."}}, child("ConfigMap")):
+        answer = send_request(api, "PATCH", path, body, content_type=APPLY, token=operator_token)
+        assert refused(answer), answer.content
+
+
+def test_others_are_not_bound(api: ControlPlane) -> None:
+    """An administrator, Kueue or the training-operator changes what it likes."""
+    manifest = child("Job")
+    PODS["an init container"](manifest)
+    manifest["metadata"].pop("ownerReferences")
+    assert create(api, manifest, api.tokens["admin"]).ok
