@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test cluster-programs test-fast mutants generate verify bench run-tiny clean
+.PHONY: help setup check test test-all cluster-programs test-fast mutants generate verify bench run-tiny clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # The programs are built beside the first tests; what needs them waits for them.
 test: setup ## All tests: two-process training, the tiny run and the test cluster included
 	[ "$$QINSTRUCT_SKIP_CLUSTER" = 1 ] || PYTHONPATH=tests nice $(BIN)/python -m cluster.harness.programs & $(PYTEST)
+
+test-all: export QINSTRUCT_TEST_ALL = 1
+test-all: test ## The same with every case of the long matrices, of which `make test` takes a sample
 
 cluster-programs: setup ## Build the test cluster's Go programs, once
 	PYTHONPATH=tests $(BIN)/python -m cluster.harness.programs

@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from support import matrix
+
 # A failure in CI must be one that everybody can repeat; new examples are looked for at home. No
 # deadlines: how long an example takes says more about the machine than about the code.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -21,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the golden files from what the code gives now, instead of comparing",
     )
+
+
+def pytest_report_header() -> str:
+    """Which part of the long matrices is run."""
+    return matrix.described()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from cluster.clients.isolated_runs import MAX_PARALLEL, IsolatedRuns, isolated_r
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
+from support.matrix import sampled
 
 pytestmark = pytest.mark.cluster
 
@@ -64,6 +65,7 @@ POINTS: dict[str, Write] = {
 # Between the end of a pod and the end of its job; not every run has this write.
 BY_CHANCE = ("PUT|PATCH", "/status", '"phase": ?"Finished"', 1)
 MOMENTS: tuple[Moment, Moment] = ("before", "after")
+KILLS = sampled([(point, moment) for moment in MOMENTS for point in POINTS], 14)
 _LAST_WRITE = 5.0  # seconds from a run's end until its operator has written all
 
 
@@ -87,9 +89,8 @@ def killed(test_cluster: TestCluster) -> Iterator[IsolatedRuns]:
 
 @pytest.fixture(scope="module")
 def outcomes(killed: IsolatedRuns) -> Outcomes:
-    """All points, several in parallel: most of the time is waiting."""
-    asked = [(point, moment) for moment in MOMENTS for point in POINTS]
-    killed.create_namespaces(_namespace(*one) for one in asked)
+    """All kills, several in parallel: most of the time is waiting."""
+    killed.create_namespaces(_namespace(*one) for one in KILLS)
 
     def outcome(one: tuple[str, Moment]) -> Outcome | Exception:
         try:
@@ -98,7 +99,7 @@ def outcomes(killed: IsolatedRuns) -> Outcomes:
             return error
 
     with ThreadPoolExecutor(MAX_PARALLEL) as pool:
-        return dict(zip(asked, pool.map(outcome, asked), strict=True))
+        return dict(zip(KILLS, pool.map(outcome, KILLS), strict=True))
 
 
 def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> Outcome:
@@ -143,8 +144,7 @@ def _namespace(point: str, moment: Moment) -> str:
     return f"{moment}-{point.replace(' ', '-').lower()}"
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "moment"), KILLS)
 def test_a_run_completes_although_its_operator_was_killed(
     outcomes: Outcomes, point: str, moment: Moment
 ) -> None:
