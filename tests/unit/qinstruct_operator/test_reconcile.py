@@ -18,8 +18,8 @@ from qinstruct_operator.cluster.errors import (
     ClusterError,
     Conflict,
     Forbidden,
-    NotFound,
     Refused,
+    UnknownKind,
 )
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.core.condition_list import is_finished
@@ -84,7 +84,7 @@ ERRORS: Final = {
     "unreachable": ClusterError("no answer within 30 s"),
     "forbidden": Forbidden("exceeded quota", status=403),
     "refused": Refused("invalid", status=422),
-    "unknown kind": NotFound("is its CustomResourceDefinition installed?", status=404),
+    "unknown kind": UnknownKind("is its CustomResourceDefinition installed?", status=404),
 }
 
 
@@ -183,13 +183,14 @@ def test_a_server_that_takes_no_event_in_time_delays_a_pass_by_seconds(
     asyncio.run(see())
 
 
-@pytest.mark.parametrize(("method", "kind"), [("get", TRAINING), ("replace_status", TRAINING)])
-def test_without_the_run_itself_there_is_no_pass(method: str, kind: Kind) -> None:
+@pytest.mark.parametrize("method", ["get", "replace_status"])
+@pytest.mark.parametrize("name", ["forbidden", "unknown kind", "unreachable"])
+def test_without_the_run_itself_there_is_no_pass_and_another_one(name: str, method: str) -> None:
     async def see() -> None:
         simulated = SimulatedCluster(Scenario())
         await simulated.create_run()
-        simulated.cluster.fail(ERRORS["forbidden"], method, kind=kind)
-        with pytest.raises(Forbidden):
+        simulated.cluster.fail(ERRORS[name], method, kind=TRAINING)
+        with pytest.raises(type(ERRORS[name])):
             await simulated.reconcile()
         assert (await simulated.status()).phase is None
         await run_to_rest(simulated)
@@ -243,6 +244,36 @@ def test_a_run_trains_on_while_it_cannot_be_read(name: str) -> None:
         assert (await simulated.status()).unread is None
         await run_to_rest(simulated)
         assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "condition"),
+    [("hear x-prep", JOB, "Prepared"), ("hear x-1", PYTORCHJOB, "Running")],
+)
+def test_a_kind_that_vanishes_for_a_moment_takes_no_object_with_it(
+    step: str, kind: Kind, condition: str
+) -> None:
+    """As when a CustomResourceDefinition is made again, or an aggregated API is down."""
+
+    async def see() -> None:
+        simulated = await until(step)
+        await simulated.reconcile()
+        before = await simulated.status()
+        simulated.cluster.uninstall(kind)
+        for _ in range(2):
+            with pytest.raises(Told, match="not installed"):
+                await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status) == condition_reasons(before)
+        assert "not installed" in message(status, condition)
+        assert status.gpu_hours == before.gpu_hours
+        simulated.cluster.install(kind)
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+        creates = [name for method, _, name in simulated.operator.writes if method == "create"]
+        assert creates.count("x-prep") == creates.count("x-1") == 1
 
     asyncio.run(see())
 
