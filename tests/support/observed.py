@@ -186,6 +186,11 @@ def node(
     return {"kind": "Node", "metadata": {"name": "gpu-1"}, "status": {"conditions": [ready]}}
 
 
+def alive() -> Raw:
+    """The same node, whose kubelet has just written its status."""
+    return node(lastHeartbeatTime=_text(NOW))
+
+
 def unreachable() -> Raw:
     """The same node, as its controller writes it when its kubelet has gone silent."""
     return node("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")

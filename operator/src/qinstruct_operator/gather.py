@@ -93,7 +93,7 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             return Snapshot(prep, training, pin, pods=pods, log=log, node=node)
     support = await _support(cluster, run, reads)
     events: tuple[Resource, ...] = ()
-    if workload is not None and _age(workload, now) > _PATIENCE:
+    if workload is not None and not _is_new(workload, now):
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
@@ -175,5 +175,7 @@ def _has_succeeded(job: Raw) -> bool:
     return read_workload(job, JOB_CONDITIONS).verdict == "succeeded"
 
 
-def _age(raw: Raw, now: datetime) -> timedelta:
-    return now - (parse_time(text(raw, "metadata", "creationTimestamp")) or now)
+def _is_new(raw: Raw, now: datetime) -> bool:
+    """Whether it was just made; what was made in the future was made by another clock."""
+    age = now - (parse_time(text(raw, "metadata", "creationTimestamp")) or now)
+    return timedelta() <= age <= _PATIENCE

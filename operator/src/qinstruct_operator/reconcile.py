@@ -58,7 +58,7 @@ class Reconciler:
     Attributes:
         cluster: the API server that holds them.
         settings: of this installation.
-        now: the clock.
+        now: the clock: the server's, since it stamps the objects.
     """
 
     cluster: Cluster

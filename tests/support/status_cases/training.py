@@ -5,6 +5,7 @@ from qinstruct_operator.core.judge.observe import Snapshot
 from support.kinds import TRAINING_CONTAINER
 from support.observed import (
     SUSPENDED,
+    alive,
     condition,
     ended,
     exported_event,
@@ -98,7 +99,7 @@ CASES = {
         fields={"progress": None, "gpu_hours": 1.33},
     ),
     "it has never said a word since it started": Case(
-        of_training(JOB, pod(JOB, running(31))),
+        of_training(JOB, pod(JOB, running(31)), node=(alive(),)),
         "Silent",
         PREPARED | {S: (YES, "Scheduled"), R: (YES, "Silent")},
         fields={"progress": None, "eta": None},

@@ -360,3 +360,15 @@ def test_an_output_claim_that_is_there(going: bool) -> None:
         assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_events_are_read_whatever_our_clock_shows(hours: int) -> None:
+    async def see() -> None:
+        simulated = await just_after("bind x-output")
+        before = len(simulated.cluster.calls)
+        await take_snapshot(simulated, NOW + timedelta(hours=hours))
+        asked = [call.kind for call in simulated.cluster.calls[before:] if call.method == "list"]
+        assert asked == [POD, EVENT]
+
+    asyncio.run(see())

@@ -250,10 +250,8 @@ def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
 
 
 def _silence(evidence: Evidence) -> str:
-    """Since when the container says nothing; empty where its node's clock cannot be read now."""
-    if "node" in evidence.seen.unread:
-        return ""
-    return why_silent(evidence.last_word, evidence.seen.node, evidence.now)
+    """Since when the container says nothing; empty where its node's clock is not known."""
+    return why_silent(evidence.last_word, evidence.seen.node)
 
 
 def _at_work(evidence: Evidence, where: str) -> Judged:

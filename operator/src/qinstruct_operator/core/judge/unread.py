@@ -31,8 +31,6 @@ from qinstruct_operator.core.times import parse_time, time_text
 _SINCE: Final = "; not known anew since "
 _NOTHING: Final = "nothing that was read says this"
 _DIGITS: Final = re.compile(r"\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]+\b|\d+")  # of ids too
-_CLOCKS: Final = timedelta(minutes=5)  # by how much a node's clock may be ahead of ours
-
 _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four times
 
 _WORKLOADS: Final[tuple[Part, ...]] = ("prep", "training")
@@ -197,7 +195,7 @@ def _still(type_: str, evidence: Evidence, judged: Judged) -> Judged:
     # A rotated log, one full of other lines and that of a pod that is being deleted say nothing.
     if type_ == CONDITION_RUNNING and judged.reason == reasons.LOADING:
         pod = evidence.seen.training.pod if evidence.seen.training else None
-        if pod and before.reason in _BY_LOG and _is_same_container(pod, before):
+        if pod and before.reason in _BY_LOG and _is_same_container(pod, evidence):
             return _kept(before)
     is_refused_again = judged.reason == before.reason == reasons.REFUSED
     if is_refused_again and _is_same_but_for_numbers(judged.message, before.message):
@@ -258,10 +256,9 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     training = evidence.seen.training
     pod = training.pod if training else None
-    before = find_condition(evidence.run.status, CONDITION_RUNNING)
     if pod is None:
         return ()
-    same = before is not None and _is_same_container(pod, before)
+    same = _is_same_container(pod, evidence)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
     speaks = _speaks(evidence, CONDITION_RUNNING)
@@ -287,11 +284,10 @@ def _kept(before: Condition, note: str = "") -> Judged:
     return Judged(before.status, before.reason, f"{known}{note}")
 
 
-def _is_same_container(pod: Pod, running: Condition) -> bool:
-    """Whether the container that runs is the one of which an earlier condition Running speaks."""
-    started = pod.container.started if pod.container else None
-    since = parse_time(running.last_transition_time)
-    return started is None or since is None or started - since <= _CLOCKS
+def _is_same_container(pod: Pod, evidence: Evidence) -> bool:
+    """Whether the earlier status speaks of this pod, whose container is started only once."""
+    held = evidence.run.status.held
+    return held is None or held.pod == pod.uid  # None: of an operator that did not say it
 
 
 def _is_same_but_for_numbers(one: str, other: str) -> bool:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from qinstruct_operator.api.status import Status
+from qinstruct_operator.api.status import HeldStatus, Status
 from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
 from qinstruct_operator.core.judge.node import read_node
 from qinstruct_operator.core.judge.pods import read_pod
@@ -159,6 +159,16 @@ def test_all_pods_are_added_up() -> None:
         total, held = all_gpu_hours(status, training, hours)
         status = Status(gpu_hours=total, held=held)
         assert status.gpu_hours == want
+
+
+def test_the_pod_is_known_before_its_hours_are() -> None:
+    first, second = (workload_of(pod(JOB, running(30), uid=uid)) for uid in ("a", "b"))
+    total, held = all_gpu_hours(Status(), first, None)
+    assert (total, held) == (None, HeldStatus(pod="a", earlier_hours=0.0))
+    total, held = all_gpu_hours(Status(gpu_hours=2.5, held=held), second, None)
+    assert (total, held) == (2.5, HeldStatus(pod="b", earlier_hours=2.5))
+    older = Status(gpu_hours=4.0)  # of an older operator: of the pod that is there
+    assert all_gpu_hours(older, first, None) == (4.0, None)
 
 
 def test_the_sum_of_an_older_operator_is_that_of_the_present_pod() -> None:

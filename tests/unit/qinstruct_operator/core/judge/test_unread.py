@@ -18,6 +18,7 @@ from qinstruct_operator.core.condition_list import find_condition, is_finished
 from qinstruct_operator.core.decide import decide
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
@@ -52,6 +53,7 @@ from support.status_cases import prep, training
 from support.status_cases.case import Case
 
 PLAN = plan()
+CPU_PLAN = plan(size="Tiny", strategy="mix")
 CASES: Final[dict[str, Case]] = prep.CASES | training.CASES
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 SAID: Final[dict[Part, str]] = {
@@ -317,14 +319,28 @@ def test_a_log_that_says_nothing_keeps_a_run_in_training() -> None:
         assert after == before
 
 
-def test_another_container_is_not_what_the_earlier_one_was() -> None:
-    before = status_of(TRAINS, made=PLAN)
-    fresh = replace(TRAINS, pods=(pod(JOB, running(-30)),), log=())
-    now = NOW + timedelta(minutes=31)
-    silent = status_of(fresh, before, made=PLAN, now=now)
+@pytest.mark.parametrize("started", [-30, 0, 30, 24 * 60])
+@pytest.mark.parametrize("made", [PLAN, CPU_PLAN], ids=["GPUs", "no GPUs"])
+def test_another_pod_is_not_what_the_earlier_one_was(made: Plan, started: int) -> None:
+    """Whatever the clock of its node shows; a container is started once, with its pod."""
+    before = status_of(TRAINS, made=made)
+    fresh = replace(TRAINS, pods=(pod(JOB, running(started), uid="another"),), log=())
+    silent = status_of(fresh, before, made=made, now=LATER)
     assert condition_reasons(silent)["Running"] == ("True", "Loading")
-    unread = status_of(drop(fresh, "log"), before, made=PLAN, now=now)
+    unread = status_of(drop(fresh, "log"), before, made=made, now=LATER)
     assert condition_reasons(unread)["Running"] == ("True", "Unreadable")
+
+
+@pytest.mark.parametrize("started", [-24 * 60, -30, 30])
+@pytest.mark.parametrize("made", [PLAN, CPU_PLAN], ids=["GPUs", "no GPUs"])
+def test_the_same_pod_is_what_it_was_whatever_the_clock_of_its_node_shows(
+    made: Plan, started: int
+) -> None:
+    trains = replace(TRAINS, pods=(pod(JOB, running(started)),))
+    before = status_of(trains, made=made)
+    for snapshot in (replace(trains, log=()), drop(trains, "log")):
+        after = status_of(snapshot, before, made=made, now=LATER)
+        assert condition_reasons(after)["Running"] == ("True", "Training")
 
 
 def test_a_failure_without_its_log_is_the_one_that_was_read() -> None:
