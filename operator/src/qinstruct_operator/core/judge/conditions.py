@@ -210,6 +210,8 @@ def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
     if training.pod and training.pod.node:
         return yes(reasons.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
     if training.verdict == "succeeded":
+        if "pods" in evidence.seen.unread:
+            return yes(reasons.SCHEDULED, f"{training.name} has succeeded, so its pod had a node")
         return yes(reasons.SCHEDULED, f"{training.name} had a node until its pod was deleted")
     if training.is_over:
         return no(reasons.FAILED, f"{training.name} has failed, and has no pod on a node")

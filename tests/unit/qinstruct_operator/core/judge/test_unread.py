@@ -4,6 +4,7 @@ The states are those of `support.status_cases`: any of them may have been judged
 the present one, and any of its reads may fail.
 """
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -299,6 +300,23 @@ def test_what_was_never_known_is_unknown(
     assert (told.what, told.since, told.message) == (
         unread, "2026-03-01T12:00:00Z", SAID[unread],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_pod_that_was_not_read_is_not_said_to_be_gone(name: str) -> None:
+    case = CASES[name]
+    for each in judged(case, None, "pods").conditions:
+        if "; not known anew since" not in each.message:
+            assert not re.search(r"was deleted|no pod|pod .*gone|is gone", each.message), each
+
+
+def test_what_has_succeeded_had_a_node_whoever_may_read_its_pod() -> None:
+    done = Snapshot(prep=DONE, training=pytorchjob(SUCCEEDED))
+    for before in (None, status_of(TRAINS, made=PLAN)):
+        status = status_of(drop(done, "pods"), before, made=PLAN)
+        assert condition_reasons(status)["Scheduled"] == ("True", "Scheduled")
+        assert message(status, "Scheduled") == "x-1 has succeeded, so its pod had a node"
+    assert message(status_of(done, made=PLAN), "Scheduled").endswith("until its pod was deleted")
 
 
 def test_another_port_in_an_error_is_no_news() -> None:
