@@ -146,7 +146,7 @@ CASES = {
                     "Pending",
                     "gpu-1",
                     "2026-03-01T11:05:00Z",
-                    container=Container("waiting", "ContainerCreating"),
+                    container=Container("waiting", "ContainerCreating", name="prep"),
                     uid="uid-x-prep-b",
                 ),
             )
