@@ -7,7 +7,7 @@ triggered it, so a lost, repeated or late event only costs time.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
+from qinstruct_operator.core.judge.gpu_hours import with_unwritten
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
@@ -59,11 +60,15 @@ class Reconciler:
         cluster: the API server that holds them.
         settings: of this installation.
         now: the clock: the server's, since it stamps the objects.
+
+    GPU-hours grow with the clock, and are not written at each pass. So the last status of each run
+    at work is remembered: a pod that vanishes has held its GPUs until it was seen last.
     """
 
     cluster: Cluster
     settings: Settings
     now: Callable[[], datetime]
+    _unwritten: dict[tuple[str, str], Status] = field(default_factory=dict, repr=False)
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One pass over one run: read, plan, observe, decide, apply, judge, write.
@@ -79,16 +84,21 @@ class Reconciler:
             ClusterError: the run could not be read, or its status not written.
         """
         resource = await self.cluster.get(TRAINING, namespace, name)
+        unwritten = self._unwritten.pop((namespace, name), None)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             return None
         run = Run.read(resource, self.settings)
         done = await self._begin(run) or await self._go_on(run)
         seen = replace(observe(run, done.snapshot), refused=done.refused)
         now = self.now()
-        status = judge(run, seen, now)
+        known = replace(run, status=with_unwritten(run.status, unwritten))
+        status = judge(known, seen, now)
+        if not is_finished(status):
+            self._unwritten[namespace, name] = status
         try:
             await self._write(run, resource, status, now)
         except NotFound:
+            del self._unwritten[namespace, name]
             return None  # deleted meanwhile
         if (error := done.error) is not None and not is_finished(status):
             raise Told(str(error), status=error.status, retry_after=error.retry_after) from error

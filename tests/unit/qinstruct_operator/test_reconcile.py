@@ -26,7 +26,7 @@ from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
-from support.observed import condition_reasons, message
+from support.observed import NAMESPACE, condition_reasons, message
 from support.simulation.run_scenarios import (
     SCENARIOS,
     expected_outcome,
@@ -317,6 +317,37 @@ def test_a_run_at_work_is_not_written_with_nothing_new() -> None:
             await simulated.reconcile()
         # One of six minutes with eight GPUs: GPU-hours have come together to one.
         assert len(simulated.operator.writes) - written <= 1
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "another one is there"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_hours_of_a_pod_that_vanishes_count_until_it_was_seen_last(
+    restarted: bool, again: bool
+) -> None:
+    async def see() -> None:
+        simulated = await until("hear x-1")
+        operator = simulated.reconciler()
+        await operator.reconcile(NAMESPACE, "x")
+        written, stored = len(simulated.operator.writes), (await simulated.status()).gpu_hours
+        assert stored is not None
+        for _ in range(5):
+            simulated.wait()
+            await operator.reconcile(NAMESPACE, "x")
+        assert len(simulated.operator.writes) == written, "nothing is written of less than an hour"
+        (pod,) = [name for name in await simulated.names(POD) if name.startswith("x-1")]
+        simulated.cluster.delete(POD, NAMESPACE, pod)
+        if again:
+            await simulated.perform((await simulated.next_steps())["make a pod of x-1"])
+        operator = simulated.reconciler() if restarted else operator
+        for _ in range(2):
+            simulated.wait()
+            await operator.reconcile(NAMESPACE, "x")
+        # Five minutes of eight GPUs; with a process that dies they are lost, as are 0.99 at most.
+        assert (await simulated.status()).gpu_hours == (
+            stored if restarted else pytest.approx(stored + 5 * 8 / 60, abs=0.01)
+        )
 
     asyncio.run(see())
 

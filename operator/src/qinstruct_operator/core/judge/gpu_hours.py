@@ -55,6 +55,14 @@ def all_gpu_hours(
     return (total if hours is None else round(earlier + hours, 2)), held
 
 
+def with_unwritten(stored: Status, judged: Status | None) -> Status:
+    """A status as it was read, with the hours of its pod that were judged since and not written."""
+    if judged is None or judged.held is None or judged.held != stored.held:
+        return stored
+    hours = max(stored.gpu_hours or 0.0, judged.gpu_hours or 0.0)
+    return stored.model_copy(update={"gpu_hours": hours}) if hours else stored
+
+
 def _newest(training: Workload | None) -> Pod | None:
     return (training.pod or training.suspended_pod) if training else None
 
