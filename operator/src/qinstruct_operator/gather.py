@@ -92,8 +92,11 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             pin = await _pin(cluster, run, reads, workload)
             return Snapshot(prep, training, pin, pods=pods, log=log, node=node)
     support = await _support(cluster, run, reads)
+    if workload is None:
+        old_nodes = await _old_nodes(cluster, reads, pods)
+        return Snapshot(prep, training, support, pods, old_nodes=old_nodes)
     events: tuple[Resource, ...] = ()
-    if workload is not None and not _is_new(workload, now):
+    if not _is_new(workload, now):
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
@@ -121,6 +124,13 @@ async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | N
         return (node,) if node else ()
 
     return await reads.of("node", read(), None)
+
+
+async def _old_nodes(cluster: Cluster, reads: Reads, pods: Iterable[Raw]) -> dict[str, Raw | None]:
+    """The nodes of pods that are there without their workload, each once."""
+    by_node = {text(pod, "spec", "nodeName"): pod for pod in pods if not read_pod(pod).is_over}
+    found = {name: await _node(cluster, reads, pod) for name, pod in by_node.items()}
+    return {name: node[0] if node else None for name, node in found.items() if node is not None}
 
 
 async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Raw | None]:

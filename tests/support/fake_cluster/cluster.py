@@ -201,7 +201,9 @@ class FakeCluster:
         """Let the server know a kind."""
         self._store.kinds.add(kind)
 
-    def set_status(self, kind: Kind, namespace: str, name: str, status: Resource) -> Resource:
+    def set_status(
+        self, kind: Kind, namespace: str | None, name: str, status: Resource
+    ) -> Resource:
         """Let a controller write an object's status."""
         return self.edit(kind, namespace, name, lambda found: found.update(status=status))
 

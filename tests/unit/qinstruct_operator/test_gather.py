@@ -26,6 +26,7 @@ from support.observed import (
     pod,
     pytorchjob,
     running,
+    unreachable,
 )
 from support.simulation.run_scenarios import run_to_rest
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
@@ -295,6 +296,33 @@ def test_a_pod_that_outlives_its_workload_keeps_another_from_starting(step: str)
         assert await simulated.names(kind) == [name]
         await run_to_rest(simulated)
         assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("step", WORKLOADS)
+def test_a_pod_that_remains_on_a_dead_node_does_not_go_by_itself(step: str) -> None:
+    deletion, _, name, condition = WORKLOADS[step]
+
+    async def see() -> None:
+        simulated = await just_after(step)
+        await simulated.reconcile()
+        (pod,) = [one for one in await simulated.names(POD) if one.startswith(name)]
+        simulated.cluster.edit(
+            POD, NAMESPACE, pod, lambda found: found["metadata"].pop("ownerReferences")
+        )
+        await simulated.perform((await simulated.user_actions())[deletion])
+        simulated.cluster.set_status(NODE, None, "node-1", unreachable()["status"])
+        await simulated.reconcile()
+        said = message(await simulated.status(), condition)
+        assert f"{pod} does not go by itself until that node is back" in said
+        simulated.cluster.delete(NODE, None, "node-1")
+        await simulated.reconcile()
+        said = message(await simulated.status(), condition)
+        assert "node node-1 is gone from the cluster" in said
+        simulated.cluster.fail(Forbidden("get node node-1: forbidden"), "get", kind=NODE, times=9)
+        await simulated.reconcile()
+        assert "let it end" in message(await simulated.status(), condition)
 
     asyncio.run(see())
 

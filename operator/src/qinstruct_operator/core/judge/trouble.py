@@ -41,7 +41,7 @@ def why_troubled(workload: Workload, node: Node | None, now: datetime) -> Waitin
                 f"`kubectl delete pod {pod.name} --force`",
             )
         if pod.deleted and pod.gone_by:
-            return _deleted(pod, pod.deleted, pod.gone_by, now)
+            return why_deleted(pod, pod.deleted, pod.gone_by, now)
     if workload.deleted:
         return _workload_deleted(workload, workload.deleted)
     if workload.suspended and pod and not pod.is_over:
@@ -79,7 +79,8 @@ def why_silent(last: datetime | None, node: Node | None) -> str:
     return f"has said nothing since {time_text(last)}"
 
 
-def _deleted(pod: Pod, since: datetime, gone_by: datetime, now: datetime) -> Waiting:
+def why_deleted(pod: Pod, since: datetime, gone_by: datetime, now: datetime) -> Waiting:
+    """Of a pod that is being deleted since then: until when it ends, or that it should have."""
     why = f" ({pod.disruption})" if pod.disruption else ""
     if now - gone_by > _LATE:
         where = f"the kubelet of node {pod.node}" if pod.node else "the pod's finalizers"
