@@ -236,6 +236,11 @@ def warning(about: Raw, reason: str, message: str, last: str = "2026-03-01T11:30
     }
 
 
+def event(about: Raw, reason: str, message: str, last: str, by: str = "kubelet") -> Raw:
+    """An event about an object that is no warning."""
+    return warning(about, reason, message, last) | {"type": "Normal", "source": {"component": by}}
+
+
 def lines(*events: Event, until: datetime = NOW) -> tuple[str, ...]:
     """A log as the trainer writes it: one event each ten seconds up to a moment."""
     first = until.timestamp() - 10 * (len(events) - 1)

@@ -73,9 +73,7 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
     # Without prep Job and status, as after a restored backup, a training workload may be at work.
     may_train = run.was_prepared or prep is None or _has_succeeded(prep)
     if may_train:
-        name = names.training_name(run.name, run.attempt)
-        request = cluster.get(run.backend.kind, run.namespace, name)
-        training = await reads.of("training", request, None)
+        training = await reads.of("training", get_training(cluster, run), None)
     workload = training if may_train else prep
     if reads.failures and (workload is None or "pods" in reads.failures):
         return Snapshot(prep, training, pods=pods)
@@ -105,6 +103,12 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
 async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
     """Every pod with the run's label, also those of workloads that are gone."""
     return await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
+
+
+async def get_training(cluster: Cluster, run: Run) -> Resource | None:
+    """The training workload of the present attempt."""
+    name = names.training_name(run.name, run.attempt)
+    return await cluster.get(run.backend.kind, run.namespace, name)
 
 
 async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | None:
@@ -171,13 +175,15 @@ def _held_up(
 async def _events(
     cluster: Cluster, run: Run, reads: Reads, about: Iterable[Raw]
 ) -> tuple[Resource, ...]:
-    """Warning events about some objects."""
+    """Warning events about some objects; every event about a pod that its kubelet starts."""
 
-    def warnings_of(raw: Raw) -> Awaitable[tuple[Resource, ...]]:
-        fields = {"involvedObject.uid": raw["metadata"]["uid"], "type": "Warning"}
+    def events_of(raw: Raw) -> Awaitable[tuple[Resource, ...]]:
+        fields = {"involvedObject.uid": raw["metadata"]["uid"]}
+        if not text(raw, "spec", "nodeName"):
+            fields["type"] = "Warning"
         return cluster.list(EVENT, run.namespace, fields=fields)
 
-    lists = await asyncio.gather(*(reads.of("events", warnings_of(raw), ()) for raw in about))
+    lists = await asyncio.gather(*(reads.of("events", events_of(raw), ()) for raw in about))
     return tuple(event for events in lists for event in events)
 
 

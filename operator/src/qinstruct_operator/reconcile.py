@@ -22,7 +22,7 @@ from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.gather import Reads, gather, list_pods
+from qinstruct_operator.gather import Reads, gather, get_training, list_pods
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
 
@@ -105,18 +105,24 @@ class Reconciler:
         return requeue_after(status, seen, self.settings, now)
 
     async def _begin(self, run: Run) -> _Pass | None:
-        """Create the first children of a new run without reading more than the pods of its name.
+        """Create the first children of a new run, and read only what is not to be created now.
 
-        None where one or a pod exists (from an interrupted pass, an earlier run or another
-        creator), and for a run that has a status already or cannot begin.
+        That are the pods of its name, and the training workload: hours later, after preparation,
+        would be late to learn that its name is taken.
+
+        None where one of the children or a pod exists (from an interrupted pass, an earlier run or
+        another creator), and for a run that has a status already or cannot begin.
         """
         if run.status != Status() or run.plan is None:
             return None
         try:
-            if await list_pods(self.cluster, run):
-                return None
+            found = await asyncio.gather(
+                list_pods(self.cluster, run), get_training(self.cluster, run)
+            )
         except ClusterError:
             return None  # read again, and told, by `_go_on`
+        if any(found):
+            return None
         done = await self._send(decide(run, Observed()), Snapshot())
         return None if done.found else done
 

@@ -400,3 +400,47 @@ def test_events_are_read_whatever_our_clock_shows(hours: int) -> None:
         assert asked == [POD, EVENT]
 
     asyncio.run(see())
+
+
+@pytest.mark.parametrize("owner", [None, OTHER_UID], ids=["nobody's", "another's"])
+def test_a_training_workload_that_somebody_else_made_is_seen_before_prep(owner: str | None) -> None:
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        foreign = pytorchjob(owner=owner, ours=False) | {"apiVersion": PYTORCHJOB.api_version}
+        await simulated.cluster.create(foreign | {"spec": {}})
+        await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Accepted"] == ("False", "NameTaken")
+        assert "PyTorchJob x-1 is there and was not made for this run" in message(
+            status, "Accepted"
+        )
+        assert await simulated.names(JOB) == await simulated.names(CONFIG_MAP) == []
+        simulated.cluster.delete(PYTORCHJOB, NAMESPACE, "x-1")
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("uninstalled", [False, True], ids=["forbidden", "unknown kind"])
+def test_a_name_that_nobody_can_look_up_is_not_said_to_be_free(uninstalled: bool) -> None:
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        if uninstalled:
+            simulated.cluster.uninstall(PYTORCHJOB)
+        else:
+            simulated.cluster.fail(FORBIDDEN, "get", kind=PYTORCHJOB, times=2)
+        with pytest.raises(Told):
+            await simulated.reconcile()
+        status = await simulated.status()
+        assert condition_reasons(status)["Accepted"] == ("Unknown", "Unreadable")
+        said = "PyTorchJob is not installed" if uninstalled else "pods is forbidden"
+        assert said in message(status, "Accepted")
+        assert await simulated.names(JOB) == []
+        simulated.cluster.install(PYTORCHJOB)
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
