@@ -222,11 +222,14 @@ def test_without_the_right_to_the_run_itself_the_log_says_so_once(
     with without(test_cluster, verb, resource):
         runs.apply("held", SPEC)
         wait_until(lambda: bool(sentences()), f"the log says: {said}", 30)
+        not_ready = [why for why in operator.why_not_ready() if f"{runs.namespace}/held" in why]
+        assert [said in why for why in not_ready] == [True]
         assert runs.statuses("held") == []
         for _ in range(3):  # each is a pass
             runs.kubectl("label", "qit", "held", "--overwrite", f"touched={_}")
     complete(runs, "held")
     assert len(sentences()) == 1
+    assert not any(runs.namespace in why for why in operator.why_not_ready())
 
 
 def test_a_run_that_trains_is_known_to_train_whatever_cannot_be_read(

@@ -94,8 +94,7 @@ def test_a_warning_of_the_kubelet_is_more_than_its_last_word() -> None:
     ],
 )
 def test_what_was_suspended_by_hand_is_resumed_by_hand(job: Raw, way_out: str) -> None:
-    key = "prep" if job["kind"] == "Job" else "training"
-    found = seen(Snapshot(**{key: job}))
+    found = seen(Snapshot(prep=job) if job["kind"] == "Job" else Snapshot(training=job))
     workload = found.prep or found.training
     assert workload is not None
     why = why_waiting(workload, {}, NOW)
