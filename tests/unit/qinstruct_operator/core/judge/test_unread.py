@@ -19,7 +19,6 @@ from qinstruct_operator.core.condition_list import find_condition, is_finished
 from qinstruct_operator.core.decide import decide
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
-from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Violation
 from support.observed import (
     COMPLETE,
@@ -40,48 +39,25 @@ from support.observed import (
     pytorchjob,
     run_of,
     running,
-    saved_event,
     seen,
     snapshot_of,
     start_event,
     status_of,
-    step_event,
     waiting,
     waiting_event,
     warning,
 )
 from support.status_cases import prep, training
 from support.status_cases.case import Case
+from support.unread import SAID, TRAINS, drop
 
 PLAN = plan()
-CPU_PLAN = plan(size="Tiny", strategy="mix")
 CASES: Final[dict[str, Case]] = prep.CASES | training.CASES
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
-SAID: Final[dict[Part, str]] = {
-    "prep": "get Job team/x-prep: jobs.batch is forbidden",
-    "training": "get PyTorchJob team/x-1: the server is currently unable to handle the request",
-    "pods": "list pods of team: pods is forbidden",
-    "support": "get ConfigMap team/x-config: configmaps is forbidden",
-    "node": "get Node node-1: no answer from https://10.0.0.1:443",
-    "log": "read the log of Pod team/x-1-master-0: dial tcp 10.0.0.5:10250: i/o timeout",
-    "events": "list events of team: events is forbidden",
-}
 LATER: Final = NOW + timedelta(seconds=10)
 
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
 CLAIMS = {"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache")}
-TRAINING_LOG = lines(start_event(), step_event(40), saved_event(40), step_event(43))
-TRAINS = Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, running()),), log=TRAINING_LOG)
-
-
-def drop(snapshot: Snapshot, *parts: Part, said: dict[Part, str] = SAID) -> Snapshot:
-    """The snapshot of a pass in which these reads failed."""
-    nothing: dict[Part, Any] = {
-        "prep": None, "training": None, "pods": (), "support": {}, "log": (), "events": (),
-        "node": None,
-    }  # fmt: skip
-    lost: dict[str, Any] = {part: nothing[part] for part in parts}
-    return replace(snapshot, unread={part: said[part] for part in parts}, **lost)
 
 
 def judged(
@@ -335,30 +311,6 @@ def test_a_log_that_says_nothing_keeps_a_run_in_training() -> None:
     for log in ((), ("a warning of a library",) * 200):
         after = status_of(replace(TRAINS, log=log), before, made=PLAN)
         assert after == before
-
-
-@pytest.mark.parametrize("started", [-30, 0, 30, 24 * 60])
-@pytest.mark.parametrize("made", [PLAN, CPU_PLAN], ids=["GPUs", "no GPUs"])
-def test_another_pod_is_not_what_the_earlier_one_was(made: Plan, started: int) -> None:
-    """Whatever the clock of its node shows; a container is started once, with its pod."""
-    before = status_of(TRAINS, made=made)
-    fresh = replace(TRAINS, pods=(pod(JOB, running(started), uid="another"),), log=())
-    silent = status_of(fresh, before, made=made, now=LATER)
-    assert condition_reasons(silent)["Running"] == ("True", "Loading")
-    unread = status_of(drop(fresh, "log"), before, made=made, now=LATER)
-    assert condition_reasons(unread)["Running"] == ("True", "Unreadable")
-
-
-@pytest.mark.parametrize("started", [-24 * 60, -30, 30])
-@pytest.mark.parametrize("made", [PLAN, CPU_PLAN], ids=["GPUs", "no GPUs"])
-def test_the_same_pod_is_what_it_was_whatever_the_clock_of_its_node_shows(
-    made: Plan, started: int
-) -> None:
-    trains = replace(TRAINS, pods=(pod(JOB, running(started)),))
-    before = status_of(trains, made=made)
-    for snapshot in (replace(trains, log=()), drop(trains, "log")):
-        after = status_of(snapshot, before, made=made, now=LATER)
-        assert condition_reasons(after)["Running"] == ("True", "Training")
 
 
 def test_a_failure_without_its_log_is_the_one_that_was_read() -> None:
