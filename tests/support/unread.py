@@ -36,5 +36,6 @@ def drop(snapshot: Snapshot, *parts: Part, said: dict[Part, str] = SAID) -> Snap
         "prep": None, "training": None, "pods": (), "support": {}, "log": (), "events": (),
         "node": None,
     }  # fmt: skip
-    lost: dict[str, Any] = {part: nothing[part] for part in parts}
+    of_pods: tuple[Part, ...] = ("log", "node") if "pods" in parts else ()  # nor were these tried
+    lost: dict[str, Any] = {part: nothing[part] for part in (*parts, *of_pods)}
     return replace(snapshot, unread={part: said[part] for part in parts}, **lost)

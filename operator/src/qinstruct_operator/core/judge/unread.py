@@ -136,7 +136,8 @@ def is_eta_unknown(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
     training = evidence.training
     silent = training is not None and training.status is None
     kept = silent and judged[CONDITION_RUNNING].reason in _BY_LOG
-    return kept or not evidence.seen.unread.keys().isdisjoint((*_WORKLOADS, "pods", "log"))
+    # A node is asked only of a container that has been quiet.
+    return kept or not evidence.seen.unread.keys().isdisjoint((*_WORKLOADS, "pods", "log", "node"))
 
 
 def _may_still_be_read(part: Part, unread: Sequence[UnreadStatus], now: datetime) -> bool:
@@ -214,7 +215,7 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     if type_ == CONDITION_PREPARED and evidence.prepared:
         return ()
     workloads: tuple[Part, ...] = ("training",) if evidence.prepared else _WORKLOADS
-    if _reason_was(evidence, type_) == reasons.NODE_LOST:
+    if _reason_was(evidence, type_) == reasons.NODE_LOST != judged.reason:
         workloads = (*workloads, "node")  # until it is seen again, it is lost
     if type_ == CONDITION_FAILED:
         child = training if evidence.prepared else evidence.seen.prep
@@ -249,8 +250,7 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
     if not is_prep:
         return _WAITS
     pods = f"{workload.name} is there, and nothing is known of its pods"
-    speaks = _speaks(evidence, type_)
-    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *speaks, *_WAITS)
+    return (_Doubt("pods", None, None, pods), *_PREP_LOG, _SPEAKS, *_WAITS)
 
 
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
@@ -261,12 +261,7 @@ def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     same = _is_same_container(pod, evidence)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
-    speaks = _speaks(evidence, CONDITION_RUNNING)
-    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), *speaks)
-
-
-def _speaks(evidence: Evidence, type_: str) -> tuple[_Doubt, ...]:
-    return (_SPEAKS,) if _reason_was(evidence, type_) == reasons.SILENT else ()
+    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), _SPEAKS)
 
 
 def _reason_was(evidence: Evidence, type_: str) -> str:
