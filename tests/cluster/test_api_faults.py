@@ -34,6 +34,8 @@ def faulty(test_cluster: TestCluster) -> Iterator[IsolatedRuns]:
         yield made
 
 
+NO_PAGE: Final = Answer(404, body=b"404 page not found\n")
+
 # The operator waits 1, 2, 4 ... seconds after failures in a row; hence few in a row.
 RULES: Final = {
     "conflicts": [
@@ -67,6 +69,13 @@ RULES: Final = {
         Rule(Reset("after"), WRITES, "/pytorchjobs"),
         Rule(Reset("after"), WRITES, "/events", nth=2, times=2),
         Rule(Reset("after"), WRITES, "/status", nth=2, times=2),
+    ],
+    "unknown-kinds": [
+        # As while a CustomResourceDefinition is made again, of what is there all the same.
+        Rule(NO_PAGE, "GET", "/qinstructtrainings/faulty$", nth=2, times=2),
+        Rule(NO_PAGE, "GET", "/jobs/", nth=2),
+        Rule(NO_PAGE, "GET", "/pytorchjobs/", nth=2),
+        Rule(NO_PAGE, "GET", "/pytorchjobs/", nth=4, times=2),
     ],
     "delays": [
         Rule(Delay(1.5), WRITES, JOBS),

@@ -64,6 +64,8 @@ def test_a_node_that_is_deleted(runs: Runs, doomed: str) -> None:
     assert f"node {doomed} is gone from the cluster" in message
     assert "kubectl delete pod gone-1-master-0 --force" in message
     held = status(runs, "gone")["gpuHours"]
+    told = [(one["type"], one["reason"]) for one in runs.get("events")]
+    assert ("Warning", "NodeLost") in told
     # The garbage collector of pods takes a minute.
     runs.wait_phase("gone", "Failed", 120)
     assert "create the run again" in runs.condition("gone", "Failed")["message"]
@@ -87,6 +89,43 @@ def test_a_node_that_goes_silent_and_comes_back(runs: Runs, doomed: str) -> None
     assert status(runs, "lost")["gpuHours"] >= held
     runs.end_pod("lost", "train")
     runs.wait_phase("lost", "Complete")
+
+
+def test_a_pod_that_remains_on_a_node_that_does_not_answer(runs: Runs, doomed: str) -> None:
+    runs.behave("left", "train", FOR_EVER)
+    train(runs, "left", on(doomed))
+    runs.kubectl("delete", "pytorchjob", "left-1", "--cascade=orphan")
+    assert "let it end" in runs.wait("left", "Scheduled", "False", "PodRemains")
+    runs.kubectl("annotate", "node", doomed, f"{PREFIX}/node-")
+    silent = {"reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+    ready = {"type": "Ready", "status": "Unknown", **silent}
+    patch_status(runs, f"node/{doomed}", conditions=[ready])
+
+    def says() -> bool:
+        said = str(runs.condition("left", "Scheduled")["message"])
+        return "left-1-master-0 does not go by itself until that node is back" in said
+
+    wait_until(says, "it says that the pod stays", 30)
+    runs.behave("left", "train", Behaviour())
+    runs.kubectl("delete", "pod", "left-1-master-0", "--force")
+    runs.kubectl("annotate", "node", doomed, f"{PREFIX}/node=fake")
+    patch_status(runs, f"node/{doomed}", conditions=[{"type": "Ready", "status": "True"}])
+    runs.wait_phase("left", "Complete", 60)
+
+
+def test_a_container_beside_ours_that_fails(runs: Runs) -> None:
+    runs.behave("beside", "train", FOR_EVER)
+    train(runs, "beside")
+    shown = [
+        {"name": name, "image": name, "imageID": "", "ready": False, "restartCount": 0}
+        | {"state": {"terminated": {"exitCode": code, "reason": "Error", "message": said}}}
+        for name, code, said in (("istio-proxy", 1, "no control plane"), ("pytorch", 0, ""))
+    ]
+    patch_status(runs, "pod/beside-1-master-0", containerStatuses=shown, phase="Failed")
+    message = runs.wait("beside", "Failed", "True", "SidecarFailed")
+    assert "container istio-proxy of beside-1-master-0 ended with exit code 1" in message
+    assert "no control plane" in message
+    assert "ours ended well" in message
 
 
 def test_an_init_container_that_fails(runs: Runs) -> None:

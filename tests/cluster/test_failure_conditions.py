@@ -3,6 +3,7 @@
 The user must read it within thirty seconds of the fault.
 """
 
+import json
 import re
 
 import pytest
@@ -60,6 +61,31 @@ def test_an_evicted_trainer(runs: Runs) -> None:
     runs.behave("away", "train", Behaviour(exit_code=137, pod_reason="Evicted"))
     runs.apply("away", SPEC)
     assert "(Evicted)" in runs.wait("away", "Failed", "True", "Evicted")
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "way_out"),
+    [
+        ("OutOfnvidia.com/gpu", "NodeFull", "something else had taken the place"),
+        ("UnexpectedAdmissionError", "UnexpectedAdmissionError", "device plugin"),
+        ("NodeAffinity", "NodeAffinity", "spec.scheduling.nodeSelector"),
+        ("PodOSNotSupported", "NodeRefused", "create the run again"),
+    ],
+)
+def test_a_pod_that_its_kubelet_refuses(runs: Runs, word: str, reason: str, way_out: str) -> None:
+    runs.behave("full", "train", Behaviour(start_after="100h"))
+    runs.apply("full", SPEC)
+    runs.wait("full", "Running", "False", "Starting", 60)
+    refused = {"phase": "Failed", "reason": word, "message": "Pod was rejected: no"}
+    patch = json.dumps({"status": refused | {"containerStatuses": None}})
+    runs.kubectl(
+        "patch", "pod", "full-1-master-0", "--subresource=status", "--type=merge", "-p", patch
+    )
+    message = runs.wait("full", "Failed", "True", reason)
+    assert f"refused full-1-master-0 ({word}): Pod was rejected: no; " in message
+    assert way_out in message
+    assert "create the run again" in message
+    assert "qinstruct logs" not in message
 
 
 def test_no_node_fits_the_training_pod(runs: Runs) -> None:

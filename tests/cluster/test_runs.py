@@ -3,6 +3,7 @@
 Everything is real except the nodes: kwok simulates GPU nodes and the containers on them.
 """
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -150,6 +151,26 @@ def test_a_deleted_child_is_created_again(runs: Runs) -> None:
     runs.behave("healed", "prep", Behaviour(run_for="300ms"))
     runs.kubectl("delete", "job", "healed-prep")
     runs.wait_phase("healed", "Complete")
+
+
+def test_a_foreign_training_workload_is_told_before_preparation(runs: Runs) -> None:
+    container = {"name": "pytorch", "image": "theirs"}
+    master = {"replicas": 1, "template": {"spec": {"containers": [container]}}}
+    foreign = {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": {"name": "mine-1"},
+        "spec": {
+            "runPolicy": {"suspend": True},
+            "pytorchReplicaSpecs": {"Master": master},
+        },
+    }
+    runs.kubectl("create", "-f", "-", stdin=json.dumps(foreign))
+    runs.apply("mine", {"size": "7B", "strategy": "after"})
+    assert "PyTorchJob mine-1" in runs.wait("mine", "Accepted", "False", "NameTaken")
+    assert runs.get("jobs") == []
+    runs.kubectl("delete", "pytorchjob", "mine-1")
+    runs.wait_phase("mine", "Complete", 90)
 
 
 def test_a_foreign_object_with_the_name_of_a_child_is_left_alone(runs: Runs) -> None:

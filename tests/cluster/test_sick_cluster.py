@@ -146,7 +146,7 @@ HELD: Final = [
     ("get", "configmaps", "Scheduled", ("False", "Unreadable")),
     ("get", "persistentvolumeclaims", "Scheduled", ("False", "Unreadable")),
     ("patch", "configmaps", "Scheduled", ("False", "Refused")),
-    ("get", "pytorchjobs", "Scheduled", ("Unknown", "Unreadable")),
+    ("get", "pytorchjobs", "Prepared", ("Unknown", "Unreadable")),
     ("create", "pytorchjobs", "Scheduled", ("False", "Refused")),
     ("get", "pods/log", "Running", ("True", "Unreadable")),
 ]
@@ -170,7 +170,10 @@ def test_a_right_is_missing(
             runs, "held", type_, f'cannot {verb} resource "{resource}"', "forbidden"
         )
         assert found == want
-        assert runs.condition("held", "Accepted")["status"] == "True"
+        # A name that is taken must be known before the preparation, not after it.
+        is_name_unknown = (verb, resource) == ("get", "pytorchjobs")
+        accepted = "Unknown" if is_name_unknown else "True"
+        assert runs.condition("held", "Accepted")["status"] == accepted
         if type_ != "Prepared":
             assert runs.condition("held", "Prepared")["status"] == "True"
     complete(runs, "held")
@@ -219,11 +222,14 @@ def test_without_the_right_to_the_run_itself_the_log_says_so_once(
     with without(test_cluster, verb, resource):
         runs.apply("held", SPEC)
         wait_until(lambda: bool(sentences()), f"the log says: {said}", 30)
+        not_ready = [why for why in operator.why_not_ready() if f"{runs.namespace}/held" in why]
+        assert [said in why for why in not_ready] == [True]
         assert runs.statuses("held") == []
         for _ in range(3):  # each is a pass
             runs.kubectl("label", "qit", "held", "--overwrite", f"touched={_}")
     complete(runs, "held")
     assert len(sentences()) == 1
+    assert not any(runs.namespace in why for why in operator.why_not_ready())
 
 
 def test_a_run_that_trains_is_known_to_train_whatever_cannot_be_read(

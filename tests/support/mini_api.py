@@ -70,7 +70,7 @@ class MiniApi:
             return web.Response(text="404 page not found", status=404)
         if last != plural:
             self.read.append(last)
-            return _refusal(404, f'{plural} "{last}" not found')
+            return _refusal(404, f'{plural} "{last}" not found', name=last, kind=plural)
         if request.query.get("watch") == "true":
             return await self._watch(request, plural)
         meta = {"resourceVersion": str(next(self._versions))}
@@ -94,8 +94,10 @@ class MiniApi:
         return answer
 
 
-def _refusal(code: int, message: str) -> web.Response:
-    body = {"kind": "Status", "status": "Failure", "message": message, "code": code}
+def _refusal(code: int, message: str, **details: str) -> web.Response:
+    body: Json = {"kind": "Status", "status": "Failure", "message": message, "code": code}
+    if details:
+        body |= {"reason": "NotFound", "details": details}
     return web.json_response(body, status=code)
 
 

@@ -186,6 +186,11 @@ def node(
     return {"kind": "Node", "metadata": {"name": "gpu-1"}, "status": {"conditions": [ready]}}
 
 
+def alive() -> Raw:
+    """The same node, whose kubelet has just written its status."""
+    return node(lastHeartbeatTime=_text(NOW))
+
+
 def unreachable() -> Raw:
     """The same node, as its controller writes it when its kubelet has gone silent."""
     return node("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
@@ -229,6 +234,11 @@ def warning(about: Raw, reason: str, message: str, last: str = "2026-03-01T11:30
         "involvedObject": {"uid": about["metadata"]["uid"]},
         "lastTimestamp": last,
     }
+
+
+def event(about: Raw, reason: str, message: str, last: str, by: str = "kubelet") -> Raw:
+    """An event about an object that is no warning."""
+    return warning(about, reason, message, last) | {"type": "Normal", "source": {"component": by}}
 
 
 def lines(*events: Event, until: datetime = NOW) -> tuple[str, ...]:

@@ -48,8 +48,9 @@ DNS = (
 PENDING_OUTPUT = claim("x-output", "Pending")
 NO_QUEUE = (
     "is suspended, and no queue will admit it, because it has no label "
-    "kueue.x-k8s.io/queue-name; give it that label, or create the run again with prep.queueName "
-    "(for the prep Job) or scheduling.queueName (for training)"
+    "kueue.x-k8s.io/queue-name; if a Kueue has suspended it, give it that label, or create the run "
+    "again with prep.queueName (for the prep Job) or scheduling.queueName (for training); if a "
+    "person has, `kubectl patch"
 )
 IMAGE_FIX = (
     "correct the operator's QINSTRUCT_PREP_IMAGE or QINSTRUCT_TRAINER_IMAGE and create the run "

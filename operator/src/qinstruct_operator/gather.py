@@ -73,9 +73,7 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
     # Without prep Job and status, as after a restored backup, a training workload may be at work.
     may_train = run.was_prepared or prep is None or _has_succeeded(prep)
     if may_train:
-        name = names.training_name(run.name, run.attempt)
-        request = cluster.get(run.backend.kind, run.namespace, name)
-        training = await reads.of("training", request, None)
+        training = await reads.of("training", get_training(cluster, run), None)
     workload = training if may_train else prep
     if reads.failures and (workload is None or "pods" in reads.failures):
         return Snapshot(prep, training, pods=pods)
@@ -92,8 +90,11 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             pin = await _pin(cluster, run, reads, workload)
             return Snapshot(prep, training, pin, pods=pods, log=log, node=node)
     support = await _support(cluster, run, reads)
+    if workload is None:
+        old_nodes = await _old_nodes(cluster, reads, pods)
+        return Snapshot(prep, training, support, pods, old_nodes=old_nodes)
     events: tuple[Resource, ...] = ()
-    if workload is not None and _age(workload, now) > _PATIENCE:
+    if not _is_new(workload, now):
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
@@ -102,6 +103,12 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
 async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
     """Every pod with the run's label, also those of workloads that are gone."""
     return await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
+
+
+async def get_training(cluster: Cluster, run: Run) -> Resource | None:
+    """The training workload of the present attempt."""
+    name = names.training_name(run.name, run.attempt)
+    return await cluster.get(run.backend.kind, run.namespace, name)
 
 
 async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | None:
@@ -121,6 +128,13 @@ async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | N
         return (node,) if node else ()
 
     return await reads.of("node", read(), None)
+
+
+async def _old_nodes(cluster: Cluster, reads: Reads, pods: Iterable[Raw]) -> dict[str, Raw | None]:
+    """The nodes of pods that are there without their workload, each once."""
+    by_node = {text(pod, "spec", "nodeName"): pod for pod in pods if not read_pod(pod).is_over}
+    found = {name: await _node(cluster, reads, pod) for name, pod in by_node.items()}
+    return {name: node[0] if node else None for name, node in found.items() if node is not None}
 
 
 async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Raw | None]:
@@ -161,13 +175,15 @@ def _held_up(
 async def _events(
     cluster: Cluster, run: Run, reads: Reads, about: Iterable[Raw]
 ) -> tuple[Resource, ...]:
-    """Warning events about some objects."""
+    """Warning events about some objects; every event about a pod that its kubelet starts."""
 
-    def warnings_of(raw: Raw) -> Awaitable[tuple[Resource, ...]]:
-        fields = {"involvedObject.uid": raw["metadata"]["uid"], "type": "Warning"}
+    def events_of(raw: Raw) -> Awaitable[tuple[Resource, ...]]:
+        fields = {"involvedObject.uid": raw["metadata"]["uid"]}
+        if not text(raw, "spec", "nodeName"):
+            fields["type"] = "Warning"
         return cluster.list(EVENT, run.namespace, fields=fields)
 
-    lists = await asyncio.gather(*(reads.of("events", warnings_of(raw), ()) for raw in about))
+    lists = await asyncio.gather(*(reads.of("events", events_of(raw), ()) for raw in about))
     return tuple(event for events in lists for event in events)
 
 
@@ -175,5 +191,7 @@ def _has_succeeded(job: Raw) -> bool:
     return read_workload(job, JOB_CONDITIONS).verdict == "succeeded"
 
 
-def _age(raw: Raw, now: datetime) -> timedelta:
-    return now - (parse_time(text(raw, "metadata", "creationTimestamp")) or now)
+def _is_new(raw: Raw, now: datetime) -> bool:
+    """Whether it was just made; what was made in the future was made by another clock."""
+    age = now - (parse_time(text(raw, "metadata", "creationTimestamp")) or now)
+    return timedelta() <= age <= _PATIENCE

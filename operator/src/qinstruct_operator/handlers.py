@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import aiohttp
@@ -62,7 +61,7 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
 async def _start(memo: kopf.Memo) -> None:
     ours = Settings.from_env(os.environ)
     cluster = await memo.stack.enter_async_context(connect(timeout=_REQUEST_SECONDS))
-    reconciler = Reconciler(cluster, ours, lambda: datetime.now(UTC))
+    reconciler = Reconciler(cluster, ours, cluster.transport.clock.now)
 
     async def reconcile(key: Key) -> float | None:
         return await reconciler.reconcile(*key)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from qinstruct_operator.cluster.errors import ClusterError, Forbidden, NotFound
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden, UnknownKind
 from qinstruct_operator.cluster.refusals import sentence
 
 DEAF_SECONDS: Final = 60.0
@@ -81,7 +81,7 @@ class Hearing:
         """
         reason = str(error).removeprefix(f"{what}: ")
         cause = reason
-        if isinstance(error, NotFound | Forbidden):  # of this kind, and not of the server
+        if isinstance(error, UnknownKind | Forbidden):  # of this kind, and not of the server
             cause = f"{what.partition(' ')[2]}: {reason}"
         trouble = self._troubles.setdefault(what, _Trouble(self._clock(), cause))
         if not any(one.is_told and one.cause == cause for one in self._troubles.values()):

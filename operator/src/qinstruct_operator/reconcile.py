@@ -7,7 +7,7 @@ triggered it, so a lost, repeated or late event only costs time.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,12 @@ from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
+from qinstruct_operator.core.judge.gpu_hours import with_unwritten
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.gather import Reads, gather, list_pods
+from qinstruct_operator.gather import Reads, gather, get_training, list_pods
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
 
@@ -58,12 +59,16 @@ class Reconciler:
     Attributes:
         cluster: the API server that holds them.
         settings: of this installation.
-        now: the clock.
+        now: the clock: the server's, since it stamps the objects.
+
+    GPU-hours grow with the clock, and are not written at each pass. So the last status of each run
+    at work is remembered: a pod that vanishes has held its GPUs until it was seen last.
     """
 
     cluster: Cluster
     settings: Settings
     now: Callable[[], datetime]
+    _unwritten: dict[tuple[str, str], Status] = field(default_factory=dict, repr=False)
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One pass over one run: read, plan, observe, decide, apply, judge, write.
@@ -79,34 +84,45 @@ class Reconciler:
             ClusterError: the run could not be read, or its status not written.
         """
         resource = await self.cluster.get(TRAINING, namespace, name)
+        unwritten = self._unwritten.pop((namespace, name), None)
         if resource is None or resource["metadata"].get("deletionTimestamp"):
             return None
         run = Run.read(resource, self.settings)
         done = await self._begin(run) or await self._go_on(run)
         seen = replace(observe(run, done.snapshot), refused=done.refused)
         now = self.now()
-        status = judge(run, seen, now)
+        known = replace(run, status=with_unwritten(run.status, unwritten))
+        status = judge(known, seen, now)
+        if not is_finished(status):
+            self._unwritten[namespace, name] = status
         try:
             await self._write(run, resource, status, now)
         except NotFound:
+            del self._unwritten[namespace, name]
             return None  # deleted meanwhile
         if (error := done.error) is not None and not is_finished(status):
             raise Told(str(error), status=error.status, retry_after=error.retry_after) from error
         return requeue_after(status, seen, self.settings, now)
 
     async def _begin(self, run: Run) -> _Pass | None:
-        """Create the first children of a new run without reading more than the pods of its name.
+        """Create the first children of a new run, and read only what is not to be created now.
 
-        None where one or a pod exists (from an interrupted pass, an earlier run or another
-        creator), and for a run that has a status already or cannot begin.
+        That are the pods of its name, and the training workload: hours later, after preparation,
+        would be late to learn that its name is taken.
+
+        None where one of the children or a pod exists (from an interrupted pass, an earlier run or
+        another creator), and for a run that has a status already or cannot begin.
         """
         if run.status != Status() or run.plan is None:
             return None
         try:
-            if await list_pods(self.cluster, run):
-                return None
+            found = await asyncio.gather(
+                list_pods(self.cluster, run), get_training(self.cluster, run)
+            )
         except ClusterError:
             return None  # read again, and told, by `_go_on`
+        if any(found):
+            return None
         done = await self._send(decide(run, Observed()), Snapshot())
         return None if done.found else done
 

@@ -66,11 +66,14 @@ def test_a_run_that_is_not_there(
     )
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("status", "x"), ("logs", "x")])
 def test_a_cluster_that_does_not_know_the_kind(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
 ) -> None:
     qinstruct = CommandLine(monkeypatch, FakeCluster(kinds=()))
-    assert qinstruct("status") == EXIT_UNAVAILABLE
+    assert qinstruct(*arguments) == EXIT_UNAVAILABLE
     assert "qinstruct crd | kubectl apply -f -" in capsys.readouterr().err
 
 

@@ -1,7 +1,10 @@
 """The operator under test as a process, started with kopf as in a pod, stopped or killed."""
 
+import json
 import os
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ import yaml
 from cluster.harness.control_plane import LOOPBACK, ControlPlane, answers
 from cluster.harness.processes import Processes, free_port
 from qinstruct_operator.constants import GROUP, PLURAL
+from qinstruct_operator.readiness import PATH as READY_PATH
 
 NAMESPACE: Final = "qinstruct-system"
 ACCOUNT: Final = "qinstruct-operator"
@@ -36,10 +40,22 @@ class Operator:
 
     Attributes:
         health: URL of its liveness endpoint.
+        ready: URL of its readiness endpoint.
     """
 
     processes: Processes
     health: str
+    ready: str
+
+    def why_not_ready(self) -> list[str]:
+        """What its readiness endpoint says; empty where it is ready."""
+        try:
+            with urllib.request.urlopen(self.ready, timeout=5) as answer:
+                status, said = answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            status, said = error.code, json.load(error)
+        assert status == (503 if said["notReady"] else 200)
+        return list(said["notReady"])
 
     def start(self) -> None:
         """Start it again; returns when its liveness endpoint answers."""
@@ -84,6 +100,7 @@ def operator_process(
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(folder)
     health = f"http://{LOOPBACK}:{free_port()}/healthz"
+    ready = f"{LOOPBACK}:{free_port()}"
     command = [
         *(sys.executable, "-m", "kopf", "run", f"--liveness={health}"),
         *(f"--module={module}" for module in _MODULES),
@@ -98,11 +115,12 @@ def operator_process(
             environment={
                 "KUBECONFIG": str(kubeconfig),
                 "PYTHONPATH": os.pathsep.join(paths),
+                "QINSTRUCT_READY_ADDRESS": ready,
                 "KUBERNETES_SERVICE_HOST": "",  # should the tests themselves run in a pod
                 **(environment or {}),
             },
             ready=lambda: answers(health),
         )
-        yield Operator(processes, health)
+        yield Operator(processes, health, f"http://{ready}{READY_PATH}")
     finally:
         processes.close()

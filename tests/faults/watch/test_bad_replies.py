@@ -150,6 +150,16 @@ def test_a_kind_that_is_removed_and_made_again_is_watched_again(tmp_path: Path) 
         assert len(stage.troubles) == 1, stage.troubles
 
 
+def test_a_run_whose_kind_is_unknown_for_a_moment_is_looked_at_again(tmp_path: Path) -> None:
+    with scene(tmp_path, environment=ONLY_WATCH) as stage:
+        page = Answer(404, body=b"404 page not found\n")
+        stage.proxy.add(Rule(page, method="GET", path=f"/{PLURAL}/later", times=2))
+        stage.api.add_run("later")
+        stage.expect_a_look_at("later")
+        assert len(stage.troubles) == 1, stage.troubles
+        assert "is its CustomResourceDefinition installed?" in stage.troubles[0]
+
+
 def test_liveness_fails_while_nothing_is_heard_and_heals(tmp_path: Path) -> None:
     with scene(tmp_path) as stage:
         assert stage.health == 200

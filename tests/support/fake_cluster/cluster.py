@@ -102,6 +102,7 @@ class FakeCluster:
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
         """As `port.Cluster.get`."""
         async with self._call("get", kind, namespace, name):
+            self._store.require(kind)
             return self._store.get((kind, namespace, name))
 
     async def list(
@@ -192,7 +193,17 @@ class FakeCluster:
         change(resource)
         return self._store.put(key, resource, "somebody")
 
-    def set_status(self, kind: Kind, namespace: str, name: str, status: Resource) -> Resource:
+    def uninstall(self, kind: Kind) -> None:
+        """Let the server not know a kind; its objects are there again when it does."""
+        self._store.kinds.discard(kind)
+
+    def install(self, kind: Kind) -> None:
+        """Let the server know a kind."""
+        self._store.kinds.add(kind)
+
+    def set_status(
+        self, kind: Kind, namespace: str | None, name: str, status: Resource
+    ) -> Resource:
         """Let a controller write an object's status."""
         return self.edit(kind, namespace, name, lambda found: found.update(status=status))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused
+from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused, UnknownKind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD, TRAINING, Kind
 from support.fake_cluster.fields import Fields, Path, at, flatten, merge, unflatten, without
@@ -61,9 +61,9 @@ class Store:
     _made: int = 0
 
     def require(self, kind: Kind) -> None:
-        """Raise NotFound unless the kind is installed."""
+        """Raise UnknownKind unless the kind is installed."""
         if kind not in self.kinds:
-            raise NotFound(f"{kind.kind} is not installed", status=404)
+            raise UnknownKind(f"{kind.kind} is not installed", status=404)
 
     def get(self, key: Key) -> Resource | None:
         """A copy of the object."""

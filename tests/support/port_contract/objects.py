@@ -4,10 +4,11 @@ import copy
 
 import pytest
 
-from qinstruct_operator.cluster.errors import NotFound, Refused
+from qinstruct_operator.cluster.errors import Refused, UnknownKind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB
 from support.port_contract.target import (
+    ABSENT_IN_GROUP,
     ABSENT_KIND,
     Target,
     behaviour,
@@ -31,8 +32,14 @@ async def an_absent_object_is_none(target: Target) -> None:
 
 
 @behaviour
-async def an_object_of_a_kind_that_is_not_installed_is_none(target: Target) -> None:
-    assert await target.cluster.get(ABSENT_KIND, target.namespace, "nobody") is None
+async def an_object_of_a_kind_that_is_not_installed_is_not_known_to_be_absent(
+    target: Target,
+) -> None:
+    """Neither of an unknown group, nor of a group of which another kind is known."""
+    for kind in (ABSENT_KIND, ABSENT_IN_GROUP):
+        with pytest.raises(UnknownKind) as caught:
+            await target.cluster.get(kind, target.namespace, "nobody")
+        assert caught.value.status == 404
 
 
 @behaviour
@@ -43,10 +50,18 @@ async def a_name_reaches_no_other_object(target: Target) -> None:
 
 
 @behaviour
-async def a_list_of_a_kind_that_is_not_installed_is_not_found(target: Target) -> None:
-    with pytest.raises(NotFound) as caught:
-        await target.cluster.list(ABSENT_KIND, target.namespace)
-    assert caught.value.status == 404
+async def a_list_of_a_kind_that_is_not_installed_is_not_empty(target: Target) -> None:
+    for kind in (ABSENT_KIND, ABSENT_IN_GROUP):
+        with pytest.raises(UnknownKind) as caught:
+            await target.cluster.list(kind, target.namespace)
+        assert caught.value.status == 404
+
+
+@behaviour
+async def an_object_of_a_kind_that_is_not_installed_is_not_created(target: Target) -> None:
+    manifest = config_map(target) | {"apiVersion": ABSENT_KIND.api_version, "kind": "Absent"}
+    with pytest.raises(UnknownKind):
+        await target.cluster.create(manifest)
 
 
 @behaviour

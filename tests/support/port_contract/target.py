@@ -15,6 +15,7 @@ RESTRICTED = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 ABSENT_KIND = Kind("absent.example/v1", "Absent")
+ABSENT_IN_GROUP = Kind("batch/v1", "Absent")
 
 
 @dataclass(frozen=True)

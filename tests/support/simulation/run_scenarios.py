@@ -85,6 +85,18 @@ async def reconcile_to_fixed_point(simulated: SimulatedCluster) -> None:
     assert len(await simulated.names(PYTORCHJOB)) <= 1
 
 
+async def until(step: str, times: int = 1) -> SimulatedCluster:
+    """A run right after this has happened for so many times, before the next pass."""
+    simulated = SimulatedCluster(Scenario())
+    await simulated.create_run()
+    while times:
+        await simulated.reconcile()
+        name, made = next(iter((await simulated.next_steps()).items()))
+        await simulated.perform(made)
+        times -= name == step
+    return simulated
+
+
 async def run_scenario(scenario: Scenario) -> SimulatedCluster:
     """A run at its end, where the operator reconciled after each step."""
     simulated = SimulatedCluster(scenario)

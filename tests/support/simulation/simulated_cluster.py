@@ -14,7 +14,7 @@ from typing import Any
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.constants import LABEL_MANAGED_BY, LABEL_RUN, PREP_CONTAINER
+from qinstruct_operator.constants import GPU_RESOURCE, LABEL_MANAGED_BY, LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
@@ -163,7 +163,11 @@ class SimulatedCluster:
 
     async def reconcile(self) -> None:
         """One pass of a fresh operator: it remembers nothing."""
-        await Reconciler(self.operator, Settings(), lambda: self._now).reconcile(NAMESPACE, "x")
+        await self.reconciler().reconcile(NAMESPACE, "x")
+
+    def reconciler(self) -> Reconciler:
+        """A fresh operator, for several passes."""
+        return Reconciler(self.operator, Settings(), lambda: self._now)
 
     async def status(self) -> Status:
         """The run's status."""
@@ -301,6 +305,7 @@ class SimulatedCluster:
         name = f"{job['metadata']['name']}-{index}"
         container = TRAINING_CONTAINER if kind == PYTORCHJOB else PREP_CONTAINER
         labels = job["metadata"]["labels"]
+        limits = {GPU_RESOURCE: "8"} if kind == PYTORCHJOB else {}
         await self.cluster.create(
             {
                 "apiVersion": "v1",
@@ -319,7 +324,7 @@ class SimulatedCluster:
                         }
                     ],
                 },
-                "spec": {"containers": [{"name": container}]},
+                "spec": {"containers": [{"name": container, "resources": {"limits": limits}}]},
             }
         )
 

@@ -7,6 +7,7 @@ from support.observed import (
     NOW,
     SUSPENDED,
     Raw,
+    alive,
     at_time,
     claim,
     condition,
@@ -170,7 +171,12 @@ CASES = {
         PREPARED | {S: (YES, "Scheduled"), R: (NO, "Finished"), C: (YES, "Complete")},
     ),
     "it has said nothing for long": Case(
-        of_training(JOB, pod(JOB, running(90)), log=lines(step_event(43), until=HALF_AN_HOUR_AGO)),
+        of_training(
+            JOB,
+            pod(JOB, running(90)),
+            log=lines(step_event(43), until=HALF_AN_HOUR_AGO),
+            node=(alive(),),
+        ),
         "Silent",
         PREPARED | {S: (YES, "Scheduled"), R: (YES, "Silent")},
         says=(
@@ -189,6 +195,21 @@ CASES = {
         ),
         "Training",
         PREPARED | {S: (YES, "Scheduled"), R: (YES, "Training")},
+    ),
+    "it has said nothing for long, and nobody lets us read its node's clock": Case(
+        of_training(JOB, pod(JOB, running(90)), log=lines(step_event(43), until=AN_HOUR_AGO)),
+        "Training",
+        PREPARED | {S: (YES, "Scheduled"), R: (YES, "Training")},
+    ),
+    "it has said nothing for long, by a clock that is ahead": Case(
+        of_training(
+            JOB,
+            pod(JOB, running(90)),
+            log=lines(step_event(43), until=NOW + timedelta(minutes=20)),
+            node=(node(lastHeartbeatTime="2026-03-01T12:50:00Z"),),
+        ),
+        "Silent",
+        PREPARED | {S: (YES, "Scheduled"), R: (YES, "Silent")},
     ),
     "its queue takes it back, and its container saves": Case(
         of_training(TAKEN, pod(TAKEN, running()), log=TRAINING_LOG),

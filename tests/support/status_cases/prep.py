@@ -9,6 +9,7 @@ from support.observed import (
     COMPLETE,
     NOW,
     OTHER_UID,
+    alive,
     claim,
     condition,
     config_map,
@@ -251,7 +252,10 @@ CASES = {
     ),
     "prep has said nothing for long": Case(
         of_prep(
-            PREP, pod(PREP, running()), log=lines(prep_event(30), until=NOW - timedelta(minutes=30))
+            PREP,
+            pod(PREP, running()),
+            log=lines(prep_event(30), until=NOW - timedelta(minutes=30)),
+            node=(alive(),),
         ),
         "Silent",
         NOT_YET | {P: (NO, "Silent")},

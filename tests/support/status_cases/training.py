@@ -5,6 +5,7 @@ from qinstruct_operator.core.judge.observe import Snapshot
 from support.kinds import TRAINING_CONTAINER
 from support.observed import (
     SUSPENDED,
+    alive,
     condition,
     ended,
     exported_event,
@@ -98,7 +99,7 @@ CASES = {
         fields={"progress": None, "gpu_hours": 1.33},
     ),
     "it has never said a word since it started": Case(
-        of_training(JOB, pod(JOB, running(31))),
+        of_training(JOB, pod(JOB, running(31)), node=(alive(),)),
         "Silent",
         PREPARED | {S: (YES, "Scheduled"), R: (YES, "Silent")},
         fields={"progress": None, "eta": None},
@@ -180,6 +181,41 @@ CASES = {
         "Failed",
         PREPARED | {S: (NO, "Failed"), R: (NO, "Failed"), C: (NO, "Failed"), F: (YES, "PodLost")},
         previous=of_prep(PREP, pod(PREP, ended(65)), log=lines(BAD)),
+    ),
+    "its kubelet refuses it, and its PyTorchJob does not know yet": Case(
+        of_training(
+            JOB, pod(JOB, phase="Failed", reason="OutOfcpu", message="Pod was rejected: no CPU.")
+        ),
+        "Stopping",
+        PREPARED | {S: (YES, "Scheduled"), R: (NO, "Stopping")},
+        says=(
+            R,
+            "x-1 is ending: the kubelet of node gpu-1 refused x-1-master-0 (OutOfcpu): Pod was "
+            "rejected: no CPU; something else had taken the place meanwhile; create the run again: "
+            "it goes on from what it has saved; if the same node takes it again, keep the run away "
+            "from it until it is mended",
+        ),
+    ),
+    "a container beside ours failed, ours ended well": Case(
+        of_training(
+            JOB_LOST,
+            pod(
+                JOB_LOST,
+                phase="Failed",
+                containerStatuses=[
+                    {"name": "istio-proxy", "state": ended(1)},
+                    {"name": "pytorch", "state": ended()},
+                ],
+            ),
+        ),
+        "Failed",
+        PREPARED
+        | {
+            S: (YES, "Scheduled"),
+            R: (NO, "Failed"),
+            C: (NO, "Failed"),
+            F: (YES, "SidecarFailed"),
+        },
     ),
     "complete": Case(
         of_training(JOB_DONE, pod(JOB_DONE, ended()), log=(*TRAINING_LOG, *lines(step_event(200)))),

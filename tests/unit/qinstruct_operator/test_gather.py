@@ -2,12 +2,10 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
 from qinstruct_operator.cluster.errors import Forbidden
-from qinstruct_operator.constants import LABEL_RUN
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.untyped_json import text
@@ -23,11 +21,8 @@ from support.observed import (
     claim,
     condition_reasons,
     message,
-    pod,
-    pytorchjob,
-    running,
 )
-from support.simulation.run_scenarios import run_to_rest
+from support.simulation.run_scenarios import run_to_rest, until
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
 
 LATE = NOW + timedelta(hours=9)
@@ -38,19 +33,6 @@ async def take_snapshot(simulated: SimulatedCluster, now: datetime = LATE) -> Sn
     resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
     assert resource is not None
     return await gather(simulated.cluster, Run.read(resource, Settings()), now, Reads())
-
-
-async def just_after(step: str) -> SimulatedCluster:
-    """A run right after this has happened, before the next pass."""
-    simulated = SimulatedCluster(Scenario())
-    await simulated.create_run()
-    while step:
-        await simulated.reconcile()
-        name, made = next(iter((await simulated.next_steps()).items()))
-        await simulated.perform(made)
-        if name == step:
-            break
-    return simulated
 
 
 SUPPORT = ["get ConfigMap", "get PersistentVolumeClaim", "get PersistentVolumeClaim"]
@@ -88,7 +70,7 @@ STAGES = {
 @pytest.mark.parametrize(("step", "want"), STAGES.values(), ids=STAGES)
 def test_requests_at_each_stage(step: str, want: list[str]) -> None:
     async def see() -> list[str]:
-        simulated = await just_after(step)
+        simulated = await until(step, times=1 if step else 0)
         before = len(simulated.cluster.calls) + 1  # the run
         await take_snapshot(simulated)
         return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
@@ -102,7 +84,7 @@ def test_the_pin_is_read_where_the_spec_has_changed(
     step: str, generation: int, wanted: list[str]
 ) -> None:
     async def see() -> list[str]:
-        simulated = await just_after(step)
+        simulated = await until(step)
         await simulated.reconcile()
         resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
         assert resource is not None
@@ -132,9 +114,9 @@ def test_a_finished_run_costs_one_request() -> None:
 
 def test_the_log_is_that_of_the_container_at_work() -> None:
     async def see() -> None:
-        simulated = await just_after("hear x-prep")
+        simulated = await until("hear x-prep")
         assert (await take_snapshot(simulated)).log == PREP_LOG[:1]
-        simulated = await just_after("hear x-1")
+        simulated = await until("hear x-1")
         snapshot = await take_snapshot(simulated)
         assert snapshot.training is not None
         assert snapshot.prep is None
@@ -145,7 +127,7 @@ def test_the_log_is_that_of_the_container_at_work() -> None:
 
 def test_a_node_is_not_asked_while_its_pod_speaks() -> None:
     async def see() -> list[str]:
-        simulated = await just_after("hear x-1")
+        simulated = await until("hear x-1")
         before = len(simulated.cluster.calls) + 1
         await take_snapshot(simulated, NOW)
         return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
@@ -155,7 +137,7 @@ def test_a_node_is_not_asked_while_its_pod_speaks() -> None:
 
 def test_a_node_that_is_gone() -> None:
     async def see() -> None:
-        simulated = await just_after("start the container of x-1")
+        simulated = await until("start the container of x-1")
         await simulated.reconcile()
         assert (await simulated.status()).phase == "Loading"
         simulated.cluster.delete(NODE, None, "node-1")
@@ -170,7 +152,7 @@ def test_a_node_that_is_gone() -> None:
 @pytest.mark.parametrize("step", ["start the container of x-1", "find a node for x-1"])
 def test_without_the_right_to_read_nodes_all_goes_on(step: str) -> None:
     async def see() -> None:
-        simulated = await just_after(step)
+        simulated = await until(step)
         simulated.cluster.fail(Forbidden("get node node-1: forbidden"), "get", kind=NODE, times=9)
         await simulated.reconcile()
         assert (await simulated.status()).phase in ("Loading", "Starting")
@@ -201,7 +183,7 @@ def test_a_read_that_fails_is_not_an_empty_one(
     step, method, kind, want, unread = case
 
     async def see() -> None:
-        simulated = await just_after(step)
+        simulated = await until(step)
         simulated.cluster.fail(FORBIDDEN, method, kind=kind)
         before = len(simulated.cluster.calls) + 1  # the run
         snapshot = await take_snapshot(simulated)
@@ -214,7 +196,7 @@ def test_a_read_that_fails_is_not_an_empty_one(
 
 def test_a_prep_job_that_cannot_be_read_does_not_hide_a_run_that_trains() -> None:
     async def see() -> None:
-        simulated = await just_after("hear x-1")
+        simulated = await until("hear x-1")
         user_actions = await simulated.user_actions()
         await simulated.perform(user_actions["wipe the status"])
         simulated.cluster.fail(FORBIDDEN, "get", kind=JOB)
@@ -236,7 +218,7 @@ def test_a_claim_that_was_grown_is_left_alone() -> None:
     """Between prep and training as well: applied again it would shrink, which is refused."""
 
     async def see() -> None:
-        simulated = await just_after("settle x-prep")
+        simulated = await until("settle x-prep")
         await simulated.reconcile()
         changed = {name for method, _, name in simulated.operator.writes if method == "apply"}
         assert changed == {"x-config"}
@@ -252,7 +234,7 @@ def test_a_claim_that_was_grown_is_left_alone() -> None:
 
 def test_a_run_restored_without_status_and_prep_job_goes_on() -> None:
     async def see() -> None:
-        simulated = await just_after("start the container of x-1")
+        simulated = await until("start the container of x-1")
         user_actions = await simulated.user_actions()
         for name in ("delete Job x-prep", "wipe the status"):
             await simulated.perform(user_actions[name])
@@ -263,69 +245,6 @@ def test_a_run_restored_without_status_and_prep_job_goes_on() -> None:
         assert len(await simulated.names(POD)) == 1
 
     asyncio.run(see())
-
-
-WORKLOADS = {
-    "hear x-prep": ("delete Job x-prep", JOB, "x-prep", "Prepared"),
-    "hear x-1": ("delete PyTorchJob x-1", PYTORCHJOB, "x-1", "Scheduled"),
-}
-
-
-@pytest.mark.parametrize("step", WORKLOADS)
-def test_a_pod_that_outlives_its_workload_keeps_another_from_starting(step: str) -> None:
-    """As after `kubectl delete --cascade=orphan`: the pod has no owner, and is still at work."""
-    deletion, kind, name, condition = WORKLOADS[step]
-
-    async def see() -> None:
-        simulated = await just_after(step)
-        await simulated.reconcile()
-        (pod,) = [one for one in await simulated.names(POD) if one.startswith(name)]
-        simulated.cluster.edit(
-            POD, NAMESPACE, pod, lambda found: found["metadata"].pop("ownerReferences")
-        )
-        await simulated.perform((await simulated.user_actions())[deletion])
-        for _ in range(2):
-            await simulated.reconcile()
-            status = await simulated.status()
-            assert condition_reasons(status)[condition] == ("False", "PodRemains")
-            assert f"({pod} on node " in message(status, condition)
-            assert await simulated.names(kind) == []
-        simulated.cluster.delete(POD, NAMESPACE, pod)
-        await simulated.reconcile()
-        assert await simulated.names(kind) == [name]
-        await run_to_rest(simulated)
-        assert (await simulated.status()).phase == "Complete"
-
-    asyncio.run(see())
-
-
-@pytest.mark.parametrize("spec", [{}, {"data": {"claimName": "a"}, "output": {"claimName": "b"}}])
-def test_a_run_made_again_waits_for_the_pod_of_the_earlier_one(spec: dict[str, Any]) -> None:
-    """Also in the pass that reads nothing else, where no child of the earlier run is left."""
-
-    async def see() -> None:
-        simulated = SimulatedCluster(Scenario(), **spec)
-        earlier = running_pod(pytorchjob(owner=OTHER_UID))
-        await simulated.cluster.create(earlier)
-        await simulated.create_run()
-        await simulated.reconcile()
-        status = await simulated.status()
-        assert condition_reasons(status)["Prepared"] == ("False", "PodRemains")
-        made = [kind for kind in (CLAIM, CONFIG_MAP, JOB) if await simulated.names(kind)]
-        assert made == []
-        simulated.cluster.delete(POD, NAMESPACE, earlier["metadata"]["name"])
-        await simulated.reconcile()
-        assert await simulated.names(JOB) == ["x-prep"]
-
-    asyncio.run(see())
-
-
-def running_pod(workload: dict[str, Any]) -> dict[str, Any]:
-    """A pod of a workload that is gone."""
-    raw = pod(workload, running()) | {"apiVersion": "v1"}
-    return raw | {
-        "metadata": raw["metadata"] | {"namespace": NAMESPACE, "labels": {LABEL_RUN: "x"}}
-    }
 
 
 def test_a_run_that_is_deleted_or_being_deleted_is_left_alone() -> None:
@@ -358,5 +277,17 @@ def test_an_output_claim_that_is_there(going: bool) -> None:
             simulated.cluster.delete(CLAIM, NAMESPACE, "x-output")
         await run_to_rest(simulated)
         assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_events_are_read_whatever_our_clock_shows(hours: int) -> None:
+    async def see() -> None:
+        simulated = await until("bind x-output")
+        before = len(simulated.cluster.calls)
+        await take_snapshot(simulated, NOW + timedelta(hours=hours))
+        asked = [call.kind for call in simulated.cluster.calls[before:] if call.method == "list"]
+        assert asked == [POD, EVENT]
 
     asyncio.run(see())

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from qinstruct_operator.cluster.errors import ClusterError, NotFound
+from qinstruct_operator.cluster.errors import ClusterError, UnknownKind
 from qinstruct_operator.hearing import DEAF_SECONDS, Hearing
 
 RUNS = "watch qinstructtrainings of all namespaces"
@@ -102,5 +102,5 @@ def test_one_reason_is_told_once_for_all_requests_that_have_it(
 def test_one_reason_of_two_kinds_is_told_for_both(caplog: pytest.LogCaptureFixture) -> None:
     hearing = Hearing(Clock())
     for what in (RUNS, PODS):
-        hearing.failed(what, NotFound(f"{what}: not installed", status=404))
+        hearing.failed(what, UnknownKind(f"{what}: not installed", status=404))
     assert len(told(caplog)) == 2

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from qinstruct_operator.cluster.errors import ClusterError, Refused
+from qinstruct_operator.cluster.errors import ClusterError, Refused, UnknownKind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CONFIG_MAP, JOB, POD, TRAINING
 from support.fake_cluster.cluster import Call, FakeCluster
@@ -98,7 +98,8 @@ def test_a_kind_may_be_missing() -> None:
         cluster = FakeCluster(kinds=[CONFIG_MAP])
         with pytest.raises(ClusterError, match="Job is not installed"):
             await cluster.apply(manifest("Job"))
-        assert await cluster.get(TRAINING, "team", "run") is None
+        with pytest.raises(UnknownKind):
+            await cluster.get(TRAINING, "team", "run")
 
     asyncio.run(trial())
 

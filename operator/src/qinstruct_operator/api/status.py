@@ -99,7 +99,7 @@ class UnreadStatus(_Observed):
 class HeldStatus(_Observed):
     """What it takes to add up the GPU-hours of all pods."""
 
-    pod: str = Field(max_length=253, description="Uid of the pod whose hours still grow.")
+    pod: str = Field(max_length=253, description="Uid of the newest pod, whose hours may grow.")
     earlier_hours: float = Field(ge=0, description="GPU-hours of all pods before it.")
 
 

@@ -26,7 +26,11 @@ class AlreadyExists(Conflict):
 
 
 class NotFound(ClusterError):  # noqa: N818 - the API server's own word
-    """The object, or its kind, is not there."""
+    """The object is not there: the server names it, and says so."""
+
+
+class UnknownKind(ClusterError):  # noqa: N818 - as the others
+    """The server does not know the kind now, which says nothing of its objects (404)."""
 
 
 class Forbidden(ClusterError):  # noqa: N818 - the API server's own word

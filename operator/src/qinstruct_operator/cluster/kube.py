@@ -57,7 +57,11 @@ class KubeCluster:
         return self._transport
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
-        """The object, or None where there is none (or its kind is not installed)."""
+        """The object, or None where there is none.
+
+        Raises:
+            UnknownKind: the server does not know the kind now, so that nobody can say it.
+        """
         tried = _tried("get", kind, namespace, name)
         try:
             return await self._transport.send(tried, "GET", api_path(kind, namespace, name))

@@ -17,7 +17,11 @@ class Cluster(Protocol):
     """An API server. The operator deletes nothing: the cluster's garbage collector does."""
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
-        """The object, or None where there is none (or its kind is not installed)."""
+        """The object, or None where there is none.
+
+        Raises:
+            UnknownKind: the server does not know the kind now, so that nobody can say it.
+        """
         ...
 
     async def list(

@@ -13,18 +13,19 @@ from qinstruct_operator.cluster.errors import (
     Forbidden,
     NotFound,
     Refused,
+    UnknownKind,
 )
 
 _ERRORS: Final[Mapping[int, type[ClusterError]]] = {
     400: Refused,
     403: Forbidden,
-    404: NotFound,
     409: Conflict,
     413: Refused,  # too large, which is as permanent as an invalid field
     422: Refused,
 }
 _ADMISSION: Final = "admission webhook "  # how the server begins the refusal of any webhook
-_UNKNOWN_KIND: Final = b"404 page not found"  # the server's word for an unknown group
+_NO_PAGE: Final = b"404 page not found"  # the server's word for a path that it does not serve
+_NO_KIND: Final = "the cluster does not know this kind; is its CustomResourceDefinition installed?"
 _MAX_CHARS: Final = 400
 _TAIL_CHARS: Final = 120
 
@@ -41,11 +42,13 @@ def refusal(tried: str, status: int, headers: Mapping[str, str], body: bytes) ->
     said = _status(body)
     message = said.get("message") or _text(status, body)
     error = _ERRORS.get(status, ClusterError)
-    if status == 404 and not said and body.strip() != _UNKNOWN_KIND:
-        error = ClusterError  # of a proxy on the way: it says nothing about what there is
+    if status == 404:
+        error = _not_found(said, body)
+        if said and error is UnknownKind:
+            message = f"{message}: {_NO_KIND}"
     if status == 409 and said.get("reason") == AlreadyExists.__name__:
         error = AlreadyExists  # not a quota that was changed at the same moment
-    if status in (403, 409) and message.startswith(_ADMISSION):
+    if status in (403, 404, 409) and message.startswith(_ADMISSION):
         # A webhook that gives no code of its own answers 403, but it is the object that it
         # refuses, not the credentials; with 409 it means no write of somebody else.
         error = Refused
@@ -76,6 +79,19 @@ def sentence(tried: str, message: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
+def _not_found(said: Mapping[str, Any], body: bytes) -> type[ClusterError]:
+    """What a 404 says: no such object, no such kind, or nothing.
+
+    Only who knows the kind names the object that it has looked for. A kind is not known while its
+    definition is made again or its server starts, and its objects may be there all the same.
+    """
+    details = _details(said)
+    if said.get("reason") == NotFound.__name__ and details.get("name") and details.get("kind"):
+        return NotFound
+    is_of_server = said or body.strip() == _NO_PAGE
+    return UnknownKind if is_of_server else ClusterError  # the latter of a proxy on the way
+
+
 def _status(body: bytes) -> dict[str, Any]:
     """The `Status` object of an answer; empty where it is something else."""
     try:
@@ -85,15 +101,19 @@ def _status(body: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) and said.get("kind") == "Status" else {}
 
 
+def _details(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    details = said.get("details")
+    return details if isinstance(details, dict) else {}
+
+
 def _text(status: int, body: bytes) -> str:
-    text = body.decode("utf-8", "replace").strip()
-    if status == 404 and text.encode() == _UNKNOWN_KIND:
-        return "the cluster does not know this kind; is its CustomResourceDefinition installed?"
-    return f"HTTP {status} {text}".strip()
+    if status == 404 and body.strip() == _NO_PAGE:
+        return _NO_KIND
+    return f"HTTP {status} {body.decode('utf-8', 'replace').strip()}".strip()
 
 
 def _retry_after(said: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
-    details = said.get("details") or {}
+    details = _details(said)
     seconds = headers.get("Retry-After") or details.get("retryAfterSeconds")
     try:
         return max(0.0, float(seconds)) if seconds else None

@@ -16,6 +16,7 @@ from qinstruct_operator.cluster.credentials import Credentials
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.cluster.refusals import refusal, sentence, unreachable
+from qinstruct_operator.cluster.server_clock import ServerClock
 from qinstruct_trainer.contract.errors import ConfigError
 
 Query = tuple[tuple[str, str], ...]
@@ -30,6 +31,7 @@ class Transport:
     Attributes:
         server: the server's URL.
         timeout: seconds for an answer to begin, and for a whole one that is not followed.
+        clock: the server's.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Transport:
         self._client = client
         self._credentials = credentials
         self.timeout = timeout
+        self.clock = ServerClock()
         self.server = str(client.configuration.host)
 
     async def send(
@@ -121,6 +124,7 @@ class Transport:
             try:
                 if not answer.ok:
                     raise refusal(tried, answer.status, answer.headers, await answer.read())
+                self.clock.heard(answer.headers.get("Date"))
                 yield answer
             finally:
                 answer.close()  # no effect where it was read to its end: the connection is reused

@@ -9,7 +9,10 @@ from qinstruct_operator.cluster.errors import (
     Forbidden,
     NotFound,
     Refused,
+    UnknownKind,
 )
+
+OTHERS = [Conflict, AlreadyExists, NotFound, UnknownKind, Forbidden, Refused]
 
 
 def test_an_error_carries_what_a_retry_needs() -> None:
@@ -19,13 +22,14 @@ def test_an_error_carries_what_a_retry_needs() -> None:
     assert (silent.status, silent.retry_after) == (None, None)
 
 
-@pytest.mark.parametrize("kind", [Conflict, AlreadyExists, NotFound, Forbidden, Refused])
+@pytest.mark.parametrize("kind", OTHERS)
 def test_every_error_is_a_cluster_error(kind: type[ClusterError]) -> None:
     assert issubclass(kind, ClusterError)
 
 
 def test_an_object_that_exists_is_a_conflict_and_the_others_are_not() -> None:
-    conflicts = [
-        kind for kind in (AlreadyExists, NotFound, Forbidden, Refused) if issubclass(kind, Conflict)
-    ]
-    assert conflicts == [AlreadyExists]
+    assert [kind for kind in OTHERS if issubclass(kind, Conflict)] == [Conflict, AlreadyExists]
+
+
+def test_a_kind_that_is_not_known_is_no_object_that_is_absent() -> None:
+    assert [kind for kind in OTHERS if issubclass(kind, NotFound)] == [NotFound]

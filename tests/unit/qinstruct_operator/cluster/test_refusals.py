@@ -15,6 +15,7 @@ from qinstruct_operator.cluster.errors import (
     Forbidden,
     NotFound,
     Refused,
+    UnknownKind,
 )
 from qinstruct_operator.cluster.refusals import refusal, sentence, unreachable
 
@@ -36,7 +37,6 @@ def refused(status: int, message: str, **more: Any) -> ClusterError:
         (401, "Unauthorized", ClusterError),
         (403, 'configmaps is forbidden: User "x" cannot patch', Forbidden),
         (403, 'admission webhook "a.example" denied the request: no', Refused),
-        (404, 'namespaces "team" not found', NotFound),
         (409, "the object has been modified", Conflict),
         (409, 'admission webhook "a.example" denied the request: no', Refused),
         (413, "Request entity too large: limit is 3145728", Refused),
@@ -72,10 +72,47 @@ def test_a_proxy_that_finds_nothing_says_nothing_of_the_object(body: bytes) -> N
     assert caught.status == 404
 
 
-def test_an_unknown_kind_is_explained() -> None:
-    caught = refusal(TRIED, 404, {}, b"404 page not found\n")
-    assert isinstance(caught, NotFound)
-    assert "CustomResourceDefinition" in str(caught)
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"name": "x", "kind": "jobs", "group": "batch"},
+        {"name": "team", "kind": "namespaces"},
+        {"name": "x-1", "group": "kubeflow.org", "kind": "pytorchjobs", "uid": "1"},
+    ],
+)
+def test_only_a_server_that_names_the_object_says_that_it_is_absent(
+    details: dict[str, str],
+) -> None:
+    caught = refused(404, "it is not found", reason="NotFound", details=details)
+    assert type(caught) is NotFound
+    assert (caught.status, str(caught)) == (404, f"{TRIED}: it is not found")
+
+
+UNKNOWN_KINDS = {
+    "page": b"404 page not found",
+    "page with a line's end": b"404 page not found\n",
+    "no details": b'{"kind": "Status", "reason": "NotFound", "message": "no such resource"}',
+    "empty details": b'{"kind": "Status", "reason": "NotFound", "details": {}}',
+    "details that name no object": (
+        b'{"kind": "Status", "reason": "NotFound", "details": {"kind": "jobs"}}'
+    ),
+    "details of no kind": b'{"kind": "Status", "reason": "NotFound", "details": {"name": "x"}}',
+    "details that are none": b'{"kind": "Status", "reason": "NotFound", "details": "x"}',
+    "no reason": b'{"kind": "Status", "details": {"name": "x", "kind": "jobs"}}',
+}
+
+
+@pytest.mark.parametrize("body", UNKNOWN_KINDS.values(), ids=UNKNOWN_KINDS)
+def test_an_unknown_kind_is_explained_and_no_absent_object(body: bytes) -> None:
+    caught = refusal(TRIED, 404, {}, body)
+    assert type(caught) is UnknownKind
+    assert "is its CustomResourceDefinition installed?" in str(caught)
+    assert ("no such resource" in str(caught)) == (b"no such" in body)
+
+
+def test_a_webhook_that_answers_404_refuses_the_object() -> None:
+    message = 'admission webhook "a.example" denied the request: no such queue'
+    assert type(refused(404, message, reason="NotFound")) is Refused
 
 
 def test_a_gateway_that_speaks_html_is_quoted() -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -95,3 +96,21 @@ def test_an_answer_that_is_left_half_read_costs_no_later_one() -> None:
             return await transport.send(TRIED, "GET", PATH)
 
     assert asyncio.run(trial()) == {"kind": "Pod"}
+
+
+def test_only_the_servers_own_answers_say_what_time_it_is() -> None:
+    async def trial() -> list[timedelta]:
+        ahead = []
+        answers = (
+            says({}, Date="Sun, 01 Mar 2099 13:00:00 GMT"),
+            refuses(503, "a gateway", Date="Sun, 01 Mar 2009 13:00:00 GMT"),
+        )
+        async with connected(*answers) as (transport, _):
+            for refused in (False, True):
+                with pytest.raises(ClusterError) if refused else nullcontext():
+                    await transport.send(TRIED, "GET", PATH)
+                ahead.append(transport.clock.now() - datetime(2099, 3, 1, 13, tzinfo=UTC))
+        return ahead
+
+    for off in asyncio.run(trial()):
+        assert abs(off) < timedelta(minutes=1)

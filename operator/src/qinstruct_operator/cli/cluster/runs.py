@@ -4,7 +4,8 @@ They may have been written by another version or by hand: what cannot be read is
 named, the rest is shown. All text is sanitized but the status's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -14,7 +15,7 @@ from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cli.cluster.connection import explain
 from qinstruct_operator.cli.terminal import sanitize, sanitized_text
-from qinstruct_operator.cluster.errors import ClusterError, NotFound
+from qinstruct_operator.cluster.errors import ClusterError, UnknownKind
 from qinstruct_operator.cluster.port import Cluster
 from qinstruct_operator.constants import KIND
 from qinstruct_operator.core.plan.make import make_plan
@@ -84,13 +85,8 @@ async def read_runs(cluster: Cluster, namespace: str | None) -> tuple[ClusterRun
     Raises:
         UnavailableError: the cluster does not know the kind.
     """
-    try:
+    with _kind_is_known():
         found = await cluster.list(TRAINING, namespace)
-    except NotFound as error:
-        raise UnavailableError(
-            f"this cluster knows no {KIND}; `qinstruct crd | kubectl apply -f -` and the operator "
-            "teach it"
-        ) from error
     return tuple(ClusterRun.of(raw) for raw in found)
 
 
@@ -98,15 +94,27 @@ async def read_run(cluster: Cluster, namespace: str, name: str) -> ClusterRun:
     """One run.
 
     Raises:
-        UnavailableError: it is not there.
+        UnavailableError: it is not there, or the cluster does not know the kind.
     """
-    raw = await cluster.get(TRAINING, namespace, name)
+    with _kind_is_known():
+        raw = await cluster.get(TRAINING, namespace, name)
     if raw is None:
         raise UnavailableError(
             f"run {sanitize(name)} is not in namespace {sanitize(namespace)}; "
             "`qinstruct status -A` lists all"
         )
     return ClusterRun.of(raw)
+
+
+@contextmanager
+def _kind_is_known() -> Iterator[None]:
+    try:
+        yield
+    except UnknownKind as error:
+        raise UnavailableError(
+            f"this cluster knows no {KIND}; `qinstruct crd | kubectl apply -f -` and the operator "
+            "teach it"
+        ) from error
 
 
 async def read_detail(cluster: Cluster, run: ClusterRun) -> RunDetail:

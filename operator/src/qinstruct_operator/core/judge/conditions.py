@@ -1,7 +1,7 @@
 """Compute every condition of a run from the evidence. Pure."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from qinstruct_operator.api.changes import Change
 from qinstruct_operator.api.status import FailureStatus
@@ -21,6 +21,7 @@ from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, no, unknown, yes
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
+from qinstruct_operator.core.judge.remains import pods_remain
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
@@ -173,7 +174,7 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
     if seen.old_pods:
-        return no(reasons.POD_REMAINS, _pods_remain(seen.old_pods))
+        return no(reasons.POD_REMAINS, pods_remain(seen.old_pods, seen.old_nodes, evidence.now))
     if mismatch := claim_mismatch(evidence.run, seen):
         return no(reasons.CLAIM_MISMATCH, mismatch)
     if seen.refused:
@@ -185,22 +186,6 @@ def _refused(seen: Observed) -> Judged:
     return no(reasons.REFUSED, f"{seen.refused}; it is tried again until the cluster takes it")
 
 
-def _pods_remain(pods: Sequence[Pod]) -> str:
-    names = " ".join(pod.name for pod in pods)
-    way_out = f"let it end, and `kubectl delete pod {names}`"
-    if all(pod.deleted for pod in pods):
-        way_out = (
-            "it is being deleted already; if its node is gone for good, and its machine off, "
-            f"`kubectl delete pod {names} --force`"
-        )
-    where = ", ".join(f"{pod.name} on node {pod.node}" if pod.node else pod.name for pod in pods)
-    return (
-        f"a pod is there that no workload of this run controls ({where}); another one beside it "
-        "would write to the same output, or not get its name; it goes on when that pod is gone: "
-        f"{way_out}"
-    )
-
-
 def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
     training = evidence.seen.training
     if not evidence.prepared:
@@ -210,6 +195,8 @@ def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
     if training.pod and training.pod.node:
         return yes(reasons.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
     if training.verdict == "succeeded":
+        if "pods" in evidence.seen.unread:
+            return yes(reasons.SCHEDULED, f"{training.name} has succeeded, so its pod had a node")
         return yes(reasons.SCHEDULED, f"{training.name} had a node until its pod was deleted")
     if training.is_over:
         return no(reasons.FAILED, f"{training.name} has failed, and has no pod on a node")
@@ -250,10 +237,8 @@ def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
 
 
 def _silence(evidence: Evidence) -> str:
-    """Since when the container says nothing; empty where its node's clock cannot be read now."""
-    if "node" in evidence.seen.unread:
-        return ""
-    return why_silent(evidence.last_word, evidence.seen.node, evidence.now)
+    """Since when the container says nothing; empty where its node's clock is not known."""
+    return why_silent(evidence.last_word, evidence.seen.node)
 
 
 def _at_work(evidence: Evidence, where: str) -> Judged:

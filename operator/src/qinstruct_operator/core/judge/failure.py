@@ -11,6 +11,7 @@ from typing import Final
 
 from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.kubelet_words import AGAIN, meaning_of
 from qinstruct_operator.core.judge.pods import Container, Pod
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.safe_text import one_line, printable
@@ -55,18 +56,16 @@ _BY_EXIT_CODE: Final = MappingProxyType(
 )
 """Reason by exit code, for a container that left no `Failed` event."""
 
-_AGAIN = "create the run again: it goes on from what it has saved"
 _RETRIED = "the cluster starts it again, and it goes on from what it has saved"
 _WAYS_OUT: Final = MappingProxyType(
     {
         reasons.OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
         "(memory is requested in proportion to gpu.perNode), and create the run again",
-        reasons.DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {_AGAIN}",
+        reasons.DEADLINE_EXCEEDED: f"raise spec.scheduling.activeDeadlineSeconds and {AGAIN}",
         reasons.INIT_FAILED: "it is not ours: mend it, or keep what puts it into this run's pods "
-        f"away, and {_AGAIN}",
-        reasons.EVICTED: f"free what the message names, and {_AGAIN}",
+        f"away, and {AGAIN}",
         **dict.fromkeys(
-            (reasons.POD_LOST, reasons.DISRUPTED, reasons.TERMINATED, Stopped.reason), _AGAIN
+            (reasons.POD_LOST, reasons.DISRUPTED, reasons.TERMINATED, Stopped.reason), AGAIN
         ),
     }
 )
@@ -85,12 +84,13 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     pod = workload.pod
     container = pod.container if pod else None
     said = _last_word(container, lines)
-    exit_code = container.exit_code if container else None
+    # That of ours: where another one failed, it says nothing of that.
+    exit_code = container.exit_code if container and not (pod and pod.failed_beside) else None
     reason, message = (
         (said.reason, said.message) if said else _from_cluster(workload, pod, container)
     )
     if attempt is None and workload.verdict == "active":
-        message = message.replace(_AGAIN, _RETRIED)
+        message = message.replace(AGAIN, _RETRIED)
     return FailureStatus(
         reason=reason if _WORD.fullmatch(reason) else reasons.ERROR,
         message=one_line(message)[:_MESSAGE_CHARS],
@@ -121,10 +121,16 @@ def _from_cluster(
             reasons.POD_LOST, f"the pod of {workload.name} is gone: {detail}"
         )
     code = container.exit_code if container else None
-    ended = f"{pod.name} ended" + (f" with exit code {code}" if code is not None else "")
+    # Which of several containers it was that ended so.
+    whose = f"container {container.name} of {pod.name}" if container and pod.beside else pod.name
+    ended = f"{whose} ended with exit code {code}" if code is not None else f"{pod.name} ended"
     if container and container.reason == "OOMKilled":
         text = f"{ended} (OOMKilled): it used more than its memory limit"
         return reasons.OUT_OF_MEMORY, _with_way_out(reasons.OUT_OF_MEMORY, text)
+    if meaning := meaning_of(pod):
+        said = f": {_last_line(pod.message)}" if pod.message else ""
+        how = f"the kubelet of node {pod.node} refused {pod.name}" if meaning.refuses else ended
+        return meaning.reason, f"{how} ({pod.reason}){said}; {meaning.way_out}"
     if pod.disruption:
         text = f"{ended}: the cluster took its place ({pod.disruption})"
         return reasons.DISRUPTED, _with_way_out(reasons.DISRUPTED, text)
@@ -139,11 +145,34 @@ def _from_cluster(
         return reasons.INIT_FAILED, _with_way_out(
             reasons.INIT_FAILED, f"{text}: {said}" if said else text
         )
+    if pod.failed_beside:
+        return reasons.SIDECAR_FAILED, _beside(pod, pod.failed_beside)
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
-    detail = _last_line(container.message) if container else ""
-    why = container.reason if container and container.reason != "Error" else ""
-    parts = [ended, f" ({why})" if why else "", f": {detail}" if detail else ""]
-    return reason, _with_way_out(reason, "".join(parts))
+    return reason, _with_way_out(reason, ended + (_why(container) if container else ""))
+
+
+def _beside(pod: Pod, failed: Sequence[Container]) -> str:
+    """How the containers beside ours ended, and how ours stood then."""
+    names, many = ", ".join(each.name for each in failed), len(failed) > 1
+    ends = ", ".join(
+        f"container {each.name} of {pod.name} ended with exit code {each.exit_code}{_why(each)}"
+        for each in failed
+    )
+    code = pod.container.exit_code if pod.container else None
+    stood = "still ran" if pod.has_started else "never started"
+    what = f"{names} are not ours: mend them" if many else f"{names} is not ours: mend it"
+    them = "them" if many else "it"
+    return (
+        f"{ends}; ours {'ended well' if code == 0 else stood}; {what}, or keep what puts {them} "
+        f"into this run's pods away, and {AGAIN}"
+    )
+
+
+def _why(container: Container) -> str:
+    """The reason and the last word of a container that ended badly, to be put behind its code."""
+    why = f" ({container.reason})" if container.reason not in ("", "Error") else ""
+    detail = _last_line(container.message)
+    return why + (f": {detail}" if detail else "")
 
 
 def _with_way_out(reason: str, text: str) -> str:

@@ -43,14 +43,24 @@ def all_gpu_hours(
         training: the present workload.
         hours: of its newest pod; None where they are not known: then nothing is added.
     """
-    pod, before = _newest(training), previous.held
-    if pod is None or hours is None:
-        return previous.gpu_hours, before
+    pod, before, total = _newest(training), previous.held, previous.gpu_hours
+    if pod is None or (before is None and hours is None and total is not None):
+        return total, before
     if before is None or before.pod == pod.uid:
+        # The sum of an operator that kept no pod is that of the pod that is there.
         earlier = before.earlier_hours if before else 0.0
     else:
-        earlier = previous.gpu_hours or 0.0
-    return round(earlier + hours, 2), HeldStatus(pod=pod.uid, earlier_hours=earlier)
+        earlier = total or 0.0
+    held = HeldStatus(pod=pod.uid, earlier_hours=earlier)
+    return (total if hours is None else round(earlier + hours, 2)), held
+
+
+def with_unwritten(stored: Status, judged: Status | None) -> Status:
+    """A status as it was read, with the hours of its pod that were judged since and not written."""
+    if judged is None or judged.held is None or judged.held != stored.held:
+        return stored
+    hours = max(stored.gpu_hours or 0.0, judged.gpu_hours or 0.0)
+    return stored.model_copy(update={"gpu_hours": hours}) if hours else stored
 
 
 def _newest(training: Workload | None) -> Pod | None:

@@ -6,8 +6,7 @@ somebody deletes them. Only the node, or what its controller writes into the pod
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.safe_text import one_line
@@ -15,8 +14,6 @@ from qinstruct_operator.core.times import parse_time, time_text
 from qinstruct_operator.core.untyped_json import Raw, conditions_of, text
 
 _WORD_CHARS = 253
-# The kubelet's nodeStatusReportFrequency: so often it writes a status in which nothing changed.
-_HEARTBEAT: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,8 @@ class Node:
         is_ready: its condition Ready.
         since: when that changed last.
         reason, message: of that condition.
-        heartbeat: when its kubelet wrote it last, by the node's own clock.
+        heartbeat: when its kubelet wrote it last, by the node's own clock: every five minutes at
+            least.
     """
 
     exists: bool = True
@@ -37,10 +35,6 @@ class Node:
     reason: str = ""
     message: str = ""
     heartbeat: datetime | None = None
-
-    def clock(self, now: datetime) -> datetime:
-        """The latest moment that the node's clock may show; `now` where both may agree."""
-        return min(now, self.heartbeat + _HEARTBEAT) if self.heartbeat else now
 
 
 @dataclass(frozen=True)

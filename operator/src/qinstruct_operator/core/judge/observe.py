@@ -36,6 +36,8 @@ class Snapshot:
         unread: what could not be read, with the server's sentence; it is None or empty above,
             and unknown.
         node: that of the newest pod, none where it is gone; None where it was not read.
+        old_nodes: those of the pods that no workload controls, as far as they were read; None where
+            one is gone.
     """
 
     prep: Raw | None = None
@@ -46,6 +48,7 @@ class Snapshot:
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
     node: tuple[Raw, ...] | None = None
+    old_nodes: Mapping[str, Raw | None] = field(default_factory=dict)
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""
@@ -91,6 +94,7 @@ class Observed:
         unread: what could not be read, with the server's sentence; it is None or empty above,
             and unknown.
         node: that of the newest pod; None where it was not read.
+        old_nodes: those of the old pods, as far as they were read.
     """
 
     prep: Workload | None = None
@@ -106,6 +110,7 @@ class Observed:
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
     node: Node | None = None
+    old_nodes: Mapping[str, Node] = field(default_factory=dict)
 
     @property
     def may_hide_children(self) -> bool:
@@ -155,6 +160,9 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         log=snapshot.log,
         unread=snapshot.unread,
         node=None if snapshot.node is None else read_node(snapshot.node),
+        old_nodes={
+            name: read_node((raw,) if raw else ()) for name, raw in snapshot.old_nodes.items()
+        },
     )
 
 

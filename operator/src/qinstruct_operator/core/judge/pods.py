@@ -40,6 +40,7 @@ class Container:
     exit_code: int | None = None
     started: datetime | None = None
     finished: datetime | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Pod:
         gates: names of the scheduling gates that keep it from the scheduler.
         disruption: reason of the condition DisruptionTarget, e.g. PreemptionByScheduler.
         has_sandbox: its volumes and its network are ready; only the image is missing.
-        sidecars: names of other containers that have not ended, as far as the pod's status says.
         init: the init containers that are still to end, or to start, before ours.
         container: ours.
+        beside: the other containers, init containers excepted.
         uid: of this pod, whatever others have its name.
         deleted: since when it is being deleted; None where it is not.
         gone_by: when it must have ended by then, its grace period included.
@@ -94,9 +95,9 @@ class Pod:
     gates: tuple[str, ...] = ()
     disruption: str = ""
     has_sandbox: bool = False
-    sidecars: tuple[str, ...] = ()
     init: tuple[InitContainer, ...] = ()
     container: Container | None = None
+    beside: tuple[Container, ...] = ()
     uid: str = ""
     deleted: datetime | None = None
     gone_by: datetime | None = None
@@ -139,6 +140,18 @@ class Pod:
         return next((each for each in self.init if each.state.exit_code), None)
 
     @property
+    def sidecars(self) -> tuple[str, ...]:
+        """Names of the containers beside ours that have not ended, so that the pod does not."""
+        return tuple(each.name for each in self.beside if each.state != "terminated")
+
+    @property
+    def failed_beside(self) -> tuple[Container, ...]:
+        """The containers beside ours that ended badly, where ours did not."""
+        if self.container is not None and self.container.exit_code:
+            return ()
+        return tuple(each for each in self.beside if each.exit_code)
+
+    @property
     def _has_verdict(self) -> bool:
         return self.phase in ("Succeeded", "Failed")
 
@@ -159,7 +172,7 @@ def read_pod(raw: Raw) -> Pod:
     statuses = objects(raw, "status", "containerStatuses")
     own = next((each for each in statuses if text(each, "name") in OWN_CONTAINERS), None)
     others = [each for each in statuses if text(each, "name") not in OWN_CONTAINERS]
-    container = _container(at(own, "state")) if own else None
+    container = _container(at(own, "state"), own) if own else None
     has_verdict = text(raw, "status", "phase") in ("Succeeded", "Failed")
     gates = tuple(_word(text(each, "name")) for each in objects(raw, "spec", "schedulingGates"))
     unschedulable = scheduled.get("status") == "False" and not gates
@@ -174,9 +187,9 @@ def read_pod(raw: Raw) -> Pod:
         gates=gates,
         disruption=_word(text(disruption, "reason")) if disruption.get("status") == "True" else "",
         has_sandbox=sandbox.get("status") == "True",
-        sidecars=tuple(_word(text(each, "name")) for each in others if _is_open(each)),
         init=() if container and container.state != "waiting" else _init_containers(raw),
         container=container,
+        beside=tuple(_container(at(each, "state"), each) for each in others),
         uid=text(raw, "metadata", "uid"),
         deleted=deleted_at(raw),
         gone_by=parse_time(text(raw, "metadata", "deletionTimestamp")),
@@ -210,11 +223,13 @@ def own_container(raw: Raw) -> str:
     return next((name for name in named if name in OWN_CONTAINERS), "")
 
 
-def _container(state: Any) -> Container:
-    """The container that is in this state."""
+def _container(state: Any, status: Raw) -> Container:
+    """The container that is in this state, with the name in its status."""
+    name = _word(text(status, "name"))
     if ended := at(state, "terminated"):
         return Container(
             "terminated",
+            name=name,
             reason=_word(text(ended, "reason")),
             message=text(ended, "message"),
             exit_code=number(ended, "exitCode"),
@@ -222,14 +237,10 @@ def _container(state: Any) -> Container:
             finished=parse_time(text(ended, "finishedAt")),
         )
     if (running := at(state, "running")) is not None:
-        return Container("running", started=parse_time(text(running, "startedAt")))
+        return Container("running", name=name, started=parse_time(text(running, "startedAt")))
     waiting = at(state, "waiting")
-    return Container("waiting", _word(text(waiting, "reason")), text(waiting, "message"))
-
-
-def _is_open(status: Raw) -> bool:
-    """Whether a container runs or may still run, so that its pod does not end."""
-    return any(at(status, "state", state) is not None for state in ("running", "waiting"))
+    reason = _word(text(waiting, "reason"))
+    return Container("waiting", name=name, reason=reason, message=text(waiting, "message"))
 
 
 def _init_containers(raw: Raw) -> tuple[InitContainer, ...]:
@@ -243,8 +254,8 @@ def _init_containers(raw: Raw) -> tuple[InitContainer, ...]:
         InitContainer(
             name=_word(text(each, "name")),
             is_sidecar=text(each, "name") in sidecars,
-            state=_container(at(each, "state")),
-            before=_container(at(each, "lastState"))
+            state=_container(at(each, "state"), each),
+            before=_container(at(each, "lastState"), each)
             if at(each, "lastState", "terminated")
             else None,
             restarts=number(each, "restartCount") or 0,

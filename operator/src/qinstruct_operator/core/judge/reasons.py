@@ -80,6 +80,14 @@ POD_LOST: Final = "PodLost"
 DISRUPTED: Final = "Disrupted"
 EVICTED: Final = "Evicted"
 INIT_FAILED: Final = "InitFailed"
+SIDECAR_FAILED: Final = "SidecarFailed"
+NODE_FULL: Final = "NodeFull"
+ADMISSION_ERROR: Final = "UnexpectedAdmissionError"
+NODE_AFFINITY: Final = "NodeAffinity"
+TOPOLOGY_AFFINITY: Final = "TopologyAffinityError"
+NODE_REFUSED: Final = "NodeRefused"
+NODE_SHUTDOWN: Final = "NodeShutdown"
+PREEMPTING: Final = "Preempting"
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 TERMINATED: Final = "Terminated"
 ERROR: Final = "Error"
@@ -141,7 +149,15 @@ FAILURES: Final = (
     TERMINATED,
     DISRUPTED,
     EVICTED,
+    NODE_SHUTDOWN,
+    PREEMPTING,
+    NODE_FULL,
+    NODE_AFFINITY,
+    ADMISSION_ERROR,
+    TOPOLOGY_AFFINITY,
+    NODE_REFUSED,
     INIT_FAILED,
+    SIDECAR_FAILED,
     DEADLINE_EXCEEDED,
     POD_LOST,
     PeerLostError.reason,

@@ -72,7 +72,7 @@ def _changed(run: Run, status: Status) -> Iterator[Condition]:
         before = find_condition(run.status, condition.type)
         same = before and (before.status, before.reason) == (condition.status, condition.reason)
         failed = (condition.type, condition.status) == (CONDITION_FAILED, "True")
-        if condition.status == "Unknown":
+        if condition.status == "Unknown" and condition.reason == reasons.UNREADABLE:
             continue  # a status that nobody could read is no change of the run
         if not same and (failed or condition.reason not in _SILENT):
             yield condition

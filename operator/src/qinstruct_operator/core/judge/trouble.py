@@ -41,7 +41,7 @@ def why_troubled(workload: Workload, node: Node | None, now: datetime) -> Waitin
                 f"`kubectl delete pod {pod.name} --force`",
             )
         if pod.deleted and pod.gone_by:
-            return _deleted(pod, pod.deleted, pod.gone_by, now)
+            return why_deleted(pod, pod.deleted, pod.gone_by, now)
     if workload.deleted:
         return _workload_deleted(workload, workload.deleted)
     if workload.suspended and pod and not pod.is_over:
@@ -54,27 +54,33 @@ def why_troubled(workload: Workload, node: Node | None, now: datetime) -> Waitin
 
 
 def is_doubtful(pod: Pod, log: Sequence[str], now: datetime) -> bool:
-    """Whether what a pod says of its container may be outdated, so that its node must be asked."""
+    """Whether what a pod says of its container may be outdated, so that its node must be asked.
+
+    A log whose clock and ours are far apart, on either side, says nothing of it.
+    """
     if pod.is_over:
         return False
     last = newest_time(log)
-    return bool(pod.cut_off or pod.deleted) or last is None or now - last > _QUIET
+    return bool(pod.cut_off or pod.deleted) or last is None or abs(now - last) > _QUIET
 
 
-def why_silent(last: datetime | None, node: Node | None, now: datetime) -> str:
+def why_silent(last: datetime | None, node: Node | None) -> str:
     """A clause that says since when a container has said nothing; empty where it is not long.
+
+    The node's own clock alone decides, by what its kubelet has written since: ours may be ahead.
 
     Args:
         last: time of its last line, by its node's clock; None where that is unknown.
-        node: None where it was not read.
-        now: the current time.
+        node: None where it was not read: then nobody can say it.
     """
-    if last is None or (node.clock(now) if node else now) - last < _SILENT:
+    heartbeat = node.heartbeat if node else None
+    if last is None or heartbeat is None or heartbeat - last < _SILENT:
         return ""
     return f"has said nothing since {time_text(last)}"
 
 
-def _deleted(pod: Pod, since: datetime, gone_by: datetime, now: datetime) -> Waiting:
+def why_deleted(pod: Pod, since: datetime, gone_by: datetime, now: datetime) -> Waiting:
+    """Of a pod that is being deleted since then: until when it ends, or that it should have."""
     why = f" ({pod.disruption})" if pod.disruption else ""
     if now - gone_by > _LATE:
         where = f"the kubelet of node {pod.node}" if pod.node else "the pod's finalizers"

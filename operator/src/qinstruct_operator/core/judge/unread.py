@@ -31,8 +31,6 @@ from qinstruct_operator.core.times import parse_time, time_text
 _SINCE: Final = "; not known anew since "
 _NOTHING: Final = "nothing that was read says this"
 _DIGITS: Final = re.compile(r"\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]+\b|\d+")  # of ids too
-_CLOCKS: Final = timedelta(minutes=5)  # by how much a node's clock may be ahead of ours
-
 _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four times
 
 _WORKLOADS: Final[tuple[Part, ...]] = ("prep", "training")
@@ -138,7 +136,8 @@ def is_eta_unknown(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
     training = evidence.training
     silent = training is not None and training.status is None
     kept = silent and judged[CONDITION_RUNNING].reason in _BY_LOG
-    return kept or not evidence.seen.unread.keys().isdisjoint((*_WORKLOADS, "pods", "log"))
+    # A node is asked only of a container that has been quiet.
+    return kept or not evidence.seen.unread.keys().isdisjoint((*_WORKLOADS, "pods", "log", "node"))
 
 
 def _may_still_be_read(part: Part, unread: Sequence[UnreadStatus], now: datetime) -> bool:
@@ -197,7 +196,7 @@ def _still(type_: str, evidence: Evidence, judged: Judged) -> Judged:
     # A rotated log, one full of other lines and that of a pod that is being deleted say nothing.
     if type_ == CONDITION_RUNNING and judged.reason == reasons.LOADING:
         pod = evidence.seen.training.pod if evidence.seen.training else None
-        if pod and before.reason in _BY_LOG and _is_same_container(pod, before):
+        if pod and before.reason in _BY_LOG and _is_same_container(pod, evidence):
             return _kept(before)
     is_refused_again = judged.reason == before.reason == reasons.REFUSED
     if is_refused_again and _is_same_but_for_numbers(judged.message, before.message):
@@ -216,7 +215,7 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     if type_ == CONDITION_PREPARED and evidence.prepared:
         return ()
     workloads: tuple[Part, ...] = ("training",) if evidence.prepared else _WORKLOADS
-    if _reason_was(evidence, type_) == reasons.NODE_LOST:
+    if _reason_was(evidence, type_) == reasons.NODE_LOST != judged.reason:
         workloads = (*workloads, "node")  # until it is seen again, it is lost
     if type_ == CONDITION_FAILED:
         child = training if evidence.prepared else evidence.seen.prep
@@ -251,25 +250,18 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
     if not is_prep:
         return _WAITS
     pods = f"{workload.name} is there, and nothing is known of its pods"
-    speaks = _speaks(evidence, type_)
-    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *speaks, *_WAITS)
+    return (_Doubt("pods", None, None, pods), *_PREP_LOG, _SPEAKS, *_WAITS)
 
 
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     training = evidence.seen.training
     pod = training.pod if training else None
-    before = find_condition(evidence.run.status, CONDITION_RUNNING)
     if pod is None:
         return ()
-    same = before is not None and _is_same_container(pod, before)
+    same = _is_same_container(pod, evidence)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
-    speaks = _speaks(evidence, CONDITION_RUNNING)
-    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), *speaks)
-
-
-def _speaks(evidence: Evidence, type_: str) -> tuple[_Doubt, ...]:
-    return (_SPEAKS,) if _reason_was(evidence, type_) == reasons.SILENT else ()
+    return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), _SPEAKS)
 
 
 def _reason_was(evidence: Evidence, type_: str) -> str:
@@ -287,11 +279,10 @@ def _kept(before: Condition, note: str = "") -> Judged:
     return Judged(before.status, before.reason, f"{known}{note}")
 
 
-def _is_same_container(pod: Pod, running: Condition) -> bool:
-    """Whether the container that runs is the one of which an earlier condition Running speaks."""
-    started = pod.container.started if pod.container else None
-    since = parse_time(running.last_transition_time)
-    return started is None or since is None or started - since <= _CLOCKS
+def _is_same_container(pod: Pod, evidence: Evidence) -> bool:
+    """Whether the earlier status speaks of this pod, whose container is started only once."""
+    held = evidence.run.status.held
+    return held is None or held.pod == pod.uid  # None: of an operator that did not say it
 
 
 def _is_same_but_for_numbers(one: str, other: str) -> bool:

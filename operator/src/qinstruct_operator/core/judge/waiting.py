@@ -34,6 +34,8 @@ _CLAIM: Final = "PersistentVolumeClaim"  # as the scheduler names what it waits 
 _QUEUE_GATES: Final = "kueue.x-k8s.io/"
 # A controller at work makes a pod within a second.
 _HEARING: Final = timedelta(seconds=15)
+# The largest of our images is pulled in that time through a slow line.
+_LONG: Final = timedelta(minutes=30)
 _SAID_CHARS: Final = 512
 _OUR_IMAGE: Final = (
     "correct the operator's QINSTRUCT_PREP_IMAGE or QINSTRUCT_TRAINER_IMAGE and create the run "
@@ -79,7 +81,7 @@ def why_waiting(
     elif pod.node is None:
         why, about = _without_node(pod, claims), ""
     else:
-        why = _on_node(workload, pod)
+        why = _on_node(workload, pod, now)
         # With a sandbox the pod is past all that the kubelet's events tell.
         about = "" if pod.has_sandbox else f"{pod.name} does not start on node {pod.node}:"
     return before if before and _still_holds(before, why, about, claims) else why
@@ -128,8 +130,9 @@ def _suspended(workload: Workload) -> Waiting:
     return Waiting(
         reasons.SUSPENDED,
         f"{workload.name} is suspended, and no queue will admit it, because it has no label "
-        f"{LABEL_QUEUE}; give it that label, or create the run again with prep.queueName (for the "
-        "prep Job) or scheduling.queueName (for training)",
+        f"{LABEL_QUEUE}; if a Kueue has suspended it, give it that label, or create the run again "
+        "with prep.queueName (for the prep Job) or scheduling.queueName (for training); if a "
+        f"person has, `{workload.resume}`",
     )
 
 
@@ -175,7 +178,7 @@ def _gated(pod: Pod) -> Waiting:
     )
 
 
-def _on_node(workload: Workload, pod: Pod) -> Waiting:
+def _on_node(workload: Workload, pod: Pod, now: datetime) -> Waiting:
     if pod.init and (why := _behind(pod, pod.init[0])):
         return why
     if why := _not_made(pod, pod.container, pod.name, f"the container of {pod.name}", _OUR_IMAGE):
@@ -189,7 +192,18 @@ def _on_node(workload: Workload, pod: Pod) -> Waiting:
             f"{pod.name} does not start on node {pod.node}: {_sentence(warnings[-1])}; "
             "it starts as soon as that is mended",
         )
-    return Waiting(reasons.STARTING, f"{pod.name} starts on node {pod.node}")
+    return Waiting(reasons.STARTING, _starts(pod, workload.said, now))
+
+
+def _starts(pod: Pod, said: str, now: datetime) -> str:
+    """That a pod starts: since when, and what its kubelet said last."""
+    since = f" since {time_text(pod.scheduled)}" if pod.scheduled else ""
+    last = f"; its kubelet said last, at {_sentence(said)}" if said else ""
+    is_long = pod.scheduled is not None and now - pod.scheduled > _LONG
+    hint = f"; that is long: look at `kubectl describe pod {pod.name}` and the kubelet of node "
+    return f"{pod.name} starts on node {pod.node}{since}{last}" + (
+        f"{hint}{pod.node}" if is_long else ""
+    )
 
 
 def _behind(pod: Pod, init: InitContainer) -> Waiting | None:

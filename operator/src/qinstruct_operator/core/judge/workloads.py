@@ -1,5 +1,6 @@
 """Parse the JSON of the prep Job or the training workload into a frozen value. Pure."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,9 @@ JOB_CONDITIONS: Final = ConditionTypes(
 """Where a batch/v1 Job says how it stands."""
 
 
+_KUBELET: Final = "kubelet"  # as the source of an event
+
+
 @dataclass(frozen=True)
 class Unheard:
     """A controller that has not said a word about a workload since that was created."""
@@ -43,12 +47,14 @@ class Workload:
         reason, message: of the condition that is the verdict.
         suspended: it must not start yet, e.g. because a queue holds it.
         queue: Kueue's LocalQueue that it names; empty where it names none.
+        resume: the command by which a person lets it start; empty where nothing is suspended.
         deleted: since when it is being deleted; None where it is not.
         finalizers: what its deletion waits for.
         unheard: the controller that has never written its status.
         pod: the newest of its pods, but none that a suspension has ended: it says nothing of the
             pod that is made when the workload is resumed.
         suspended_pod: that one.
+        said: what its pod's kubelet said last, with the time; empty where its events are gone.
         warnings: messages of Warning events about it and its pods, oldest first, less those from
             before it was resumed.
     """
@@ -59,11 +65,13 @@ class Workload:
     message: str = ""
     suspended: bool = False
     queue: str = ""
+    resume: str = ""
     deleted: datetime | None = None
     finalizers: tuple[str, ...] = ()
     unheard: Unheard | None = None
     pod: Pod | None = None
     suspended_pod: Pod | None = None
+    said: str = ""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -85,7 +93,8 @@ class Workload:
 def read_workload(
     raw: Raw, types: ConditionTypes, pods: Iterable[Raw] = (), events: Iterable[Raw] = ()
 ) -> Workload:
-    """The workload in an object, with its newest pod and the warnings about both."""
+    """The workload in an object, with its newest pod and the events about both."""
+    events = tuple(events)
     conditions = conditions_of(raw)
     true = {
         type_: condition
@@ -106,11 +115,13 @@ def read_workload(
         message=text(verdict, "message"),
         suspended=suspended and not verdict,
         queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
+        resume=_resume(raw, types) if suspended and not verdict else "",
         deleted=deleted_at(raw),
         finalizers=finalizers_of(raw),
         unheard=_unheard(raw, types),
         pod=None if is_history and not verdict else pod,
         suspended_pod=pod if is_history and not verdict else None,
+        said=_last_word(newest, events) if newest else "",
         warnings=warnings_about([raw, *([newest] if newest else [])], events, resumed),
     )
 
@@ -119,6 +130,33 @@ def _is_suspended(raw: Raw, types: ConditionTypes, true: Mapping[str, Raw]) -> b
     """By its spec, which is what was asked for; by its condition where that says nothing."""
     asked = at(raw, *types.suspend_path)
     return asked if isinstance(asked, bool) else types.suspended in true
+
+
+def _resume(raw: Raw, types: ConditionTypes) -> str:
+    patch: object = False
+    for key in reversed(types.suspend_path):
+        patch = {key: patch}
+    said = json.dumps(patch, separators=(",", ":"))
+    what = f"{text(raw, 'kind').lower()} {raw['metadata']['name']}"
+    return f"kubectl patch {what} --type=merge --patch '{said}'"
+
+
+def _last_word(pod: Raw, events: Iterable[Raw]) -> str:
+    """The newest event about a pod from its kubelet, whatever its type."""
+    uid = pod["metadata"]["uid"]
+    newest = max(
+        (
+            event
+            for event in events
+            if text(event, "involvedObject", "uid") == uid
+            and _KUBELET in (text(event, "source", "component"), text(event, "reportingComponent"))
+        ),
+        key=last_seen,
+        default=None,
+    )
+    if newest is None:
+        return ""
+    return f"{last_seen(newest)}: {text(newest, 'reason')}: {text(newest, 'message')}"
 
 
 def _is_before(pod: Pod, moment: datetime | None) -> bool:

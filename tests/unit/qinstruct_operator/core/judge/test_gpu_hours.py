@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
+from qinstruct_operator.api.status import HeldStatus, Status
+from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours, with_unwritten
 from qinstruct_operator.core.judge.node import read_node
 from qinstruct_operator.core.judge.pods import read_pod
 from qinstruct_operator.core.judge.workloads import Workload
@@ -159,6 +159,36 @@ def test_all_pods_are_added_up() -> None:
         total, held = all_gpu_hours(status, training, hours)
         status = Status(gpu_hours=total, held=held)
         assert status.gpu_hours == want
+
+
+def test_the_pod_is_known_before_its_hours_are() -> None:
+    first, second = (workload_of(pod(JOB, running(30), uid=uid)) for uid in ("a", "b"))
+    total, held = all_gpu_hours(Status(), first, None)
+    assert (total, held) == (None, HeldStatus(pod="a", earlier_hours=0.0))
+    total, held = all_gpu_hours(Status(gpu_hours=2.5, held=held), second, None)
+    assert (total, held) == (2.5, HeldStatus(pod="b", earlier_hours=2.5))
+    older = Status(gpu_hours=4.0)  # of an older operator: of the pod that is there
+    assert all_gpu_hours(older, first, None) == (4.0, None)
+
+
+HELD_BY_A = HeldStatus(pod="a", earlier_hours=1.0)
+
+
+@pytest.mark.parametrize(
+    ("judged", "want"),
+    [
+        (None, 2.0),
+        (Status(gpu_hours=2.5, held=HELD_BY_A), 2.5),
+        (Status(gpu_hours=1.5, held=HELD_BY_A), 2.0),  # another operator has written meanwhile
+        (Status(gpu_hours=2.5, held=HeldStatus(pod="b", earlier_hours=1.0)), 2.0),
+        (Status(gpu_hours=2.5, held=HeldStatus(pod="a", earlier_hours=0.0)), 2.0),
+        (Status(gpu_hours=2.5), 2.0),
+    ],
+)
+def test_hours_that_were_not_written(judged: Status | None, want: float) -> None:
+    stored = Status(gpu_hours=2.0, held=HELD_BY_A, phase="Training")
+    amended = with_unwritten(stored, judged)
+    assert amended == stored.model_copy(update={"gpu_hours": want})
 
 
 def test_the_sum_of_an_older_operator_is_that_of_the_present_pod() -> None:

@@ -1,14 +1,13 @@
 """Whether a pod's node can still speak for it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from qinstruct_operator.core.judge.node import Lost, Node, read_node, why_lost
+from qinstruct_operator.core.judge.node import Lost, read_node, why_lost
 from qinstruct_operator.core.judge.pods import read_pod
 from support.observed import (
-    NOW,
     Raw,
     at_time,
     condition,
@@ -96,16 +95,3 @@ CASES: dict[str, tuple[Raw, tuple[Raw, ...] | None, Lost | None]] = {
 @pytest.mark.parametrize(("raw", "found", "want"), CASES.values(), ids=CASES)
 def test_why_it_is_lost(raw: Raw, found: tuple[Raw, ...] | None, want: Lost | None) -> None:
     assert why_lost(read_pod(raw), None if found is None else read_node(found)) == want
-
-
-@pytest.mark.parametrize(
-    ("heartbeat", "want"),
-    [
-        (None, NOW),
-        (NOW - timedelta(minutes=4), NOW),
-        (NOW + timedelta(hours=1), NOW),
-        (NOW - timedelta(hours=1), NOW - timedelta(minutes=55)),
-    ],
-)
-def test_the_latest_that_its_clock_may_show(heartbeat: datetime | None, want: datetime) -> None:
-    assert Node(heartbeat=heartbeat).clock(NOW) == want

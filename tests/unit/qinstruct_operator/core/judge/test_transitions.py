@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
@@ -18,6 +18,7 @@ from support.observed import (
     RUN,
     SUCCEEDED,
     condition,
+    condition_reasons,
     ended,
     failed_event,
     lines,
@@ -232,3 +233,24 @@ TRAINS = status_of(Snapshot(training=JOB, pods=(pod(JOB, running()),), log=LOG),
 def test_gpu_hours_alone_are_written_by_the_hour(change: dict[str, Any], want: bool) -> None:
     assert TRAINS.gpu_hours == 4.0
     assert is_news(TRAINS, TRAINS.model_copy(update=change)) is want
+
+
+TRAINS_NOW = status_of(Snapshot(training=JOB, pods=(pod(JOB, running()),), log=LOG), PREPARED)
+GONE = Snapshot(training=JOB, pods=(pod(JOB, running()),), node=())
+
+
+def test_a_node_that_is_lost_is_told_once() -> None:
+    lost = status_of(GONE, TRAINS_NOW)
+    assert condition_reasons(lost)["Running"] == ("Unknown", "NodeLost")
+    assert posted_events(TRAINS_NOW, lost) == [("Warning", "NodeLost")]
+    assert posted_events(lost, status_of(GONE, lost)) == []
+    back = status_of(Snapshot(training=JOB, pods=(pod(JOB, running()),), log=LOG), lost)
+    assert posted_events(lost, back) == [("Normal", "Training")]
+
+
+@pytest.mark.parametrize("part", ["training", "pods", "node"])
+def test_what_cannot_be_read_is_not_told(part: Part) -> None:
+    unread = {part: "forbidden"}
+    for before in (Status(), PREPARED, TRAINS_NOW, status_of(GONE, TRAINS_NOW)):
+        after = status_of(Snapshot(unread=unread), before)
+        assert ("Warning", "NodeLost") not in posted_events(before, after)

@@ -31,6 +31,7 @@ MARKED = pod(
 )
 FRESH = lines(step_event(3))
 OLD = lines(step_event(3), until=NOW - timedelta(seconds=61))
+AHEAD = lines(step_event(3), until=NOW + timedelta(seconds=61))
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
@@ -40,6 +41,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
         (RUNS, FRESH, False),
         (RUNS, (*FRESH, "plain text"), False),
         (RUNS, OLD, True),
+        (RUNS, AHEAD, True),
         (RUNS, (), True),
         (RUNS, ("plain text",), True),
         (MARKED, FRESH, True),
@@ -50,6 +52,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
         "steps",
         "steps, then text",
         "quiet",
+        "by a clock that is ahead",
         "no word",
         "no event",
         "not Ready",
@@ -64,17 +67,21 @@ def test_when_its_node_is_asked(raw: Raw, log: tuple[str, ...], doubtful: bool) 
 @pytest.mark.parametrize(
     ("last", "node", "silent"),
     [
-        (NOW - HALF_AN_HOUR, None, True),
-        (NOW - HALF_AN_HOUR + timedelta(seconds=1), None, False),
-        (None, None, False),
-        (NOW + timedelta(hours=1), None, False),
         (NOW - HALF_AN_HOUR, Node(heartbeat=NOW), True),
-        # Its clock is an hour behind: the line is new by that clock.
-        (NOW - timedelta(hours=1), Node(heartbeat=NOW - timedelta(minutes=61)), False),
-        (NOW - timedelta(hours=2), Node(heartbeat=NOW - timedelta(minutes=61)), True),
+        (NOW - HALF_AN_HOUR + timedelta(seconds=1), Node(heartbeat=NOW), False),
+        (None, Node(heartbeat=NOW), False),
+        (NOW + timedelta(hours=1), Node(heartbeat=NOW), False),
+        # By the clock of its node alone, whether that is behind ours or ahead of it.
+        (NOW - timedelta(hours=1), Node(heartbeat=NOW - timedelta(minutes=31)), False),
+        (NOW - timedelta(hours=1), Node(heartbeat=NOW - timedelta(minutes=29)), True),
+        (NOW + timedelta(hours=4), Node(heartbeat=NOW + timedelta(hours=5)), True),
+        # Nobody knows what that clock shows.
+        (NOW - timedelta(hours=9), Node(heartbeat=None), False),
+        (NOW - timedelta(hours=9), Node(exists=False, is_ready=False), False),
+        (NOW - timedelta(hours=9), None, False),
     ],
 )
 def test_silence(last: datetime | None, node: Node | None, silent: bool) -> None:
-    said = why_silent(last, node, NOW)
+    said = why_silent(last, node)
     assert bool(said) == silent
     assert not said or said.startswith("has said nothing since 2026-03-01T1")

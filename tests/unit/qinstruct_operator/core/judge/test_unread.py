@@ -4,6 +4,7 @@ The states are those of `support.status_cases`: any of them may have been judged
 the present one, and any of its reads may fail.
 """
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -38,47 +39,25 @@ from support.observed import (
     pytorchjob,
     run_of,
     running,
-    saved_event,
     seen,
     snapshot_of,
     start_event,
     status_of,
-    step_event,
     waiting,
     waiting_event,
     warning,
 )
-from support.status_cases import prep, training
+from support.status_cases import disturbed, prep, training
 from support.status_cases.case import Case
+from support.unread import SAID, TRAINS, drop
 
 PLAN = plan()
-CASES: Final[dict[str, Case]] = prep.CASES | training.CASES
+CASES: Final[dict[str, Case]] = prep.CASES | training.CASES | disturbed.CASES
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
-SAID: Final[dict[Part, str]] = {
-    "prep": "get Job team/x-prep: jobs.batch is forbidden",
-    "training": "get PyTorchJob team/x-1: the server is currently unable to handle the request",
-    "pods": "list pods of team: pods is forbidden",
-    "support": "get ConfigMap team/x-config: configmaps is forbidden",
-    "node": "get Node node-1: no answer from https://10.0.0.1:443",
-    "log": "read the log of Pod team/x-1-master-0: dial tcp 10.0.0.5:10250: i/o timeout",
-    "events": "list events of team: events is forbidden",
-}
 LATER: Final = NOW + timedelta(seconds=10)
 
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
 CLAIMS = {"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache")}
-TRAINING_LOG = lines(start_event(), step_event(40), saved_event(40), step_event(43))
-TRAINS = Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, running()),), log=TRAINING_LOG)
-
-
-def drop(snapshot: Snapshot, *parts: Part, said: dict[Part, str] = SAID) -> Snapshot:
-    """The snapshot of a pass in which these reads failed."""
-    nothing: dict[Part, Any] = {
-        "prep": None, "training": None, "pods": (), "support": {}, "log": (), "events": (),
-        "node": None,
-    }  # fmt: skip
-    lost: dict[str, Any] = {part: nothing[part] for part in parts}
-    return replace(snapshot, unread={part: said[part] for part in parts}, **lost)
 
 
 def judged(
@@ -124,6 +103,7 @@ def test_nothing_that_was_known_changes(name: str) -> None:
             made=PLAN,
             violations=case.violations,
             refused=case.refused,
+            now=LATER if case.previous else NOW,
         )
         assert (unread, known(after)) == (unread, known(before))
         assert transition_events(run_of(before, PLAN), after, NOW) == ()
@@ -153,6 +133,8 @@ def test_nothing_unknown_becomes_certain(
     truth, status = judged(case, previous), judged(case, previous, *unread)
     for each in status.conditions:
         allowed = {"Unknown", status_in(truth, each), status_in(previous, each)}
+        if "node" in unread and "; not known anew since" in each.message:
+            allowed.add("True")  # the pod's own word, with the doubt beside it
         assert each.status in allowed, (each, truth)
     if status.failure:
         assert status.failure.reason in told_reasons(truth, previous)
@@ -299,6 +281,23 @@ def test_what_was_never_known_is_unknown(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_pod_that_was_not_read_is_not_said_to_be_gone(name: str) -> None:
+    case = CASES[name]
+    for each in judged(case, None, "pods").conditions:
+        if "; not known anew since" not in each.message:
+            assert not re.search(r"was deleted|no pod|pod .*gone|is gone", each.message), each
+
+
+def test_what_has_succeeded_had_a_node_whoever_may_read_its_pod() -> None:
+    done = Snapshot(prep=DONE, training=pytorchjob(SUCCEEDED))
+    for before in (None, status_of(TRAINS, made=PLAN)):
+        status = status_of(drop(done, "pods"), before, made=PLAN)
+        assert condition_reasons(status)["Scheduled"] == ("True", "Scheduled")
+        assert message(status, "Scheduled") == "x-1 has succeeded, so its pod had a node"
+    assert message(status_of(done, made=PLAN), "Scheduled").endswith("until its pod was deleted")
+
+
 def test_another_port_in_an_error_is_no_news() -> None:
     before = status_of(drop(TRAINS, "log"), status_of(TRAINS, made=PLAN), made=PLAN)
     other = SAID | {"log": SAID["log"].replace("10250", "41250")}
@@ -315,16 +314,6 @@ def test_a_log_that_says_nothing_keeps_a_run_in_training() -> None:
     for log in ((), ("a warning of a library",) * 200):
         after = status_of(replace(TRAINS, log=log), before, made=PLAN)
         assert after == before
-
-
-def test_another_container_is_not_what_the_earlier_one_was() -> None:
-    before = status_of(TRAINS, made=PLAN)
-    fresh = replace(TRAINS, pods=(pod(JOB, running(-30)),), log=())
-    now = NOW + timedelta(minutes=31)
-    silent = status_of(fresh, before, made=PLAN, now=now)
-    assert condition_reasons(silent)["Running"] == ("True", "Loading")
-    unread = status_of(drop(fresh, "log"), before, made=PLAN, now=now)
-    assert condition_reasons(unread)["Running"] == ("True", "Unreadable")
 
 
 def test_a_failure_without_its_log_is_the_one_that_was_read() -> None:

@@ -55,10 +55,20 @@ CASES = {
         job=prep_job(SUSPENDED, queue="cpus"),
     ),
     "a suspended prep Job without a queue": Case(
-        Waiting("Suspended", f"x-prep {NO_QUEUE}"), job=prep_job(SUSPENDED)
+        Waiting(
+            "Suspended",
+            f"x-prep {NO_QUEUE} job x-prep --type=merge --patch "
+            '\'{"spec":{"suspend":false}}\'`',
+        ),
+        job=prep_job(SUSPENDED),
     ),
     "a suspended PyTorchJob without a queue": Case(
-        Waiting("Suspended", f"x-1 {NO_QUEUE}"), job=pytorchjob(SUSPENDED)
+        Waiting(
+            "Suspended",
+            f"x-1 {NO_QUEUE} pytorchjob x-1 --type=merge --patch "
+            '\'{"spec":{"runPolicy":{"suspend":false}}}\'`',
+        ),
+        job=pytorchjob(SUSPENDED),
     ),
     "a job that was suspended once does not": Case(
         Waiting("Pending", "x-1 has no pod yet"),

@@ -41,6 +41,9 @@ class Case:
     want: Observed = field(default_factory=Observed)
 
 
+RESUME = (
+    'kubectl patch pytorchjob x-1 --type=merge --patch \'{"spec":{"runPolicy":{"suspend":false}}}\''
+)
 CASES = {
     "a finished prep Job": Case(
         snapshot_of(prep=prep_job(condition("SuccessCriteriaMet"), COMPLETE)),
@@ -52,7 +55,7 @@ CASES = {
     ),
     "a PyTorchJob in its queue": Case(
         snapshot_of(training=pytorchjob(condition("Created"), condition("Suspended"), queue="a")),
-        Observed(training=Workload("x-1", "active", suspended=True, queue="a")),
+        Observed(training=Workload("x-1", "active", suspended=True, queue="a", resume=RESUME)),
     ),
     "a PyTorchJob that its queue takes back": Case(
         snapshot_of(
@@ -64,6 +67,7 @@ CASES = {
                 "x-1",
                 "active",
                 suspended=True,
+                resume=RESUME,
                 pod=Pod("x-1-master-0", "Pending", None, CREATED, uid="uid-x-1-master-0"),
             )
         ),
@@ -78,6 +82,7 @@ CASES = {
                 "x-1",
                 "active",
                 suspended=True,
+                resume=RESUME,
                 suspended_pod=Pod("x-1-master-0", "Failed", None, CREATED, uid="uid-x-1-master-0"),
             )
         ),
@@ -146,7 +151,7 @@ CASES = {
                     "Pending",
                     "gpu-1",
                     "2026-03-01T11:05:00Z",
-                    container=Container("waiting", "ContainerCreating"),
+                    container=Container("waiting", "ContainerCreating", name="prep"),
                     uid="uid-x-prep-b",
                 ),
             )

@@ -1,0 +1,1 @@
+"""Pods that have ended badly, and what must be said of each."""
