@@ -90,7 +90,10 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             log = await reads.of("log", request_log, ())
             node = await _node(cluster, reads, pod) if is_doubtful(read, log, now) else None
             pin = await _pin(cluster, run, reads, workload)
-            return Snapshot(prep, training, pin, pods=pods, log=log, node=node)
+            # A Job that makes another pod may be refused it.
+            is_retried = read.has_failed and not may_train
+            refusals = await _events(cluster, run, reads, [workload]) if is_retried else ()
+            return Snapshot(prep, training, pin, pods, refusals, log, node=node)
     support = await _support(cluster, run, reads)
     events: tuple[Resource, ...] = ()
     if workload is not None and _age(workload, now) > _PATIENCE:

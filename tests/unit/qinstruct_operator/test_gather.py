@@ -96,6 +96,23 @@ def test_requests_at_each_stage(step: str, want: list[str]) -> None:
     assert asyncio.run(see()) == want
 
 
+def test_what_refuses_the_next_prep_pod_is_read() -> None:
+    async def see() -> list[str]:
+        simulated = SimulatedCluster(Scenario(prep=(69, 0)))
+        await simulated.create_run()
+        while True:
+            await simulated.reconcile()
+            name, made = next(iter((await simulated.next_steps()).items()))
+            await simulated.perform(made)
+            if name == "end the container of x-prep":
+                break
+        before = len(simulated.cluster.calls)
+        await take_snapshot(simulated)
+        return [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
+
+    assert asyncio.run(see())[-1] == "list Event"
+
+
 @pytest.mark.parametrize(("generation", "wanted"), [(1, []), (2, ["get ConfigMap"])])
 @pytest.mark.parametrize("step", ["start the container of x-prep", "start the container of x-1"])
 def test_the_pin_is_read_where_the_spec_has_changed(

@@ -1,6 +1,7 @@
 """A run as one pass reads it: its identity, its stored status and its plan. Pure."""
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Self
 
@@ -19,7 +20,8 @@ from qinstruct_operator.core.names import config_name
 from qinstruct_operator.core.pin import Pin
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
-from qinstruct_operator.core.untyped_json import Raw
+from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 from qinstruct_operator.settings import Settings
@@ -81,6 +83,11 @@ class Run:
             plan=plan,
             violations=violations,
         )
+
+    @property
+    def created(self) -> datetime | None:
+        """When its object was created."""
+        return parse_time(text(self.document, "metadata", "creationTimestamp"))
 
     @property
     def is_finished(self) -> bool:

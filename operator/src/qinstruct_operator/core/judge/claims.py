@@ -11,7 +11,6 @@ from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.core.untyped_json import text
 
 _MODE = "ReadWriteMany"
 
@@ -38,10 +37,7 @@ def claim_mismatch(run: Run, seen: Observed) -> str:
 
 
 def _was_there_before(claim: Claim, run: Run) -> bool:
-    made, began = (
-        parse_time(created)
-        for created in (claim.created, text(run.document, "metadata", "creationTimestamp"))
-    )
+    made, began = parse_time(claim.created), run.created
     return made is None or began is None or made < began
 
 

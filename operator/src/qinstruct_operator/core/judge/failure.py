@@ -141,6 +141,10 @@ def _from_cluster(
         )
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
     detail = _last_line(container.message) if container else ""
+    if (
+        code == 0 and workload.verdict == "failed"
+    ):  # e.g. the job's own deadline, or its pod was lost after it had ended well
+        detail = f"{workload.name} has failed: {_last_line(workload.message) or 'no message'}"
     why = container.reason if container and container.reason != "Error" else ""
     parts = [ended, f" ({why})" if why else "", f": {detail}" if detail else ""]
     return reason, _with_way_out(reason, "".join(parts))

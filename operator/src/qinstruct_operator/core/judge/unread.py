@@ -218,6 +218,8 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     workloads: tuple[Part, ...] = ("training",) if evidence.prepared else _WORKLOADS
     if _reason_was(evidence, type_) == reasons.NODE_LOST:
         workloads = (*workloads, "node")  # until it is seen again, it is lost
+    if type_ == CONDITION_COMPLETE and training is not None and training.verdict == "succeeded":
+        return (*workloads, "pods")  # one that is not over may still write the model
     if type_ == CONDITION_FAILED:
         child = training if evidence.prepared else evidence.seen.prep
         return (*workloads, "pods") if child and child.verdict == "failed" else workloads

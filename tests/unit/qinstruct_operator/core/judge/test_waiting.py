@@ -2,8 +2,8 @@
 
 import pytest
 
-from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION, TROUBLES
-from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
+from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION, TROUBLES, Waiting
+from qinstruct_operator.core.judge.waiting import why_waiting
 from support.observed import (
     NOW,
     SUSPENDED,
@@ -17,6 +17,7 @@ from support.observed import (
     seen,
     snapshot_of,
     warning,
+    written,
 )
 from support.waiting_case import (
     DNS,
@@ -44,6 +45,11 @@ from support.waiting_case import (
     unscheduled,
 )
 
+IDLE = (
+    "x-1 has no pod, and nothing of it has changed since 2026-03-01T11:58:00Z: the "
+    "training-operator does not make one; see that the training-operator runs, and watches this "
+    "namespace"
+)
 CASES = {
     "no pod yet": Case(Waiting("Pending", "x-1 has no pod yet")),
     "a suspended job waits in its queue": Case(
@@ -254,6 +260,21 @@ CASES = {
         events=(warning(JOB, "FailedCreatePod", QUOTA, last="2026-03-01T11:30:00Z"),),
     ),
     "the quota's event is deleted after an hour": Case(REFUSED_BEFORE, before=REFUSED_BEFORE),
+    "the same, and by now its controller may be gone as well": Case(
+        Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+        job=written(JOB, 2),
+        before=REFUSED_BEFORE,
+    ),
+    "the same at the next look": Case(
+        Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+        job=written(JOB, 2),
+        before=Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+    ),
+    "the same when its controller is back": Case(
+        REFUSED_BEFORE,
+        job=written(JOB, 0),
+        before=Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+    ),
     "of another job the word before is none": Case(
         Waiting("Pending", "x-prep has no pod yet"), job=PREP, before=REFUSED_BEFORE
     ),
