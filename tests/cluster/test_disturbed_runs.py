@@ -248,6 +248,24 @@ def test_a_training_operator_that_dies_before_the_end(
     runs.wait_phase("orphan", "Complete", 90)
 
 
+def test_a_claim_that_is_deleted_after_preparation(runs: Runs) -> None:
+    """Nothing protects it before the training pod has a node; an empty one is of no use."""
+    nowhere = SPEC | {"scheduling": {"nodeSelector": {"zone": "nowhere"}}}
+    train(runs, "lost", nowhere, "Unschedulable")
+    runs.kubectl("delete", "pvc", "lost-output")
+    message = runs.wait("lost", "Scheduled", "False", "ClaimLost", 40)
+    assert message.startswith("claim lost-output is gone, ")
+    runs.kubectl("delete", "pytorchjob", "lost-1")
+    wait_until(lambda: not runs.names("pytorchjob"), "the PyTorchJob is gone", 30)
+    time.sleep(5)  # in which it would be made again
+    assert runs.names("pytorchjob") == set()
+    assert not any("lost-output" in name for name in runs.names("pvc"))
+    assert status(runs, "lost")["phase"] == "ClaimLost"
+    runs.kubectl("delete", "qit", "lost", "--wait=true")
+    wait_until(lambda: not runs.names("job"), "the prep Job is gone", 30)
+    train(runs, "lost")
+
+
 def test_a_prep_job_that_somebody_deletes(runs: Runs) -> None:
     runs.behave("held", "prep", FOR_EVER)
     runs.apply("held", SPEC)

@@ -5,7 +5,7 @@ current stage needs is read, and always its pods: one can outlive its workload.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,7 +20,8 @@ from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.trouble import is_doubtful
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
-from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.pin import read_pin
+from qinstruct_operator.core.run import Run, claim_ids
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD
@@ -128,13 +129,26 @@ async def _node(cluster: Cluster, reads: Reads, pod: Raw) -> tuple[Raw, ...] | N
 
 async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Raw | None]:
     """What workloads need first, the user's own claims included."""
-    found = await asyncio.gather(
-        *(
-            reads.of("support", cluster.get(kind, run.namespace, name), None)
-            for kind, name in run.support_ids
-        )
-    )
-    return dict(zip(run.support_ids, found, strict=True))
+    found = await _all(cluster, run, reads, run.support_ids)
+    config = found[CONFIG_MAP, names.config_name(run.name)]
+    # What trains may have been planned by a version that did not refuse its spec.
+    if (
+        run.is_pinned
+        and not run.plan
+        and config
+        and (pin := read_pin(config))
+        and (plan := run.plan_from(pin))
+    ):
+        found |= await _all(cluster, run, reads, claim_ids(plan))
+    return found
+
+
+async def _all(
+    cluster: Cluster, run: Run, reads: Reads, ids: Sequence[ChildId]
+) -> dict[ChildId, Raw | None]:
+    requests = (cluster.get(kind, run.namespace, name) for kind, name in ids)
+    found = await asyncio.gather(*(reads.of("support", each, None) for each in requests))
+    return dict(zip(ids, found, strict=True))
 
 
 async def _pin(

@@ -113,6 +113,22 @@ def test_what_refuses_the_next_prep_pod_is_read() -> None:
     assert asyncio.run(see())[-1] == "list Event"
 
 
+def test_the_claims_of_a_run_that_this_version_refuses_are_those_of_its_pin() -> None:
+    async def see() -> Snapshot:
+        simulated = await just_after("start the container of x-1")
+        await simulated.reconcile()
+        simulated.cluster.delete(PYTORCHJOB, NAMESPACE, "x-1")
+        simulated.cluster.delete(CLAIM, NAMESPACE, "x-output")
+        resource = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
+        assert resource is not None
+        resource["spec"]["gpu"] = {"nodes": 2}
+        return await gather(simulated.cluster, Run.read(resource, Settings()), LATE, Reads())
+
+    support = asyncio.run(see()).support
+    assert support[CLAIM, "x-output"] is None
+    assert support[CLAIM, "qinstruct-cache"] is not None
+
+
 @pytest.mark.parametrize(("generation", "wanted"), [(1, []), (2, ["get ConfigMap"])])
 @pytest.mark.parametrize("step", ["start the container of x-prep", "start the container of x-1"])
 def test_the_pin_is_read_where_the_spec_has_changed(

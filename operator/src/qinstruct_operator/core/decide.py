@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.children import Child
+from qinstruct_operator.core.children import Child, build_children
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.judge.claims import claim_mismatch
+from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost
 from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.settings import Settings
@@ -49,16 +50,13 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
         return ()
     prepared = run.was_prepared or seen.is_prepared
     workload = seen.training if prepared else seen.prep
-    if workload is not None and (workload.is_over or workload.has_started):
-        return ()
-    if workload is None and seen.old_pods:
-        return ()  # it reads the ConfigMap and writes the output: beside it nothing may start
-    if not run.is_pinned and run.fixed_changes_since(seen.pin):
+    if _needs_nothing(run, seen, workload):
         return ()
     pin = seen.pin if run.is_pinned else None
-    children = run.children_from(pin) if pin else run.children
-    if children is None:
+    plan = run.plan_from(pin) if pin else run.plan
+    if plan is None:
         return ()
+    children = build_children(plan, run.attempt)
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
         return tuple(absent)
@@ -67,6 +65,17 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     config = children.config
     renewed = [Apply(config)] if config.id in seen.support and not pin else []
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
+
+
+def _needs_nothing(run: Run, seen: Observed, workload: Workload | None) -> bool:
+    """Whether nothing is due beside the present workload, or nothing may be made for the next."""
+    if workload is not None and (workload.is_over or workload.has_started):
+        return True
+    if workload is None and seen.old_pods:
+        return True  # it reads the ConfigMap and writes the output: beside it nothing may start
+    if content_lost(run, seen):
+        return True  # on an empty claim training would begin anew
+    return not run.is_pinned and bool(run.fixed_changes_since(seen.pin))
 
 
 def requeue_after(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from typing import Self
 
 from pydantic import ValidationError
@@ -14,7 +13,7 @@ from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core.backends import BACKENDS, Backend
-from qinstruct_operator.core.children import ChildId, Children, build_children
+from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.condition_list import is_finished, is_true
 from qinstruct_operator.core.names import config_name
 from qinstruct_operator.core.pin import Pin
@@ -109,20 +108,16 @@ class Run:
         """The kind of its training workload; the default where the spec is refused."""
         return BACKENDS[self.plan.backend if self.plan else _DEFAULT_BACKEND]
 
-    @cached_property
-    def children(self) -> Children | None:
-        """Its objects at the current attempt; None without a plan."""
-        return build_children(self.plan, self.attempt) if self.plan else None
-
     @property
     def is_pinned(self) -> bool:
         """Whether its training workload has existed: another one is made from the same."""
         return self.status.attempt is not None
 
-    def children_from(self, pin: Pin) -> Children | None:
-        """Its children as they were planned for the first attempt; None where this version cannot.
+    def plan_from(self, pin: Pin) -> Plan | None:
+        """Its plan as it was for the first attempt; None where this version cannot make it.
 
-        Only those that are absent may be created of them: the configs are those in the ConfigMap.
+        Only those of its children that are absent may be created: the configs are those in the
+        ConfigMap.
         """
         settings = replace(
             self.settings,
@@ -131,10 +126,9 @@ class Run:
             output_path=pin.output_path,
         )
         try:
-            plan = make_plan(parse({**self.document, "spec": pin.spec}), settings)
+            return make_plan(parse({**self.document, "spec": pin.spec}), settings)
         except InvalidSpec:
             return None
-        return build_children(plan, self.attempt)
 
     def changes_since(self, pin: Pin | None) -> tuple[Change, ...]:
         """How its spec differs from the pinned one, as far as both can be read."""
@@ -152,9 +146,10 @@ class Run:
     @property
     def support_ids(self) -> tuple[ChildId, ...]:
         """What must exist before its workloads: children, and claims that the user brings."""
-        ids: list[ChildId] = [(CONFIG_MAP, config_name(self.name))]
-        if self.plan and self.children:
-            claims = (self.plan.cache_claim.name, self.plan.output_claim.name)
-            ids += [(CLAIM, name) for name in claims]
-            ids += [child.id for child in self.children.support]
-        return tuple(dict.fromkeys(ids))
+        return ((CONFIG_MAP, config_name(self.name)), *(claim_ids(self.plan) if self.plan else ()))
+
+
+def claim_ids(plan: Plan) -> tuple[ChildId, ...]:
+    """The claims that the workloads of a plan mount."""
+    claims = (plan.cache_claim, plan.output_claim)
+    return tuple(dict.fromkeys((CLAIM, claim.name) for claim in claims))

@@ -28,6 +28,7 @@ from support.observed import (
     claim,
     condition,
     config_map,
+    deleting,
     ended,
     plan,
     pod,
@@ -107,8 +108,23 @@ CASES = {
         snapshot_of(prep=DONE, config=config_map(), claims=CLAIMS), (CONFIG, PYTORCHJOB)
     ),
     "prep is done, its claim is deleted": Case(
-        snapshot_of(prep=DONE, claims={"qinstruct-cache": claim("qinstruct-cache")}),
-        (CONFIG, OUTPUT, PYTORCHJOB),
+        snapshot_of(prep=DONE, claims=CLAIMS | {"x-output": None})
+    ),
+    "prepared, and the cache is deleted": Case(
+        snapshot_of(claims=CLAIMS | {"qinstruct-cache": None}), previous=PREPARED
+    ),
+    "prepared, and the output is being deleted": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": deleting(claim())}), previous=PREPARED
+    ),
+    "prepared, and the output has lost its volume": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": claim(phase="Lost")}), previous=PREPARED
+    ),
+    "training waits, and its claim is deleted": Case(
+        snapshot_of(training=JOB, claims=CLAIMS | {"x-output": None}), previous=PREPARED
+    ),
+    "training has begun and was deleted, and so is its claim": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": None}),
+        previous=PREPARED.model_copy(update={"attempt": 1}),
     ),
     "prepared, by the status alone": Case(
         snapshot_of(claims=CLAIMS), (CONFIG, PYTORCHJOB), previous=PREPARED

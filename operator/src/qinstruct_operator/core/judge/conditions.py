@@ -15,7 +15,7 @@ from qinstruct_operator.constants import (
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge import overdue, reasons
-from qinstruct_operator.core.judge.claims import claim_mismatch
+from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost, volume_lost
 from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, no, unknown, yes
 from qinstruct_operator.core.judge.observe import Observed
@@ -165,6 +165,8 @@ def _kept_open(pod: Pod | None) -> str:
 
 
 def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
+    if lost := content_lost(evidence.run, evidence.seen) or volume_lost(evidence.seen):
+        return no(reasons.CLAIM_LOST, lost)
     if evidence.seen.refused:
         return _refused(evidence.seen)
     said = find_condition(evidence.run.status, type_)
@@ -191,6 +193,8 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
         )
     if seen.old_pods:
         return no(reasons.POD_REMAINS, _pods_remain(seen.old_pods))
+    if lost := content_lost(evidence.run, seen):
+        return no(reasons.CLAIM_LOST, lost)
     if mismatch := claim_mismatch(evidence.run, seen):
         return no(reasons.CLAIM_MISMATCH, mismatch)
     if seen.refused:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
@@ -9,7 +10,7 @@ from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
 from qinstruct_operator.core.judge.made_from import MadeFrom, made_from
 from qinstruct_operator.core.judge.node import Node, read_node
-from qinstruct_operator.core.judge.pods import Pod, read_pod
+from qinstruct_operator.core.judge.pods import Pod, deleted_at, read_pod
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
@@ -63,6 +64,7 @@ class Claim:
     Attributes:
         sizes: what it asks for, and what it has.
         created: RFC 3339.
+        deleted: since when it is being deleted; None where it is not.
     """
 
     phase: str
@@ -71,6 +73,7 @@ class Claim:
     storage_class: str = ""
     access_modes: tuple[str, ...] = ()
     created: str = ""
+    deleted: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Observed:
     Attributes:
         support: what exists of what the workloads need first.
         claims: the volume claims among it, by name.
+        absent_claims: names of those that were looked for and are not there.
         leftovers: children of an earlier run of the same name, to be garbage-collected.
         taken: children's names that foreign objects have, as `kind name`.
         old_pods: pods of the run's name that no workload above controls, and that have not ended or
@@ -97,6 +101,7 @@ class Observed:
     training: Workload | None = None
     support: frozenset[ChildId] = frozenset()
     claims: Mapping[str, Claim] = field(default_factory=dict)
+    absent_claims: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     old_pods: tuple[Pod, ...] = ()
@@ -147,6 +152,9 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         training=read_workload(training, types, pods, events) if training else None,
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
         claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
+        absent_claims=tuple(
+            name for (kind, name), raw in snapshot.support.items() if kind == CLAIM and raw is None
+        ),
         leftovers=_names(leftovers),
         taken=_names(taken),
         pin=_pin(run, own),
@@ -169,6 +177,7 @@ def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
         storage_class=text(raw, "spec", "storageClassName"),
         access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
         created=text(raw, "metadata", "creationTimestamp"),
+        deleted=deleted_at(raw),
     )
 
 

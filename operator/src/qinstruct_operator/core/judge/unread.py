@@ -61,7 +61,7 @@ _WAITS: Final = (
     _Doubt(
         "support",
         frozenset({reasons.PENDING, reasons.UNSCHEDULABLE}),
-        frozenset({reasons.CLAIM_PENDING, reasons.CLAIM_LOST}),
+        frozenset({reasons.CLAIM_PENDING}),
     ),
     _Doubt(
         "events",
@@ -78,6 +78,7 @@ _WAITS: Final = (
         _BY_EVENTS,
     ),
 )
+_LOST: Final = _Doubt("support", None, frozenset({reasons.CLAIM_LOST}))
 _PINNED: Final = _Doubt("support", frozenset({reasons.ACCEPTED}), frozenset({reasons.EDIT_IGNORED}))
 _SPEAKS: Final = _Doubt(
     "node",  # without its node's clock nobody can say that a container is silent
@@ -237,7 +238,7 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
     if type_ == CONDITION_ACCEPTED:
         return (_PINNED,) if _reason_was(evidence, type_) == reasons.EDIT_IGNORED else ()
     if type_ == CONDITION_RUNNING and evidence.prepared:
-        return (*_at_work(evidence), *_WAITS)
+        return (*_at_work(evidence), *_waits(evidence, type_))
     is_prep = type_ == CONDITION_PREPARED and not evidence.prepared
     if not is_prep and not (type_ == CONDITION_SCHEDULED and evidence.prepared):
         return ()
@@ -246,15 +247,20 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         standing = _UNBEGUN | {
             reasons.NOT_ACCEPTED,
             reasons.CLAIM_MISMATCH,
+            reasons.CLAIM_LOST,
             reasons.POD_REMAINS,
         }
         nothing = "nothing is created beside what cannot be read"
         return tuple(_Doubt(each, _UNBEGUN, standing, nothing) for each in ("pods", "support"))
     if not is_prep:
-        return _WAITS
+        return _waits(evidence, type_)
     pods = f"{workload.name} is there, and nothing is known of its pods"
     speaks = _speaks(evidence, type_)
-    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *speaks, *_WAITS)
+    return (_Doubt("pods", None, None, pods), *_PREP_LOG, *speaks, *_waits(evidence, type_))
+
+
+def _waits(evidence: Evidence, type_: str) -> tuple[_Doubt, ...]:
+    return (_LOST, *_WAITS) if _reason_was(evidence, type_) == reasons.CLAIM_LOST else _WAITS
 
 
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:

@@ -66,12 +66,6 @@ def why_waiting(
         without_since: since when it is known to have no pod.
     """
     pod = workload.pod
-    if lost := next((name for name, claim in claims.items() if claim.phase == "Lost"), None):
-        return Waiting(
-            reasons.CLAIM_LOST,
-            f"claim {lost} has lost its volume, which somebody deleted; restore the volume from a "
-            "backup, or delete the claim and the run, and create the run again",
-        )
     if pod is None:
         why = _without_pod(workload, now, without_since)
         about = f"the cluster refuses the pod of {workload.name}:"
