@@ -237,14 +237,14 @@ def test_a_training_operator_that_dies_before_the_end(
     """It was heard of, and its last status says that the pod runs."""
     runs.behave("orphan", "train", FOR_EVER)
     train(runs, "orphan")
-    test_cluster.stop_program("training-operator.v1")
+    test_cluster.stop_program("training-operator")
     try:
         runs.end_pod("orphan", "train")
         message = runs.wait("orphan", "Running", "False", "NoController", 180)
         assert message.startswith("orphan-1-master-0 has ended, and nothing has changed since ")
         assert "see that the training-operator runs" in message
     finally:
-        test_cluster.start_program("training-operator.v1")
+        test_cluster.start_program("training-operator")
     runs.wait_phase("orphan", "Complete", 90)
 
 

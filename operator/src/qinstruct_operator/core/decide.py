@@ -14,6 +14,7 @@ from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.settings import Settings
@@ -44,7 +45,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
 
     Nothing either beside what could not be read: only what was seen to be absent is created.
     The configuration goes with the workload that reads it, so that a pod never sees one that
-    was written for another version of its image; once training has begun it stays as it is.
+    was written for another version of its image; once data are prepared by it, it stays as it is.
     """
     if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_children:
         return ()
@@ -52,10 +53,10 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     workload = seen.training if prepared else seen.prep
     if _needs_nothing(run, seen, workload):
         return ()
-    pin = seen.pin if run.is_pinned else None
-    plan = run.plan_from(pin) if pin else run.plan
-    if plan is None:
+    due = _due(run, seen, prepared)
+    if due is None:
         return ()
+    plan, is_pinned = due
     children = build_children(plan, run.attempt)
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
@@ -63,8 +64,27 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     if claim_mismatch(run, seen):
         return ()
     config = children.config
-    renewed = [Apply(config)] if config.id in seen.support and not pin else []
+    renewed = [Apply(config)] if config.id in seen.support and not is_pinned else []
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
+
+
+def _due(run: Run, seen: Observed, prepared: bool) -> tuple[Plan, bool] | None:
+    """What the children are made from, and whether the ConfigMap stays as it is for that.
+
+    Image, configs and the data that were prepared by them are of one version; only where the spec
+    was changed meanwhile are image and configs those of today.
+    """
+    pin = seen.pin
+    if run.is_pinned and pin is not None:
+        plan = run.plan_from(pin)
+        return (plan, True) if plan else None
+    if run.plan is None:
+        return None
+    if not prepared or pin is None:
+        return run.plan, False
+    is_as_prepared = bool(run.status.image) and not run.changes_since(pin)
+    plan = run.plan_from(pin) if is_as_prepared else run.plan_with_data_of(pin)
+    return (plan, is_as_prepared) if plan else None
 
 
 def _needs_nothing(run: Run, seen: Observed, workload: Workload | None) -> bool:

@@ -114,19 +114,32 @@ class Run:
         return self.status.attempt is not None
 
     def plan_from(self, pin: Pin) -> Plan | None:
-        """Its plan as it was for the first attempt; None where this version cannot make it.
+        """Its plan as it was when it was pinned; None where this version cannot make it.
 
         Only those of its children that are absent may be created: the configs are those in the
-        ConfigMap.
+        ConfigMap, whatever this version's defaults are.
         """
-        settings = replace(
-            self.settings,
-            trainer_image=self.status.image or self.settings.trainer_image,
-            cache_path=pin.cache_path,
-            output_path=pin.output_path,
+        image = self.status.image or self.settings.trainer_image
+        plan = self._plan(pin.spec, replace(self._where(pin), trainer_image=image))
+        if plan is None:
+            return None
+        return replace(
+            plan,
+            gpu=plan.gpu and replace(plan.gpu, per_node=pin.world_size),
+            num_processes=pin.world_size,
+            run_config=plan.run_config.model_copy(update={"world_size": pin.world_size}),
         )
+
+    def plan_with_data_of(self, pin: Pin) -> Plan | None:
+        """The plan of its present spec, for data that were prepared by another one."""
+        return self._plan(self.document["spec"], self._where(pin))
+
+    def _where(self, pin: Pin) -> Settings:
+        return replace(self.settings, cache_path=pin.cache_path, output_path=pin.output_path)
+
+    def _plan(self, spec: Raw, settings: Settings) -> Plan | None:
         try:
-            return make_plan(parse({**self.document, "spec": pin.spec}), settings)
+            return make_plan(parse({**self.document, "spec": spec}), settings)
         except InvalidSpec:
             return None
 

@@ -53,7 +53,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         eta=_eta(evidence, judged, previous),
         attempt=run.attempt if seen.training else previous.attempt,
         queue=_queue(run, seen) or None,
-        image=(seen.made and seen.made.image) or previous.image,
+        image=seen.image or previous.image,
         node=_node(seen, previous),
         gpu_hours=hours,
         held=held,

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
-from qinstruct_operator.core.judge.made_from import MadeFrom, made_from
+from qinstruct_operator.core.judge.made_from import MadeFrom, image_for_training, made_from
 from qinstruct_operator.core.judge.node import Node, read_node
 from qinstruct_operator.core.judge.pods import Pod, deleted_at, read_pod
 from qinstruct_operator.core.judge.workloads import (
@@ -90,6 +90,7 @@ class Observed:
             have the name of a pod that is to come.
         pin: what the ConfigMap says that the children are made from; None where it was not read.
         made: what the training workload was made from.
+        image: of that; before there is one, what the prep Job says; empty where neither does.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
         unread: what could not be read, with the server's sentence; it is None or empty above,
@@ -107,6 +108,7 @@ class Observed:
     old_pods: tuple[Pod, ...] = ()
     pin: Pin | None = None
     made: MadeFrom | None = None
+    image: str = ""
     refused: str = ""
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
@@ -147,6 +149,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     prep = snapshot.prep if snapshot.prep in own else None
     training = snapshot.training if snapshot.training in own else None
     types, pods, events = run.backend.conditions, snapshot.pods, snapshot.events
+    made = made_from(training, run.backend) if training else None
     return Observed(
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
         training=read_workload(training, types, pods, events) if training else None,
@@ -158,7 +161,8 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         leftovers=_names(leftovers),
         taken=_names(taken),
         pin=_pin(run, own),
-        made=made_from(training, run.backend) if training else None,
+        made=made,
+        image=made.image if made else image_for_training(prep) if prep else "",
         old_pods=_old_pods(run, pods, [raw for raw in (prep, training) if raw]),
         log=snapshot.log,
         unread=snapshot.unread,
