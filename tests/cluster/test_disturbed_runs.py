@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.clients.runs import FOR_EVER, STEP, Runs, lines
+from cluster.harness.control_plane import KubectlError
 from cluster.harness.kwok import PREFIX, Behaviour, a100
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
@@ -246,6 +247,27 @@ def test_a_training_operator_that_dies_before_the_end(
     finally:
         test_cluster.start_program("training-operator")
     runs.wait_phase("orphan", "Complete", 90)
+
+
+def test_an_attempt_that_somebody_types_makes_no_second_workload(runs: Runs) -> None:
+    runs.behave("typed", "train", FOR_EVER)
+    train(runs, "typed")
+
+    def stored() -> dict[str, Any]:
+        (run,) = runs.get("qit")
+        found: dict[str, Any] = {"attempt": None} | run["status"]
+        return found
+
+    for typed in (2, 99999, None):
+        patch_status(runs, "typed", attempt=typed)
+        wait_until(lambda: stored()["attempt"] == 1, "it is mended", 30)
+    with pytest.raises(KubectlError, match="attempt"):
+        patch_status(runs, "typed", attempt=100000)
+    assert runs.names("pytorchjob") == {"PyTorchJob/typed-1"}
+    when = "9999-12-31T23:59:59Z"
+    typed_in = [each | {"lastTransitionTime": when} for each in stored()["conditions"]]
+    patch_status(runs, "typed", conditions=typed_in)
+    wait_until(lambda: when not in str(stored()), "its times are mended", 30)
 
 
 def test_a_claim_that_is_deleted_after_preparation(runs: Runs) -> None:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from qinstruct_operator.cluster.errors import ClusterError, Forbidden
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden, NotFound
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
-from qinstruct_operator.core.judge.made_from import generation_of
+from qinstruct_operator.core.judge.made_from import attempt_of, generation_of
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.trouble import is_doubtful
@@ -23,7 +23,7 @@ from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workloa
 from qinstruct_operator.core.pin import read_pin
 from qinstruct_operator.core.run import Run, claim_ids
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.core.untyped_json import Raw, text
+from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD
 
 T = TypeVar("T")
@@ -77,6 +77,8 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         name = names.training_name(run.name, run.attempt)
         request = cluster.get(run.backend.kind, run.namespace, name)
         training = await reads.of("training", request, None)
+        if training is None and not reads.failures:
+            training = await reads.of("training", _other_attempt(cluster, run), None)
     workload = training if may_train else prep
     if reads.failures and (workload is None or "pods" in reads.failures):
         return Snapshot(prep, training, pods=pods)
@@ -101,6 +103,20 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
+
+
+async def _other_attempt(cluster: Cluster, run: Run) -> Resource | None:
+    """The newest of the run's training workloads, whatever number the status says."""
+    try:
+        labels = {LABEL_RUN: run.name}
+        found = await cluster.list(run.backend.kind, run.namespace, labels=labels)
+    except NotFound:
+        return None  # no such kind: the server says so when one is created
+    return max(
+        found,
+        key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0),
+        default=None,
+    )
 
 
 async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:

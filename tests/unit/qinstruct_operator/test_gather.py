@@ -54,8 +54,9 @@ async def just_after(step: str) -> SimulatedCluster:
 
 
 SUPPORT = ["get ConfigMap", "get PersistentVolumeClaim", "get PersistentVolumeClaim"]
+NO_ATTEMPT = ["get PyTorchJob", "list PyTorchJob"]  # by its name, then by the run's label
 STAGES = {
-    "nothing is there": ("", ["list Pod", "get Job", "get PyTorchJob", *SUPPORT]),
+    "nothing is there": ("", ["list Pod", "get Job", *NO_ATTEMPT, *SUPPORT]),
     "the prep Job has no pod": (
         "bind x-output",
         ["list Pod", "get Job", *SUPPORT, "list Event"],
@@ -72,7 +73,7 @@ STAGES = {
         "end the container of x-prep",
         ["list Pod", "get Job", "read_log Pod"],
     ),
-    "prep is done": ("settle x-prep", ["list Pod", "get Job", "get PyTorchJob", *SUPPORT]),
+    "prep is done": ("settle x-prep", ["list Pod", "get Job", *NO_ATTEMPT, *SUPPORT]),
     "training has a pod": (
         "make a pod of x-1",
         ["list Pod", "get PyTorchJob", *SUPPORT],

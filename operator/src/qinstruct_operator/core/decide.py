@@ -16,7 +16,7 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.times import past_time
 from qinstruct_operator.settings import Settings
 
 _RECENT_SECONDS = 180.0  # after a change, a waiting run is read at the short interval
@@ -109,7 +109,7 @@ def requeue_after(
         return None
     if any(workload and workload.has_started for workload in (seen.prep, seen.training)):
         return settings.progress_seconds
-    times = (parse_time(each.last_transition_time) for each in status.conditions)
+    times = (past_time(each.last_transition_time, now) for each in status.conditions)
     changed = max((time for time in times if time), default=now)
     waited = (now - changed).total_seconds()
     return settings.waiting_seconds * (1 if waited < _RECENT_SECONDS else _LATER)

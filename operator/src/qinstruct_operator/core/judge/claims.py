@@ -6,8 +6,6 @@ on a claim after preparation, an empty one has not: none is made in its place.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Final
 
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core.condition_list import find_condition
@@ -15,10 +13,9 @@ from qinstruct_operator.core.judge.observe import Claim, Observed
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import parse_time, time_text
+from qinstruct_operator.core.times import CLOCKS, parse_time, time_text
 
 _MODE = "ReadWriteMany"
-_CLOCKS: Final = timedelta(minutes=5)  # by how much ours may be behind the API server's
 
 
 def volume_lost(seen: Observed) -> str:
@@ -57,7 +54,8 @@ def _replaced(run: Run, name: str, claim: Claim) -> str:
     prepared = find_condition(run.status, CONDITION_PREPARED)
     since = parse_time(prepared.last_transition_time) if prepared and run.was_prepared else None
     made = parse_time(claim.created)
-    if since and made and made - since > _CLOCKS:
+    was_sane = since is not None and (run.created is None or since >= run.created)
+    if since and was_sane and made and made - since > CLOCKS:
         return f"claim {name} was made anew at {time_text(made)}, after preparation"
     return ""
 

@@ -25,7 +25,7 @@ from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import why_next_pod_is_refused, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.times import past_time
 from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract import output_files
 
@@ -173,8 +173,9 @@ def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
     before = Waiting(said.reason, said.message) if said else None
     # A pod that has just vanished is no controller's omission, however long it has been quiet.
     was_without = said is not None and said.status == "False"
-    since = parse_time(said.last_transition_time) if said and was_without else evidence.now
-    why = why_waiting(workload, evidence.seen.claims, evidence.now, before, since)
+    now = evidence.now
+    since = past_time(said.last_transition_time, now) if said and was_without else now
+    why = why_waiting(workload, evidence.seen.claims, now, before, since)
     return no(why.reason, why.message)
 
 

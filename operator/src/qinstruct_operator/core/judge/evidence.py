@@ -49,7 +49,7 @@ class Evidence:
     @property
     def attempt(self) -> int | None:
         """The attempt that it belongs to; None for prep."""
-        return self.run.attempt if self.prepared else None
+        return self.seen.attempt if self.prepared else None
 
     @property
     def output_claim(self) -> str | None:
@@ -69,7 +69,7 @@ class Evidence:
             prepared=prepared,
             prep=None if prepared else prep_progress(lines),
             training=training_progress(lines) if prepared and seen.training else None,
-            failure=_failure(run, seen, child, run.attempt if prepared else None)
+            failure=_failure(run, seen, child, seen.attempt if prepared else None)
             if child and child.has_failed and "pods" not in seen.unread
             else None,
             last_word=_last_word(run, child, seen, lines),

@@ -51,7 +51,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         phase=phase(judged),
         progress=_progress(evidence, judged, previous),
         eta=_eta(evidence, judged, previous),
-        attempt=run.attempt if seen.training else previous.attempt,
+        attempt=seen.attempt if seen.training else previous.attempt,
         queue=_queue(run, seen) or None,
         image=seen.image or previous.image,
         node=_node(seen, previous),

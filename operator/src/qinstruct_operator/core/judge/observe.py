@@ -8,7 +8,12 @@ from typing import Literal, Self
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
-from qinstruct_operator.core.judge.made_from import MadeFrom, image_for_training, made_from
+from qinstruct_operator.core.judge.made_from import (
+    MadeFrom,
+    attempt_of,
+    image_for_training,
+    made_from,
+)
 from qinstruct_operator.core.judge.node import Node, read_node
 from qinstruct_operator.core.judge.pods import Pod, deleted_at, read_pod
 from qinstruct_operator.core.judge.workloads import (
@@ -81,6 +86,7 @@ class Observed:
     """Everything seen of a run at one moment.
 
     Attributes:
+        attempt: which one the training workload is; without one, which is due.
         support: what exists of what the workloads need first.
         claims: the volume claims among it, by name.
         absent_claims: names of those that were looked for and are not there.
@@ -100,6 +106,7 @@ class Observed:
 
     prep: Workload | None = None
     training: Workload | None = None
+    attempt: int = 1
     support: frozenset[ChildId] = frozenset()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     absent_claims: tuple[str, ...] = ()
@@ -152,6 +159,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     made = made_from(training, run.backend) if training else None
     return Observed(
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
+        attempt=(training and attempt_of(training)) or run.attempt,
         training=read_workload(training, types, pods, events) if training else None,
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
         claims={name: _claim(raw, events) for (_, name), raw in claims.items()},

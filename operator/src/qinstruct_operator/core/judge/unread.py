@@ -26,12 +26,11 @@ from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, unknown
 from qinstruct_operator.core.judge.observe import Part
 from qinstruct_operator.core.judge.pods import Pod
-from qinstruct_operator.core.times import parse_time, time_text
+from qinstruct_operator.core.times import CLOCKS, past_time, time_text
 
 _SINCE: Final = "; not known anew since "
 _NOTHING: Final = "nothing that was read says this"
 _DIGITS: Final = re.compile(r"\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]+\b|\d+")  # of ids too
-_CLOCKS: Final = timedelta(minutes=5)  # by how much a node's clock may be ahead of ours
 
 _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four times
 
@@ -144,12 +143,12 @@ def is_eta_unknown(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
 
 def _may_still_be_read(part: Part, unread: Sequence[UnreadStatus], now: datetime) -> bool:
     """Whether it is unread for so short a time that it is worth waiting for."""
-    since = [parse_time(each.since) for each in unread if each.what == part]
+    since = [past_time(each.since, now) for each in unread if each.what == part]
     return any(moment is not None and now - moment < _LAST_WORD for moment in since)
 
 
 def _renewed(part: Part, said: str, before: UnreadStatus | None, now: datetime) -> UnreadStatus:
-    if before is None:
+    if before is None or past_time(before.since, now) is None:
         return UnreadStatus(what=part, since=time_text(now), message=said)
     message = before.message if _is_same_but_for_numbers(before.message, said) else said
     return UnreadStatus(what=part, since=before.since, message=message)
@@ -198,7 +197,7 @@ def _still(type_: str, evidence: Evidence, judged: Judged) -> Judged:
     # A rotated log, one full of other lines and that of a pod that is being deleted say nothing.
     if type_ == CONDITION_RUNNING and judged.reason == reasons.LOADING:
         pod = evidence.seen.training.pod if evidence.seen.training else None
-        if pod and before.reason in _BY_LOG and _is_same_container(pod, before):
+        if pod and before.reason in _BY_LOG and _is_same_container(pod, before, evidence):
             return _kept(before)
     is_refused_again = judged.reason == before.reason == reasons.REFUSED
     if is_refused_again and _is_same_but_for_numbers(judged.message, before.message):
@@ -269,7 +268,7 @@ def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     before = find_condition(evidence.run.status, CONDITION_RUNNING)
     if pod is None:
         return ()
-    same = before is not None and _is_same_container(pod, before)
+    same = before is not None and _is_same_container(pod, before, evidence)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
     speaks = _speaks(evidence, CONDITION_RUNNING)
@@ -295,11 +294,11 @@ def _kept(before: Condition, note: str = "") -> Judged:
     return Judged(before.status, before.reason, f"{known}{note}")
 
 
-def _is_same_container(pod: Pod, running: Condition) -> bool:
+def _is_same_container(pod: Pod, running: Condition, evidence: Evidence) -> bool:
     """Whether the container that runs is the one of which an earlier condition Running speaks."""
     started = pod.container.started if pod.container else None
-    since = parse_time(running.last_transition_time)
-    return started is None or since is None or started - since <= _CLOCKS
+    since = past_time(running.last_transition_time, evidence.now)
+    return started is None or since is None or started - since <= CLOCKS
 
 
 def _is_same_but_for_numbers(one: str, other: str) -> bool:
