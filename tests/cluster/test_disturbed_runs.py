@@ -22,6 +22,7 @@ pytestmark = pytest.mark.cluster
 
 SPEC = {"size": "7B", "strategy": "after"}
 HELD = Behaviour(start_after="100h")
+MADE_AGAIN = {"PyTorchJob/lost-1", "PersistentVolumeClaim/lost-output"}
 GATE = "example.com/approval"
 
 
@@ -271,20 +272,20 @@ def test_an_attempt_that_somebody_types_makes_no_second_workload(runs: Runs) -> 
 
 
 def test_a_claim_that_is_deleted_after_preparation(runs: Runs) -> None:
-    """Nothing protects it before the training pod has a node; an empty one is of no use."""
+    """Only the prep pod that has ended protects it still; an empty one is of no use."""
+    runs.behave("lost", "train", FOR_EVER)
     nowhere = SPEC | {"scheduling": {"nodeSelector": {"zone": "nowhere"}}}
     train(runs, "lost", nowhere, "Unschedulable")
-    runs.kubectl("delete", "pvc", "lost-output")
+    runs.kubectl("delete", "pvc", "lost-output", "--wait=false")
     message = runs.wait("lost", "Scheduled", "False", "ClaimLost", 40)
-    assert message.startswith("claim lost-output is gone, ")
-    runs.kubectl("delete", "pytorchjob", "lost-1")
-    wait_until(lambda: not runs.names("pytorchjob"), "the PyTorchJob is gone", 30)
+    assert message.startswith("claim lost-output is being deleted since ")
+    runs.kubectl("delete", "job,pytorchjob", "--all")
+    wait_until(lambda: not runs.names("pytorchjob,pvc") & MADE_AGAIN, "both are gone", 40)
     time.sleep(5)  # in which it would be made again
-    assert runs.names("pytorchjob") == set()
-    assert not any("lost-output" in name for name in runs.names("pvc"))
-    assert status(runs, "lost")["phase"] == "ClaimLost"
-    runs.kubectl("delete", "qit", "lost", "--wait=true")
-    wait_until(lambda: not runs.names("job"), "the prep Job is gone", 30)
+    assert not runs.names("pytorchjob,pvc") & MADE_AGAIN
+    gone = "claim lost-output is gone, "
+    wait_until(lambda: gone in runs.condition("lost", "Scheduled")["message"], gone, 40)
+    runs.kubectl("delete", "qit", "lost")
     train(runs, "lost")
 
 
