@@ -23,7 +23,7 @@ def test_the_role_grants_exactly_what_is_used(
     runs.behave("whole", "prep", Behaviour(run_for="3s"))
     runs.apply("whole", {"size": "7B", "strategy": "after"})
     runs.wait_phase("whole", "Preparing")
-    edit = '--patch={"spec":{"gpu":{"perNode":4}}}'  # its ConfigMap is applied again
+    edit = '--patch={"spec":{"checkpoint":{"everyMinutes":7}}}'  # its ConfigMap is applied again
     runs.kubectl("patch", "qit", "whole", "--type=merge", edit)
     runs.apply("bad", {"size": "7B", "strategy": "after"})
     held = {"nodeSelector": {"rack": "nowhere"}}

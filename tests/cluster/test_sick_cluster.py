@@ -168,7 +168,7 @@ def test_a_right_is_missing(
         runs.apply("held", SPEC)
         if verb == "patch":  # a ConfigMap is applied again where the spec has changed
             runs.wait_phase("held", "Preparing")
-            edit = '--patch={"spec":{"gpu":{"perNode":4}}}'
+            edit = '--patch={"spec":{"checkpoint":{"everyMinutes":7}}}'
             runs.kubectl("patch", "qit", "held", "--type=merge", edit)
         found = wait_message(
             runs, "held", type_, f'cannot {verb} resource "{resource}"', "forbidden"
