@@ -259,15 +259,18 @@ def test_an_attempt_that_somebody_types_makes_no_second_workload(runs: Runs) -> 
         found: dict[str, Any] = {"attempt": None} | run["status"]
         return found
 
+    def write(**status: Any) -> None:
+        patch(runs, "qit/typed", {"status": status}, "--subresource=status", "--type=merge")
+
     for typed in (2, 99999, None):
-        patch_status(runs, "typed", attempt=typed)
+        write(attempt=typed)
         wait_until(lambda: stored()["attempt"] == 1, "it is mended", 30)
     with pytest.raises(KubectlError, match="attempt"):
-        patch_status(runs, "typed", attempt=100000)
+        write(attempt=100000)
     assert runs.names("pytorchjob") == {"PyTorchJob/typed-1"}
     when = "9999-12-31T23:59:59Z"
     typed_in = [each | {"lastTransitionTime": when} for each in stored()["conditions"]]
-    patch_status(runs, "typed", conditions=typed_in)
+    write(conditions=typed_in)
     wait_until(lambda: when not in str(stored()), "its times are mended", 30)
 
 

@@ -5,6 +5,7 @@ current stage needs is read, and always its pods: one can outlive its workload.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -67,18 +68,8 @@ async def gather(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Sna
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
     pods = await reads.of("pods", list_pods(cluster, run), ())
-    prep = training = None
-    if not run.was_prepared:
-        name = names.prep_name(run.name)
-        prep = await reads.of("prep", cluster.get(JOB, run.namespace, name), None)
-    # Without prep Job and status, as after a restored backup, a training workload may be at work.
-    may_train = run.was_prepared or prep is None or _has_succeeded(prep)
-    if may_train:
-        name = names.training_name(run.name, run.attempt)
-        request = cluster.get(run.backend.kind, run.namespace, name)
-        training = await reads.of("training", request, None)
-        if training is None and not reads.failures:
-            training = await reads.of("training", _other_attempt(cluster, run), None)
+    prep, training = await _workloads(cluster, run, reads)
+    may_train = _may_train(prep)
     workload = training if may_train else prep
     if reads.failures and (workload is None or "pods" in reads.failures):
         return Snapshot(prep, training, pods=pods)
@@ -103,6 +94,30 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
+
+
+async def _workloads(
+    cluster: Cluster, run: Run, reads: Reads
+) -> tuple[Resource | None, Resource | None]:
+    """The prep Job, as long as that counts, and the training workload."""
+    get_prep = functools.partial(cluster.get, JOB, run.namespace, names.prep_name(run.name))
+    prep = None if run.was_prepared else await reads.of("prep", get_prep(), None)
+    if not _may_train(prep):
+        return prep, None
+    name = names.training_name(run.name, run.attempt)
+    request = cluster.get(run.backend.kind, run.namespace, name)
+    training = await reads.of("training", request, None)
+    if training is None and not reads.failures:
+        training = await reads.of("training", _other_attempt(cluster, run), None)
+    if run.was_prepared and training is None and not reads.failures:
+        # Before training is made a status is not taken at its word.
+        prep = await reads.of("prep", get_prep(), None)
+    return prep, training
+
+
+def _may_train(prep: Raw | None) -> bool:
+    """Whether training may be there: without a prep Job as well, as after a restored backup."""
+    return prep is None or read_workload(prep, JOB_CONDITIONS).verdict == "succeeded"
 
 
 async def _other_attempt(cluster: Cluster, run: Run) -> Resource | None:
@@ -202,10 +217,6 @@ async def _events(
 
     lists = await asyncio.gather(*(reads.of("events", warnings_of(raw), ()) for raw in about))
     return tuple(event for events in lists for event in events)
-
-
-def _has_succeeded(job: Raw) -> bool:
-    return read_workload(job, JOB_CONDITIONS).verdict == "succeeded"
 
 
 def _age(raw: Raw, now: datetime) -> timedelta:

@@ -83,6 +83,26 @@ def test_a_status_that_is_wiped_makes_no_second_workload() -> None:
     asyncio.run(see())
 
 
+@pytest.mark.parametrize("step", ["bind x-output", "make a pod of x-prep", "hear x-prep"])
+def test_data_are_not_prepared_because_a_status_says_so(step: str) -> None:
+    async def see() -> None:
+        simulated = await just_after(step)
+        run = await simulated.cluster.get(TRAINING, NAMESPACE, "x")
+        assert run is not None
+        said = [
+            each | ({"status": "True", "reason": "Prepared"} if each["type"] == "Prepared" else {})
+            for each in run["status"]["conditions"]
+        ]
+        await edit_status(simulated, {"conditions": said})
+        await simulated.reconcile()
+        assert await simulated.names(PYTORCHJOB) == []
+        assert condition_reasons(await simulated.status())["Prepared"][0] == "False"
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
 def test_an_attempt_of_an_earlier_run_is_waited_for() -> None:
     async def see() -> None:
         simulated = await just_after("settle x-prep")

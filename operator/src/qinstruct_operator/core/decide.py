@@ -49,7 +49,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     """
     if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_children:
         return ()
-    prepared = run.was_prepared or seen.is_prepared
+    prepared = seen.is_prepared(run)
     workload = seen.training if prepared else seen.prep
     if _needs_nothing(run, seen, workload):
         return ()

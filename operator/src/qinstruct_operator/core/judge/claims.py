@@ -31,7 +31,7 @@ def volume_lost(seen: Observed) -> str:
 
 def content_lost(run: Run, seen: Observed) -> str:
     """Which claim no longer has what the prepared run needs, with the way out; or empty."""
-    if not (run.was_prepared or seen.is_prepared):
+    if not seen.is_prepared(run):
         return ""  # preparation fills whatever claim there is
     faults = (
         *(f"claim {name} is gone" for name in seen.absent_claims),

@@ -24,7 +24,7 @@ class Evidence:
 
     Attributes:
         run: with its status as it was read.
-        prepared: says that status, or the children show it.
+        prepared: the children show it, or else that status says it.
         prep, training: progress by the log; None where that workload is not the current one.
         failure: of the workload that has failed.
         last_word: time of the newest event in the log, by its node's clock; of a container that
@@ -60,7 +60,7 @@ class Evidence:
     @classmethod
     def of(cls, run: Run, seen: Observed, now: datetime) -> Self:
         """The evidence from one pass's observation."""
-        prepared = run.was_prepared or seen.is_prepared
+        prepared = seen.is_prepared(run)
         child = seen.training if prepared else seen.prep
         lines = seen.log if child else ()  # without a child it is the log of another run's
         return cls(

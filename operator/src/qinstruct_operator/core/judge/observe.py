@@ -131,12 +131,14 @@ class Observed:
         """Whether the training workload or its pod may be there and was not read."""
         return not self.unread.keys().isdisjoint(("training", "pods"))
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether the children show it; a training workload is created only after preparation."""
-        return self.training is not None or (
-            self.prep is not None and self.prep.verdict == "succeeded"
-        )
+    def is_prepared(self, run: Run) -> bool:
+        """Whether the children show it, or else the status says it, which a person may edit.
+
+        A training workload is created only after preparation.
+        """
+        if self.training is not None:
+            return True
+        return run.was_prepared if self.prep is None else self.prep.verdict == "succeeded"
 
 
 def observe(run: Run, snapshot: Snapshot) -> Observed:
