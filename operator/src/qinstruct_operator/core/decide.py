@@ -60,7 +60,9 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
     children = build_children(plan, run.attempt)
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
-        return tuple(absent)
+        # Another version's configs are not for the image that the workload has.
+        is_ours = seen.image in ("", plan.settings.trainer_image)
+        return tuple(each for each in absent if is_ours or each.child != children.config)
     if claim_mismatch(run, seen):
         return ()
     config = children.config

@@ -305,6 +305,22 @@ def test_prep_that_is_due_again_is_that_of_today() -> None:
     assert annotations["qinstruct.dev/trainer-image"] == "newer:2"
 
 
+@pytest.mark.parametrize(("image", "made"), [("newer:2", [CONFIG]), ("first:1", [])])
+def test_a_lost_config_is_made_again_only_by_the_version_of_the_image(
+    image: str, made: list[str]
+) -> None:
+    settings = replace(FIRST.settings, trainer_image=image)
+    children = build_children(replace(FIRST, settings=settings))
+    annotations = children.prep.manifest["metadata"]["annotations"]
+    prep = PREP | {"metadata": PREP["metadata"] | {"annotations": annotations}}
+    job = JOB | {"spec": children.training.manifest["spec"]}
+    for run, there in (
+        (replace(pinned_run(**SAME), status=Status()), snapshot_of(prep=prep, claims=CLAIMS)),
+        (pinned_run(**SAME), snapshot_of(training=job, claims=CLAIMS)),
+    ):
+        assert [_name(each) for each in decide(run, observe(run, there))] == made
+
+
 def test_without_a_pin_training_is_made_from_what_there_is() -> None:
     """The ConfigMap was deleted, or is of a version that kept no spec."""
     run = pinned_run()

@@ -47,7 +47,8 @@ def no_pod(workload: Workload, now: datetime, without_since: datetime | None) ->
         return None
     return _no_controller(
         f"{workload.name} has no pod, and nothing of it has changed since {time_text(since)}: "
-        f"{quiet.controller} does not make one; {_see_that_it_runs(quiet)}"
+        f"{quiet.controller} does not make one; {_see_that_it_runs(quiet)}, and does not wait for "
+        "something itself, as with gang scheduling for a PodGroup"
     )
 
 

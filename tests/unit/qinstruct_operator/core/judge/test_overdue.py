@@ -40,6 +40,7 @@ PREP, JOB = written(prep_job(), 0), written(pytorchjob(), 0)
 SUSPENDED = written(pytorchjob(queue="gpus") | {"spec": {"runPolicy": {"suspend": True}}}, 0)
 FINISHED = prep_job(COMPLETE)
 GPU = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "8"}}}]}
+ITSELF = ", and does not wait for something itself, as with gang scheduling for a PodGroup"
 HAD = "has ended, and nothing has changed since 2026-03-01T12:00:00Z"
 
 
@@ -78,13 +79,13 @@ CASES = {
         of(JOB), S, "Pending", 2, "NoController",
         "x-1 has no pod, and nothing of it has changed since 2026-03-01T12:00:00Z: the "
         "training-operator does not make one; see that the training-operator runs, and watches "
-        "this namespace",
+        f"this namespace{ITSELF}",
     ),
     "a prep Job that had its first status, and may be backing off": Case(
         of(PREP), P, "Pending", 12, "NoController",
         "x-prep has no pod, and nothing of it has changed since 2026-03-01T12:00:00Z: the Job "
         "controller of kube-controller-manager does not make one; see that the Job controller of "
-        "kube-controller-manager runs, and watches this namespace",
+        f"kube-controller-manager runs, and watches this namespace{ITSELF}",
     ),
     "the prep pod has succeeded": Case(
         of(PREP, over(PREP)), P, "Preparing", 2, "NoController",

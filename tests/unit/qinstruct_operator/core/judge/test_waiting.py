@@ -48,7 +48,7 @@ from support.waiting_case import (
 IDLE = (
     "x-1 has no pod, and nothing of it has changed since 2026-03-01T11:58:00Z: the "
     "training-operator does not make one; see that the training-operator runs, and watches this "
-    "namespace"
+    "namespace, and does not wait for something itself, as with gang scheduling for a PodGroup"
 )
 CASES = {
     "no pod yet": Case(Waiting("Pending", "x-1 has no pod yet")),
