@@ -166,7 +166,9 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
         claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
         absent_claims=tuple(
-            name for (kind, name), raw in snapshot.support.items() if kind == CLAIM and raw is None
+            name
+            for (kind, name), raw in snapshot.support.items()
+            if kind == CLAIM and raw is None and "support" not in snapshot.unread
         ),
         leftovers=_names(leftovers),
         taken=_names(taken),

@@ -175,6 +175,16 @@ def test_a_claim_without_its_volume_also_stops_prep() -> None:
     assert volume_lost(seen(snapshot_of(claims=CLAIMS))) == ""
 
 
+def test_a_claim_that_cannot_be_read_is_not_gone() -> None:
+    unread = {"unread": {"support": "get claim x-output: forbidden"}}
+    for there in (
+        snapshot_of(claims=CLAIMS | {"x-output": None}, **unread),
+        snapshot_of(claims=CLAIMS | {"x-output": None}, training=pytorchjob(), **unread),
+    ):
+        assert content_lost(run_of(PREPARED), seen(there)) == ""
+        assert status_of(there, PREPARED).phase != "ClaimLost"
+
+
 def test_what_is_lost_stays_lost_while_claims_cannot_be_read() -> None:
     lost = snapshot_of(claims=CLAIMS | {"x-output": None}, training=pytorchjob())
     before = status_of(lost, PREPARED)

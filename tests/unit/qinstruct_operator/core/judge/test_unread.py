@@ -74,8 +74,8 @@ TRAINS = Snapshot(prep=DONE, training=JOB, pods=(pod(JOB, running()),), log=TRAI
 def drop(snapshot: Snapshot, *parts: Part, said: dict[Part, str] = SAID) -> Snapshot:
     """The snapshot of a pass in which these reads failed."""
     nothing: dict[Part, Any] = {
-        "prep": None, "training": None, "pods": (), "support": {}, "log": (), "events": (),
-        "node": None,
+        "prep": None, "training": None, "pods": (), "support": dict.fromkeys(snapshot.support),
+        "log": (), "events": (), "node": None,
     }  # fmt: skip
     lost: dict[str, Any] = {part: nothing[part] for part in parts}
     return replace(snapshot, unread={part: said[part] for part in parts}, **lost)
