@@ -292,3 +292,17 @@ def test_without_a_time_of_writing_nothing_is_said() -> None:
     ):
         reasons = {each.reason for each in judge(run_of(), observe(RUN, snapshot), NOW).conditions}
         assert "NoController" not in reasons
+
+
+def test_success_is_not_certain_while_pods_cannot_be_read() -> None:
+    """Nor is a controller's omission: what it should have done may be there."""
+    lives = CASES["succeeded, and its pod lives on"].snapshot
+    trains = status_of(Snapshot(prep=FINISHED, training=JOB, pods=(pod(JOB, running()),)))
+    for before, want in ((trains, "False"), (None, "Unknown")):
+        unread = replace(lives, pods=(), unread={"pods": "list pods of team: forbidden"})
+        assert condition_of(status_of(unread, before), "Complete").status == want
+    late = NOW + timedelta(hours=1)
+    for case in ("a PyTorchJob that had its first status", "a pod that no kubelet takes"):
+        unread = replace(CASES[case].snapshot, pods=(), unread={"pods": "forbidden"})
+        said = {each.reason for each in status_of(unread, trains, now=late).conditions}
+        assert "NoController" not in said
