@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.clients.runs import FOR_EVER, STEP, Runs, lines
+from cluster.harness.control_plane import KubectlError
 from cluster.harness.kwok import PREFIX, Behaviour, a100
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
@@ -270,6 +271,47 @@ def test_a_prep_job_that_nobody_sees(test_cluster: TestCluster, runs: Runs) -> N
     runs.wait_phase("unseen", "Complete", 90)
 
 
+def test_a_training_operator_that_dies_before_the_end(
+    test_cluster: TestCluster, runs: Runs
+) -> None:
+    """It was heard of, and its last status says that the pod runs."""
+    runs.behave("orphan", "train", FOR_EVER)
+    train(runs, "orphan")
+    test_cluster.stop_program("training-operator")
+    try:
+        runs.end_pod("orphan", "train")
+        message = runs.wait("orphan", "Running", "False", "NoController", 180)
+        assert message.startswith("orphan-1-master-0 has ended, and nothing has changed since ")
+        assert "see that the training-operator runs" in message
+    finally:
+        test_cluster.start_program("training-operator")
+    runs.wait_phase("orphan", "Complete", 90)
+
+
+def test_an_attempt_that_somebody_types_makes_no_second_workload(runs: Runs) -> None:
+    runs.behave("typed", "train", FOR_EVER)
+    train(runs, "typed")
+
+    def stored() -> dict[str, Any]:
+        (run,) = runs.get("qit")
+        found: dict[str, Any] = {"attempt": None} | run["status"]
+        return found
+
+    def write(**status: Any) -> None:
+        patch(runs, "qit/typed", {"status": status}, "--subresource=status", "--type=merge")
+
+    for typed in (2, 99999, None):
+        write(attempt=typed)
+        wait_until(lambda: stored()["attempt"] == 1, "it is mended", 30)
+    with pytest.raises(KubectlError, match="attempt"):
+        write(attempt=100000)
+    assert runs.names("pytorchjob") == {"PyTorchJob/typed-1"}
+    when = "9999-12-31T23:59:59Z"
+    typed_in = [each | {"lastTransitionTime": when} for each in stored()["conditions"]]
+    write(conditions=typed_in)
+    wait_until(lambda: when not in str(stored()), "its times are mended", 30)
+
+
 def test_a_prep_job_that_somebody_deletes(runs: Runs) -> None:
     runs.behave("held", "prep", FOR_EVER)
     runs.apply("held", SPEC)
@@ -300,49 +342,6 @@ def test_a_refusal_outlives_its_event(runs: Runs) -> None:
     assert reasons == {"PodRefused"}
     runs.kubectl("delete", "quota", "no-pods")
     runs.wait_phase("over", "Complete", 90)
-
-
-def claim(runs: Runs, name: str, size: str, *modes: str, **more: Any) -> None:
-    annotations = more.pop("annotations", {})
-    spec = {"accessModes": [*modes], "resources": {"requests": {"storage": size}}, **more}
-    document = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "annotations": annotations},
-        "spec": spec,
-    }
-    runs.kubectl("apply", "-f", "-", stdin=json.dumps(document))
-
-
-def test_a_claim_that_has_lost_its_volume(runs: Runs) -> None:
-    bound = {"pv.kubernetes.io/bind-completed": "yes"}
-    claim(runs, "mine", "1Ti", "ReadWriteMany", volumeName="none-such", annotations=bound)
-    runs.apply("poor", {**SPEC, "output": {"claimName": "mine"}})
-    message = runs.wait("poor", "Prepared", "False", "ClaimLost")
-    assert "claim mine has lost its volume" in message
-    runs.kubectl("delete", "pvc", "mine")
-    claim(runs, "mine", "1Ti", "ReadWriteMany")
-    runs.wait_phase("poor", "Complete", 90)
-
-
-@pytest.mark.parametrize(
-    ("size", "mode", "storage_class", "said"),
-    [
-        ("1Gi", "ReadWriteMany", "default", "has 1Gi where "),
-        ("9Ti", "ReadWriteOnce", "default", "has access mode ReadWriteOnce, not ReadWriteMany"),
-        ("9Ti", "ReadWriteMany", "old", "has storage class old, not spec.output.storageClassName"),
-    ],
-)
-def test_a_kept_claim_that_is_not_what_is_asked_for(
-    runs: Runs, size: str, mode: str, storage_class: str, said: str
-) -> None:
-    claim(runs, "kept-output", size, mode, storageClassName=storage_class)
-    time.sleep(1.1)  # the server's stamps, by which the two are compared, are whole seconds
-    runs.apply("kept", {**SPEC, "output": {"storageClassName": "default"}})
-    assert said in runs.wait("kept", "Prepared", "False", "ClaimMismatch")
-    assert runs.get("jobs") == []
-    runs.kubectl("delete", "pvc", "kept-output")
-    runs.wait_phase("kept", "Complete", 90)
 
 
 @pytest.mark.usefixtures("gated")

@@ -20,7 +20,11 @@ def test_the_role_grants_exactly_what_is_used(
 ) -> None:
     """A whole run, waits and a failure, then the audit log against the ClusterRoles."""
     runs.behave("bad", "prep", Behaviour(exit_code=65))
+    runs.behave("whole", "prep", Behaviour(run_for="3s"))
     runs.apply("whole", {"size": "7B", "strategy": "after"})
+    runs.wait_phase("whole", "Preparing")
+    edit = '--patch={"spec":{"checkpoint":{"everyMinutes":7}}}'  # its ConfigMap is applied again
+    runs.kubectl("patch", "qit", "whole", "--type=merge", edit)
     runs.apply("bad", {"size": "7B", "strategy": "after"})
     held = {"nodeSelector": {"rack": "nowhere"}}
     runs.apply("held", {"size": "7B", "strategy": "after", "scheduling": held})

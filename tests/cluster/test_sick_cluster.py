@@ -163,9 +163,13 @@ def test_a_right_is_missing(
 ) -> None:
     runs.behave("held", "train", Behaviour(run_for="20s"), logs=lines(START))
     if type_ == "Scheduled":
-        runs.behave("held", "prep", Behaviour(run_for="2s"))
+        runs.behave("held", "prep", Behaviour(run_for="5s" if verb == "patch" else "2s"))
     with without(test_cluster, verb, resource):
         runs.apply("held", SPEC)
+        if verb == "patch":  # a ConfigMap is applied again where the spec has changed
+            runs.wait_phase("held", "Preparing")
+            edit = '--patch={"spec":{"checkpoint":{"everyMinutes":7}}}'
+            runs.kubectl("patch", "qit", "held", "--type=merge", edit)
         found = wait_message(
             runs, "held", type_, f'cannot {verb} resource "{resource}"', "forbidden"
         )

@@ -6,7 +6,9 @@ The passes are made by hand, so that it is sure which of the two operators makes
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -90,6 +92,33 @@ def test_training_that_was_deleted_is_made_again_as_it_was(
             now = await passes.config()
             assert now["metadata"]["resourceVersion"] == config["metadata"]["resourceVersion"]
             assert len(await passes.cluster.list(POD, namespace)) == 2  # prep's, and the new one
+
+    asyncio.run(see())
+
+
+def test_data_that_one_version_prepares_are_trained_on_by_the_same(
+    test_cluster: TestCluster, namespace: str
+) -> None:
+    """The operator is upgraded while prep is at work; its paths are others, too."""
+    elsewhere = replace(NEWER, cache_path=Path("/c"), output_path=Path("/o"))
+
+    async def see() -> None:
+        test_cluster.kwok.behave("x", "prep", Behaviour(run_for="3s"), namespace=namespace)
+        test_cluster.kwok.behave("x", "train", Behaviour(run_for="100h"), namespace=namespace)
+        assert send_request(test_cluster.api, "POST", runs_path(namespace), document()).ok
+        async with connect(kubeconfig=str(test_cluster.api.admin_kubeconfig)) as cluster:
+            passes = Passes(cluster, namespace)
+            await passes.until(OLDER, "Prepared", "False", "Preparing")
+            assert (await passes.run())["status"]["image"] == OLDER.trainer_image
+            config = await passes.config()
+            await passes.until(elsewhere, "Running", "True", "Loading")
+            now = await passes.config()
+            assert now["metadata"]["resourceVersion"] == config["metadata"]["resourceVersion"]
+            (container,) = (await passes.replicas())["Master"]["template"]["spec"]["containers"]
+            assert container["image"] == OLDER.trainer_image
+            mounted = {each["mountPath"] for each in container["volumeMounts"]}
+            assert mounted >= {"/cache", "/output"}
+            assert (await passes.run())["status"]["image"] == OLDER.trainer_image
 
     asyncio.run(see())
 

@@ -173,6 +173,12 @@ def deleting(raw: Raw, minutes: float = 1, grace: int = 600, *finalizers: str) -
     return raw | {"metadata": raw["metadata"] | meta}
 
 
+def written(raw: Raw, minutes: float) -> Raw:
+    """An object that was written last so long before `NOW`."""
+    times = [{"time": CREATED}, {"time": _text(NOW - timedelta(minutes=minutes))}]
+    return raw | {"metadata": raw["metadata"] | {"managedFields": times}}
+
+
 def at_time(raw: Raw, minutes: float) -> Raw:
     """A condition that changed so long before `NOW`."""
     return raw | {"lastTransitionTime": _text(NOW - timedelta(minutes=minutes))}

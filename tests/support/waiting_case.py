@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from qinstruct_operator.core.judge.waiting import Waiting
+from qinstruct_operator.core.judge.reasons import Waiting
 from support.observed import Raw, claim, condition, pod, prep_job, pytorchjob, waiting
 
 JOB = pytorchjob()

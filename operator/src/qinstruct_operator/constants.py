@@ -50,6 +50,9 @@ LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 ANNOTATION_GENERATION: Final = "qinstruct.dev/generation"
 """Generation of the run's spec that a child was made from."""
 
+ANNOTATION_TRAINER_IMAGE: Final = "qinstruct.dev/trainer-image"
+"""On the prep Job: the image that trains on what it prepares."""
+
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
 

@@ -5,7 +5,8 @@ current stage needs is read, and always its pods: one can outlive its workload.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+import functools
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -15,14 +16,15 @@ from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import ChildId
-from qinstruct_operator.core.judge.made_from import generation_of
+from qinstruct_operator.core.judge.made_from import attempt_of, generation_of
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.trouble import is_doubtful
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
-from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.pin import read_pin
+from qinstruct_operator.core.run import Run, claim_ids
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.core.untyped_json import Raw, text
+from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD
 
 T = TypeVar("T")
@@ -66,14 +68,8 @@ async def gather(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Sna
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
     pods = await reads.of("pods", list_pods(cluster, run), ())
-    prep = training = None
-    if not run.was_prepared:
-        name = names.prep_name(run.name)
-        prep = await reads.of("prep", cluster.get(JOB, run.namespace, name), None)
-    # Without prep Job and status, as after a restored backup, a training workload may be at work.
-    may_train = run.was_prepared or prep is None or _has_succeeded(prep)
-    if may_train:
-        training = await reads.of("training", get_training(cluster, run), None)
+    prep, training = await _workloads(cluster, run, reads)
+    may_train = _may_train(prep)
     workload = training if may_train else prep
     if reads.failures and (workload is None or "pods" in reads.failures):
         return Snapshot(prep, training, pods=pods)
@@ -88,7 +84,10 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             log = await reads.of("log", request_log, ())
             node = await _node(cluster, reads, pod) if is_doubtful(read, log, now) else None
             pin = await _pin(cluster, run, reads, workload)
-            return Snapshot(prep, training, pin, pods=pods, log=log, node=node)
+            # A Job that makes another pod may be refused it.
+            is_retried = read.has_failed and not may_train
+            refusals = await _events(cluster, run, reads, [workload]) if is_retried else ()
+            return Snapshot(prep, training, pin, pods, refusals, log, node=node)
     support = await _support(cluster, run, reads)
     if workload is None:
         old_nodes = await _old_nodes(cluster, reads, pods)
@@ -98,6 +97,38 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         events = await _events(cluster, run, reads, _held_up(workload, pods, support))
     node = await _node(cluster, reads, pod) if pod is not None else None
     return Snapshot(prep, training, support, pods, events, node=node)
+
+
+async def _workloads(
+    cluster: Cluster, run: Run, reads: Reads
+) -> tuple[Resource | None, Resource | None]:
+    """The prep Job, as long as that counts, and the training workload."""
+    get_prep = functools.partial(cluster.get, JOB, run.namespace, names.prep_name(run.name))
+    prep = None if run.was_prepared else await reads.of("prep", get_prep(), None)
+    if not _may_train(prep):
+        return prep, None
+    training = await reads.of("training", get_training(cluster, run), None)
+    if training is None and not reads.failures:
+        training = await reads.of("training", _other_attempt(cluster, run), None)
+    if run.was_prepared and training is None and not reads.failures:
+        # Before training is made a status is not taken at its word.
+        prep = await reads.of("prep", get_prep(), None)
+    return prep, training
+
+
+def _may_train(prep: Raw | None) -> bool:
+    """Whether training may be there: without a prep Job as well, as after a restored backup."""
+    return prep is None or read_workload(prep, JOB_CONDITIONS).verdict == "succeeded"
+
+
+async def _other_attempt(cluster: Cluster, run: Run) -> Resource | None:
+    """The newest of the run's training workloads, whatever number the status says."""
+    found = await cluster.list(run.backend.kind, run.namespace, labels={LABEL_RUN: run.name})
+    return max(
+        found,
+        key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0),
+        default=None,
+    )
 
 
 async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
@@ -139,13 +170,26 @@ async def _old_nodes(cluster: Cluster, reads: Reads, pods: Iterable[Raw]) -> dic
 
 async def _support(cluster: Cluster, run: Run, reads: Reads) -> dict[ChildId, Raw | None]:
     """What workloads need first, the user's own claims included."""
-    found = await asyncio.gather(
-        *(
-            reads.of("support", cluster.get(kind, run.namespace, name), None)
-            for kind, name in run.support_ids
-        )
-    )
-    return dict(zip(run.support_ids, found, strict=True))
+    found = await _all(cluster, run, reads, run.support_ids)
+    config = found[CONFIG_MAP, names.config_name(run.name)]
+    # What trains may have been planned by a version that did not refuse its spec.
+    if (
+        run.is_pinned
+        and not run.plan
+        and config
+        and (pin := read_pin(config))
+        and (plan := run.plan_from(pin))
+    ):
+        found |= await _all(cluster, run, reads, claim_ids(plan))
+    return found
+
+
+async def _all(
+    cluster: Cluster, run: Run, reads: Reads, ids: Sequence[ChildId]
+) -> dict[ChildId, Raw | None]:
+    requests = (cluster.get(kind, run.namespace, name) for kind, name in ids)
+    found = await asyncio.gather(*(reads.of("support", each, None) for each in requests))
+    return dict(zip(ids, found, strict=True))
 
 
 async def _pin(
@@ -185,10 +229,6 @@ async def _events(
 
     lists = await asyncio.gather(*(reads.of("events", events_of(raw), ()) for raw in about))
     return tuple(event for events in lists for event in events)
-
-
-def _has_succeeded(job: Raw) -> bool:
-    return read_workload(job, JOB_CONDITIONS).verdict == "succeeded"
 
 
 def _is_new(raw: Raw, now: datetime) -> bool:

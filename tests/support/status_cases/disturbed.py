@@ -151,17 +151,17 @@ CASES = {
         PREPARED | {S: (NO, "Stopping")},
     ),
     "its PyTorchJob is being deleted, and has no pod": Case(
-        of_training(deleting(JOB, 2, 0, "foregroundDeletion")),
+        of_training(deleting(JOB, 1, 0, "foregroundDeletion")),
         "Deleting",
         PREPARED | {S: (NO, "Deleting")},
         says=(
             S,
-            "somebody deletes x-1 since 2026-03-01T11:58:00Z, held by foregroundDeletion; the run "
+            "somebody deletes x-1 since 2026-03-01T11:59:00Z, held by foregroundDeletion; the run "
             "goes on with a new one when x-1 is gone",
         ),
     ),
     "its PyTorchJob is being deleted, its pod runs": Case(
-        of_training(deleting(JOB, 2, 0), pod(JOB, running())),
+        of_training(deleting(JOB, 1, 0), pod(JOB, running())),
         "Deleting",
         PREPARED | {S: (YES, "Scheduled"), R: (NO, "Deleting")},
     ),

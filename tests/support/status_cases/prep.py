@@ -231,22 +231,22 @@ CASES = {
         NOT_YET | {P: (NO, "Stuck")},
     ),
     "the prep Job is being deleted": Case(
-        of_prep(deleting(PREP, 2, 0, "foregroundDeletion")),
+        of_prep(deleting(PREP, 1, 0, "foregroundDeletion")),
         "Deleting",
         NOT_YET | {P: (NO, "Deleting")},
         says=(
             P,
-            "somebody deletes x-prep since 2026-03-01T11:58:00Z, held by foregroundDeletion; the "
+            "somebody deletes x-prep since 2026-03-01T11:59:00Z, held by foregroundDeletion; the "
             "run goes on with a new one when x-prep is gone",
         ),
     ),
     "the prep Job is being deleted, its pod runs": Case(
-        of_prep(deleting(PREP, 2, 0), pod(PREP, running())),
+        of_prep(deleting(PREP, 1, 0), pod(PREP, running())),
         "Deleting",
         NOT_YET | {P: (NO, "Deleting")},
         says=(
             P,
-            "somebody deletes x-prep since 2026-03-01T11:58:00Z; the run goes on with a new one "
+            "somebody deletes x-prep since 2026-03-01T11:59:00Z; the run goes on with a new one "
             "when x-prep and x-prep-master-0 are gone",
         ),
     ),

@@ -26,7 +26,7 @@ from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
-from support.observed import condition_reasons, message
+from support.observed import NAMESPACE, condition_reasons, message
 from support.simulation.run_scenarios import (
     SCENARIOS,
     expected_outcome,
@@ -121,7 +121,9 @@ def test_that_prep_has_ended_is_not_hidden_by_what_follows(
     name: str, method: str, kind: Kind
 ) -> None:
     async def see() -> None:
-        simulated = await until("settle x-prep")
+        simulated, other = await until("settle x-prep"), {"checkpoint": {"everyMinutes": 7}}
+        if method == "apply":  # of a ConfigMap for a spec that was changed meanwhile
+            simulated.cluster.edit(TRAINING, NAMESPACE, "x", lambda run: run["spec"].update(other))
         simulated.cluster.fail(ERRORS[name], method, kind=kind)
         with pytest.raises(Told):
             await simulated.reconcile()

@@ -73,7 +73,9 @@ class CheckpointStatus(_Observed):
 class FailureStatus(_Observed):
     """Why the newest failed attempt ended."""
 
-    reason: str = Field(max_length=256, description="One CamelCase word, for machines.")
+    reason: str = Field(
+        min_length=1, max_length=256, description="One CamelCase word, for machines."
+    )
     message: str | None = Field(
         default=None, max_length=_TEXT, description="What went wrong and what to do."
     )
@@ -132,6 +134,7 @@ class Status(_Observed):
     attempt: int | None = Field(
         default=None,
         ge=0,
+        le=99999,  # as many digits as fit into a name
         description="Number of the newest attempt; none before its training workload exists.",
     )
     queue: str | None = Field(

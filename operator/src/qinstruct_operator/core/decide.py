@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.children import Child
+from qinstruct_operator.core.children import Child, build_children
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.judge.claims import claim_mismatch
+from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost
 from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.times import past_time
 from qinstruct_operator.settings import Settings
 
 _RECENT_SECONDS = 180.0  # after a change, a waiting run is read at the short interval
@@ -43,30 +45,59 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
 
     Nothing either beside what could not be read: only what was seen to be absent is created.
     The configuration goes with the workload that reads it, so that a pod never sees one that
-    was written for another version of its image; once training has begun it stays as it is.
+    was written for another version of its image; once data are prepared by it, it stays as it is.
     """
     if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_children:
         return ()
-    prepared = run.was_prepared or seen.is_prepared
+    prepared = seen.is_prepared(run)
     workload = seen.training if prepared else seen.prep
-    if workload is not None and (workload.is_over or workload.has_started):
+    if _needs_nothing(run, seen, workload):
         return ()
-    if workload is None and seen.old_pods:
-        return ()  # it reads the ConfigMap and writes the output: beside it nothing may start
-    if not run.is_pinned and run.fixed_changes_since(seen.pin):
+    due = _due(run, seen, prepared)
+    if due is None:
         return ()
-    pin = seen.pin if run.is_pinned else None
-    children = run.children_from(pin) if pin else run.children
-    if children is None:
-        return ()
+    plan, is_pinned = due
+    children = build_children(plan, run.attempt)
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
-        return tuple(absent)
+        # Another version's configs are not for the image that the workload has.
+        is_ours = seen.image in ("", plan.settings.trainer_image)
+        return tuple(each for each in absent if is_ours or each.child != children.config)
     if claim_mismatch(run, seen):
         return ()
     config = children.config
-    renewed = [Apply(config)] if config.id in seen.support and not pin else []
+    renewed = [Apply(config)] if config.id in seen.support and not is_pinned else []
     return (*renewed, *absent, Create(children.training if prepared else children.prep))
+
+
+def _due(run: Run, seen: Observed, prepared: bool) -> tuple[Plan, bool] | None:
+    """What the children are made from, and whether the ConfigMap stays as it is for that.
+
+    Image, configs and the data that were prepared by them are of one version; only where the spec
+    was changed meanwhile are image and configs those of today.
+    """
+    pin = seen.pin
+    if run.is_pinned and pin is not None:
+        plan = run.plan_from(pin)
+        return (plan, True) if plan else None
+    if run.plan is None:
+        return None
+    if not prepared or pin is None:
+        return run.plan, False
+    is_as_prepared = bool(run.status.image) and not run.changes_since(pin)
+    plan = run.plan_from(pin) if is_as_prepared else run.plan_with_data_of(pin)
+    return (plan, is_as_prepared) if plan else None
+
+
+def _needs_nothing(run: Run, seen: Observed, workload: Workload | None) -> bool:
+    """Whether nothing is due beside the present workload, or nothing may be made for the next."""
+    if workload is not None and (workload.is_over or workload.has_started):
+        return True
+    if workload is None and seen.old_pods:
+        return True  # it reads the ConfigMap and writes the output: beside it nothing may start
+    if content_lost(run, seen):
+        return True  # on an empty claim training would begin anew
+    return not run.is_pinned and bool(run.fixed_changes_since(seen.pin))
 
 
 def requeue_after(
@@ -80,7 +111,7 @@ def requeue_after(
         return None
     if any(workload and workload.has_started for workload in (seen.prep, seen.training)):
         return settings.progress_seconds
-    times = (parse_time(each.last_transition_time) for each in status.conditions)
+    times = (past_time(each.last_transition_time, now) for each in status.conditions)
     changed = max((time for time in times if time), default=now)
     waited = (now - changed).total_seconds()
     return settings.waiting_seconds * (1 if waited < _RECENT_SECONDS else _LATER)

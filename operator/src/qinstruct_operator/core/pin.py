@@ -1,7 +1,8 @@
 """The pin: what a run's workloads were made from, as its ConfigMap keeps it. Pure.
 
-A training workload that is made again, for whatever reason, is made from the spec of the first one
-and reads the configs of the first one, whatever spec, settings and operator there are by then.
+A training workload is made from the spec that its data were prepared for, and so is one that is
+made again, for whatever reason; it reads the configs of then, whatever settings and operator there
+are by now.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qinstruct_operator.core.children.config_map import SPEC
-from qinstruct_operator.core.untyped_json import Raw, text
+from qinstruct_operator.core.untyped_json import Raw, number, text
 from qinstruct_trainer.contract import output_files
 
 
@@ -21,12 +22,14 @@ class Pin:
 
     Attributes:
         spec: the run's spec, as its object had it.
-        cache_path, output_path: where the configs expect the claims.
+        cache_path, output_path: where the configs and prepared.json expect the claims.
+        world_size: processes that run.json expects.
     """
 
     spec: Raw
     cache_path: Path
     output_path: Path
+    world_size: int
 
 
 def read_pin(config_map: Raw) -> Pin | None:
@@ -34,7 +37,10 @@ def read_pin(config_map: Raw) -> Pin | None:
     spec = _document(config_map, SPEC)
     prep = _document(config_map, output_files.PREP_CONFIG)
     cache, output = text(prep, "cache"), text(prep, "output")
-    return Pin(spec, Path(cache), Path(output)) if spec and cache and output else None
+    world_size = number(_document(config_map, output_files.RUN_CONFIG), "world_size") or 0
+    if not (spec and cache and output and world_size > 0):
+        return None
+    return Pin(spec, Path(cache), Path(output), world_size)
 
 
 def _document(config_map: Raw, name: str) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """A run as one pass reads it: its identity, its stored status and its plan. Pure."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from datetime import datetime
 from typing import Self
 
 from pydantic import ValidationError
@@ -13,13 +13,14 @@ from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
 from qinstruct_operator.core.backends import BACKENDS, Backend
-from qinstruct_operator.core.children import ChildId, Children, build_children
+from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.condition_list import is_finished, is_true
 from qinstruct_operator.core.names import config_name
 from qinstruct_operator.core.pin import Pin
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
-from qinstruct_operator.core.untyped_json import Raw
+from qinstruct_operator.core.times import parse_time
+from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 from qinstruct_operator.settings import Settings
@@ -83,6 +84,11 @@ class Run:
         )
 
     @property
+    def created(self) -> datetime | None:
+        """When its object was created."""
+        return parse_time(text(self.document, "metadata", "creationTimestamp"))
+
+    @property
     def is_finished(self) -> bool:
         """Whether its status says that it has ended."""
         return is_finished(self.status)
@@ -102,32 +108,40 @@ class Run:
         """The kind of its training workload; the default where the spec is refused."""
         return BACKENDS[self.plan.backend if self.plan else _DEFAULT_BACKEND]
 
-    @cached_property
-    def children(self) -> Children | None:
-        """Its objects at the current attempt; None without a plan."""
-        return build_children(self.plan, self.attempt) if self.plan else None
-
     @property
     def is_pinned(self) -> bool:
         """Whether its training workload has existed: another one is made from the same."""
         return self.status.attempt is not None
 
-    def children_from(self, pin: Pin) -> Children | None:
-        """Its children as they were planned for the first attempt; None where this version cannot.
+    def plan_from(self, pin: Pin) -> Plan | None:
+        """Its plan as it was when it was pinned; None where this version cannot make it.
 
-        Only those that are absent may be created of them: the configs are those in the ConfigMap.
+        Only those of its children that are absent may be created: the configs are those in the
+        ConfigMap, whatever this version's defaults are.
         """
-        settings = replace(
-            self.settings,
-            trainer_image=self.status.image or self.settings.trainer_image,
-            cache_path=pin.cache_path,
-            output_path=pin.output_path,
+        image = self.status.image or self.settings.trainer_image
+        plan = self._plan(pin.spec, replace(self._where(pin), trainer_image=image))
+        if plan is None:
+            return None
+        return replace(
+            plan,
+            gpu=plan.gpu and replace(plan.gpu, per_node=pin.world_size),
+            num_processes=pin.world_size,
+            run_config=plan.run_config.model_copy(update={"world_size": pin.world_size}),
         )
+
+    def plan_with_data_of(self, pin: Pin) -> Plan | None:
+        """The plan of its present spec, for data that were prepared by another one."""
+        return self._plan(self.document["spec"], self._where(pin))
+
+    def _where(self, pin: Pin) -> Settings:
+        return replace(self.settings, cache_path=pin.cache_path, output_path=pin.output_path)
+
+    def _plan(self, spec: Raw, settings: Settings) -> Plan | None:
         try:
-            plan = make_plan(parse({**self.document, "spec": pin.spec}), settings)
+            return make_plan(parse({**self.document, "spec": spec}), settings)
         except InvalidSpec:
             return None
-        return build_children(plan, self.attempt)
 
     def changes_since(self, pin: Pin | None) -> tuple[Change, ...]:
         """How its spec differs from the pinned one, as far as both can be read."""
@@ -145,9 +159,10 @@ class Run:
     @property
     def support_ids(self) -> tuple[ChildId, ...]:
         """What must exist before its workloads: children, and claims that the user brings."""
-        ids: list[ChildId] = [(CONFIG_MAP, config_name(self.name))]
-        if self.plan and self.children:
-            claims = (self.plan.cache_claim.name, self.plan.output_claim.name)
-            ids += [(CLAIM, name) for name in claims]
-            ids += [child.id for child in self.children.support]
-        return tuple(dict.fromkeys(ids))
+        return ((CONFIG_MAP, config_name(self.name)), *(claim_ids(self.plan) if self.plan else ()))
+
+
+def claim_ids(plan: Plan) -> tuple[ChildId, ...]:
+    """The claims that the workloads of a plan mount."""
+    claims = (plan.cache_claim, plan.output_claim)
+    return tuple(dict.fromkeys((CLAIM, claim.name) for claim in claims))

@@ -1,7 +1,10 @@
 """Lenient reads of untrusted JSON: missing or of another type is None or empty. Pure."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+
+from qinstruct_operator.core.times import parse_time
 
 Raw = Mapping[str, Any]
 """An object of the cluster as JSON."""
@@ -42,6 +45,12 @@ def is_controlled_by(raw: Raw, uid: str) -> bool:
     """Whether the object's controller has that uid."""
     owners = objects(raw, "metadata", "ownerReferences")
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+
+
+def last_write(raw: Raw) -> datetime | None:
+    """When anybody last changed an object, by the API server's clock; None: it does not say."""
+    times = (parse_time(text(each, "time")) for each in objects(raw, "metadata", "managedFields"))
+    return max((moment for moment in times if moment), default=None)
 
 
 def last_seen(event: Raw) -> str:

@@ -1,5 +1,6 @@
 """Which children are due, and when the next pass is."""
 
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from qinstruct_operator.api import parse
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.decide import Action, Apply, Create, decide, requeue_after
 from qinstruct_operator.core.judge.observe import Snapshot, observe
+from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Owner, Plan
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
@@ -28,6 +31,7 @@ from support.observed import (
     claim,
     condition,
     config_map,
+    deleting,
     ended,
     plan,
     pod,
@@ -107,8 +111,23 @@ CASES = {
         snapshot_of(prep=DONE, config=config_map(), claims=CLAIMS), (CONFIG, PYTORCHJOB)
     ),
     "prep is done, its claim is deleted": Case(
-        snapshot_of(prep=DONE, claims={"qinstruct-cache": claim("qinstruct-cache")}),
-        (CONFIG, OUTPUT, PYTORCHJOB),
+        snapshot_of(prep=DONE, claims=CLAIMS | {"x-output": None})
+    ),
+    "prepared, and the cache is deleted": Case(
+        snapshot_of(claims=CLAIMS | {"qinstruct-cache": None}), previous=PREPARED
+    ),
+    "prepared, and the output is being deleted": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": deleting(claim())}), previous=PREPARED
+    ),
+    "prepared, and the output has lost its volume": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": claim(phase="Lost")}), previous=PREPARED
+    ),
+    "training waits, and its claim is deleted": Case(
+        snapshot_of(training=JOB, claims=CLAIMS | {"x-output": None}), previous=PREPARED
+    ),
+    "training has begun and was deleted, and so is its claim": Case(
+        snapshot_of(claims=CLAIMS | {"x-output": None}),
+        previous=PREPARED.model_copy(update={"attempt": 1}),
     ),
     "prepared, by the status alone": Case(
         snapshot_of(claims=CLAIMS), (CONFIG, PYTORCHJOB), previous=PREPARED
@@ -223,6 +242,83 @@ def test_training_that_is_made_again_is_made_from_the_same(
     settings = replace(FIRST.settings, trainer_image="first:1")
     made = build_children(replace(FIRST, settings=settings, owner=owner), attempt)
     assert action.child.manifest == made.training.manifest
+
+
+@pytest.mark.parametrize(("size", "gpus"), [("7B", 4), ("13B", 2), ("Tiny", 3)])
+def test_as_many_processes_are_started_as_the_configs_of_then_expect(size: str, gpus: int) -> None:
+    """Their number may have been a default, and another version has another one."""
+    data = build_children(make_plan(parse(training(size=size)), Settings())).config.manifest["data"]
+    then = json.loads(data["run.json"]) | {"world_size": gpus}
+    config = config_map() | {"data": data | {"run.json": json.dumps(then)}}
+    run = pinned_run(size=size)
+    claims = CLAIMS | {"qinstruct-cache-tiny": claim("qinstruct-cache-tiny")}
+    (action,) = decide(run, observe(run, snapshot_of(config=config, claims=claims)))
+    assert action.child.manifest["spec"]["nprocPerNode"] == str(gpus)
+    (container,) = template_of(action)["spec"]["containers"]
+    assert f"--nproc-per-node={gpus}" in container["command"]
+    held = container["resources"]["limits"].get("nvidia.com/gpu")
+    assert held == (None if size == "Tiny" else str(gpus))
+
+
+def prepared_run(**spec: Any) -> Run:
+    """A run whose data an earlier version has prepared, and that another one finds."""
+    status = PREPARED.model_copy(update={"image": "first:1"})
+    return replace(pinned_run(**spec), status=status)
+
+
+SAME: dict[str, Any] = {
+    "gpu": {"perNode": 4},
+    "training": {"microBatchSize": 4},
+    "scheduling": {"queueName": "gpus"},
+}
+
+
+def test_training_is_made_by_the_version_that_prepared_its_data() -> None:
+    run = prepared_run(**SAME)
+    (action,) = decide(run, observe(run, THEN))
+    assert isinstance(action, Create)
+    settings = replace(FIRST.settings, trainer_image="first:1")
+    made = build_children(replace(FIRST, settings=settings, owner=Owner("x", UID, generation=1)))
+    assert action.child.manifest == made.training.manifest
+
+
+def test_a_spec_that_was_changed_meanwhile_is_planned_anew_for_the_same_data() -> None:
+    """prepared.json names folders on the claims by their paths of then."""
+    run = prepared_run(**SAME | {"gpu": {"perNode": 8}})
+    config, made = decide(run, observe(run, THEN))
+    assert isinstance(config, Apply)
+    assert json.loads(config.child.manifest["data"]["run.json"])["world_size"] == 8
+    assert json.loads(config.child.manifest["data"]["prep.json"])["cache"] == "/cache"
+    (container,) = template_of(made)["spec"]["containers"]
+    assert container["image"] == "newer:2"
+    mounted = {each["mountPath"] for each in container["volumeMounts"]}
+    assert mounted >= {"/cache", "/output"}
+
+
+def test_prep_that_is_due_again_is_that_of_today() -> None:
+    """It builds what another version would not read, and its configs go with it."""
+    run = replace(pinned_run(**SAME), status=Status())
+    config, job = decide(run, observe(run, THEN))
+    assert isinstance(config, Apply)
+    assert json.loads(config.child.manifest["data"]["prep.json"])["cache"] == "/c"
+    annotations = job.child.manifest["metadata"]["annotations"]
+    assert annotations["qinstruct.dev/trainer-image"] == "newer:2"
+
+
+@pytest.mark.parametrize(("image", "made"), [("newer:2", [CONFIG]), ("first:1", [])])
+def test_a_lost_config_is_made_again_only_by_the_version_of_the_image(
+    image: str, made: list[str]
+) -> None:
+    settings = replace(FIRST.settings, trainer_image=image)
+    children = build_children(replace(FIRST, settings=settings))
+    annotations = children.prep.manifest["metadata"]["annotations"]
+    prep = PREP | {"metadata": PREP["metadata"] | {"annotations": annotations}}
+    job = JOB | {"spec": children.training.manifest["spec"]}
+    for run, there in (
+        (replace(pinned_run(**SAME), status=Status()), snapshot_of(prep=prep, claims=CLAIMS)),
+        (pinned_run(**SAME), snapshot_of(training=job, claims=CLAIMS)),
+    ):
+        assert [_name(each) for each in decide(run, observe(run, there))] == made
 
 
 def test_without_a_pin_training_is_made_from_what_there_is() -> None:

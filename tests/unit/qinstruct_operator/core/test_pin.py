@@ -22,7 +22,7 @@ CONFIG_MAP = build_config_map(make_plan(parse(RAW), SETTINGS))
 
 def test_what_was_written_reads_back() -> None:
     pin = read_pin(CONFIG_MAP)
-    assert pin == Pin(RAW["spec"], Path("/c"), Path("/o"))
+    assert pin == Pin(RAW["spec"], Path("/c"), Path("/o"), 8)
     assert Spec.model_validate(pin.spec) == parse(RAW).spec
 
 
@@ -43,6 +43,9 @@ UNREADABLE: dict[str, dict[str, Any]] = {
     "cut": with_data(spec='{"size": "7'),
     "another document": with_data(spec="[1]"),
     "configs of another form": with_data(prep='{"cache": 1}'),
+    "without run.json": with_data(run=None),
+    "for no process": with_data(run='{"world_size": 0}'),
+    "for a text": with_data(run='{"world_size": "8"}'),
     "no data": {"metadata": {"name": "x-config"}},
 }
 

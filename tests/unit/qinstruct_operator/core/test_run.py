@@ -45,7 +45,7 @@ def test_claims_that_the_user_brings_are_needed_too() -> None:
 def test_a_refused_run_has_no_children() -> None:
     run = read(gpu={"nodes": 2})
     assert [each.field for each in run.violations] == ["spec.gpu.nodes"]
-    assert (run.plan, run.children) == (None, None)
+    assert run.plan is None
     assert run.support_ids == ((CONFIG_MAP, "x-config"),)
     assert run.backend is PYTORCHJOB
 
@@ -62,9 +62,3 @@ def test_what_its_status_says(status: Status, prepared: bool, finished: bool) ->
 @pytest.mark.parametrize(("stored", "attempt"), [(None, 1), (0, 1), (1, 1), (7, 7)])
 def test_the_first_attempt_is_one(stored: int | None, attempt: int) -> None:
     assert read(PREPARED.model_copy(update={"attempt": stored})).attempt == attempt
-
-
-def test_children_are_those_of_the_present_attempt() -> None:
-    run = read(PREPARED.model_copy(update={"attempt": 3}))
-    assert run.children is not None
-    assert run.children.training.manifest["metadata"]["name"] == "x-3"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from qinstruct_operator.kinds import Kind
@@ -16,6 +17,7 @@ class ConditionTypes:
         suspended: type of the condition that it must not start yet.
         suspend_path: where its spec says the same, which is true before its controller has heard.
         controller: the program that makes its pods, for sentences.
+        backs_off: how long that may wait by itself before it makes the next pod.
     """
 
     succeeded: str
@@ -23,6 +25,7 @@ class ConditionTypes:
     controller: str
     failed: str = "Failed"
     suspended: str = "Suspended"
+    backs_off: timedelta = timedelta()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from qinstruct_operator.constants import ANNOTATION_ISTIO, LABEL_QUEUE, PREP_CONTAINER
+from qinstruct_operator.constants import (
+    ANNOTATION_ISTIO,
+    ANNOTATION_TRAINER_IMAGE,
+    LABEL_QUEUE,
+    PREP_CONTAINER,
+)
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
 from qinstruct_operator.core.children.pod import (
@@ -30,11 +35,16 @@ _GRACE_SECONDS = 60  # it saves nothing at the end: finished units are on disk a
 def build_prep_job(plan: Plan) -> Manifest:
     """batch/v1 Job; bad data and bad config fail it at once, a disruption costs no retry."""
     meta = metadata(plan, names.prep_name(plan.name), "prep")
+    image = {ANNOTATION_TRAINER_IMAGE: plan.settings.trainer_image}
     queue_label = optional(**{LABEL_QUEUE: plan.spec.prep.queue_name})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**meta, "labels": meta["labels"] | queue_label},
+        "metadata": {
+            **meta,
+            "labels": meta["labels"] | queue_label,
+            "annotations": meta.get("annotations", {}) | image,
+        },
         "spec": {
             "backoffLimit": _RETRIES,
             "podFailurePolicy": {

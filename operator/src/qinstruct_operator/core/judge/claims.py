@@ -1,19 +1,63 @@
-"""Whether the output claim that is there is the one that the run asks for. Pure.
+"""Whether the claims that are there are those that the run needs. Pure.
 
 A claim is kept when its run is deleted, and nothing of it but its size can be changed. A run of the
-same name that asks for more would otherwise train on the old one, and fill it hours later.
+same name that asks for more would otherwise train on the old one, and fill it hours later. What is
+on a claim after preparation, an empty one has not: none is made in its place.
 """
 
 from collections.abc import Iterator
 
+from qinstruct_operator.constants import CONDITION_PREPARED
+from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge.observe import Claim, Observed
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.core.untyped_json import text
+from qinstruct_operator.core.times import CLOCKS, parse_time, time_text
 
 _MODE = "ReadWriteMany"
+
+
+def volume_lost(seen: Observed) -> str:
+    """Which claim has lost its volume, with the way out; empty where none has."""
+    lost = next((name for name, claim in seen.claims.items() if claim.phase == "Lost"), None)
+    if lost is None:
+        return ""
+    return (
+        f"claim {lost} has lost its volume, which somebody deleted; restore the volume from a "
+        "backup, or delete the claim and the run, and create the run again"
+    )
+
+
+def content_lost(run: Run, seen: Observed) -> str:
+    """Which claim no longer has what the prepared run needs, with the way out; or empty."""
+    if not seen.is_prepared(run):
+        return ""  # preparation fills whatever claim there is
+    faults = (
+        *(f"claim {name} is gone" for name in seen.absent_claims),
+        *filter(None, (_replaced(run, name, claim) for name, claim in seen.claims.items())),
+    )
+    if not faults:
+        return volume_lost(seen)
+    return (
+        f"{', and '.join(faults)}, and what preparation or training had saved on it is lost; no "
+        "GPU is asked for, and no empty claim is made in its place; delete the run and create it "
+        "again: preparation fetches what is missing, and training goes on from the newest "
+        "checkpoint that is still there"
+    )
+
+
+def _replaced(run: Run, name: str, claim: Claim) -> str:
+    """That a claim is not the one of before for long; empty where it is."""
+    if claim.deleted:
+        return f"claim {name} is being deleted since {time_text(claim.deleted)}"
+    prepared = find_condition(run.status, CONDITION_PREPARED)
+    since = parse_time(prepared.last_transition_time) if prepared and run.was_prepared else None
+    made = parse_time(claim.created)
+    was_sane = since is not None and (run.created is None or since >= run.created)
+    if since and was_sane and made and made - since > CLOCKS:
+        return f"claim {name} was made anew at {time_text(made)}, after preparation"
+    return ""
 
 
 def claim_mismatch(run: Run, seen: Observed) -> str:
@@ -38,10 +82,7 @@ def claim_mismatch(run: Run, seen: Observed) -> str:
 
 
 def _was_there_before(claim: Claim, run: Run) -> bool:
-    made, began = (
-        parse_time(created)
-        for created in (claim.created, text(run.document, "metadata", "creationTimestamp"))
-    )
+    made, began = parse_time(claim.created), run.created
     return made is None or began is None or made < began
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 
 from qinstruct_operator.api.changes import Change
-from qinstruct_operator.api.status import FailureStatus
 from qinstruct_operator.constants import (
     CONDITION_ACCEPTED,
     CONDITION_COMPLETE,
@@ -15,17 +14,19 @@ from qinstruct_operator.constants import (
 )
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
 from qinstruct_operator.core.condition_list import find_condition
-from qinstruct_operator.core.judge import reasons
-from qinstruct_operator.core.judge.claims import claim_mismatch
+from qinstruct_operator.core.judge import overdue, reasons
+from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost, volume_lost
 from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, no, unknown, yes
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
+from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.remains import pods_remain
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
-from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
+from qinstruct_operator.core.judge.waiting import why_next_pod_is_refused, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.times import past_time
 from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract import output_files
 
@@ -122,10 +123,8 @@ def _preparing(evidence: Evidence, prep: Workload) -> Judged:
         return no(reasons.FAILED, message or prep.message)
     if trouble := why_troubled(prep, seen.node, evidence.now):
         return no(trouble.reason, trouble.message)
-    if prep.verdict == "failed":
-        return no(reasons.STOPPING, f"{prep.name} has failed, and its container is ending")
     if pod and pod.is_over:
-        return _prep_ended(prep, pod, evidence.failure)
+        return _prep_ended(prep, pod, evidence)
     if pod and pod.is_running:
         if waiting_for := evidence.prep and evidence.prep.status.waiting_for:
             return no(reasons.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")
@@ -135,10 +134,13 @@ def _preparing(evidence: Evidence, prep: Workload) -> Judged:
     return _waiting(prep, evidence, CONDITION_PREPARED)
 
 
-def _prep_ended(prep: Workload, pod: Pod, failed: FailureStatus | None) -> Judged:
+def _prep_ended(prep: Workload, pod: Pod, evidence: Evidence) -> Judged:
     """Its container has ended, and the Job has no verdict yet."""
+    failed = evidence.failure
     if pod.is_held_open:
         return _held_open(pod)
+    if stalled := why_next_pod_is_refused(prep) or overdue.no_verdict(prep, evidence.now):
+        return no(stalled.reason, stalled.message)
     if failed is None or not failed.message:
         return no(reasons.PREPARING, f"{pod.name} has ended")
     if failed.exit_code in FINAL_EXIT_CODES:
@@ -155,12 +157,26 @@ def _held_open(pod: Pod) -> Judged:
     )
 
 
+def _kept_open(pod: Pod | None) -> str:
+    """Of a pod that outlives its workload's end: that it does, as a clause."""
+    if pod is None or not pod.is_held_open:
+        return ""
+    names = ", ".join(pod.sidecars)
+    return f", but {names}, which is not ours, keeps {pod.name} open; delete that pod"
+
+
 def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
+    if lost := content_lost(evidence.run, evidence.seen) or volume_lost(evidence.seen):
+        return no(reasons.CLAIM_LOST, lost)
     if evidence.seen.refused:
         return _refused(evidence.seen)
     said = find_condition(evidence.run.status, type_)
     before = Waiting(said.reason, said.message) if said else None
-    why = why_waiting(workload, evidence.seen.claims, evidence.now, before)
+    # A pod that has just vanished is no controller's omission, however long it has been quiet.
+    was_without = said is not None and said.status == "False"
+    now = evidence.now
+    since = past_time(said.last_transition_time, now) if said and was_without else now
+    why = why_waiting(workload, evidence.seen.claims, now, before, since)
     return no(why.reason, why.message)
 
 
@@ -170,11 +186,17 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
         return no(reasons.NOT_ACCEPTED, "the run is not accepted; see condition Accepted")
     if seen.leftovers:
         names = ", ".join(seen.leftovers)
+        # Those that a pod still uses are rightly there.
+        began = None if seen.old_pods else evidence.run.created
+        if stalled := overdue.not_collected(names, began, evidence.now):
+            return no(stalled.reason, stalled.message)
         return no(
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
     if seen.old_pods:
         return no(reasons.POD_REMAINS, pods_remain(seen.old_pods, seen.old_nodes, evidence.now))
+    if lost := content_lost(evidence.run, seen):
+        return no(reasons.CLAIM_LOST, lost)
     if mismatch := claim_mismatch(evidence.run, seen):
         return no(reasons.CLAIM_MISMATCH, mismatch)
     if seen.refused:
@@ -194,7 +216,7 @@ def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
         return _not_begun(evidence, accepted, f"the {evidence.run.backend.kind.kind}")
     if training.pod and training.pod.node:
         return yes(reasons.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
-    if training.verdict == "succeeded":
+    if training.verdict == "succeeded" and training.is_over:
         if "pods" in evidence.seen.unread:
             return yes(reasons.SCHEDULED, f"{training.name} has succeeded, so its pod had a node")
         return yes(reasons.SCHEDULED, f"{training.name} had a node until its pod was deleted")
@@ -210,9 +232,10 @@ def _running(evidence: Evidence) -> Judged:
     if not evidence.prepared:
         return no(reasons.WAITING_FOR_DATA, "training starts when the data are prepared")
     if training is not None and training.is_over:
+        held = _kept_open(training.pod)
         if training.verdict == "failed":
-            return no(reasons.FAILED, f"{training.name} has failed")
-        return no(reasons.FINISHED, f"{training.name} has finished")
+            return no(reasons.FAILED, f"{training.name} has failed{held}")
+        return no(reasons.FINISHED, f"{training.name} has finished{held}")
     if training is None or training.pod is None or training.pod.node is None:
         return no(reasons.WAITING_FOR_NODE, "training starts when its pod has a node")
     return _on_node(evidence, training, training.pod)
@@ -222,11 +245,11 @@ def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
     if trouble := why_troubled(training, evidence.seen.node, evidence.now):
         judge = unknown if trouble.reason == reasons.NODE_LOST else no
         return judge(trouble.reason, trouble.message)
-    if training.verdict == "failed":
-        return no(reasons.STOPPING, f"{training.name} has failed, and its container is ending")
     if pod.is_over:
         if pod.is_held_open:
             return _held_open(pod)
+        if stalled := overdue.no_verdict(training, evidence.now):
+            return no(stalled.reason, stalled.message)
         if pod.has_failed:
             why = evidence.failure.message if evidence.failure else None
             return no(reasons.STOPPING, f"{training.name} is ending: {why or 'its pod has ended'}")
@@ -255,7 +278,7 @@ def _at_work(evidence: Evidence, where: str) -> Judged:
 
 def _complete(evidence: Evidence, failed: Judged) -> Judged:
     training = evidence.seen.training
-    if evidence.prepared and training and training.verdict == "succeeded":
+    if evidence.prepared and training and training.verdict == "succeeded" and training.is_over:
         claim = evidence.output_claim or "of the run's output"
         return yes(
             reasons.COMPLETE, f"the model is in folder {output_files.MODEL} of claim {claim}"

@@ -24,7 +24,7 @@ class Evidence:
 
     Attributes:
         run: with its status as it was read.
-        prepared: says that status, or the children show it.
+        prepared: the children show it, or else that status says it.
         prep, training: progress by the log; None where that workload is not the current one.
         failure: of the workload that has failed.
         last_word: time of the newest event in the log, by its node's clock; of a container that
@@ -49,7 +49,7 @@ class Evidence:
     @property
     def attempt(self) -> int | None:
         """The attempt that it belongs to; None for prep."""
-        return self.run.attempt if self.prepared else None
+        return self.seen.attempt if self.prepared else None
 
     @property
     def output_claim(self) -> str | None:
@@ -60,7 +60,7 @@ class Evidence:
     @classmethod
     def of(cls, run: Run, seen: Observed, now: datetime) -> Self:
         """The evidence from one pass's observation."""
-        prepared = run.was_prepared or seen.is_prepared
+        prepared = seen.is_prepared(run)
         child = seen.training if prepared else seen.prep
         lines = seen.log if child else ()  # without a child it is the log of another run's
         return cls(
@@ -69,7 +69,7 @@ class Evidence:
             prepared=prepared,
             prep=None if prepared else prep_progress(lines),
             training=training_progress(lines) if prepared and seen.training else None,
-            failure=_failure(run, seen, child, run.attempt if prepared else None)
+            failure=_failure(run, seen, child, seen.attempt if prepared else None)
             if child and child.has_failed and "pods" not in seen.unread
             else None,
             last_word=_last_word(run, child, seen, lines),

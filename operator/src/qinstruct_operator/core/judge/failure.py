@@ -148,7 +148,15 @@ def _from_cluster(
     if pod.failed_beside:
         return reasons.SIDECAR_FAILED, _beside(pod, pod.failed_beside)
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
-    return reason, _with_way_out(reason, ended + (_why(container) if container else ""))
+    why = _why(container, _although(workload, code)) if container else ""
+    return reason, _with_way_out(reason, ended + why)
+
+
+def _although(workload: Workload, code: int | None) -> str:
+    """Of a container that ended well: e.g. the job's own deadline came, or its pod was lost."""
+    if code != 0 or workload.verdict != "failed":
+        return ""
+    return f"{workload.name} has failed: {_last_line(workload.message) or 'no message'}"
 
 
 def _beside(pod: Pod, failed: Sequence[Container]) -> str:
@@ -168,10 +176,10 @@ def _beside(pod: Pod, failed: Sequence[Container]) -> str:
     )
 
 
-def _why(container: Container) -> str:
-    """The reason and the last word of a container that ended badly, to be put behind its code."""
+def _why(container: Container, said: str = "") -> str:
+    """The reason and the last word of a container, or what is said, to be put behind its code."""
     why = f" ({container.reason})" if container.reason not in ("", "Error") else ""
-    detail = _last_line(container.message)
+    detail = said or _last_line(container.message)
     return why + (f": {detail}" if detail else "")
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from qinstruct_operator.api.status import Condition, Status
 from qinstruct_operator.core.condition_list import CONDITIONS, find_condition
-from qinstruct_operator.core.times import time_text
+from qinstruct_operator.core.times import past_time, time_text
 
 _MESSAGE_CHARS = 8192
 
@@ -59,6 +59,8 @@ def renewed_conditions(
 
 
 def _since(before: Condition | None, now_is: Judged, now: datetime) -> str:
-    if before is not None and before.status == now_is.status:
-        return before.last_transition_time
-    return time_text(now)
+    if before is None or before.status != now_is.status:
+        return time_text(now)
+    # One that cannot be is refused by the server, and judged by all that reads it.
+    is_sane = past_time(before.last_transition_time, now) is not None
+    return before.last_transition_time if is_sane else time_text(now)

@@ -5,7 +5,11 @@ The run's spec and the operator's settings may have changed since; these have no
 
 from dataclasses import dataclass
 
-from qinstruct_operator.constants import ANNOTATION_GENERATION
+from qinstruct_operator.constants import (
+    ANNOTATION_GENERATION,
+    ANNOTATION_TRAINER_IMAGE,
+    LABEL_ATTEMPT,
+)
 from qinstruct_operator.core.backends import Backend
 from qinstruct_operator.core.children.pod import OUTPUT_VOLUME
 from qinstruct_operator.core.safe_text import one_line
@@ -36,6 +40,17 @@ def made_from(workload: Raw, backend: Backend) -> MadeFrom | None:
     image = one_line(text(containers.get(backend.container), "image"))
     claim = text(volumes.get(OUTPUT_VOLUME), "persistentVolumeClaim", "claimName")
     return MadeFrom(image, one_line(claim)) if image and claim else None
+
+
+def image_for_training(prep: Raw) -> str:
+    """The image that is to train on what a prep Job prepares; empty: an older version made it."""
+    return one_line(text(prep, "metadata", "annotations", ANNOTATION_TRAINER_IMAGE))
+
+
+def attempt_of(workload: Raw) -> int | None:
+    """Which attempt a training workload is; None: it does not say."""
+    said = text(workload, "metadata", "labels", LABEL_ATTEMPT)
+    return int(said) if said.isdecimal() and 0 < len(said) < 6 and int(said) > 0 else None
 
 
 def generation_of(child: Raw) -> int | None:

@@ -2,14 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
-from qinstruct_operator.core.judge.made_from import MadeFrom, made_from
+from qinstruct_operator.core.judge.made_from import (
+    MadeFrom,
+    attempt_of,
+    image_for_training,
+    made_from,
+)
 from qinstruct_operator.core.judge.node import Node, read_node
-from qinstruct_operator.core.judge.pods import Pod, read_pod
+from qinstruct_operator.core.judge.pods import Pod, deleted_at, read_pod
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
@@ -66,6 +72,7 @@ class Claim:
     Attributes:
         sizes: what it asks for, and what it has.
         created: RFC 3339.
+        deleted: since when it is being deleted; None where it is not.
     """
 
     phase: str
@@ -74,6 +81,7 @@ class Claim:
     storage_class: str = ""
     access_modes: tuple[str, ...] = ()
     created: str = ""
+    deleted: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,17 @@ class Observed:
     """Everything seen of a run at one moment.
 
     Attributes:
+        attempt: which one the training workload is; without one, which is due.
         support: what exists of what the workloads need first.
         claims: the volume claims among it, by name.
+        absent_claims: names of those that were looked for and are not there.
         leftovers: children of an earlier run of the same name, to be garbage-collected.
         taken: children's names that foreign objects have, as `kind name`.
         old_pods: pods of the run's name that no workload above controls, and that have not ended or
             have the name of a pod that is to come.
         pin: what the ConfigMap says that the children are made from; None where it was not read.
         made: what the training workload was made from.
+        image: of that; before there is one, what the prep Job says; empty where neither does.
         refused: the cluster's refusal of a child; empty where it accepted all.
         log: last lines of the container that runs, or ran last.
         unread: what could not be read, with the server's sentence; it is None or empty above,
@@ -99,13 +110,16 @@ class Observed:
 
     prep: Workload | None = None
     training: Workload | None = None
+    attempt: int = 1
     support: frozenset[ChildId] = frozenset()
     claims: Mapping[str, Claim] = field(default_factory=dict)
+    absent_claims: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     old_pods: tuple[Pod, ...] = ()
     pin: Pin | None = None
     made: MadeFrom | None = None
+    image: str = ""
     refused: str = ""
     log: tuple[str, ...] = ()
     unread: Mapping[Part, str] = field(default_factory=dict)
@@ -122,12 +136,14 @@ class Observed:
         """Whether the training workload or its pod may be there and was not read."""
         return not self.unread.keys().isdisjoint(("training", "pods"))
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether the children show it; a training workload is created only after preparation."""
-        return self.training is not None or (
-            self.prep is not None and self.prep.verdict == "succeeded"
-        )
+    def is_prepared(self, run: Run) -> bool:
+        """Whether the children show it, or else the status says it, which a person may edit.
+
+        A training workload is created only after preparation.
+        """
+        if self.training is not None:
+            return True
+        return run.was_prepared if self.prep is None else self.prep.verdict == "succeeded"
 
 
 def observe(run: Run, snapshot: Snapshot) -> Observed:
@@ -147,15 +163,23 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     prep = snapshot.prep if snapshot.prep in own else None
     training = snapshot.training if snapshot.training in own else None
     types, pods, events = run.backend.conditions, snapshot.pods, snapshot.events
+    made = made_from(training, run.backend) if training else None
     return Observed(
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
+        attempt=(training and attempt_of(training)) or run.attempt,
         training=read_workload(training, types, pods, events) if training else None,
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
         claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
+        absent_claims=tuple(
+            name
+            for (kind, name), raw in snapshot.support.items()
+            if kind == CLAIM and raw is None and "support" not in snapshot.unread
+        ),
         leftovers=_names(leftovers),
         taken=_names(taken),
         pin=_pin(run, own),
-        made=made_from(training, run.backend) if training else None,
+        made=made,
+        image=made.image if made else image_for_training(prep) if prep else "",
         old_pods=_old_pods(run, pods, [raw for raw in (prep, training) if raw]),
         log=snapshot.log,
         unread=snapshot.unread,
@@ -177,6 +201,7 @@ def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
         storage_class=text(raw, "spec", "storageClassName"),
         access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
         created=text(raw, "metadata", "creationTimestamp"),
+        deleted=deleted_at(raw),
     )
 
 

@@ -19,6 +19,7 @@ from qinstruct_operator.core.untyped_json import (
     at,
     conditions_of,
     is_controlled_by,
+    last_write,
     number,
     objects,
     text,
@@ -83,6 +84,8 @@ class Pod:
         ended: when its last container ended, by its node's clock.
         given_up: when the cluster said that it is over, of a pod whose node did not.
         gpus: how many its containers hold; None where its spec does not say.
+        unseen_by: the scheduler that has not looked at it; empty once one has.
+        changed: when anything of it was written last; None where it does not say.
     """
 
     name: str
@@ -107,17 +110,19 @@ class Pod:
     ended: datetime | None = None
     given_up: datetime | None = None
     gpus: int | None = None
+    unseen_by: str = ""
+    changed: datetime | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether its container will never run (again)."""
         ended = self.container is not None and self.container.state == "terminated"
-        return ended or self._has_verdict
+        return ended or self.has_verdict
 
     @property
     def is_held_open(self) -> bool:
         """Whether only injected containers keep it running: it ends when they do."""
-        return self.is_over and bool(self.sidecars) and not self._has_verdict
+        return self.is_over and bool(self.sidecars) and not self.has_verdict
 
     @property
     def has_started(self) -> bool:
@@ -152,7 +157,8 @@ class Pod:
         return tuple(each for each in self.beside if each.exit_code)
 
     @property
-    def _has_verdict(self) -> bool:
+    def has_verdict(self) -> bool:
+        """Whether the cluster says that it is over, with all its containers."""
         return self.phase in ("Succeeded", "Failed")
 
 
@@ -201,6 +207,8 @@ def read_pod(raw: Raw) -> Pod:
         if has_verdict
         else None,
         gpus=_gpus(raw),
+        unseen_by="" if scheduled else _word(text(raw, "spec", "schedulerName")),
+        changed=last_write(raw),
     )
 
 

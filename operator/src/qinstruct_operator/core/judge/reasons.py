@@ -1,6 +1,7 @@
 """Every reason of every condition, as `docs/status.md` explains them. Pure data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -213,3 +214,11 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Every reason of a condition; a newer trainer may give `Failed` others."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why something does not go on: a reason and a sentence."""
+
+    reason: str
+    message: str

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge import overdue, reasons
 from qinstruct_operator.core.judge.node import Node, why_lost
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import newest_time
-from qinstruct_operator.core.judge.waiting import Waiting
+from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.times import time_text
 
@@ -43,9 +43,15 @@ def why_troubled(workload: Workload, node: Node | None, now: datetime) -> Waitin
         if pod.deleted and pod.gone_by:
             return why_deleted(pod, pod.deleted, pod.gone_by, now)
     if workload.deleted:
-        return _workload_deleted(workload, workload.deleted)
-    if workload.suspended and pod and not pod.is_over:
-        return Waiting(
+        return overdue.not_deleted(workload, workload.deleted, now) or _workload_deleted(
+            workload, workload.deleted
+        )
+    if pod is None or pod.is_over:
+        return None
+    if workload.verdict != "active":
+        return overdue.outlived(workload, pod, now)
+    if workload.suspended:
+        return overdue.not_stopped(workload, pod, now) or Waiting(
             reasons.STOPPING,
             f"{workload.name} is suspended, as by its queue, and {pod.name} is ending; it may "
             "still save a checkpoint",

@@ -26,7 +26,7 @@ from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, unknown
 from qinstruct_operator.core.judge.observe import Part
 from qinstruct_operator.core.judge.pods import Pod
-from qinstruct_operator.core.times import parse_time, time_text
+from qinstruct_operator.core.times import past_time, time_text
 
 _SINCE: Final = "; not known anew since "
 _NOTHING: Final = "nothing that was read says this"
@@ -59,7 +59,7 @@ _WAITS: Final = (
     _Doubt(
         "support",
         frozenset({reasons.PENDING, reasons.UNSCHEDULABLE}),
-        frozenset({reasons.CLAIM_PENDING, reasons.CLAIM_LOST}),
+        frozenset({reasons.CLAIM_PENDING}),
     ),
     _Doubt(
         "events",
@@ -76,6 +76,7 @@ _WAITS: Final = (
         _BY_EVENTS,
     ),
 )
+_LOST: Final = _Doubt("support", None, frozenset({reasons.CLAIM_LOST}))
 _PINNED: Final = _Doubt("support", frozenset({reasons.ACCEPTED}), frozenset({reasons.EDIT_IGNORED}))
 _SPEAKS: Final = _Doubt(
     "node",  # without its node's clock nobody can say that a container is silent
@@ -142,12 +143,12 @@ def is_eta_unknown(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
 
 def _may_still_be_read(part: Part, unread: Sequence[UnreadStatus], now: datetime) -> bool:
     """Whether it is unread for so short a time that it is worth waiting for."""
-    since = [parse_time(each.since) for each in unread if each.what == part]
+    since = [past_time(each.since, now) for each in unread if each.what == part]
     return any(moment is not None and now - moment < _LAST_WORD for moment in since)
 
 
 def _renewed(part: Part, said: str, before: UnreadStatus | None, now: datetime) -> UnreadStatus:
-    if before is None:
+    if before is None or past_time(before.since, now) is None:
         return UnreadStatus(what=part, since=time_text(now), message=said)
     message = before.message if _is_same_but_for_numbers(before.message, said) else said
     return UnreadStatus(what=part, since=before.since, message=message)
@@ -217,6 +218,8 @@ def _deciding(type_: str, evidence: Evidence, judged: Judged) -> tuple[Part, ...
     workloads: tuple[Part, ...] = ("training",) if evidence.prepared else _WORKLOADS
     if _reason_was(evidence, type_) == reasons.NODE_LOST != judged.reason:
         workloads = (*workloads, "node")  # until it is seen again, it is lost
+    if type_ == CONDITION_COMPLETE and training is not None and training.verdict == "succeeded":
+        return (*workloads, "pods")  # one that is not over may still write the model
     if type_ == CONDITION_FAILED:
         child = training if evidence.prepared else evidence.seen.prep
         return (*workloads, "pods") if child and child.verdict == "failed" else workloads
@@ -234,7 +237,7 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
     if type_ == CONDITION_ACCEPTED:
         return (_PINNED,) if _reason_was(evidence, type_) == reasons.EDIT_IGNORED else ()
     if type_ == CONDITION_RUNNING and evidence.prepared:
-        return (*_at_work(evidence), *_WAITS)
+        return (*_at_work(evidence), *_waits(evidence, type_))
     is_prep = type_ == CONDITION_PREPARED and not evidence.prepared
     if not is_prep and not (type_ == CONDITION_SCHEDULED and evidence.prepared):
         return ()
@@ -243,14 +246,19 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         standing = _UNBEGUN | {
             reasons.NOT_ACCEPTED,
             reasons.CLAIM_MISMATCH,
+            reasons.CLAIM_LOST,
             reasons.POD_REMAINS,
         }
         nothing = "nothing is created beside what cannot be read"
         return tuple(_Doubt(each, _UNBEGUN, standing, nothing) for each in ("pods", "support"))
     if not is_prep:
-        return _WAITS
+        return _waits(evidence, type_)
     pods = f"{workload.name} is there, and nothing is known of its pods"
-    return (_Doubt("pods", None, None, pods), *_PREP_LOG, _SPEAKS, *_WAITS)
+    return (_Doubt("pods", None, None, pods), *_PREP_LOG, _SPEAKS, *_waits(evidence, type_))
+
+
+def _waits(evidence: Evidence, type_: str) -> tuple[_Doubt, ...]:
+    return (_LOST, *_WAITS) if _reason_was(evidence, type_) == reasons.CLAIM_LOST else _WAITS
 
 
 def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:

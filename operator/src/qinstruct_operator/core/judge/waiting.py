@@ -5,14 +5,14 @@ containers and the claims' events; a user should need one place.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from qinstruct_operator.constants import LABEL_QUEUE
-from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge import overdue, reasons
 from qinstruct_operator.core.judge.observe import Claim
 from qinstruct_operator.core.judge.pods import Container, InitContainer, Pod
+from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import time_text
@@ -32,8 +32,6 @@ _IMAGE_REASONS = frozenset(
 _NORMAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 _CLAIM: Final = "PersistentVolumeClaim"  # as the scheduler names what it waits for
 _QUEUE_GATES: Final = "kueue.x-k8s.io/"
-# A controller at work makes a pod within a second.
-_HEARING: Final = timedelta(seconds=15)
 # The largest of our images is pulled in that time through a slow line.
 _LONG: Final = timedelta(minutes=30)
 _SAID_CHARS: Final = 512
@@ -44,15 +42,13 @@ _OUR_IMAGE: Final = (
 _NOT_OURS: Final = "it is not ours: mend it, or keep what puts it into this run's pods away"
 # Reasons that only events tell, and those are deleted after an hour.
 _FROM_EVENTS: Final = (reasons.POD_REFUSED, reasons.CLAIM_PENDING, reasons.BLOCKED)
-_NOTHING_KNOWN: Final = (reasons.PENDING, reasons.STARTING, reasons.UNSCHEDULABLE)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One CamelCase word and a sentence."""
-
-    reason: str
-    message: str
+_NOTHING_KNOWN: Final = (
+    reasons.PENDING,
+    reasons.STARTING,
+    reasons.UNSCHEDULABLE,
+    reasons.NO_CONTROLLER,
+)
+_AND_NOW: Final = "; and now "
 
 
 def why_waiting(
@@ -60,6 +56,7 @@ def why_waiting(
     claims: Mapping[str, Claim],
     now: datetime,
     before: Waiting | None = None,
+    without_since: datetime | None = None,
 ) -> Waiting:
     """Why the workload's container has not started.
 
@@ -68,23 +65,22 @@ def why_waiting(
         claims: the volume claims that it needs, by name.
         now: the current time.
         before: what was said in the pass before.
+        without_since: since when it is known to have no pod.
     """
     pod = workload.pod
-    if lost := next((name for name, claim in claims.items() if claim.phase == "Lost"), None):
-        return Waiting(
-            reasons.CLAIM_LOST,
-            f"claim {lost} has lost its volume, which somebody deleted; restore the volume from a "
-            "backup, or delete the claim and the run, and create the run again",
-        )
     if pod is None:
-        why, about = _without_pod(workload, now), f"the cluster refuses the pod of {workload.name}:"
+        why = _without_pod(workload, now, without_since)
+        about = f"the cluster refuses the pod of {workload.name}:"
     elif pod.node is None:
-        why, about = _without_node(pod, claims), ""
+        why, about = _without_node(pod, claims, now), ""
     else:
         why = _on_node(workload, pod, now)
         # With a sandbox the pod is past all that the kubelet's events tell.
         about = "" if pod.has_sandbox else f"{pod.name} does not start on node {pod.node}:"
-    return before if before and _still_holds(before, why, about, claims) else why
+    if before is None or not _still_holds(before, why, about, claims):
+        return why
+    also = f"{_AND_NOW}{why.message}" if why.reason == reasons.NO_CONTROLLER else ""
+    return Waiting(before.reason, before.message.partition(_AND_NOW)[0] + also)
 
 
 def _still_holds(before: Waiting, now_is: Waiting, about: str, claims: Mapping[str, Claim]) -> bool:
@@ -101,25 +97,26 @@ def _still_holds(before: Waiting, now_is: Waiting, about: str, claims: Mapping[s
     return bool(about) and before.message.startswith(about)
 
 
-def _without_pod(workload: Workload, now: datetime) -> Waiting:
+def why_next_pod_is_refused(workload: Workload) -> Waiting | None:
+    """Why a workload cannot have its next pod; None where nothing was said against it."""
+    refusals = [each for each in workload.warnings if each.startswith("FailedCreate")]
+    if not refusals:
+        return None
+    return Waiting(
+        reasons.POD_REFUSED,
+        f"the cluster refuses the pod of {workload.name}: {_sentence(refusals[-1])}; change what "
+        "refuses it (Pod Security, quota, admission policy) or use another namespace",
+    )
+
+
+def _without_pod(workload: Workload, now: datetime, since: datetime | None) -> Waiting:
     if workload.suspended:
         return _suspended(workload)
-    refusals = [each for each in workload.warnings if each.startswith("FailedCreate")]
-    if refusals:
-        quoted = _sentence(refusals[-1])
-        return Waiting(
-            reasons.POD_REFUSED,
-            f"the cluster refuses the pod of {workload.name}: {quoted}; change "
-            "what refuses it (Pod Security, quota, admission policy) or use another namespace",
-        )
-    unheard = workload.unheard
-    if unheard and unheard.since and now - unheard.since >= _HEARING:
-        return Waiting(
-            reasons.NO_CONTROLLER,
-            f"{workload.name} has no pod and no status since {time_text(unheard.since)}: "
-            f"{unheard.controller} has not seen it; see that it runs, and watches this namespace",
-        )
-    return Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
+    return (
+        why_next_pod_is_refused(workload)
+        or overdue.no_pod(workload, now, since)
+        or Waiting(reasons.PENDING, f"{workload.name} has no pod yet")
+    )
 
 
 def _suspended(workload: Workload) -> Waiting:
@@ -136,7 +133,7 @@ def _suspended(workload: Workload) -> Waiting:
     )
 
 
-def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
+def _without_node(pod: Pod, claims: Mapping[str, Claim], now: datetime) -> Waiting:
     if pod.gates:
         return _gated(pod)
     unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
@@ -160,7 +157,9 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim]) -> Waiting:
             f"no node takes {pod.name}: {quoted}{beside}; it starts as soon as one does, and "
             "`qinstruct plan` says which nodes could",
         )
-    return Waiting(reasons.PENDING, f"{pod.name} waits for the scheduler")
+    return overdue.not_looked_at(pod, now) or Waiting(
+        reasons.PENDING, f"{pod.name} waits for the scheduler"
+    )
 
 
 def _not_bound(claim: str) -> str:
@@ -192,7 +191,9 @@ def _on_node(workload: Workload, pod: Pod, now: datetime) -> Waiting:
             f"{pod.name} does not start on node {pod.node}: {_sentence(warnings[-1])}; "
             "it starts as soon as that is mended",
         )
-    return Waiting(reasons.STARTING, _starts(pod, workload.said, now))
+    return overdue.not_taken(pod, now) or Waiting(
+        reasons.STARTING, _starts(pod, workload.said, now)
+    )
 
 
 def _starts(pod: Pod, said: str, now: datetime) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from qinstruct_operator.constants import LABEL_QUEUE
@@ -17,12 +17,20 @@ from qinstruct_operator.core.judge.pods import (
 )
 from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.core.untyped_json import Raw, at, conditions_of, last_seen, text
+from qinstruct_operator.core.untyped_json import (
+    Raw,
+    at,
+    conditions_of,
+    last_seen,
+    last_write,
+    text,
+)
 
 JOB_CONDITIONS: Final = ConditionTypes(
     succeeded="Complete",
     suspend_path=("spec", "suspend"),
     controller="the Job controller of kube-controller-manager",
+    backs_off=timedelta(minutes=10),  # MaxJobPodFailureBackOff
 )
 """Where a batch/v1 Job says how it stands."""
 
@@ -31,11 +39,20 @@ _KUBELET: Final = "kubelet"  # as the source of an event
 
 
 @dataclass(frozen=True)
-class Unheard:
-    """A controller that has not said a word about a workload since that was created."""
+class Quiet:
+    """Since when nothing of a workload was written.
+
+    Attributes:
+        controller: the program that has to bring it on.
+        since: the last write; of a workload without any status its creation.
+        was_heard: whether that program has ever written its status.
+        backs_off: how long that may wait by itself before it makes the next pod.
+    """
 
     controller: str
-    since: datetime | None
+    since: datetime
+    was_heard: bool = True
+    backs_off: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
@@ -50,13 +67,14 @@ class Workload:
         resume: the command by which a person lets it start; empty where nothing is suspended.
         deleted: since when it is being deleted; None where it is not.
         finalizers: what its deletion waits for.
-        unheard: the controller that has never written its status.
+        ended: since when it has its verdict, by its controller's clock.
+        quiet: since when nothing of it was written; None where it does not say.
         pod: the newest of its pods, but none that a suspension has ended: it says nothing of the
             pod that is made when the workload is resumed.
         suspended_pod: that one.
         said: what its pod's kubelet said last, with the time; empty where its events are gone.
         warnings: messages of Warning events about it and its pods, oldest first, less those from
-            before it was resumed.
+            before it was resumed, or its pod ended.
     """
 
     name: str
@@ -68,7 +86,8 @@ class Workload:
     resume: str = ""
     deleted: datetime | None = None
     finalizers: tuple[str, ...] = ()
-    unheard: Unheard | None = None
+    ended: datetime | None = None
+    quiet: Quiet | None = None
     pod: Pod | None = None
     suspended_pod: Pod | None = None
     said: str = ""
@@ -108,6 +127,7 @@ def read_workload(
     newest = newest_pod(raw, pods)
     pod = read_pod(newest) if newest else None
     is_history = pod is not None and pod.is_over and (suspended or _is_before(pod, resumed))
+    outdated = (resumed, pod.changed if pod and pod.is_over else None)
     return Workload(
         name=raw["metadata"]["name"],
         verdict="succeeded" if succeeded else "failed" if failed else "active",
@@ -118,11 +138,16 @@ def read_workload(
         resume=_resume(raw, types) if suspended and not verdict else "",
         deleted=deleted_at(raw),
         finalizers=finalizers_of(raw),
-        unheard=_unheard(raw, types),
+        ended=parse_time(text(verdict, "lastTransitionTime")),
+        quiet=_quiet(raw, types),
         pod=None if is_history and not verdict else pod,
         suspended_pod=pod if is_history and not verdict else None,
         said=_last_word(newest, events) if newest else "",
-        warnings=warnings_about([raw, *([newest] if newest else [])], events, resumed),
+        warnings=warnings_about(
+            [raw, *([newest] if newest else [])],
+            events,
+            max((moment for moment in outdated if moment), default=None),
+        ),
     )
 
 
@@ -164,11 +189,11 @@ def _is_before(pod: Pod, moment: datetime | None) -> bool:
     return moment is not None and created is not None and created < moment
 
 
-def _unheard(raw: Raw, types: ConditionTypes) -> Unheard | None:
+def _quiet(raw: Raw, types: ConditionTypes) -> Quiet | None:
     status = at(raw, "status")
-    if isinstance(status, Mapping) and any(status.values()):
-        return None
-    return Unheard(types.controller, parse_time(text(raw, "metadata", "creationTimestamp")))
+    was_heard = isinstance(status, Mapping) and any(status.values())
+    since = last_write(raw) if was_heard else parse_time(text(raw, "metadata", "creationTimestamp"))
+    return Quiet(types.controller, since, was_heard, types.backs_off) if since else None
 
 
 def warnings_about(

@@ -1,11 +1,26 @@
-"""Whether an output claim that was there before the run is the one that it asks for."""
+"""Whether the claims that are there are those that a run asks for, and those that it has filled."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from qinstruct_operator.core.judge.claims import claim_mismatch
-from support.observed import Raw, claim, plan, run_of, seen, snapshot_of
+from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost, volume_lost
+from support.observed import (
+    COMPLETE,
+    NOW,
+    Raw,
+    claim,
+    deleting,
+    message,
+    plan,
+    prep_job,
+    pytorchjob,
+    run_of,
+    seen,
+    snapshot_of,
+    status_of,
+)
 
 ASKED = {"size": "600Gi", "storageClassName": "fast"}
 WAYS_OUT = "; or delete the claim with all that is saved on it, or give the run another name"
@@ -79,3 +94,101 @@ def test_claims_that_are_not_the_runs_own_are_left_alone() -> None:
     observed = seen(snapshot_of(claims=claims))
     assert claim_mismatch(run_of(made=plan(output={"claimName": "mine"})), observed) == ""
     assert claim_mismatch(run_of(), seen(snapshot_of())) == ""
+
+
+DONE = prep_job(COMPLETE)
+PREPARED = status_of(snapshot_of(prep=DONE))  # at NOW
+CLAIMS = {"qinstruct-cache": claim("qinstruct-cache"), "x-output": claim()}
+LOST = (
+    ", and what preparation or training had saved on it is lost; no GPU is asked for, and no empty "
+    "claim is made in its place; delete the run and create it again: preparation fetches what is "
+    "missing, and training goes on from the newest checkpoint that is still there"
+)
+NO_VOLUME = (
+    "claim x-output has lost its volume, which somebody deleted; restore the volume from a backup, "
+    "or delete the claim and the run, and create the run again"
+)
+
+
+def made_at(name: str, minutes: float) -> Raw:
+    when = (NOW + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    raw = claim(name)
+    return raw | {"metadata": raw["metadata"] | {"creationTimestamp": when}}
+
+
+FILLED: dict[str, tuple[dict[str, Raw | None], str]] = {
+    "as they were": ({}, ""),
+    "gone": ({"x-output": None}, f"claim x-output is gone{LOST}"),
+    "the cache": ({"qinstruct-cache": None}, f"claim qinstruct-cache is gone{LOST}"),
+    "both": (
+        {"qinstruct-cache": None, "x-output": None},
+        f"claim qinstruct-cache is gone, and claim x-output is gone{LOST}",
+    ),
+    "going": (
+        {"x-output": deleting(claim(), 1, 0)},
+        f"claim x-output is being deleted since 2026-03-01T11:59:00Z{LOST}",
+    ),
+    "made anew, as by another run": (
+        {"qinstruct-cache": made_at("qinstruct-cache", 6)},
+        f"claim qinstruct-cache was made anew at 2026-03-01T12:06:00Z, after preparation{LOST}",
+    ),
+    "made just before the end of a short preparation, by a clock that is ahead": (
+        {"x-output": made_at("x-output", 4)},
+        "",
+    ),
+    "without its volume": ({"x-output": claim(phase="Lost")}, NO_VOLUME),
+}
+
+
+@pytest.mark.parametrize(("changed", "want"), FILLED.values(), ids=FILLED)
+def test_what_a_prepared_run_has_lost(changed: dict[str, Raw | None], want: str) -> None:
+    """Before training is made, while it waits, and when it is due again."""
+    claims = CLAIMS | changed
+    begun = PREPARED.model_copy(update={"attempt": 1})
+    for status, there in (
+        (PREPARED, snapshot_of(claims=claims)),
+        (PREPARED, snapshot_of(claims=claims, training=pytorchjob())),
+        (begun, snapshot_of(claims=claims)),
+    ):
+        assert content_lost(run_of(status), seen(there)) == want
+        judged = status_of(there, status)
+        assert (message(judged, "Scheduled") == want) == bool(want)
+        assert (judged.phase == "ClaimLost") == bool(want)
+
+
+@pytest.mark.parametrize("name", ["gone", "the cache", "both", "going"])
+def test_what_is_filled_by_prep_is_not_lost_before(name: str) -> None:
+    claims = CLAIMS | FILLED[name][0]
+    for there in (snapshot_of(claims=claims), snapshot_of(claims=claims, prep=prep_job())):
+        assert content_lost(run_of(), seen(there)) == ""
+
+
+def test_a_job_that_has_succeeded_is_word_enough() -> None:
+    there = snapshot_of(prep=DONE, claims=CLAIMS | {"x-output": None})
+    assert content_lost(run_of(), seen(there)) == f"claim x-output is gone{LOST}"
+
+
+def test_a_claim_without_its_volume_also_stops_prep() -> None:
+    there = snapshot_of(claims={"x-output": claim(phase="Lost")}, prep=prep_job())
+    assert volume_lost(seen(there)) == NO_VOLUME
+    assert message(status_of(there), "Prepared") == NO_VOLUME
+    assert volume_lost(seen(snapshot_of(claims=CLAIMS))) == ""
+
+
+def test_a_claim_that_cannot_be_read_is_not_gone() -> None:
+    unread = {"unread": {"support": "get claim x-output: forbidden"}}
+    for there in (
+        snapshot_of(claims=CLAIMS | {"x-output": None}, **unread),
+        snapshot_of(claims=CLAIMS | {"x-output": None}, training=pytorchjob(), **unread),
+    ):
+        assert content_lost(run_of(PREPARED), seen(there)) == ""
+        assert status_of(there, PREPARED).phase != "ClaimLost"
+
+
+def test_what_is_lost_stays_lost_while_claims_cannot_be_read() -> None:
+    lost = snapshot_of(claims=CLAIMS | {"x-output": None}, training=pytorchjob())
+    before = status_of(lost, PREPARED)
+    unread = snapshot_of(training=pytorchjob(), unread={"support": "claims are forbidden"})
+    after = status_of(unread, before)
+    assert after.phase == "ClaimLost"
+    assert message(after, "Scheduled").startswith("claim x-output is gone")

@@ -90,7 +90,8 @@ OWN = {
         pod(JOB, ended(0), phase="Failed"),
         want(
             "Error",
-            f"x-1-master-0 ended with exit code 0 (Completed); {LOG_SAYS_MORE}",
+            "x-1-master-0 ended with exit code 0 (Completed): x-1 has failed: PyTorchJob x-1 is "
+            f"failed because 1 replica failed; {LOG_SAYS_MORE}",
             0,
             log_tail=BAD_DATA_LINE,
         ),

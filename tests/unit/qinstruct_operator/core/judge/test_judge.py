@@ -3,8 +3,10 @@
 import pytest
 
 from qinstruct_operator.api.status import Status
+from qinstruct_operator.core.children import build_children
 from qinstruct_operator.core.judge.observe import Snapshot
-from support.observed import plan, pod, pytorchjob, running, status_of
+from qinstruct_operator.settings import Settings
+from support.observed import COMPLETE, plan, pod, prep_job, pytorchjob, running, status_of
 from support.status_cases import disturbed, prep, training
 from support.status_cases.case import Case
 
@@ -39,3 +41,16 @@ def test_a_run_without_gpus_uses_none() -> None:
 def test_the_queue_is_the_planned_one() -> None:
     queued = plan(scheduling={"queueName": "gpus"})
     assert status_of(Snapshot(), made=queued).queue == "gpus"
+
+
+def test_the_image_is_that_which_goes_with_the_prepared_data() -> None:
+    job = prep_job()
+    says = {"annotations": {"qinstruct.dev/trainer-image": "first:1\n"}}
+    job |= {"metadata": job["metadata"] | says}
+    status = status_of(Snapshot(prep=job))
+    assert status.image == "first:1"
+    gone = status_of(Snapshot(prep=prep_job(COMPLETE)), status)
+    assert gone.image == "first:1"
+    spec = build_children(plan()).training.manifest["spec"]
+    made = status_of(Snapshot(training=pytorchjob() | {"spec": spec}), gone)
+    assert made.image == Settings().trainer_image

@@ -7,7 +7,7 @@ import pytest
 from qinstruct_operator.api import parse
 from qinstruct_operator.core.backends.pytorchjob import PYTORCHJOB
 from qinstruct_operator.core.children import build_children
-from qinstruct_operator.core.judge.made_from import MadeFrom, generation_of, made_from
+from qinstruct_operator.core.judge.made_from import MadeFrom, attempt_of, generation_of, made_from
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.settings import Settings
 from support.observed import pytorchjob, training
@@ -45,3 +45,19 @@ def test_every_child_with_an_owner_says_its_generation() -> None:
 @pytest.mark.parametrize("said", ["", "x", "-1", "1" * 30, "²"])
 def test_a_generation_that_is_none(said: str) -> None:
     assert generation_of({"metadata": {"annotations": {"qinstruct.dev/generation": said}}}) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "want"),
+    [
+        ("1", 1),
+        ("99999", 99999),
+        ("0", None),
+        ("100000", None),
+        ("", None),
+        ("x", None),
+        ("-1", None),
+    ],
+)
+def test_the_attempt_of_a_workload(said: str, want: int | None) -> None:
+    assert attempt_of({"metadata": {"labels": {"qinstruct.dev/attempt": said}}}) == want

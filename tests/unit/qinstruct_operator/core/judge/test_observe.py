@@ -57,7 +57,9 @@ CASES = {
             log=("a", "b"),
         ),
     ),
-    "claims that are not there": Case(snapshot_of(claims={"x-output": None}), Observed()),
+    "claims that are not there": Case(
+        snapshot_of(claims={"x-output": None}), Observed(absent_claims=("x-output",))
+    ),
     "children of an earlier run of the name": Case(
         snapshot_of(
             config=config_map(owner=OTHER_UID),

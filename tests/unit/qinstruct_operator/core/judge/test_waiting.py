@@ -2,8 +2,8 @@
 
 import pytest
 
-from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION, TROUBLES
-from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
+from qinstruct_operator.core.judge.reasons import NEEDS_ATTENTION, TROUBLES, Waiting
+from qinstruct_operator.core.judge.waiting import why_waiting
 from support.observed import (
     NOW,
     SUSPENDED,
@@ -17,6 +17,7 @@ from support.observed import (
     seen,
     snapshot_of,
     warning,
+    written,
 )
 from support.waiting_case import (
     DNS,
@@ -44,6 +45,11 @@ from support.waiting_case import (
     unscheduled,
 )
 
+IDLE = (
+    "x-1 has no pod, and nothing of it has changed since 2026-03-01T11:58:00Z: the "
+    "training-operator does not make one; see that the training-operator runs, and watches this "
+    "namespace, and does not wait for something itself, as with gang scheduling for a PodGroup"
+)
 CASES = {
     "no pod yet": Case(Waiting("Pending", "x-1 has no pod yet")),
     "a suspended job waits in its queue": Case(
@@ -264,6 +270,21 @@ CASES = {
         events=(warning(JOB, "FailedCreatePod", QUOTA, last="2026-03-01T11:30:00Z"),),
     ),
     "the quota's event is deleted after an hour": Case(REFUSED_BEFORE, before=REFUSED_BEFORE),
+    "the same, and by now its controller may be gone as well": Case(
+        Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+        job=written(JOB, 2),
+        before=REFUSED_BEFORE,
+    ),
+    "the same at the next look": Case(
+        Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+        job=written(JOB, 2),
+        before=Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+    ),
+    "the same when its controller is back": Case(
+        REFUSED_BEFORE,
+        job=written(JOB, 0),
+        before=Waiting("PodRefused", f"{REFUSED_BEFORE.message}; and now {IDLE}"),
+    ),
     "of another job the word before is none": Case(
         Waiting("Pending", "x-prep has no pod yet"), job=PREP, before=REFUSED_BEFORE
     ),
@@ -303,24 +324,6 @@ CASES = {
         pod=on_node("ContainerCreating", None, condition("PodReadyToStartContainers")),
         before=UNMOUNTED_BEFORE,
     ),
-    "a claim whose volume was deleted": Case(
-        Waiting(
-            "ClaimLost",
-            "claim x-output has lost its volume, which somebody deleted; restore the volume from a "
-            "backup, or delete the claim and the run, and create the run again",
-        ),
-        pod=unscheduled('0/3 nodes are available: persistentvolume "pv-1" not found.'),
-        claims=(claim("qinstruct-cache"), claim(phase="Lost")),
-    ),
-    "the same before there is a pod": Case(
-        Waiting(
-            "ClaimLost",
-            "claim qinstruct-cache has lost its volume, which somebody deleted; restore the volume "
-            "from a backup, or delete the claim and the run, and create the run again",
-        ),
-        job=PREP,
-        claims=(claim("qinstruct-cache", "Lost"), claim()),
-    ),
 }
 
 
@@ -342,8 +345,8 @@ def test_why_a_container_waits(case: Case) -> None:
 
 
 def test_every_reason_that_needs_attention_is_in_a_case() -> None:
-    # These are said before there is a workload: see test_conditions.py.
-    before = {"Refused", "ClaimMismatch", "PodRemains"}
+    # These may be said before there is a workload: see test_conditions.py.
+    before = {"Refused", "ClaimMismatch", "ClaimLost", "PodRemains"}
     # Gated: see test_waiting_before_ours.py.
     reasons = {case.want.reason for case in CASES.values()} | {"Gated"}
     assert reasons & NEEDS_ATTENTION == NEEDS_ATTENTION - before - set(TROUBLES)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.core.judge.pods import read_pod
-from qinstruct_operator.core.judge.waiting import Waiting, why_waiting
+from qinstruct_operator.core.judge.reasons import Waiting
+from qinstruct_operator.core.judge.waiting import why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from support.observed import NOW, Raw, condition, ended, pod, pytorchjob, running, waiting
 

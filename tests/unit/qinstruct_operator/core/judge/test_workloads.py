@@ -7,7 +7,7 @@ import pytest
 
 from qinstruct_operator.core.judge.observe import Observed, Snapshot
 from qinstruct_operator.core.judge.pods import Container, Pod
-from qinstruct_operator.core.judge.workloads import Unheard, Workload
+from qinstruct_operator.core.judge.workloads import Quiet, Workload
 from qinstruct_operator.kinds import CLAIM
 from support.observed import (
     COMPLETE,
@@ -117,7 +117,11 @@ CASES = {
             training=Workload(
                 "x-1",
                 "active",
-                unheard=Unheard("the training-operator", datetime(2026, 3, 1, 11, 0, tzinfo=UTC)),
+                quiet=Quiet(
+                    "the training-operator",
+                    datetime(2026, 3, 1, 11, 0, tzinfo=UTC),
+                    was_heard=False,
+                ),
             )
         ),
     ),
