@@ -16,6 +16,7 @@ SOURCES = {
     ("calls", "room"),
     [
         (r"torch\.load\(|import pickle$|pickle\.loads?\(|Unpickler\(|np\.load\(", "torch_files"),
+        (r"Image\.open\(|from PIL\.\w+ import|import PIL|ImageFile|imread\(", "images"),
     ],
 )
 def test_one_module_reads_it(calls: str, room: str) -> None:
