@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qinstruct_trainer.contract.urls import hide_secrets, shown_url
+
 _MAX_VALUE_CHARS = 80
 
 
@@ -26,7 +28,7 @@ class Violation:
     def sentence(self) -> str:
         """`<field> <value>: <reason>; <fix>`, on one line, safe to print on a terminal."""
         said = "" if self.value is None else f" {_shown(self.value)}"
-        text = f"{self.field}{said}: {self.reason}; {self.fix}"
+        text = hide_secrets(f"{self.field}{said}: {self.reason}; {self.fix}")
         return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
@@ -40,5 +42,7 @@ class InvalidSpec(Exception):  # noqa: N818 - the name that the design and its r
 
 def _shown(value: object) -> str:
     """The value as JSON writes it (text without quotes), cut to a readable length."""
+    if isinstance(value, str) and "://" in value:
+        value = shown_url(value)  # whole, also with a blank in it
     text = value if isinstance(value, str) and value else json.dumps(value, default=str)
     return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."

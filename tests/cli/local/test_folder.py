@@ -73,6 +73,22 @@ def test_other_sources_name_the_source(folder: RunFolder) -> None:
         folder.check_same_run(other.prep_config, other.run_config)
 
 
+def test_tokens_of_addresses_are_compared_but_neither_told_nor_readable_to_others(
+    folder: RunFolder,
+) -> None:
+    def spec(token: str) -> dict[str, object]:
+        source = {"url": f"https://example.org/x?token={token}"}
+        return {"sources": {"q-instruct-labels": source, "q-instruct-images": source}}
+
+    begin(folder, tiny(folder.root, data=spec("s3cret")), trained=True)
+    assert folder.prep_config.stat().st_mode & 0o077 == 0
+    other = tiny(folder.root, data=spec("an0ther"))
+    with pytest.raises(ConfigError, match=r"url 'https://example\.org/x#sha256=\w+'") as refusal:
+        folder.check_same_run(other.prep_config, other.run_config)
+    assert "s3cret" not in str(refusal.value)
+    assert "an0ther" not in str(refusal.value)
+
+
 def test_what_may_change(folder: RunFolder) -> None:
     begin(folder, tiny(folder.root), trained=True)
     moved = tiny(

@@ -79,3 +79,12 @@ def test_warnings_are_shown() -> None:
     shown = shown_of(raw)
     assert all(f"\nwarning: {warning}" in shown for warning in found)
     assert "warning" not in shown_of(sample("run-tiny"))
+
+
+def test_plan_tells_no_token_of_an_address() -> None:
+    source = {"url": "https://mirror.example/x.json?token=s3cret"}
+    raw = sample("run-7b-after")
+    raw["spec"]["data"] = {"sources": {"q-instruct-labels": source}}
+    shown = shown_of(raw)
+    assert "https://mirror.example/x.json" in shown
+    assert "s3cret" not in shown

@@ -89,7 +89,7 @@ def test_link_and_device_are_refused(tmp_path: Path, kind: bytes, word: str) -> 
         member = tarfile.TarInfo("odd")
         member.type, member.linkname = kind, "/etc/passwd"
         tar.addfile(member)
-    with pytest.raises(DataError, match=f"'odd' is a {word}"):
+    with pytest.raises(DataError, match=f"'odd', which is a {word}"):
         unpack(tmp_path / "archive")
 
 
@@ -98,7 +98,7 @@ def test_link_in_zip_is_refused(tmp_path: Path) -> None:
         member = zipfile.ZipInfo("odd")
         member.external_attr = (stat.S_IFLNK | 0o777) << 16
         package.writestr(member, "/etc/passwd")
-    with pytest.raises(DataError, match="'odd' is a link"):
+    with pytest.raises(DataError, match="'odd', which is a link"):
         unpack(tmp_path / "archive")
 
 

@@ -52,7 +52,7 @@ def test_an_image_that_does_not_decode_is_named_and_all_are_counted(tmp_path: Pa
     events: list[Event] = []
     faults = image_faults(images, [tmp_path / "images"], progress(events))
     assert list(faults) == [images[2]]
-    assert "does not decode" in faults[images[2]]
+    assert "is no JPEG, PNG" in faults[images[2]]
     last = events[-1]
     assert isinstance(last, PrepProgress)
     assert (last.done, last.total) == (12, 12)

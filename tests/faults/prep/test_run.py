@@ -212,7 +212,7 @@ def spoil(miniature: Miniature, how: str) -> None:
         ("html labels", UnavailableError, "HTML"),
         ("labels cut", DataError, "truncated|not valid JSON"),
         ("archive cut", DataError, "truncated"),
-        ("image missing", DataError, "00011.jpg|does not decode"),
+        ("image missing", DataError, "00011.jpg|is no JPEG"),
         ("images undecodable", DataError, "no record is usable"),
     ],
 )

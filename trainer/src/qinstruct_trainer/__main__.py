@@ -31,13 +31,23 @@ from qinstruct_trainer.contract.events import (
     read_termination_message,
     write_termination_message,
 )
+from qinstruct_trainer.contract.urls import hide_secrets
 
 _log = logging.getLogger(__name__)
 
 
+class _Formatter(logging.Formatter):
+    """Also of tracebacks: an address in an exception may hold a token."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide_secrets(super().format(record))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     parsed = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = parsed.command
     try:
@@ -143,6 +153,7 @@ def _leave(failed: Failed) -> None:
     """
     # The end is decided: torchrun's SIGTERM to all ranks of a failed run must not hide it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    failed = failed.model_copy(update={"message": hide_secrets(failed.message)})
     earlier = read_termination_message() if "RANK" in os.environ else None
     if isinstance(earlier, Failed):
         failed = earlier

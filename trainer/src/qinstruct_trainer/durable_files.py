@@ -30,6 +30,14 @@ def sync_tree(folder: Path) -> None:
         sync_path(path)
 
 
+def delete_tree(path: Path) -> None:
+    """Delete a folder with everything in it; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
+
+
 def num_bytes(folder: Path) -> int:
     """Size of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

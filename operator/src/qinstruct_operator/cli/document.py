@@ -11,13 +11,32 @@ from qinstruct_trainer.contract.errors import ConfigError
 STDIN = "-"
 _MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server itself takes 1.5 MiB at most
 _MAX_DEPTH = 50  # the composer recurses; the deepest field of the API is at 6
+_MAX_NUMBER = 40  # characters
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key that occurs twice, of which YAML would keep the last."""
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses endless numbers, and a key that occurs twice.
+
+    Of such keys YAML would keep the last; such numbers (in hexadecimal, or to the base 60) it
+    would make, but nobody can print them.
+    """
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        self._check_length(node)
+        return int(super().construct_yaml_int(node))
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        self._check_length(node)
+        return float(super().construct_yaml_float(node))
+
+    def _check_length(self, node: yaml.ScalarNode) -> None:
+        if len(node.value) > _MAX_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number of {len(node.value):,} characters", node.start_mark
+            )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -34,6 +53,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# SafeLoader's table names its own functions.
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _StrictLoader.construct_yaml_float)
+
+
 def load_document(file: str) -> dict[str, Any]:
     """The mapping in a YAML file, or on standard input where `file` is `-`.
 
@@ -44,7 +68,7 @@ def load_document(file: str) -> dict[str, Any]:
     text = _read(file, name)
     try:
         _refuse_unsupported(text, name)
-        document = yaml.load(text, _UniqueKeyLoader)
+        document = yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         raise ConfigError(f"{name}{_line(error)} is not valid YAML: {_reason(error)}") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a number or date that cannot be

@@ -11,7 +11,7 @@ from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, UnavailableError
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import Retry, fetch, shown
+from qinstruct_trainer.prep.sources.http import Retry, fetch
 from support.prep.file_server import Fault, FaultyServer, serve
 
 CONTENT = random.Random(0).randbytes(300_000)
@@ -197,7 +197,3 @@ def test_local_file_is_used_in_place(tmp_path: Path) -> None:
     path.write_bytes(b"[]")
     progress = Progress(lambda _: None, "fetch", "labels", "bytes")
     assert fetch(source(path.as_uri()), tmp_path / "part", progress) == path
-
-
-def test_secrets_of_a_url_are_not_shown() -> None:
-    assert shown("https://me:secret@host:1/a/b?token=secret") == "https://host:1/a/b"

@@ -162,3 +162,21 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_configs_are_frozen(config: BaseModel) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         setattr(config, next(iter(type(config).model_fields)), None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe{}",
+        b'{"seed": ' + b"9" * 5_000 + b"}",
+        b'{"seed": 1e999999}',
+        b"[" * 100_000,
+        b'{"run": "\\ud800"}',
+    ],
+    ids=range(5),
+)
+def test_what_breaks_a_reader_is_refused_in_a_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"run\.json is not a RunConfig: ") as refused:
+        RunConfig.read(tmp_path / "run.json")
+    assert len(str(refused.value)) < 500

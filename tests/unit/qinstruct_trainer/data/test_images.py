@@ -1,13 +1,14 @@
 """Image files that are not what they should be (the pixels' values: tests/oracle)."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.images import load_pixels, verify_image
@@ -32,12 +33,12 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 BAD = {
-    "empty": (b"", "does not decode"),
-    "HTML": (b"<!doctype html><title>404</title>", "does not decode"),
+    "empty": (b"", "is no JPEG, PNG"),
+    "HTML": (b"<!doctype html><title>404</title>", "is no JPEG, PNG"),
     "truncated JPEG": (file_bytes("JPEG")[:-200], "does not decode"),
     "truncated PNG": (file_bytes("PNG")[:-300], "does not decode"),
     "header only": (file_bytes("JPEG")[:40], "does not decode"),
-    "bomb": (png_claiming(60_000, 60_000), "does not decode"),
+    "bomb": (png_claiming(60_000, 60_000), "is no JPEG, PNG"),
     "strip": (file_bytes("PNG", 30_000, 2), "padded to a square"),
 }
 
@@ -64,3 +65,54 @@ def test_a_good_image_passes_whatever_it_is_called(tmp_path: Path) -> None:
     verify_image(path)
     assert load_pixels(path, 28).shape == (3, 28, 28)
     assert load_pixels(path, 28).flags.c_contiguous
+
+
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 10 10
+%%EndComments
+(/tmp/x) (w) file closefile
+%%EOF
+"""
+
+
+@pytest.mark.parametrize("content", [POSTSCRIPT, b"\xc5\xd0\xd3\xc6" + bytes(26) + POSTSCRIPT])
+def test_an_image_that_is_a_program_is_not_run(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow hands PostScript to Ghostscript, whatever the file's name is."""
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    Image.init()  # as any other library of the process may have done
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(content)
+    for check in (verify_image, load_pixels):
+        with pytest.raises(DataError, match=r"photo\.jpg is no JPEG, PNG, GIF, BMP, Web"):
+            check(photo)
+    assert not (tmp_path / "was-run").exists()
+
+
+Image.init()
+WRITABLE = sorted({*Image.SAVE} & {*Image.OPEN})
+TAKEN = ["BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"]  # an MPO begins with a whole JPEG
+
+
+@pytest.mark.filterwarnings("ignore:IM image format is deprecated")
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_an_image_of_another_format_is_refused_whatever_it_is_called(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.jpg"
+    with path.open("wb") as file:
+        mode = {"MSP": "1", "SPIDER": "F", "XBM": "1", "PALM": "L"}.get(kind, "RGB")
+        try:
+            noise(64, 64).convert(mode).save(file, kind)
+        except (OSError, ValueError):
+            pytest.skip(f"this Pillow cannot write {kind}")
+    if kind in TAKEN or path.read_bytes().startswith((b"BM", b"\x89PNG", b"\xff\xd8")):
+        verify_image(path)
+    else:
+        with pytest.raises(DataError, match="is no JPEG, PNG"):
+            verify_image(path)

@@ -27,7 +27,6 @@ from support.model.checkpoints import write_clip, write_projector, write_vicuna
 
 PROCESSING = (
     "added_tokens.json",
-    "chat_template.jinja",
     "preprocessor_config.json",
     "processor_config.json",
     "special_tokens_map.json",
@@ -164,11 +163,10 @@ def test_all_weights_are_taken_by_those_who_only_gather(start: Path, tmp_path: P
     ("part", "field", "value"),
     [
         ("text_config", "rms_norm_eps", 1e-2),
-        ("text_config", "hidden_act", "gelu"),
+        ("text_config", "rope_parameters", {"rope_theta": 5000.0, "rope_type": "default"}),
         ("vision_config", "hidden_act", "gelu"),
         ("vision_config", "layer_norm_eps", 1e-1),
-        (None, "vision_feature_layer", -1),
-        (None, "projector_hidden_act", "relu"),
+        ("text_config", "max_position_embeddings", 64),
     ],
 )
 def test_a_config_that_describes_another_model_is_noticed(

@@ -77,7 +77,7 @@ def test_a_config_that_describes_no_llava_is_refused(
 ) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(DataError, match="cannot be loaded as a LLaVA checkpoint"):
+    with pytest.raises(DataError, match="describes no model that can be trained here"):
         load(tmp_path, precision="fp32")
 
 

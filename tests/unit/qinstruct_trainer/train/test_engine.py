@@ -1,18 +1,27 @@
 import math
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.collate import Batch, collate
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks, process_group
 from support.model.tiny import IMAGE_SIZE, PAD_TOKEN
+from support.pickles import (
+    add_code,
+    call,
+    replace_by_legacy_file,
+    replace_by_plain_pickle,
+    rewrite_pickle,
+)
 from support.training.prepared_folder import run_config, write_prepared
 
 pytestmark = [
@@ -23,6 +32,8 @@ pytestmark = [
 ]
 
 RANKS = Ranks(rank=0, local_rank=0, world_size=1)
+MODEL = "engine/mp_rank_00_model_states.pt"
+OPTIMIZER = "engine/zero_pp_rank_0_mp_rank_00_optim_states.pt"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +129,150 @@ def test_logits_are_those_of_the_model_on_disk(config: RunConfig) -> None:
     found = engine.logits(probe.input_ids, probe.pixel_values)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert engine.model.training
+
+
+@pytest.fixture(scope="module")
+def opened(alone: None, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """One for all attacks: what is refused changes nothing that the next one needs."""
+    del alone
+    sizes = {"world_size": 1, "global_batch_size": 2, "micro_batch_size": 2}
+    return make_engine(run_config(prepared, tmp_path_factory.mktemp("output"), **sizes))
+
+
+@pytest.fixture
+def checkpoint(opened: Engine, tmp_path: Path) -> Path:
+    folder = tmp_path / "checkpoint"
+    opened.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("file", [MODEL, OPTIMIZER])
+@pytest.mark.parametrize(
+    "attack",
+    [add_code, replace_by_plain_pickle, replace_by_legacy_file],
+    ids=lambda attack: attack.__name__,
+)
+def test_no_file_of_a_checkpoint_runs_code(
+    attack: Callable[[Path, Path], None],
+    file: str,
+    opened: Engine,
+    checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    witness = tmp_path / "code-ran"
+    attack(checkpoint / file, witness)
+    with pytest.raises(DataError, match=rf"{Path(file).name} .*; delete .*checkpoint"):
+        opened.load(checkpoint)
+    assert not witness.exists()
+
+
+def test_code_that_the_user_has_allowed_to_all_of_torch_does_not_run(
+    opened: Engine, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    add_code(checkpoint / MODEL, tmp_path / "code-ran")
+    with pytest.raises(DataError, match="holds more than"):
+        opened.load(checkpoint)
+    assert not (tmp_path / "code-ran").exists()
+
+
+def test_a_part_that_leads_out_of_the_checkpoint_is_not_followed(
+    opened: Engine, checkpoint: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.pt"
+    (checkpoint / MODEL).rename(outside)
+    (checkpoint / MODEL).symlink_to(outside)
+    with pytest.raises(DataError, match="is a link"):
+        opened.load(checkpoint)
+
+
+def test_a_part_that_never_ends_is_not_read(opened: Engine, checkpoint: Path) -> None:
+    (checkpoint / MODEL).unlink()
+    os.mkfifo(checkpoint / MODEL)
+    with pytest.raises(DataError, match="is no plain file"):
+        opened.load(checkpoint)
+
+
+def test_the_file_latest_leads_nowhere(opened: Engine, checkpoint: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    opened.save(elsewhere)
+    add_code(elsewhere / MODEL, tmp_path / "code-ran")
+    (checkpoint / "latest").write_text("../elsewhere/engine")
+    opened.load(checkpoint)
+    assert not (tmp_path / "code-ran").exists()
+
+
+def _lose(folder: Path) -> None:
+    (folder / MODEL).unlink()
+
+
+def _no_dictionary(folder: Path) -> None:
+    torch.save([1], folder / MODEL)
+
+
+def _another_shape(folder: Path) -> None:
+    content = torch.load(folder / MODEL, weights_only=True)
+    content["module"] = {name: value[:1] for name, value in content["module"].items()}
+    torch.save(content, folder / MODEL)
+
+
+def _wrong_optimizer(folder: Path) -> None:
+    torch.save({"optimizer_state_dict": {"zero_stage": 2}}, folder / OPTIMIZER)
+
+
+def _methods_replaced_by_values(folder: Path) -> None:
+    content = torch.load(folder / OPTIMIZER, weights_only=False)
+    content["optimizer_state_dict"]["loss_scaler"].has_overflow = 1
+    torch.save(content, folder / OPTIMIZER)
+
+
+def _squeezed(folder: Path) -> None:
+    """As a bomb is: more bytes in it than the file has."""
+    rewrite_pickle(folder / MODEL, lambda content: content, squeeze=True)
+
+
+def _a_buffer_of_a_terabyte(folder: Path) -> None:
+    rewrite_pickle(folder / MODEL, call("__builtin__.bytearray", 10**12))
+
+
+def _a_tensor_that_repeats_one_value(folder: Path) -> None:
+    content = torch.load(folder / MODEL, weights_only=True)
+    name = next(iter(content["module"]))
+    content["module"][name] = torch.zeros(1).expand(10**12)
+    torch.save(content, folder / MODEL)
+
+
+def _sparse(folder: Path) -> None:
+    torch.save({"module": {"a": torch.eye(3).to_sparse()}}, folder / MODEL)
+
+
+def _without_values(folder: Path) -> None:
+    torch.save({"module": {"a": torch.empty(3, device="meta")}}, folder / MODEL)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        _lose,
+        _no_dictionary,
+        _another_shape,
+        _wrong_optimizer,
+        _methods_replaced_by_values,
+        _squeezed,
+        _a_buffer_of_a_terabyte,
+        _a_tensor_that_repeats_one_value,
+        _sparse,
+        _without_values,
+    ],
+    ids=lambda attack: attack.__name__.strip("_"),
+)
+def test_what_is_no_checkpoint_is_refused_in_a_sentence(
+    attack: Callable[[Path], None], opened: Engine, checkpoint: Path
+) -> None:
+    attack(checkpoint)
+    with pytest.raises(DataError, match=r"; delete .*/checkpoint ") as refused:
+        opened.load(checkpoint)
+    assert "\n" not in str(refused.value)
 
 
 def _assert_equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from qinstruct_trainer.data.images import open_image
+
 Pixels = NDArray[np.float32]
 Severity = Literal["slight", "severe"]
 SEVERITIES: tuple[Severity, Severity] = ("slight", "severe")
@@ -100,7 +102,7 @@ def _compress(pixels: Pixels, quality: float, rng: np.random.Generator) -> Pixel
     del rng
     file = io.BytesIO()
     to_picture(pixels).save(file, "JPEG", quality=round(quality))
-    with Image.open(file) as picture:
+    with open_image(file) as picture:
         return _from_picture(picture.convert("RGB"))
 
 

@@ -9,6 +9,8 @@ from importlib.resources import files
 import numpy as np
 from PIL import Image
 
+from qinstruct_trainer.data.images import open_image
+
 _SMALLEST_CROP = 150
 _CROPS_TRIED = 4
 
@@ -48,7 +50,7 @@ def load_photographs(photograph: Photograph) -> tuple[Image.Image, ...]:
     folder = files("skimage") / "data"
     pictures = []
     for file_name in photograph.file_names:
-        with (folder / file_name).open("rb") as stream, Image.open(stream) as picture:
+        with (folder / file_name).open("rb") as stream, open_image(stream) as picture:
             pictures.append(picture.convert("RGB"))
     return tuple(pictures)
 

@@ -59,11 +59,11 @@ class _Config(BaseModel):
             ConfigError: it is not JSON, or not this document; names the first bad field.
         """
         try:
-            text = path.read_text("utf-8")
+            content = path.read_bytes()
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error.strerror}") from error
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the document"

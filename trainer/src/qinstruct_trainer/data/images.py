@@ -2,6 +2,9 @@
 
 That is: RGB without looking at EXIF orientation, padded to a square with the mean colour, bicubic
 resize by Pillow, then scaled and normalised as CLIP's image processor does.
+
+The only module that opens image files, and only of the formats that photographs have: Pillow
+knows forty others, hands some to programs of the machine, and goes by the bytes, not by the name.
 """
 
 import warnings
@@ -9,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from qinstruct_trainer.contract.errors import DataError
 
@@ -23,13 +27,14 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 PADDING = (122, 116, 104)  # int(255 * CLIP_MEAN), as the published code rounds
 # Twice Pillow's own warning threshold, where Pillow refuses; here also for the padded square.
 MAX_PIXELS = 178_956_970
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 
 
 def load_pixels(path: Path, size: int = 336) -> Pixels:
     """Decode an image for the vision tower.
 
     Args:
-        path: Any format that Pillow reads; the file name's extension does not matter.
+        path: Any of `FORMATS`; the file name's extension does not matter.
         size: Edge of the square in pixels.
 
     Returns:
@@ -55,19 +60,34 @@ def verify_image(path: Path) -> None:
         image.convert("RGB")
 
 
+def open_image(file: Path | IO[bytes]) -> Image.Image:
+    """An image of one of `FORMATS`, not decoded yet.
+
+    Raises:
+        UnidentifiedImageError: it is none.
+        OSError: it cannot be read.
+    """
+    return Image.open(file, formats=FORMATS)
+
+
 @contextmanager
 def _decoded(path: Path) -> Iterator[Image.Image]:
     """An opened image whose size is safe; whatever a decoder raises becomes a DataError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow: a large image, odd metadata
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 _check_size(path, image)
                 yield image
     except DataError:
         raise
     except FileNotFoundError as error:
         raise DataError(f"image {path} is missing; fetch it or drop its records") from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"image {path} is no JPEG, PNG, GIF, BMP, WebP or TIFF image, whatever its name says; "
+            "fetch it again, convert it or drop its records"
+        ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
         raise DataError(
             f"image {path} does not decode ({type(error).__name__}: {error!s:.120}); "

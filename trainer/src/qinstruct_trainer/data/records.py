@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from qinstruct_trainer.contract.errors import DataError
 
 Speaker = Literal["human", "gpt"]
+_MAX_PATH, _MAX_NAME = 1024, 255  # bytes; the latter is the limit of file systems
 _SPEAKERS = frozenset(get_args(Speaker))
 
 
@@ -104,7 +105,9 @@ def _parse_image(raw: object, index: int, name: str) -> str | None:
         raise _fault(index, name, f"its image {raw!r:.200} has a character no path may have")
     path = PurePosixPath(raw)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise _fault(index, name, f"its image {raw!r:.200} is not below the image folder")
+        raise _fault(index, name, f"its image {raw[:200]!r} is not below the image folder")
+    if len(raw.encode()) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
+        raise _fault(index, name, f"its image {raw[:100]!r} is longer than any file's name")
     return str(path)
 
 

@@ -1,6 +1,7 @@
 """The LLaVA model: published weights in, training forward, published layout out.
 
 - `parameter_names`: parameter names of all layouts; `tensors`: checkpoint files, tensor by tensor.
+- `torch_files`: the only reader of torch files, which are pickles.
 - `processing`: tokenizer and image processor; `configuration`: config.json.
 - `convert`: tensors of any published layout to one checkpoint in the hub layout.
 - `llava`: load and freeze; `loss`: the loss of the published recipe.

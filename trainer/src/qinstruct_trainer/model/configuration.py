@@ -1,6 +1,5 @@
 """The config.json of a published checkpoint to the `LlavaConfig` of the one we write."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,35 +11,16 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.conversation import IMAGE_TOKEN
 from qinstruct_trainer.data.tokenizer import Tokenizer
+from qinstruct_trainer.json_files import read_json
+from qinstruct_trainer.model.config_fields import (
+    ClipFields,
+    HubFields,
+    HubTextFields,
+    HubVisionFields,
+    LlamaFields,
+)
 from qinstruct_trainer.model.convert import padded_rows
 
-# What of a foreign config.json decides the mathematics; everything else in it is left alone.
-_LLAMA_FIELDS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "hidden_act",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "rope_theta",
-    "rope_scaling",
-    "bos_token_id",
-    "eos_token_id",
-)
-_CLIP_FIELDS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_channels",
-    "image_size",
-    "patch_size",
-    "hidden_act",
-    "layer_norm_eps",
-    "projection_dim",
-)
 # Settings of the original LLaVA that this project trains; its other variants are refused.
 _LLAVA_V15 = {
     "mm_projector_type": "mlp2x_gelu",
@@ -48,25 +28,6 @@ _LLAVA_V15 = {
     "mm_vision_select_feature": "patch",
     "mm_use_im_start_end": False,
 }
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a checkpoint.
-
-    Raises:
-        DataError: the file is missing or is no JSON object.
-    """
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise DataError(
-            f"{path.parent} has no readable {path.name}; give the folder of a whole checkpoint"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON; fetch the checkpoint again") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{path} is not a JSON object; fetch the checkpoint again")
-    return document
 
 
 def is_hub_layout(base: dict[str, Any]) -> bool:
@@ -91,21 +52,23 @@ def compose_config(base: dict[str, Any], vision: dict[str, Any], num_tokens: int
     for field, expected in _LLAVA_V15.items():
         if base.get(field, expected) != expected:
             raise DataError(
-                f"config.json of the base model has {field} {base[field]!r}; LLaVA-v1.5 has "
+                f"config.json of the base model has {field} {base[field]!r:.80}; LLaVA-v1.5 has "
                 f"{expected!r}, and no other variant can be trained here"
             )
     if base.get("vocab_size") != num_tokens:
         raise DataError(
-            f"config.json of the base model has vocab_size {base.get('vocab_size')!r}, its "
+            f"config.json of the base model has vocab_size {base.get('vocab_size')!r:.80}, its "
             f"tokenizer has {num_tokens} tokens; its files belong to different models"
         )
     pad_token_id = num_tokens + 1
+    fields = ClipFields.read(vision.get("vision_config", vision), "vision tower")
     with _plausible("vision tower"):
-        clip: Any = CLIPVisionConfig(**_pick(vision.get("vision_config", vision), _CLIP_FIELDS))
-        image_seq_length = (clip.image_size // clip.patch_size) ** 2
+        clip = CLIPVisionConfig(**fields.given())
+    image_seq_length = _num_patches(clip)
+    text = LlamaFields.read(base, "base model")
     with _plausible("base model"):
         llama = LlamaConfig(
-            **_pick(base, _LLAMA_FIELDS),
+            **text.given(),
             vocab_size=padded_rows(num_tokens + 2),
             pad_token_id=pad_token_id,
         )
@@ -129,14 +92,12 @@ def read_hub_config(base: dict[str, Any], tokenizer: Tokenizer) -> LlavaConfig:
     Raises:
         DataError: it is another kind of model, or its image token is not the tokenizer's.
     """
-    with _plausible("base model"):
-        config: LlavaConfig = LlavaConfig.from_dict(base)
-    vision: Any = config.vision_config
-    parts = (config.get_text_config().model_type, vision.model_type)
-    if parts != ("llama", "clip_vision_model"):
+    config = _hub_config(base, "base model")
+    num_rows = config.get_text_config().vocab_size
+    if len(tokenizer) > num_rows:
         raise DataError(
-            f"config.json of the base model joins {' and '.join(parts)}; LLaVA-v1.5 joins llama "
-            "and clip_vision_model, and no other variant can be trained here"
+            f"config.json of the base model has vocab_size {num_rows}, its tokenizer has "
+            f"{len(tokenizer)} tokens; its files belong to different models"
         )
     image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     if config.image_token_index != image_token_id:
@@ -144,19 +105,62 @@ def read_hub_config(base: dict[str, Any], tokenizer: Tokenizer) -> LlavaConfig:
             f"config.json of the base model has image_token_index {config.image_token_index}, its "
             f"tokenizer has <image> at {image_token_id}; its files belong to different models"
         )
-    if (config.vision_feature_layer, config.vision_feature_select_strategy) != (-2, "default"):
-        raise DataError(
-            "config.json of the base model takes image features from layer "
-            f"{config.vision_feature_layer} ({config.vision_feature_select_strategy}); LLaVA-v1.5 "
-            "takes -2 (default), and no other variant can be trained here"
-        )
     config.get_text_config().pad_token_id = tokenizer.pad_token_id
     config.pad_token_id = tokenizer.pad_token_id
     return config
 
 
-def _pick(document: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    return {field: document[field] for field in fields if document.get(field) is not None}
+def open_config(folder: Path) -> LlavaConfig:
+    """The config.json of a checkpoint in the hub layout, as `build_model` writes it.
+
+    Raises:
+        DataError: it is none, or of another kind of model.
+    """
+    return _hub_config(read_json(folder / "config.json"), f"checkpoint {folder}")
+
+
+def _hub_config(document: dict[str, Any], owner: str) -> LlavaConfig:
+    """Built of the fields that are known, and of nothing else."""
+    whole = HubFields.read(document, owner)
+    text = HubTextFields.read(whole.text_config, owner)
+    vision = HubVisionFields.read(whole.vision_config, owner)
+    if (text.model_type, vision.model_type) != ("llama", "clip_vision_model"):
+        raise DataError(
+            f"config.json of the {owner} joins {text.model_type:.80} and {vision.model_type:.80}; "
+            "LLaVA-v1.5 joins llama and clip_vision_model, and no other variant can be trained here"
+        )
+    known = whole.given()
+    with _plausible(owner):
+        known["text_config"] = LlamaConfig(**text.given())
+        known["vision_config"] = CLIPVisionConfig(**vision.given())
+        config = LlavaConfig(**known, architectures=["LlavaForConditionalGeneration"])
+    _num_patches(config.vision_config)
+    rows = config.get_text_config().vocab_size
+    ids = (config.image_token_index, text.pad_token_id, text.bos_token_id, text.eos_token_id)
+    if any(token is not None and token >= rows for token in ids):
+        raise DataError(
+            f"config.json of the {owner} has vocab_size {rows}, and a token beyond it; its files "
+            "belong to different models"
+        )
+    if (config.vision_feature_layer, config.vision_feature_select_strategy) != (-2, "default"):
+        raise DataError(
+            f"config.json of the {owner} takes image features from layer "
+            f"{config.vision_feature_layer} ({config.vision_feature_select_strategy:.80}); "
+            "LLaVA-v1.5 takes -2 (default), and no other variant can be trained here"
+        )
+    if "pad_token_id" in known:
+        config.pad_token_id = known["pad_token_id"]
+    return config
+
+
+def _num_patches(clip: Any) -> int:
+    """Of an image, which must have at least one."""
+    if clip.patch_size > clip.image_size:
+        raise DataError(
+            f"config.json of the vision tower has patches of {clip.patch_size} pixels in images of "
+            f"{clip.image_size}; its files are damaged, fetch it again"
+        )
+    return int(clip.image_size // clip.patch_size) ** 2
 
 
 @contextmanager
@@ -166,5 +170,5 @@ def _plausible(owner: str) -> Iterator[None]:
     except (StrictDataclassError, LookupError, TypeError, ValueError, AttributeError) as error:
         last_line = str(error).strip().rpartition("\n")[2].strip()
         raise DataError(
-            f"config.json of the {owner} describes no model ({last_line}); fetch it again"
+            f"config.json of the {owner} describes no model ({last_line:.200}); fetch it again"
         ) from error

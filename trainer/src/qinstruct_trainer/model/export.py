@@ -26,7 +26,6 @@ _COPIED = (
     "added_tokens.json",
     "preprocessor_config.json",
     "processor_config.json",
-    "chat_template.jinja",
 )
 
 _BOOKKEEPING = ("_name_or_path", "transformers_version")

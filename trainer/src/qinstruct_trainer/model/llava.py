@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from accelerate import init_empty_weights
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -19,12 +18,15 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from qinstruct_trainer.contract.config import Attention, Precision
 from qinstruct_trainer.contract.errors import ConfigError, DataError
-from qinstruct_trainer.model.configuration import read_json
+from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.model.convert import check_tensors, collect
 from qinstruct_trainer.model.parameter_names import HUB, hub_name, hub_shapes
 from qinstruct_trainer.model.tensors import StoredTensor, open_checkpoint
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+_ADAPTER = "adapter_config.json"
 
 
 class ParameterCount(NamedTuple):
@@ -103,13 +105,18 @@ def load_checked(
     Raises:
         DataError: the folder is no LLaVA checkpoint, or a key is missing, extra or misshapen.
     """
-    _open_whole(folder)
+    config, _ = _open_whole(folder)
+    if (folder / _ADAPTER).exists():  # transformers would load it, and the model that it names
+        raise DataError(f"{folder} holds {_ADAPTER}; merge the adapter into the weights first")
     try:
         model: LlavaForConditionalGeneration = LlavaForConditionalGeneration.from_pretrained(
             folder,
+            config=config,
             dtype=DTYPES[precision],
             attn_implementation=attention,
             local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_loadable(folder, error) from error
@@ -122,11 +129,10 @@ def _open_whole(folder: Path) -> tuple[LlavaConfig, dict[str, StoredTensor]]:
     Raises:
         DataError: the folder is no LLaVA checkpoint, or a key is missing, extra or misshapen.
     """
-    read_json(folder / "config.json")  # without one, transformers takes its defaults
+    config = open_config(folder)
     try:
-        config = LlavaConfig.from_pretrained(folder, local_files_only=True)
         shapes = hub_shapes(config)
-    except (OSError, ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise _not_loadable(folder, error) from error
     found = collect([(open_checkpoint(folder), HUB)])
     check_tensors(found, shapes)

@@ -1,7 +1,6 @@
 """Tokenizer and image processor of the checkpoint that we write."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,13 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.conversation import IMAGE_TOKEN
 from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
+from qinstruct_trainer.data.tokenizer_files import TOKENIZER_FILES
 
 PAD_TOKEN = "<pad>"
-TOKENIZER_FILES = (
-    "tokenizer.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
 
 
 def read_tokenizer(source: Path) -> Tokenizer:
     """The tokenizer of a published checkpoint, as it is.
-
-    Only the tokenizer's own files are read: beside the config.json of the original LLaVA, whose
-    model type means something else to transformers, the library would not find it.
 
     Raises:
         DataError: there is none, or it does not load.
@@ -39,12 +29,7 @@ def read_tokenizer(source: Path) -> Tokenizer:
             f"{source} has neither tokenizer.model nor tokenizer.json; "
             "give the folder of a whole checkpoint"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        _copy(source, Path(folder), TOKENIZER_FILES)
-        try:
-            return load_tokenizer(Path(folder))
-        except DataError as error:
-            raise DataError(str(error).replace(folder, str(source))) from error
+    return load_tokenizer(source)
 
 
 def add_tokens(tokenizer: Tokenizer) -> None:
@@ -78,10 +63,5 @@ def write_processing(folder: Path, config: LlavaConfig, tokenizer: Tokenizer, so
     )
     processor.save_pretrained(folder)
     images.save_pretrained(folder)  # preprocessor_config.json, where older versions look
-    _copy(source, folder, ("tokenizer.model",))
-
-
-def _copy(source: Path, folder: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    if (source / "tokenizer.model").is_file():
+        shutil.copyfile(source / "tokenizer.model", folder / "tokenizer.model")

@@ -1,11 +1,9 @@
 """Checkpoint files: lazy tensors of safetensors or torch files, never run; and the way back.
 
 Nothing is read into memory before a tensor's `load`, so that a 26 GB checkpoint costs only
-its names. Torch files are pickles: only `weights_only` loading touches them, which builds
-tensors and refuses everything else.
+its names.
 """
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.model.torch_files import map_torch_file
 
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
@@ -141,17 +140,11 @@ def _open_safetensors(path: Path) -> list[StoredTensor]:
 
 def _open_torch(path: Path) -> list[StoredTensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path} is a pickle that holds more than tensors; it may run code and is not "
-            "loaded, use a checkpoint in safetensors format"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise DataError(
-            f"{path} is not a complete torch file ({first_line}); fetch the checkpoint again"
-        ) from error
+        content = map_torch_file(path)
+    except DataError as error:
+        raise DataError(f"{error}; use a checkpoint in safetensors format") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); fetch it again") from error
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise DataError(f"{path} is no dictionary of tensors; use a checkpoint's weight file")
     return [

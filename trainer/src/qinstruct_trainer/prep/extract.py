@@ -1,10 +1,12 @@
 """Unpack an image archive that is not trusted: tar in any compression, or zip.
 
 Nothing is written outside the folder, no link or device is made, a truncated archive is an
-error and not a short data set, and a decompression bomb is stopped while it is unpacked.
+error and not a short data set, and a decompression bomb is stopped while it is unpacked. Headers,
+names, members and folders are bounded while they are read, in proportion to the archive's size.
 """
 
 import errno
+import io
 import lzma
 import shutil
 import stat
@@ -14,17 +16,39 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.records import is_utf8
 from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.unpacked_stream import UnpackedStream
 
 _CHUNK = 1 << 20
 # Photographs are compressed already: an archive of them grows by a few percent. What grows more
 # than this (above a floor, for archives of drawings) is a bomb.
 _MAX_GROWTH = 100
 _FREE_GROWTH_BYTES = 64 << 20
+# An image has some hundred bytes: files and folders beyond this number are of nothing.
+_BYTES_PER_ENTRY = 256
+_FREE_ENTRIES = 10_000
+_MAX_ENTRIES = 1_000_000
+_MAX_PATH_BYTES = 1024
+_MAX_DEPTH = 32
+_MAX_HEADER_BYTES = 64 << 10  # of a name, a link's target or a record before a member
+_MAX_GLOBAL_RECORDS = 64
+_MAX_DIRECTORY_BYTES = 256 << 20  # of a zip; 1,000,000 entries with long names
+_EXTENDED = frozenset(
+    {
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    }
+)
+# The others unpack a whole chunk at once, into a thousand times the memory.
+_ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_ENTRY = b"PK\1\2"
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 _BAD_NAME = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
 _UNREADABLE = (NotImplementedError, RuntimeError)  # zipfile: unknown compression, encrypted
@@ -73,14 +97,18 @@ class _Writer:
         self._folder = folder
         self._progress = progress
         self._num_bytes = 0
+        self._num_entries = 0
+        size = archive.stat().st_size
+        self.max_entries = min(_FREE_ENTRIES + size // _BYTES_PER_ENTRY, _MAX_ENTRIES)
         self._free = shutil.disk_usage(folder).free
-        self._bound = _FREE_GROWTH_BYTES + _MAX_GROWTH * archive.stat().st_size
+        self.max_bytes = _FREE_GROWTH_BYTES + _MAX_GROWTH * size
 
     def write(self, member: str, file: IO[bytes], size: int) -> None:
         """Copy one member. `size` is what the archive claims; the bytes are counted too."""
         path = self._folder / self._safe(member)
         self._check_bounds(member, size)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.count(member)
+        self._make_folder(path.parent, member)
         with path.open("wb") as out:
             while chunk := file.read(_CHUNK):
                 self._num_bytes += len(chunk)
@@ -88,12 +116,31 @@ class _Writer:
                 out.write(chunk)
         self._progress.add()
 
+    def count(self, member: str) -> None:
+        """Note a file or a folder; also one of which nothing is written."""
+        self._num_entries += 1
+        if self._num_entries > self.max_entries:
+            raise self.refuse_archive(
+                f"has more than {self.max_entries:,} files and folders at member {member!r:.200}, "
+                "too many for its size"
+            )
+
     def refuse(self, member: str, reason: str) -> DataError:
         """The error for a member that must not be unpacked."""
+        return self.refuse_archive(f"has the member {member[:200]!r}, which {reason}")
+
+    def refuse_archive(self, reason: str) -> DataError:
+        """The error for an archive that must not be unpacked."""
         return DataError(
-            f"{self._name}: member {member!r:.200} {reason}; the archive is not safe to unpack, "
+            f"{self._name}: the archive {reason}; it is not safe to unpack, "
             f"set data.sources.{self._name}.url to a good one"
         )
+
+    def _make_folder(self, folder: Path, member: str) -> None:
+        if not folder.is_dir():
+            self._make_folder(folder.parent, member)
+            self.count(member)
+            folder.mkdir()
 
     def _safe(self, member: str) -> PurePosixPath:
         path = PurePosixPath(member)
@@ -101,11 +148,15 @@ class _Writer:
             raise self.refuse(member, "leads out of the folder")
         if "\\" in member or "\0" in member or not is_utf8(member):
             raise self.refuse(member, "has a character no path may have")
+        if len(member.encode()) > _MAX_PATH_BYTES or len(path.parts) > _MAX_DEPTH:
+            raise self.refuse(
+                member, f"has a path of over {_MAX_PATH_BYTES} bytes or {_MAX_DEPTH} folders"
+            )
         return path
 
     def _check_bounds(self, member: str, coming: int) -> None:
         total = self._num_bytes + coming
-        if total > self._bound:
+        if total > self.max_bytes:
             raise self.refuse(member, f"makes the content {total:,} bytes, as only a bomb has")
         if total > self._free:
             raise StorageError(
@@ -115,7 +166,10 @@ class _Writer:
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """A header that is missing or damaged is an error; tarfile takes it for the end."""
+    """A header that is missing or damaged is an error; tarfile takes it for the end.
+
+    What tarfile reads to understand a header is bounded: names, records, lists of holes.
+    """
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
@@ -126,30 +180,69 @@ class _StrictTarInfo(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"no member header at byte {tarfile_.offset}") from error
 
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> Self:
+        if self.type in _EXTENDED and self.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes, longer than any name")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a file with holes, which no image is")
+        if len(tarfile_.pax_headers) > _MAX_GLOBAL_RECORDS:
+            raise tarfile.ReadError(f"more than {_MAX_GLOBAL_RECORDS} global records")
+        member: Self = super()._proc_member(tarfile_)  # type: ignore[misc]  # typeshed lacks it
+        return member
+
+    def _proc_gnusparse_10(self, *_: object) -> None:  # would read a list of any length
+        raise tarfile.ReadError("a file with holes, which no image is")
+
 
 def _extract_tar(archive: Path, writer: _Writer) -> None:
-    with tarfile.open(archive, "r:*", tarinfo=_StrictTarInfo) as tar:
-        for member in tar:
-            if member.isdir():
-                continue
-            if not member.isreg():
-                kind = "is a link" if member.issym() or member.islnk() else "is a device"
-                raise writer.refuse(member.name, kind)
-            file = tar.extractfile(member)
-            if file is not None:
-                writer.write(member.name, file, member.size)
+    with archive.open("rb") as file:
+        stream: Any = UnpackedStream(file, writer.max_bytes, writer.refuse_archive)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                if member.isdir():
+                    writer.count(member.name)
+                    continue
+                if not member.isreg():
+                    kind = "is a link" if member.issym() or member.islnk() else "is a device"
+                    raise writer.refuse(member.name, kind)
+                content = tar.extractfile(member)
+                if content is not None:
+                    writer.write(member.name, content, member.size)
+
+
+class _BoundedFile(io.FileIO):
+    """A zip's file. zipfile reads the table of contents at once, and keeps a value an entry."""
+
+    def __init__(self, path: Path, writer: _Writer):
+        super().__init__(path)
+        self._writer = writer
+
+    def read(self, size: int | None = -1, /) -> Any:
+        if size is not None and size > _MAX_DIRECTORY_BYTES:
+            raise self._writer.refuse_archive(f"has a table of contents of {size:,} bytes")
+        content = super().read(-1 if size is None else size)
+        if content.startswith(_ZIP_ENTRY) and content.count(_ZIP_ENTRY) > self._writer.max_entries:
+            raise self._writer.refuse_archive(
+                f"has more than {self._writer.max_entries:,} files and folders, too many for its "
+                "size"
+            )
+        return content
 
 
 def _extract_zip(archive: Path, writer: _Writer) -> None:
-    with zipfile.ZipFile(archive) as package:
+    with _BoundedFile(archive, writer) as file, zipfile.ZipFile(file) as package:
         for member in package.infolist():
             mode = member.external_attr >> 16
             if stat.S_ISLNK(mode):
                 raise writer.refuse(member.filename, "is a link")
+            if member.compress_type not in _ZIP_COMPRESSIONS:
+                raise writer.refuse(member.filename, "is neither stored nor deflated")
             if member.is_dir():
+                writer.count(member.filename)
                 continue
-            with package.open(member) as file:
-                writer.write(member.filename, file, member.file_size)
+            with package.open(member) as content:
+                writer.write(member.filename, content, member.file_size)
 
 
 @contextmanager
@@ -170,7 +263,8 @@ def _as_data_error(name: str) -> Iterator[None]:
 
 
 def _damaged(name: str, error: Exception) -> DataError:
+    reason = str(error) or type(error).__name__
     return DataError(
-        f"{name}: the archive is truncated or damaged ({str(error) or type(error).__name__}); "
+        f"{name}: the archive is truncated or damaged ({reason:.200}); "
         f"set data.sources.{name}.url to a good copy"
     )

@@ -5,7 +5,7 @@
 hour on the full data, is kept when only the policy changes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,10 @@ from qinstruct_trainer.prep.images import image_faults
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
 
-_FIRST_FAULTS = 3  # in the message; the report has all
+_FIRST_FAULTS = 3  # in the message
+_MAX_LISTED = 1000  # in the report, with their reasons; of the others it has the numbers
+Span = tuple[int, int]
+"""Numbers of records that follow each other: the first, and the one after the last."""
 
 
 class BadRecord(BaseModel):
@@ -42,13 +45,29 @@ class SourceCount(BaseModel):
 
 
 class GateReport(BaseModel):
-    """What the gate found: report.json."""
+    """What the gate found: report.json.
+
+    Of many bad records `bad` has the first, and `unlisted` the numbers of the others by source.
+    """
 
     model_config = ConfigDict(frozen=True)
     version: Literal[1] = 1
     counts: tuple[SourceCount, ...]
     images: int
     bad: tuple[BadRecord, ...]
+    unlisted: dict[str, tuple[Span, ...]] = {}
+
+    @property
+    def num_bad(self) -> int:
+        """Records that cannot be trained on, listed or not."""
+        spans = (span for spans in self.unlisted.values() for span in spans)
+        return len(self.bad) + sum(end - start for start, end in spans)
+
+    def bad_numbers(self, source: str) -> Iterator[int]:
+        """The numbers of a source's bad records, ascending."""
+        yield from (bad.index for bad in self.bad if bad.source == source)
+        for start, end in self.unlisted.get(source, ()):
+            yield from range(start, end)
 
     @property
     def num_records(self) -> int:
@@ -88,7 +107,7 @@ def inspect_records(
     Raises:
         DataError: a label file is not a JSON array. A bad record is a finding, not an error.
     """
-    malformed: list[BadRecord] = []
+    bad = _BadRecords()
     counts: list[SourceCount] = []
     images: dict[str, None] = {}  # a set that keeps the order: same report each time
     with lines.open("w", encoding="utf-8", newline="") as out:
@@ -97,15 +116,49 @@ def inspect_records(
             for number, (text, raw, record) in enumerate(_records(file), start=1):
                 out.write(text + "\n")
                 if isinstance(record, DataError):
-                    malformed.append(_bad(file, number - 1, raw, str(record)))
+                    bad.add(file, number - 1, raw, str(record))
                 elif record.image is not None:
                     images[record.image] = None
             counts.append(SourceCount(source=file.source, records=number, published=file.published))
     faults = image_faults(list(images), roots, progress)
-    imageless = _with_bad_image(files, faults) if faults else ()
-    order = {file.source: number for number, file in enumerate(files)}
-    bad = sorted((*malformed, *imageless), key=lambda b: (order[b.source], b.index))
-    return GateReport(counts=tuple(counts), images=len(images), bad=tuple(bad))
+    if faults:
+        bad = _all_bad(files, faults)
+    return GateReport(
+        counts=tuple(counts),
+        images=len(images),
+        bad=tuple(bad.listed),
+        unlisted={source: tuple(spans) for source, spans in bad.unlisted.items()},
+    )
+
+
+class _BadRecords:
+    """Collects bad records, in order; of those beyond the first only where they are."""
+
+    def __init__(self) -> None:
+        self.listed: list[BadRecord] = []
+        self.unlisted: dict[str, list[Span]] = {}
+
+    def add(self, file: RecordFile, index: int, raw: object, reason: str) -> None:
+        if len(self.listed) < _MAX_LISTED:
+            self.listed.append(_bad(file, index, raw, reason))
+            return
+        spans = self.unlisted.setdefault(file.source, [])
+        if spans and spans[-1][1] == index:
+            spans[-1] = (spans[-1][0], index + 1)
+        else:
+            spans.append((index, index + 1))
+
+
+def _all_bad(files: Sequence[RecordFile], faults: Mapping[str, str]) -> _BadRecords:
+    """A second reading, in which both kinds of fault come in the order of the files."""
+    bad = _BadRecords()
+    for file in files:
+        for index, (_, raw, record) in enumerate(_records(file)):
+            if isinstance(record, DataError):
+                bad.add(file, index, raw, str(record))
+            elif (fault := faults.get(record.image or "")) is not None:
+                bad.add(file, index, raw, f"record {index}: {fault}")
+    return bad
 
 
 def apply_policy(report: GateReport, policy: MissingImages, max_missing: int, path: Path) -> None:
@@ -121,14 +174,17 @@ def apply_policy(report: GateReport, policy: MissingImages, max_missing: int, pa
         DataError: more records are bad than the policy allows; has the first faults.
     """
     allowed = max_missing if policy == "Drop" else 0
-    num_bad = len(report.bad)
+    num_bad = report.num_bad
     if num_bad == report.num_records:
         raise DataError(f"no record is usable of {num_bad}{_first_faults(report)}; see {path}")
     if num_bad > allowed:
+        listed = "all"
+        if num_bad > len(report.bad):
+            listed = f"the first {len(report.bad)} and the numbers of the others"
         rule = f"data.maxMissing is {max_missing}" if policy == "Drop" else "none may be"
         raise DataError(
             f"{num_bad} of {report.num_records} records are bad and {rule}"
-            f"{_first_faults(report)}; {path} lists all: correct the sources, or leave the "
+            f"{_first_faults(report)}; {path} lists {listed}: correct the sources, or leave the "
             f"records out by data.missingImages: Drop and data.maxMissing: {num_bad}"
         )
 
@@ -161,12 +217,3 @@ def _bad(file: RecordFile, index: int, raw: object, reason: str) -> BadRecord:
 def _printable(value: object) -> str:
     """A value of a bad record, cut, without the half characters that JSON can spell."""
     return str(value)[:200].encode("utf-8", "replace").decode()
-
-
-def _with_bad_image(files: Iterable[RecordFile], faults: Mapping[str, str]) -> Iterator[BadRecord]:
-    """The records whose image has a fault: a second reading, needed only when there are any."""
-    for file in files:
-        for index, (_, raw, record) in enumerate(_records(file)):
-            fault = None if isinstance(record, DataError) else faults.get(record.image or "")
-            if fault is not None:
-                yield _bad(file, index, raw, f"record {index}: {fault}")

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from transformers import AutoConfig
+from typing import Any
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.encode import image_token_id, tokenize_record
 from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.data.tokenizer import load_tokenizer
+from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.prep.images import find_image
 from qinstruct_trainer.prep.merge import read_records
 from qinstruct_trainer.prep.progress import Progress
@@ -76,5 +76,5 @@ def _root_of(image: str, roots: Sequence[Path]) -> int:
 
 
 def _num_image_tokens(model: Path) -> int:
-    vision = AutoConfig.from_pretrained(model, local_files_only=True).vision_config
+    vision: Any = open_config(model).vision_config
     return int(vision.image_size // vision.patch_size) ** 2

@@ -13,7 +13,8 @@ from qinstruct_trainer.contract.errors import DataError
 
 _BLANK = " \t\n\r"
 _CHUNK = 1 << 20  # characters
-_MAX_ELEMENT = 1 << 26  # characters; a record of the published files has a few hundred
+# Characters; a record of the published files has a few hundred. Decoded it may take 30 times that.
+_MAX_ELEMENT = 1 << 21
 
 
 def read_elements(path: Path, name: str) -> Iterator[tuple[str, object]]:

@@ -26,20 +26,29 @@ def merge(lines: Path, report: GateReport, target: Path, progress: Progress) -> 
     Raises:
         OSError: the target cannot be written.
     """
-    dropped = {(bad.source, bad.index) for bad in report.bad}
-    progress.total = report.num_records - len(dropped)
-    if not dropped:
+    progress.total = report.num_records - report.num_bad
+    if not report.num_bad:
         progress.set(min(1, progress.total))  # an event at the first, as in copying
         link_or_copy(lines, target)
         progress.set(progress.total)
     else:
-        numbers = ((count.source, n) for count in report.counts for n in range(count.records))
         with lines.open("rb") as file, target.open("wb") as out:
-            for number, line in zip(numbers, file, strict=True):
-                if number not in dropped:
+            for is_bad, line in zip(_verdicts(report), file, strict=True):
+                if not is_bad:
                     out.write(line)
                     progress.add()
     progress.finish()
+
+
+def _verdicts(report: GateReport) -> Iterator[bool]:
+    """Of each record in the order of the merge, whether it is bad."""
+    for count in report.counts:
+        bad = report.bad_numbers(count.source)
+        following = next(bad, None)
+        for number in range(count.records):
+            yield number == following
+            if number == following:
+                following = next(bad, None)
 
 
 def read_records(merged: Path) -> Iterator[Record]:

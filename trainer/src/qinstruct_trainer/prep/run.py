@@ -38,7 +38,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     found = _accepted(config, gate)
     merged = stages.merge(gate, found)
     model = stages.model(config.model, config.seed, merged)
-    num_records = found.num_records - len(found.bad)
+    num_records = found.num_records - found.num_bad
     index = stages.index(
         merged, model, images, max_length=config.max_length, num_records=num_records
     )
@@ -48,7 +48,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
         gate_report=gate.folder / REPORT,
         heldout=_heldout(config.sources, fetched),
         num_records=num_records,
-        num_dropped=len(found.bad),
+        num_dropped=found.num_bad,
     )
     path = config.output / output_files.PREPARED
     _write(path, prepared.to_json())

@@ -14,6 +14,7 @@ from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.durable_files import link_or_copy
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
@@ -60,7 +61,12 @@ class Stages:
 
     def fetch(self, source: Source) -> FinishedUnit:
         """The source's file, as `file`."""
-        parts = (source.url, source.revision or "", source.sha256 or "", _stamp(source.url))
+        parts = (
+            url_identity(source.url),
+            source.revision or "",
+            source.sha256 or "",
+            _stamp(source.url),
+        )
         unit = _unit("fetch", source.name, *parts)
         partial = self.cache.downloads / unit.folder_name
 
@@ -134,12 +140,12 @@ class Stages:
 
     def model(self, source: ModelSource, seed: int, merged: FinishedUnit) -> FinishedUnit:
         """The starting checkpoint in the Hugging Face layout."""
-        item = source.base or source.kind
+        item = shown_url(source.base) or source.kind
         # Only the tiny model is made from the data (its tokenizer) and the seed.
         made_from = (str(seed), merged.key) if source.kind == "tiny" else ()
         places = (source.base, source.projector, source.vision_tower)
         stamps = tuple(_stamp(place) for place in places)
-        unit = _unit("model", item, source.model_dump_json(), *stamps, *made_from)
+        unit = _unit("model", item, _identity(source), *stamps, *made_from)
 
         def build(folder: Path) -> None:
             # These two stages alone need torch and transformers: imported when they begin.
@@ -192,6 +198,12 @@ class Stages:
 
 def _unit(stage: Stage, item: str, *parts: str) -> Unit:
     return Unit(stage, item, (*parts, f"code {CODE_VERSION[stage]}"))
+
+
+def _identity(source: ModelSource) -> str:
+    """The source as JSON, a digest in place of secrets: it stands in the unit's manifest."""
+    base = url_identity(source.base)
+    return source.model_copy(update={"base": base}).model_dump_json()
 
 
 def _stamp(place: str | None) -> str:

@@ -1,6 +1,7 @@
 """DeepSpeed, behind the few calls that training needs: step, save, load, gather the weights."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor, distributed, nn
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import RunConfig
+from qinstruct_trainer.contract.errors import DataError, RunError, StorageError
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.model.export import probe_logits
 from qinstruct_trainer.model.llava import (
@@ -18,9 +20,11 @@ from qinstruct_trainer.model.llava import (
     load_model,
 )
 from qinstruct_trainer.model.loss import LlavaLoss
+from qinstruct_trainer.train.checkpoint_files import only_weights, safe_checkpoint_engine
 from qinstruct_trainer.train.ds_config import build_ds_config
 from qinstruct_trainer.train.optimizer.adamw import build_optimizer
 from qinstruct_trainer.train.ranks import Ranks
+from qinstruct_trainer.train.torch_errors import explain_error
 
 
 class Engine:
@@ -38,7 +42,9 @@ class Engine:
         self.parameters = count_parameters(module)
         optimizer = build_optimizer(module, config, fused=ranks.device.type == "cuda")
         self._engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=ds_config)
+        self._engine.checkpoint_engine = safe_checkpoint_engine(self._engine.checkpoint_engine)
         self._zero_stage = config.zero_stage
+        self._ranks = ranks
 
     @property
     def model(self) -> LlavaForConditionalGeneration:
@@ -77,9 +83,14 @@ class Engine:
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; the world size must be the same.
 
-        DeepSpeed unpickles the files: call it only on a checkpoint whose digests hold.
+        Raises:
+            DataError: it is damaged, of other weights, or holds more than a checkpoint does.
+            StorageError: it cannot be read now.
         """
-        self._engine.load_checkpoint(str(folder), tag="engine")
+        with _refused_in_a_sentence(folder, self._ranks), only_weights():
+            loaded, _ = self._engine.load_checkpoint(str(folder), tag="engine")
+        if loaded is None:  # DeepSpeed's way to say that it has found nothing
+            raise DataError(f"{folder / 'engine'} holds no weights; {_way_out(folder)}")
 
     def logits(self, input_ids: Tensor, pixel_values: Tensor) -> Tensor:
         """Logits of the model as it is now, without gradients. A collective call."""
@@ -112,6 +123,34 @@ class Engine:
                 full[name] = value.to("cpu", copy=True)
         distributed.barrier()
         return full
+
+
+@contextmanager
+def _refused_in_a_sentence(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """DeepSpeed looks at nothing that it takes: what is wrong in a file fails anywhere in it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}; {_way_out(folder)}") from error
+    except RunError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"the checkpoint {folder} cannot be read: {error.strerror}; check the volume, then run "
+            "again"
+        ) from error
+    except Exception as error:
+        if explain_error(error, ranks) is not None:
+            raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(
+            f"{folder} cannot be loaded ({reason:.200}): it is damaged or belongs to other "
+            f"weights; {_way_out(folder)}"
+        ) from error
+
+
+def _way_out(folder: Path) -> str:
+    return f"delete {folder} to go on from the checkpoint before it"
 
 
 def _load(

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
 from qinstruct_trainer.contents import check_attention
@@ -16,6 +15,7 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.parent_death import signal_on_parent_death
 from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.batches.loader import MicroBatches
@@ -88,7 +88,7 @@ def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
 def _train_and_export(run: RunContext) -> None:
     config, ranks = run.config, run.ranks
     seed_generators(config.seed)
-    model_config = LlavaConfig.from_pretrained(run.prepared.model)
+    model_config = open_config(run.prepared.model)
     text: Any = model_config.text_config
     vision: Any = model_config.vision_config
     order = SampleOrder.of(config, run.index.modality_lengths)

@@ -8,6 +8,7 @@ from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import PrepConfig, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import Complete, parse_line
+from qinstruct_trainer.contract.urls import url_identity
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class RunFolder:
         """
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
+            self.prep_config.touch(mode=0o600)  # its addresses may hold tokens
+            self.prep_config.chmod(0o600)
             self.prep_config.write_text(prep.to_json(), "utf-8")
             self.run_config.write_text(run.to_json(), "utf-8")
         except OSError as error:
@@ -114,4 +117,9 @@ def _first_difference(before: Any, now: Any, path: str) -> tuple[str, Any, Any] 
         pairs = enumerate(zip(before, now, strict=True))
         found_items = (_first_difference(a, b, f"{path}[{i}]") for i, (a, b) in pairs)
         return next((found for found in found_items if found is not None), None)
-    return None if before == now else (path, before, now)
+    return None if before == now else (path, _shown(before), _shown(now))
+
+
+def _shown(value: Any) -> Any:
+    """A value for a message: of an address whether its secrets differ, but not what they are."""
+    return url_identity(value) if isinstance(value, str) else value

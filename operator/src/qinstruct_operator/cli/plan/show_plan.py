@@ -14,6 +14,7 @@ from qinstruct_operator.core.plan.types import GpuPlan, Plan
 from qinstruct_operator.core.plan.warnings import warnings
 from qinstruct_trainer.contract.batch import accumulation_steps
 from qinstruct_trainer.contract.config import ModelSource
+from qinstruct_trainer.contract.urls import shown_url
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -125,7 +126,7 @@ def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
             size_text(source.num_bytes) if source.num_bytes else "unknown",
             f"{source.num_records:,}" if source.num_records else "",
             SOURCES[source.name].licence,
-            source.url,
+            shown_url(source.url),
         )
 
 

@@ -67,9 +67,8 @@ def _address_violations(field: str, url: str, parts: SplitResult) -> Iterator[Vi
     elif any(character.isspace() or ord(character) < 32 for character in url):
         yield Violation(field, url, "contains a blank", "write blanks as %20")
     elif parts.username or parts.password:
-        shown = parts._replace(netloc=f"...@{parts.hostname}").geturl()
         reason = "contains a user name or password, which everyone who sees the run could read"
-        yield Violation(field, shown, reason, "use an address without them")
+        yield Violation(field, url, reason, "use an address without them")
     elif "/blob/" in parts.path and parts.hostname in ("huggingface.co", "github.com"):
         fix = f"use {url.replace('/blob/', '/resolve/')}"
         yield Violation(field, url, "is a web page about the file", fix)

@@ -53,6 +53,24 @@ def test_the_newest_damaged_one_is_set_aside_the_others_and_the_incomplete_are_d
     assert _names(checkpoints / "quarantine") == ["step-00000015"]
 
 
+def test_a_checkpoint_that_is_a_link_is_set_aside_and_what_it_leads_to_stays(
+    tmp_path: Path,
+) -> None:
+    write_checkpoints(tmp_path, 5, 10, 15)
+    checkpoints = tmp_path / "checkpoints"
+    for step in (10, 15):
+        folder = checkpoints / f"step-000000{step}"
+        folder.rename(tmp_path / str(step))
+        folder.symlink_to(tmp_path / str(step))
+    assert _resumed(tmp_path) == (5, "5")
+    assert _names(checkpoints) == ["quarantine", "step-00000005"]
+    assert (tmp_path / "10" / "manifest.json").exists()
+    write_checkpoints(tmp_path, 20)
+    _damage(checkpoints / "step-00000020")
+    assert _resumed(tmp_path) == (5, "5")  # the link in quarantine makes room
+    assert (tmp_path / "15" / "manifest.json").exists()
+
+
 def test_an_incomplete_one_is_deleted_without_a_word(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

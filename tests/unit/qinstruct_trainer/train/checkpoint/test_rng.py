@@ -1,11 +1,14 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.train.checkpoint.rng import load_rng, save_rng
+from support.pickles import add_code
 
 
 def test_all_generators_go_on_where_they_were_saved(tmp_path: Path) -> None:
@@ -57,6 +60,33 @@ def test_each_rank_has_its_own_file(tmp_path: Path) -> None:
     for rank in (0, 12):
         save_rng(tmp_path, rank)
     assert {path.name for path in tmp_path.iterdir()} == {"rng-00000.pt", "rng-00012.pt"}
+
+
+def _code(path: Path) -> None:
+    add_code(path, path.with_name("code-ran"))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        _code,
+        lambda path: torch.save([], path),
+        lambda path: torch.save({"torch": 1}, path),
+        lambda path: torch.save(torch.load(path) | {"python": [3, [1], None]}, path),
+        lambda path: torch.save(torch.load(path) | {"torch": torch.zeros(3)}, path),
+        lambda path: torch.save(torch.load(path) | {"numpy": ["MT19937", None, 1, 2, 3]}, path),
+        lambda path: path.write_bytes(b"x"),
+    ],
+)
+def test_what_are_no_states_is_refused_in_a_sentence(
+    attack: Callable[[Path], object], tmp_path: Path
+) -> None:
+    save_rng(tmp_path, 0)
+    attack(tmp_path / "rng-00000.pt")
+    with pytest.raises(DataError, match=r"rng-00000\.pt .*; delete ") as refused:
+        load_rng(tmp_path, 0)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "code-ran").exists()
 
 
 def _draw() -> tuple[float, ...]:

@@ -1,3 +1,5 @@
+import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +67,22 @@ def _call_it_another_step(folder: Path) -> None:
     path.write_text(path.read_text().replace('"step": 7', '"step": 6'))
 
 
+def _link(folder: Path) -> None:
+    """To a file with the very same bytes, which somebody may change later."""
+    (folder / "latest").rename(folder.parent / "latest")
+    (folder / "latest").symlink_to("../latest")
+
+
+def _link_a_folder(folder: Path) -> None:
+    (folder / "state").rename(folder.parent / "state")
+    (folder / "state").symlink_to("../state")
+
+
+def _link_all(folder: Path) -> None:
+    folder.rename(folder.parent / "elsewhere")
+    folder.symlink_to("elsewhere")
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "one bit of a file is wrong": _flip,
     "a file is cut": _truncate,
@@ -79,6 +97,10 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "the manifest is no text": lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"),
     "the manifest is a folder": _make_manifest_a_folder,
     "the folder is empty": _empty,
+    "a file is a link": _link,
+    "a folder is a link": _link_a_folder,
+    "it is a link itself": _link_all,
+    "there is a pipe in it": lambda folder: os.mkfifo(folder / "pipe"),
     "the manifest is another document": lambda folder: (folder / "manifest.json").write_text("{}"),
 }
 
@@ -90,8 +112,11 @@ def test_damage_is_found(damage: Callable[[Path], object], folder: Path) -> None
 
 
 def test_what_cannot_be_read_now_is_not_called_damaged(folder: Path) -> None:
-    """ELOOP stands for a volume that is away or a right that is missing: root can read all else."""
-    (folder / "manifest.json").unlink()
-    (folder / "manifest.json").symlink_to("manifest.json")
-    with pytest.raises(StorageError, match=r"step-00000007 cannot be read: Too many levels .* run"):
-        verified_manifest(folder, RANKS)
+    """No file can be opened any more: it stands for a volume that is away."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=r"step-00000007 cannot be read: Too many .* run"):
+            verified_manifest(folder, RANKS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
+from qinstruct_trainer.contract.urls import hide_secrets, shown_url, url_identity
 from qinstruct_trainer.durable_files import sha256_of, write_durably
 from qinstruct_trainer.prep.progress import Progress
 
@@ -42,7 +43,7 @@ class Retry:
 
 
 class _Partial(BaseModel):
-    """What is known about a partial file: whose it is, and how to ask for the rest."""
+    """What is known about a partial file: whose it is (`url_identity`), how to ask for the rest."""
 
     model_config = ConfigDict(frozen=True)
     url: str
@@ -90,7 +91,7 @@ def fetch(source: Source, partial: Path, progress: Progress, retry: Retry | None
         path = partial
     else:
         raise ConfigError(
-            f"data.sources.{source.name}.url {source.url} is not supported; "
+            f"data.sources.{source.name}.url {shown_url(source.url)} is not supported; "
             "give an http://, https:// or file:// URL"
         )
     try:
@@ -109,12 +110,6 @@ def forget(partial: Path) -> None:
     _notes(partial).unlink(missing_ok=True)
 
 
-def shown(url: str) -> str:
-    """The URL without password and query, which may hold secrets, for messages and logs."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
-
-
 def _scheme(url: str) -> str:
     """The URL's scheme; "" if it is none at all."""
     try:
@@ -127,7 +122,7 @@ def _check_local(source: Source, path: Path) -> None:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise UnavailableError(
-            f"data.sources.{source.name}.url {source.url} {what}; "
+            f"data.sources.{source.name}.url {shown_url(source.url)} {what}; "
             f"name a {'JSON file' if source.kind == 'labels' else 'tar or zip archive'}"
         )
 
@@ -145,12 +140,12 @@ def _download(source: Source, partial: Path, progress: Progress, retry: Retry) -
                 furthest = max(furthest, _size(partial))
                 if failures >= retry.attempts:
                     raise UnavailableError(
-                        f"{source.name} cannot be fetched from {shown(source.url)}: {error} "
+                        f"{source.name} cannot be fetched from {shown_url(source.url)}: {error} "
                         f"({failures} attempts); run again later, or set "
                         f"data.sources.{source.name}.url to a mirror"
                     ) from error
                 delay = retry.delay(failures, error.retry_after)
-                _log.warning("%s: %s; again in %.1f s", shown(source.url), error, delay)
+                _log.warning("%s: %s; again in %.1f s", shown_url(source.url), error, delay)
                 time.sleep(delay)
 
 
@@ -171,11 +166,11 @@ def _attempt(client: httpx.Client, source: Source, partial: Path, progress: Prog
             have = have if _continues_at(response, have, known.total) else 0
             _receive(response, source, partial, have, progress)
     except httpx.TransportError as error:
-        raise _AttemptError(f"{type(error).__name__} {error}".strip()) from error
+        raise _AttemptError(hide_secrets(f"{type(error).__name__} {error}".strip())) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
         raise UnavailableError(
-            f"{source.name} cannot be fetched from {shown(source.url)}: {error}; "
-            f"correct data.sources.{source.name}.url"
+            f"{source.name} cannot be fetched from {shown_url(source.url)}: "
+            f"{hide_secrets(str(error))}; correct data.sources.{source.name}.url"
         ) from error
 
 
@@ -188,7 +183,7 @@ def _check_status(source: Source, response: httpx.Response, partial: Path) -> No
         raise _AttemptError(answer, _retry_after(response))
     if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
         raise UnavailableError(
-            f"{source.name} cannot be fetched from {shown(source.url)}: {answer}; "
+            f"{source.name} cannot be fetched from {shown_url(source.url)}: {answer}; "
             f"correct data.sources.{source.name}.url or set it to a mirror"
         )
     if response.headers.get("content-type", "").startswith("text/html"):
@@ -216,7 +211,7 @@ def _receive(
     length = response.headers.get("content-length", "")
     total = have + int(length) if length.isdecimal() else None
     _check_space(partial, total, have)
-    note = _Partial(url=source.url, validator=_validator(response), total=total)
+    note = _Partial(url=url_identity(source.url), validator=_validator(response), total=total)
     if have == 0:
         forget(partial)
     write_durably(_notes(partial), note.model_dump_json())
@@ -272,7 +267,7 @@ def _html_error(source: Source) -> UnavailableError:
         else f"open it in a browser to see why, and correct data.sources.{source.name}.url"
     )
     return UnavailableError(
-        f"{source.name}: {shown(source.url)} is an HTML page, not {expected}; {way_out}"
+        f"{source.name}: {shown_url(source.url)} is an HTML page, not {expected}; {way_out}"
     )
 
 
@@ -282,8 +277,8 @@ def _check_digest(source: Source, path: Path) -> None:
     found = sha256_of(path)
     if found != source.sha256:
         raise DataError(
-            f"{source.name}: {shown(source.url)} has sha256 {found}, not {source.sha256}; the file "
-            f"changed or was damaged: correct data.sources.{source.name} and run again"
+            f"{source.name}: {shown_url(source.url)} has sha256 {found}, not {source.sha256}; the "
+            f"file changed or was damaged: correct data.sources.{source.name} and run again"
         )
 
 
@@ -292,11 +287,12 @@ def _notes(partial: Path) -> Path:
 
 
 def _read_notes(partial: Path, url: str) -> _Partial:
+    identity = url_identity(url)
     try:
         notes = _Partial.model_validate_json(_notes(partial).read_bytes())
     except (OSError, ValidationError):
-        return _Partial(url=url)
-    return notes if notes.url == url else _Partial(url=url)
+        return _Partial(url=identity)
+    return notes if notes.url == identity else _Partial(url=identity)
 
 
 def _size(path: Path) -> int:

@@ -1,5 +1,6 @@
 """The manifest of a checkpoint: its step, its owner and the digests of its files."""
 
+import stat
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +26,12 @@ class CheckpointManifest(BaseModel):
     step: int
     identity: Identity
     files: dict[str, str]  # path below the folder: sha256
+
+
+def is_plain(folder: Path) -> bool:
+    """Whether a checkpoint is folders and files alone: a link or a pipe leads elsewhere."""
+    modes = (path.lstat().st_mode for path in [folder, *folder.rglob("*")])
+    return all(stat.S_ISREG(mode) or stat.S_ISDIR(mode) for mode in modes)
 
 
 def share_of_digests(folder: Path, ranks: Ranks, *, sync: bool = False) -> dict[str, str]:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from qinstruct_trainer.contract.errors import StorageError
-from qinstruct_trainer.durable_files import num_bytes
+from qinstruct_trainer.durable_files import delete_tree, num_bytes
 from qinstruct_trainer.train.checkpoint.layout import (
     checkpoints_folder,
     partial_folder,
@@ -35,7 +35,7 @@ def prune(checkpoints: Path, keep: int) -> None:
 def discard(published: Path) -> None:
     """Delete a published checkpoint; when killed halfway, what is left is a partial one."""
     doomed = published.rename(partial_folder(published))
-    shutil.rmtree(doomed)
+    delete_tree(doomed)
 
 
 def delete_partial(checkpoints: Path) -> None:
@@ -44,7 +44,7 @@ def delete_partial(checkpoints: Path) -> None:
     So does all of an older version's quarantine, but for the newest.
     """
     for folder in [*partial_folders(checkpoints), *quarantined_folders(checkpoints)[:-1]]:
-        shutil.rmtree(folder)
+        delete_tree(folder)
 
 
 def check_space(output: Path, keep: int) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.model.torch_files import read_torch_file
+
 
 def save_rng(folder: Path, rank: int) -> None:
     """Write this rank's states into a checkpoint."""
@@ -14,8 +17,19 @@ def save_rng(folder: Path, rank: int) -> None:
 
 
 def load_rng(folder: Path, rank: int) -> None:
-    """Restore this rank's states from a checkpoint."""
-    _restore(torch.load(_file(folder, rank), weights_only=True))
+    """Restore this rank's states from a checkpoint.
+
+    Raises:
+        DataError: they are none.
+    """
+    file = _file(folder, rank)
+    way_out = f"delete {folder} to go on from the checkpoint before it"
+    try:
+        _restore(read_torch_file(file))
+    except DataError as error:
+        raise DataError(f"{error}; {way_out}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DataError(f"{file} holds no states of random generators; {way_out}") from error
 
 
 def _states() -> dict[str, Any]:

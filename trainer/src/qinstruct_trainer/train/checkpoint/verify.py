@@ -1,4 +1,7 @@
-"""Verifies a checkpoint: each file that its manifest names is there and has its digest."""
+"""Verifies a checkpoint: each file that its manifest names is there and has its digest.
+
+That finds damage, not malice: whoever may write a file may write its digest (`model.torch_files`).
+"""
 
 import errno
 from pathlib import Path
@@ -11,6 +14,7 @@ from qinstruct_trainer.train.checkpoint.layout import step_of
 from qinstruct_trainer.train.checkpoint.manifest import (
     MANIFEST,
     CheckpointManifest,
+    is_plain,
     share_of_digests,
 )
 from qinstruct_trainer.train.ranks import Ranks, sum_over_ranks
@@ -31,8 +35,10 @@ def verified_manifest(folder: Path, ranks: Ranks) -> CheckpointManifest | None:
     manifest: CheckpointManifest | None
     found: dict[str, str]
     try:
-        manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
-        found = share_of_digests(folder, ranks)
+        manifest, found = None, {}
+        if is_plain(folder):
+            manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
+            found = share_of_digests(folder, ranks)
     except ValidationError:
         manifest, found = None, {}
     except OSError as error:

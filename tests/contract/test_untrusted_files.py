@@ -1,0 +1,33 @@
+"""What is not trusted is read in one place each: nothing else may open it."""
+
+import re
+
+import pytest
+
+from support.readme import ROOT
+
+SOURCES = {
+    path.relative_to(ROOT / "trainer/src/qinstruct_trainer").as_posix(): path.read_text("utf-8")
+    for path in (ROOT / "trainer/src/qinstruct_trainer").rglob("*.py")
+}
+
+
+@pytest.mark.parametrize(
+    ("calls", "room"),
+    [
+        (r"torch\.load\(|import pickle$|pickle\.loads?\(|Unpickler\(|np\.load\(", "torch_files"),
+        (r"LlavaForConditionalGeneration\.from_pretrained\(", "llava"),
+        (r"\bAuto(Tokenizer|Processor|Config)\b|Tokenizer\w*\.from_pretrained\(", "tokenizer"),
+        (r"Image\.open\(|from PIL\.\w+ import|import PIL|ImageFile|imread\(", "images"),
+    ],
+)
+def test_one_module_reads_it(calls: str, room: str) -> None:
+    readers = {path for path, text in SOURCES.items() if re.search(calls, text, re.MULTILINE)}
+    assert {path.rpartition("/")[2] for path in readers} == {f"{room}.py"}
+
+
+def test_no_code_of_a_checkpoint_is_ever_asked_for() -> None:
+    text = "\n".join(SOURCES.values())
+    assert not re.search(
+        r"trust_remote_code=(?!False)|get_class_from_dynamic|Config\.from_(pre|dict)", text
+    )

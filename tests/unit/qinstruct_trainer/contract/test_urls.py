@@ -1,0 +1,37 @@
+import pytest
+
+from qinstruct_trainer.contract.urls import hide_secrets, shown_url, url_identity
+
+SECRETS = {
+    "https://me:s3cret@host:1/a/b?token=s3cret": "https://host:1/a/b",
+    "https://host/a?X-Amz-Signature=s3cret&x=1": "https://host/a",
+    "https://host/a#s3cret": "https://host/a",
+    "https://s3cret@host/a": "https://host/a",
+    "https://a:s3cret@b@host/a": "https://host/a",
+    "https://host/a b?token=s3cret": "https://host/a b",
+    "https://host?s3cret": "https://host",
+    "https://[broken/a?token=s3cret": "https://[broken/a",
+    "s3://bucket/key?s3cret": "s3://bucket/key",
+    "https:/host/a?token=s3cret": "https:/host/a",
+}
+
+
+@pytest.mark.parametrize(("url", "shown"), SECRETS.items())
+def test_secrets_of_an_address_are_not_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+    assert url_identity(url).startswith(f"{shown}#sha256=")
+    assert "s3cret" not in url_identity(url)
+    assert url_identity(url) != url_identity(url + "x")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host:1/a/b.tar", "file:///data/a.tar", "builtin:mix", "owner/name", "", "/a@b"]
+)
+def test_an_address_without_secrets_is_shown_and_stored_as_it_is(url: str) -> None:
+    assert shown_url(url) == url_identity(url) == hide_secrets(url) == url
+
+
+def test_each_address_in_a_text_is_found() -> None:
+    text = "from 'https://a/b?t=s3cret' or https://u:s3cret@c/d; see (http://e/f?s3cret), then {g}"
+    said = "from 'https://a/b' or https://c/d; see (http://e/f), then {g}"
+    assert hide_secrets(text) == said

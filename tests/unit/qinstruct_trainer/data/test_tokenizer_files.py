@@ -1,0 +1,120 @@
+"""Tokenizers of a checkpoint that is not trusted."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data.tokenizer import load_tokenizer
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_tiny_tokenizer(tmp_path / "raw", ["Is it sharp?", "Yes, it is."] * 20)
+    load_tokenizer(tmp_path / "raw").save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def change_json(path: Path, change: Change) -> None:
+    document = json.loads(path.read_text("utf-8"))
+    change(document)
+    path.write_text(json.dumps(document), "utf-8")
+
+
+EXPLODING = {"Regex": "(a+)+$"}
+PARTS: dict[str, Change] = {
+    "a pattern that takes for ever": lambda t: t.update(
+        pre_tokenizer={
+            "type": "Split",
+            "pattern": EXPLODING,
+            "behavior": "Isolated",
+            "invert": False,
+        }
+    ),
+    "a pattern that is none": lambda t: t.update(
+        normalizer={"type": "Replace", "pattern": {"Regex": "(?<"}, "content": ""}
+    ),
+    "a pattern inside a sequence": lambda t: t.update(
+        decoder={
+            "type": "Sequence",
+            "decoders": [{"type": "Replace", "pattern": EXPLODING, "content": ""}],
+        }
+    ),
+    "an unknown part": lambda t: t.update(
+        normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    ),
+    "another model": lambda t: t["model"].update(type="WordPiece"),
+    "a part that is a number": lambda t: t.update(normalizer=7),
+    "no vocabulary": lambda t: t["model"].update(vocab=None),
+    "a merge of nothing": lambda t: t["model"].update(merges=[["nothing", "here"]]),
+    "an added token of nothing": lambda t: t["added_tokens"].append({"id": 2**40, "content": ""}),
+    "a long text to remove": lambda t: t.update(
+        normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 100_000}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", PARTS.values(), ids=PARTS)
+def test_a_tokenizer_that_is_no_llamas_is_refused_in_a_sentence(
+    change: Change, folder: Path
+) -> None:
+    change_json(folder / "tokenizer.json", change)
+    with pytest.raises(DataError, match="checkpoint") as refused:
+        load_tokenizer(folder)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, "[]", '{"a":' * 100_000, "{", "\x00"], ids=range(5)
+)
+def test_a_file_that_is_no_object_is_refused_in_a_sentence(
+    name: str, content: str, folder: Path
+) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(DataError, match=name):
+        load_tokenizer(folder)
+
+
+def test_a_file_that_is_too_large_is_not_read(folder: Path) -> None:
+    os.truncate(folder / "tokenizer.json", 10 << 30)
+    with pytest.raises(DataError, match=r"tokenizer\.json"):
+        load_tokenizer(folder)
+
+
+def test_what_is_not_needed_of_a_configuration_is_not_read(folder: Path, tmp_path: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config |= {
+            "auto_map": {"AutoTokenizer": ["some/repo--evil.T", None]},
+            "chat_template": "{{ cycler.__init__.__globals__ }}",
+            "tokenizer_file": "/etc/passwd",
+            "vocab_file": "/etc/passwd",
+            "evil": 1,
+        }
+
+    change_json(folder / "tokenizer_config.json", change)
+    (folder / "evil.py").write_text("raise SystemExit('code ran')")
+    (folder / "chat_template.jinja").write_text("{{ 1 }}")
+    (folder / "config.json").write_text(
+        '{"model_type": "t5", "auto_map": {"AutoConfig": "evil.C"}}'
+    )
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.chat_template is None
+    tokenizer.save_pretrained(tmp_path / "again")
+    written = "".join(p.read_text("utf-8") for p in (tmp_path / "again").glob("*.json"))
+    assert "evil" not in written
+    assert "/etc/passwd" not in written
+
+
+@pytest.mark.parametrize("name", ["PreTrainedTokenizerEvil", "BertTokenizer", "../x", 7])
+def test_another_class_is_refused(name: object, folder: Path) -> None:
+    change_json(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class=name))
+    with pytest.raises(DataError, match="tokenizer_class"):
+        load_tokenizer(folder)

@@ -1,0 +1,37 @@
+"""Addresses without the secrets that they may hold, for all that is shown, logged or stored.
+
+A signed address carries its token in the query, and others a name and a password. Who fetches
+takes the address itself; everything else comes through here.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>\\]+")
+_PUNCTUATION = ";,.)"  # of the sentence that an address ends
+
+
+def shown_url(url: str) -> str:
+    """An address without name, password, query and fragment; any text that is none, likewise."""
+    start, separator, rest = re.split(r"[?#]", url, maxsplit=1)[0].rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{start}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else rest
+
+
+def url_identity(url: str) -> str:
+    """What tells an address from others, to be stored: with a digest in place of its secrets."""
+    shown = shown_url(url)
+    if shown == url:
+        return url
+    return f"{shown}#sha256={hashlib.sha256(url.encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
+def hide_secrets(text: str) -> str:
+    """A text, each address in it without its secrets."""
+
+    def shown(match: re.Match[str]) -> str:
+        url = match.group().rstrip(_PUNCTUATION)
+        return shown_url(url) + match.group()[len(url) :]
+
+    return _URL.sub(shown, text)

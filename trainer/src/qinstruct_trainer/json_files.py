@@ -1,0 +1,39 @@
+"""JSON files that are not trusted: of bounded size, and one object. Torch-free."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from qinstruct_trainer.contract.errors import DataError
+
+MAX_CONFIG_BYTES = 1 << 20  # the published ones have some thousand
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
+    """A JSON object of a checkpoint.
+
+    Raises:
+        DataError: the file is missing, too large, or no JSON object.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # of a pipe there would be no end
+            raise DataError(f"{path} is no plain file; give the folder of a whole checkpoint")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent} has no readable {path.name}; give the folder of a whole checkpoint"
+        ) from error
+    if len(content) > max_bytes:
+        raise DataError(
+            f"{path} is larger than {max_bytes:,} bytes, which no published one is; fetch the "
+            "checkpoint again"
+        )
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON; fetch the checkpoint again") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path} is not a JSON object; fetch the checkpoint again")
+    return document

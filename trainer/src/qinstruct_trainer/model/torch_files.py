@@ -1,0 +1,172 @@
+"""Torch files that are not trusted: the only reader of them, and it runs nothing.
+
+A torch file is a zip with a pickle that calls functions by name. Whoever may write the file may
+also write the digests beside it, so that nothing but the file itself can be believed: the names
+in its pickle are compared with those of weights, it may not grow when it is read, and what comes
+out is plain values and dense tensors that have all their bytes in the file.
+"""
+
+import errno
+import os
+import pickle
+import pickletools
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any, Final
+
+import torch
+from torch import Tensor
+
+from qinstruct_trainer.contract.errors import DataError
+
+_MAX_PICKLE_BYTES = 64 << 20  # of the published 13B model it has 200 KB
+_PROTOCOL = 2  # torch's; later ones name functions in other ways
+_DTYPES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_NAMES: Final = frozenset(
+    {
+        "collections OrderedDict",
+        "torch Size",
+        "torch Tensor",  # ZeRO-3 notes a number on each tensor: a tensor with attributes
+        "torch._tensor _rebuild_from_type_v2",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "torch.nn.parameter Parameter",
+        *(f"torch {dtype}Storage" for dtype in _DTYPES),
+    }
+)
+_PLAIN = (str, bytes, int, float, bool, type(None), torch.Size, torch.dtype)
+
+
+def read_torch_file(path: Path, *, classes: Sequence[type] = ()) -> Any:
+    """The content of a torch file that stands in a run's own folder: no link is followed.
+
+    What is checked is what is read, also if the file is exchanged meanwhile.
+
+    Args:
+        path: The file.
+        classes: Of objects that may be in it, beside plain values and tensors. Their attributes
+            may only be those that a new object has.
+
+    Raises:
+        DataError: it is damaged, or holds more than that.
+        OSError: it cannot be read.
+    """
+    with _open_plain_file(path) as file, _as_data_error(path):
+        _check_archive(path, file, classes)
+        file.seek(0)
+        with torch.serialization.safe_globals(list(classes)):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    _check_values(path, content, tuple(classes))
+    return content
+
+
+def map_torch_file(path: Path) -> Any:
+    """The content of a downloaded torch file; its tensors stay on the disk until they are used.
+
+    Raises:
+        DataError: it cannot be read, is damaged, or holds more than plain values and tensors.
+    """
+    with _as_data_error(path):
+        with path.open("rb") as file:
+            _check_archive(path, file, ())
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    _check_values(path, content, ())
+    return content
+
+
+@contextmanager
+def _open_plain_file(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        # Without a writer a pipe would be waited for, for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if not path.is_symlink():
+            raise
+        raise DataError(f"{path} is a link, which no checkpoint has") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{path} is no plain file")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def _check_archive(path: Path, file: IO[bytes], classes: Sequence[type]) -> None:
+    """Look at what is in the file before torch builds anything of it."""
+    reader: Any = torch._C.PyTorchFileReader(file)  # torch's own: no other can read differently
+    records = reader.get_all_records()
+    unpacked = sum(reader.get_record_size(name) for name in records)
+    if unpacked > os.fstat(file.fileno()).st_size:
+        raise DataError(f"{path} holds {unpacked:,} bytes, more than it has, as only a bomb does")
+    if reader.get_record_size("data.pkl") > _MAX_PICKLE_BYTES:
+        raise DataError(f"{path} describes its tensors in more than {_MAX_PICKLE_BYTES:,} bytes")
+    allowed = _NAMES | {f"{kind.__module__} {kind.__qualname__}" for kind in classes}
+    for operation, argument, _ in pickletools.genops(reader.get_record("data.pkl")):
+        if operation.proto > _PROTOCOL:
+            raise DataError(f"{path} is a pickle of another kind than torch writes")
+        if operation.name == "GLOBAL" and argument not in allowed:
+            raise DataError(
+                f"{path} is a pickle that holds more than tensors "
+                f"({str(argument).replace(' ', '.')!r:.100}); it may run code and is not loaded"
+            )
+
+
+@contextmanager
+def _as_data_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{path} is a pickle that holds more than tensors; it may run code and is not loaded"
+        ) from error
+    # A damaged pickle is a program with errors of any kind.
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise DataError(f"{path} is not a complete torch file ({first_line:.200})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a place before the start: it is cut
+            raise
+        raise DataError(f"{path} is not a complete torch file") from error
+
+
+def _check_values(path: Path, content: object, classes: tuple[type, ...]) -> None:
+    """Refuse all that a checkpoint's code would have to trust."""
+    rest, seen = [content], {id(content)}
+    while rest:
+        value = rest.pop()
+        inner: list[Any] = []
+        if isinstance(value, Tensor):
+            inner = [_checked_attributes(path, value)]
+        elif isinstance(value, Mapping):
+            inner = [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            inner = list(value)
+        elif type(value) in classes:
+            inner = [] if isinstance(value, Enum) else [_checked_object(path, value)]
+        elif not isinstance(value, _PLAIN):
+            raise DataError(f"{path} holds a {type(value).__name__}, which no checkpoint has")
+        rest += (part for part in inner if id(part) not in seen)
+        seen.update(map(id, inner))
+
+
+def _checked_attributes(path: Path, tensor: Tensor) -> dict[str, Any]:
+    """What is noted on a tensor, which is dense, on the CPU and has its bytes in the file."""
+    noted: dict[str, Any] = tensor.__dict__
+    if hidden := [name for name in noted if hasattr(Tensor, name)]:
+        raise DataError(f"{path} holds a tensor whose {hidden[0]} is replaced")
+    kind = type(tensor)
+    is_dense = tensor.layout == torch.strided and not tensor.is_quantized
+    if kind not in (Tensor, torch.nn.Parameter) or not is_dense or tensor.device.type != "cpu":
+        raise DataError(f"{path} holds a tensor that is not dense, or without values")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise DataError(f"{path} holds a tensor that says it has more values than it has")
+    return noted
+
+
+def _checked_object(path: Path, value: object) -> dict[str, Any]:
+    attributes = vars(value)
+    if hidden := [name for name in attributes if hasattr(type(value), name)]:
+        raise DataError(f"{path} holds a {type(value).__name__} whose {hidden[0]} is replaced")
+    return attributes
