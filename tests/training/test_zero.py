@@ -20,90 +20,29 @@ import pytest
 import torch
 from deepspeed.runtime.zero.linear import zero3_linear_wrap
 from torch.nn import functional
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Precision, Prepared, RunConfig, ZeroStage
-from qinstruct_trainer.data.collate import Batch
-from qinstruct_trainer.model.export import probe_logits
-from qinstruct_trainer.model.llava import DTYPES, load_checked, load_model
-from qinstruct_trainer.model.loss import LlavaLoss
-from support.model.tiny import IMAGE_TOKEN, PAD_TOKEN, batch_of, sample
+from qinstruct_trainer.model.llava import load_checked
 from support.training import zero_worker
-from support.training.prepared_folder import run_config, write_checkpoint
+from support.training.heads import LENGTH, Seen, heads_batch, plain_pass, write_heads
+from support.training.prepared_folder import run_config
 
 pytestmark = pytest.mark.slow
 
-IMAGE_SIZE, NUM_PATCHES, HEAD = 336, 576, 128
-LENGTH = 700
 STAGES: tuple[ZeroStage, ...] = (1, 2, 3)
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
-
-Seen = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small checkpoint with the head sizes, positions and patches of 7B."""
-    folder = tmp_path_factory.mktemp("heads")
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=128,
-            intermediate_size=160,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            image_size=IMAGE_SIZE,
-            patch_size=14,
-            projection_dim=16,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=320,
-            hidden_size=2 * HEAD,
-            intermediate_size=344,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            max_position_embeddings=4096,
-            rms_norm_eps=1e-5,
-            pad_token_id=PAD_TOKEN,
-        ),
-        image_token_index=IMAGE_TOKEN,
-        image_seq_length=NUM_PATCHES,
-    )
-    model = LlavaForConditionalGeneration(config)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for value in model.parameters():
-            value.copy_(0.05 * torch.randn(value.shape, generator=generator))
-    base = folder / "base"
-    write_checkpoint(base, model.type(torch.float16))
-    path = folder / "prepared.json"
-    given = Prepared(
-        index=folder / "index", model=base, gate_report=folder / "report.json", num_records=2
-    )
-    path.write_text(given.to_json())
-    return path
+    return write_heads(tmp_path_factory.mktemp("heads"))
 
 
 @pytest.fixture(scope="module")
 def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A batch for each of two ranks: 700 positions, an image; the second one shorter, padded."""
-    generator = torch.Generator().manual_seed(1)
-
-    def words(number: int) -> list[int]:
-        return torch.randint(3, IMAGE_TOKEN, (number,), generator=generator).tolist()
-
-    def batch(length: int) -> Batch:
-        pixels = torch.randn((1, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
-        shown = sample(
-            words(length - NUM_PATCHES - 1),
-            image=True,
-            supervised=60,
-            num_image_tokens=NUM_PATCHES,
-        )
-        return batch_of([shown], pixels, pad_to=LENGTH)
-
     path = tmp_path_factory.mktemp("batches") / "batches.pt"
-    torch.save([batch(LENGTH), batch(LENGTH - 40)], path)
+    torch.save([heads_batch(LENGTH), heads_batch(LENGTH - 40, seed=2)], path)
     return path
 
 
@@ -158,7 +97,7 @@ def test_logits_losses_and_gradients_are_those_of_a_process_without_deepspeed(
 ) -> None:
     ranks = trained[stage, precision]
     with _kernels_of(stage):
-        references = [_reference(prepared, precision, batch) for batch in _load(batches)]
+        references = [plain_pass(prepared, precision, batch) for batch in _load(batches)]
     for seen, reference in zip(ranks, references, strict=True):
         assert torch.equal(seen["logits"], reference["logits"])
         assert seen["loss"] == reference["loss"]
@@ -184,23 +123,6 @@ def _config(prepared: Path, output: Path, stage: ZeroStage, precision: Precision
         micro_batch_size=1,
         activation_checkpointing=True,
     )
-
-
-def _reference(prepared: Path, precision: Precision, batch: Batch) -> Seen:
-    """The same pass in this process, without DeepSpeed."""
-    model = load_model(Prepared.read(prepared).model, precision=precision, attention="sdpa")
-    module = LlavaLoss(model)
-    module.eval()
-    logits = probe_logits(model, batch.input_ids, batch.pixel_values.to(DTYPES[precision]))
-    module.train()
-    loss = module(batch)
-    loss.backward()
-    gradients = {
-        name: parameter.grad
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-    return {"logits": logits, "loss": float(loss.detach()), "gradients": gradients}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from qinstruct_trainer.data.image_tokens import TokenizedRecord
 from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.model.llava import sane_generation_config
 from qinstruct_trainer.model.parameter_names import hub_name
-from support.model.tiny import IMAGE_TOKEN, NUM_PATCHES, PAD_TOKEN, tiny_model
+from support.model.tiny import IMAGE_TOKEN, PAD_TOKEN, tiny_model
 
 NUM_RECORDS = 33  # every third one text-only
 GLOBAL_BATCH = 8
@@ -21,20 +21,24 @@ NUM_SUPERVISED = 4
 NUM_STEPS = 15  # of 3 epochs: 5 steps each, the last one filled up
 
 
-def write_prepared(folder: Path, *, poison: bool = False) -> Path:
+def write_prepared(
+    folder: Path, *, poison: bool = False, model: LlavaForConditionalGeneration | None = None
+) -> Path:
     """Write index, images and model below the folder; the path of prepared.json.
 
     With `poison`, one weight of the projector is NaN, as in a checkpoint that has gone bad.
     """
+    model = model or tiny_model()
+    num_patches = model.config.image_seq_length
     rng = np.random.default_rng(0)
     images = folder / "images"
     images.mkdir(parents=True)
     with IndexWriter(
         folder / "index",
         image_token_id=IMAGE_TOKEN,
-        num_image_tokens=NUM_PATCHES,
+        num_image_tokens=num_patches,
         pad_token_id=PAD_TOKEN,
-        max_length=128,
+        max_length=124 + num_patches,
         roots=[images],
     ) as index:
         for number in range(NUM_RECORDS):
@@ -46,13 +50,13 @@ def write_prepared(folder: Path, *, poison: bool = False) -> Path:
             words = rng.integers(3, IMAGE_TOKEN, rng.integers(4, 24)).tolist()
             ids = np.array([1, *[IMAGE_TOKEN] * has_image, *words], np.int64)
             labels = np.where(np.arange(len(ids)) < len(ids) - NUM_SUPERVISED, -100, ids)
-            num_tokens = len(ids) + (NUM_PATCHES - 1) * has_image
+            num_tokens = len(ids) + (num_patches - 1) * has_image
             index.add(
                 TokenizedRecord(ids, labels, num_tokens),
                 words=len(words),
                 image=(0, name) if has_image else None,
             )
-    _write_model(folder / "base", poison=poison)
+    _write_model(folder / "base", model, poison=poison)
     prepared = Prepared(
         index=folder / "index",
         model=folder / "base",
@@ -64,8 +68,7 @@ def write_prepared(folder: Path, *, poison: bool = False) -> Path:
     return path
 
 
-def _write_model(folder: Path, *, poison: bool) -> None:
-    model = tiny_model()
+def _write_model(folder: Path, model: LlavaForConditionalGeneration, *, poison: bool) -> None:
     if poison:
         model.model.multi_modal_projector.linear_1.bias.data[0] = float("nan")
     write_checkpoint(folder, model)

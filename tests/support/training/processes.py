@@ -37,18 +37,23 @@ class Ended:
 
 
 def start(
-    config: RunConfig, num_processes: int | None = None, largest_file: int | None = None
+    config: RunConfig,
+    num_processes: int | None = None,
+    largest_file: int | None = None,
+    *,
+    gpu: str = "",
 ) -> subprocess.Popen[str]:
     """Start torchrun, output to files in the run's folder.
 
-    `largest_file` KiB is where every write fails, as on a full disk.
+    `largest_file` KiB is where every write fails, as on a full disk. `gpu` is the number of the
+    one to use; none without.
     """
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / output_files.RUN_CONFIG
     path.write_text(config.to_json())
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
+        "CUDA_VISIBLE_DEVICES": gpu,
         TERMINATION_LOG_ENV: str(config.output / "termination"),
     }
     command = train_command(sys.executable, path, num_processes or config.world_size)

@@ -23,7 +23,7 @@ from qinstruct_trainer.train.ranks import Ranks, process_group
 def main(batches: str, configs: list[str]) -> None:
     """Write `RANK.pt` into the output folder of each configuration."""
     ranks = Ranks.from_env(os.environ)
-    batch = torch.load(batches, weights_only=False)[ranks.rank]
+    batch = torch.load(batches, weights_only=False)[ranks.rank].to(ranks.device)
     with process_group(ranks):
         for path in configs:
             config = RunConfig.model_validate_json(Path(path).read_bytes())
@@ -35,11 +35,11 @@ def _take_pass(config: RunConfig, batch: Batch, ranks: Ranks) -> dict[str, Any]:
     text: Any = LlavaConfig.from_pretrained(source).text_config
     engine = Engine(config, source, text.hidden_size, ranks)
     return {
-        "buffers": {name: value.clone() for name, value in engine.model.named_buffers()},
-        "logits": engine.logits(batch.input_ids, batch.pixel_values),
+        "buffers": {name: value.cpu().clone() for name, value in engine.model.named_buffers()},
+        "logits": engine.logits(batch.input_ids[:1], batch.pixel_values[:1]).cpu(),
         "loss": engine.forward_backward(batch),
         "gradients": {
-            name: safe_get_full_grad(parameter).clone()
+            name: safe_get_full_grad(parameter).cpu().clone()
             for name, parameter in engine.model.named_parameters()
             if parameter.requires_grad
         },

@@ -1,5 +1,6 @@
 import io
 import logging
+import os
 import random
 import sys
 
@@ -11,6 +12,7 @@ from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.train.ranks import (
     Ranks,
     check_world_size,
+    compute_alike_each_time,
     log_to_stderr,
     seed_generators,
 )
@@ -56,6 +58,23 @@ def test_the_seed_decides_what_every_generator_draws() -> None:
     assert draw(7) == first
     assert all(a != b for a, b in zip(draw(8), first, strict=True))
     assert draw(2**32 + 1)[1] == draw(1)[1]  # numpy takes 32 bits
+
+
+def test_sums_have_one_order_and_a_setting_of_the_user_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That weights then come out alike, only a GPU can show: tests/training/test_gpu.py."""
+    monkeypatch.setenv("FLASH_ATTENTION_DETERMINISTIC", "0")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    try:
+        compute_alike_each_time()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert os.environ["FLASH_ATTENTION_DETERMINISTIC"] == "0"
 
 
 def test_what_logs_to_stdout_goes_to_stderr_and_nothing_else_is_touched() -> None:

@@ -80,6 +80,19 @@ def seed_generators(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def compute_alike_each_time() -> None:
+    """Have a GPU add up in the same order each time, so that a resumed run is the same run.
+
+    By default the backward pass of attention adds up as its blocks happen to finish. An operator
+    that cannot do it raises, in the first step.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read with cuBLAS' first call
+    os.environ.setdefault("FLASH_ATTENTION_DETERMINISTIC", "1")  # read by transformers
+    torch.use_deterministic_algorithms(True)
+    # A check for bugs, which costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 @contextmanager
 def process_group(ranks: Ranks) -> Iterator[None]:
     """Join the ranks: NCCL on GPUs, gloo on CPUs."""
@@ -92,8 +105,11 @@ def process_group(ranks: Ranks) -> Iterator[None]:
     log_to_stderr(deepspeed.utils.logger)
     # DeepSpeed calls what torch 2.13 renamed; a line for each call would bury the rest.
     warnings.filterwarnings("ignore", r"`torch\.distributed\..*is deprecated", FutureWarning)
+    # NCCL takes the current device, which is set here; torch would say so in each run's log.
+    warnings.filterwarnings("ignore", r"barrier\(\): using the device under", UserWarning)
     if on_gpu:
         torch.cuda.set_device(ranks.device)
+        compute_alike_each_time()
     else:
         # DeepSpeed would compile a shared-memory operator with g++ first; gloo needs none. Its
         # module is reached by name, because `deepspeed.comm.torch` resolves to torch itself.
