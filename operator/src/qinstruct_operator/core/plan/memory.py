@@ -13,7 +13,8 @@ On top of them comes what is largest at one moment: one layer's backward pass (1
 recomputed), or the logits: fp32 copy, log-probabilities and gradient, 3 x 4 x b*s*V. They are freed
 before the optimizer steps, which needs an fp32 and a flat copy of this rank's gradients: 6 bytes
 each, under stage 3 for 1e9 parameters at a time. Worst batch: text only, every sequence at full
-length, every token learnt. What was measured is met within 2% (test_memory.py has it).
+length, every token learnt. The constants were fitted to those measurements and meet them within
+2.5% (test_memory.py has them); 13B and several GPUs are reckoned from them, not measured.
 """
 
 from collections.abc import Iterator
