@@ -75,6 +75,18 @@ _WAITS: Final = (
         ),
         _BY_EVENTS,
     ),
+    _Doubt(
+        "node",  # it may be lost, and the pod's own word that of before
+        frozenset(
+            {
+                reasons.STARTING,
+                reasons.INITIALIZING,
+                reasons.BLOCKED,
+                reasons.IMAGE_UNAVAILABLE,
+                reasons.NO_CONTROLLER,
+            }
+        ),
+    ),
 )
 _LOST: Final = _Doubt("support", None, frozenset({reasons.CLAIM_LOST}))
 _PINNED: Final = _Doubt("support", frozenset({reasons.ACCEPTED}), frozenset({reasons.EDIT_IGNORED}))
