@@ -8,20 +8,23 @@ import pytest
 
 from cluster.clients.runs import FOR_EVER, Runs
 from cluster.harness.processes import wait_until
+from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN, LABEL_USE
 
 pytestmark = pytest.mark.cluster
 
 SPEC = {"size": "7B", "strategy": "after"}
+FOR_OUTPUT = {LABEL_USE: "output"}
+KEPT = {LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_RUN: "kept"}
 MADE_AGAIN = {"PyTorchJob/lost-1", "PersistentVolumeClaim/lost-output"}
 
 
 def claim(runs: Runs, name: str, size: str, *modes: str, **more: Any) -> None:
-    annotations = more.pop("annotations", {})
+    annotations, labels = more.pop("annotations", {}), more.pop("labels", {})
     spec = {"accessModes": [*modes], "resources": {"requests": {"storage": size}}, **more}
     document = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "annotations": annotations},
+        "metadata": {"name": name, "annotations": annotations, "labels": labels},
         "spec": spec,
     }
     runs.kubectl("apply", "-f", "-", stdin=json.dumps(document))
@@ -49,12 +52,13 @@ def test_a_claim_that_is_deleted_after_preparation(runs: Runs) -> None:
 
 def test_a_claim_that_has_lost_its_volume(runs: Runs) -> None:
     bound = {"pv.kubernetes.io/bind-completed": "yes"}
-    claim(runs, "mine", "1Ti", "ReadWriteMany", volumeName="none-such", annotations=bound)
+    lost = {"volumeName": "none-such", "annotations": bound}
+    claim(runs, "mine", "1Ti", "ReadWriteMany", labels=FOR_OUTPUT, **lost)
     runs.apply("poor", {**SPEC, "output": {"claimName": "mine"}})
     message = runs.wait("poor", "Prepared", "False", "ClaimLost")
     assert "claim mine has lost its volume" in message
     runs.kubectl("delete", "pvc", "mine")
-    claim(runs, "mine", "1Ti", "ReadWriteMany")
+    claim(runs, "mine", "1Ti", "ReadWriteMany", labels=FOR_OUTPUT)
     runs.wait_phase("poor", "Complete", 90)
 
 
@@ -69,10 +73,35 @@ def test_a_claim_that_has_lost_its_volume(runs: Runs) -> None:
 def test_a_kept_claim_that_is_not_what_is_asked_for(
     runs: Runs, size: str, mode: str, storage_class: str, said: str
 ) -> None:
-    claim(runs, "kept-output", size, mode, storageClassName=storage_class)
+    claim(runs, "kept-output", size, mode, storageClassName=storage_class, labels=KEPT)
     time.sleep(1.1)  # the server's stamps, by which the two are compared, are whole seconds
     runs.apply("kept", {**SPEC, "output": {"storageClassName": "default"}})
     assert said in runs.wait("kept", "Prepared", "False", "ClaimMismatch")
     assert runs.get("jobs") == []
     runs.kubectl("delete", "pvc", "kept-output")
     runs.wait_phase("kept", "Complete", 90)
+
+
+@pytest.mark.parametrize(
+    ("spec", "use"), [({"data": {}}, "cache"), ({"output": {}}, "output")], ids=str
+)
+def test_a_claim_that_nobody_gave_to_runs(runs: Runs, spec: dict[str, Any], use: str) -> None:
+    """No pod mounts it until its label says so."""
+    claim(runs, "database", "9Ti", "ReadWriteMany")
+    (group,) = spec
+    runs.apply("greedy", {**SPEC, group: {"claimName": "database"}})
+    message = runs.wait("greedy", "Prepared", "False", "ClaimNotAllowed")
+    assert runs.names("jobs,pytorchjobs,pods") == set()
+    command = message.partition("`kubectl ")[2].partition("`")[0]
+    assert command.endswith(f"{LABEL_USE}={use}")
+    runs.kubectl(*command.split())
+    runs.wait_phase("greedy", "Complete", 90)
+
+
+def test_another_runs_output_is_never_used(runs: Runs) -> None:
+    runs.apply("first", SPEC)
+    runs.wait_phase("first", "Complete", 90)
+    runs.apply("thief", {**SPEC, "output": {"claimName": "first-output"}})
+    message = runs.wait("thief", "Prepared", "False", "ClaimNotAllowed")
+    assert message == "claim first-output is the output of run first; name another claim"
+    assert "Job/thief-prep" not in runs.names("jobs")

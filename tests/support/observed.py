@@ -110,8 +110,10 @@ def config_map(**options: Any) -> Raw:
 
 
 def claim(name: str = "x-output", phase: str = "Bound", owner: str | None = None) -> Raw:
-    """A volume claim."""
+    """A volume claim as the operator makes it; a cache is no run's own."""
     raw = child("PersistentVolumeClaim", name, owner=owner)
+    if name.startswith("qinstruct-cache"):
+        del raw["metadata"]["labels"][LABEL_RUN]
     return raw | {"status": {"phase": phase}}
 
 

@@ -44,6 +44,9 @@ LABEL_RUN: Final = "qinstruct.dev/run"
 LABEL_ATTEMPT: Final = "qinstruct.dev/attempt"
 """Number of the attempt, on a training workload and its pod."""
 
+LABEL_USE: Final = "qinstruct.dev/use"
+"""On a claim that runs did not make: what they may use it as, `cache` or `output`."""
+
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 """Kueue's LocalQueue; on a workload and not on its pods, or those would be queued again."""
 

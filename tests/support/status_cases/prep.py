@@ -10,6 +10,7 @@ from support.observed import (
     NOW,
     OTHER_UID,
     alive,
+    child,
     claim,
     condition,
     config_map,
@@ -297,6 +298,11 @@ CASES = {
         snapshot_of(claims={"x-output": claim() | {"spec": {"accessModes": ["ReadWriteOnce"]}}}),
         "ClaimMismatch",
         NOT_YET | {P: (NO, "ClaimMismatch")},
+    ),
+    "a claim of the output's name that no run has made": Case(
+        snapshot_of(claims={"x-output": child("PersistentVolumeClaim", "x-output", ours=False)}),
+        "ClaimNotAllowed",
+        NOT_YET | {P: (NO, "ClaimNotAllowed")},
     ),
     "prep has failed, its container still ends": Case(
         of_prep(PREP_FAILED, pod(PREP_FAILED, running())),

@@ -22,7 +22,7 @@ from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
 from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
 from qinstruct_operator.catalog.sources import SOURCES, sources_of
-from qinstruct_operator.constants import GPU_PRODUCT_LABEL
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE
 from qinstruct_trainer.contract.config import (
     Attention,
     MissingImages,
@@ -101,8 +101,9 @@ class Data(ApiModel):
 
     claim_name: DnsName | None = Field(
         default=None,
-        description="An existing ReadWriteMany claim for the shared cache. Default: the "
-        "namespace's claim qinstruct-cache, created when absent and never deleted.",
+        description=f"An existing ReadWriteMany claim for the shared cache, with the label "
+        f"{LABEL_USE}: cache. Default: the namespace's claim qinstruct-cache, created when absent "
+        "and never deleted.",
     )
     sources: dict[SourceName, SourceOverride] = Field(
         default_factory=dict,
@@ -165,8 +166,8 @@ class Output(ApiModel):
 
     claim_name: DnsName | None = Field(
         default=None,
-        description="An existing ReadWriteMany claim, used by this run alone. Default: the claim "
-        "<run>-output is created.",
+        description=f"An existing ReadWriteMany claim, with the label {LABEL_USE}: output, used by "
+        "this run alone. Default: the claim <run>-output is created.",
     )
     size: Quantity | None = Field(
         default=None,

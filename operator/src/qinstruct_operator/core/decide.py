@@ -11,7 +11,7 @@ from datetime import datetime
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.children import Child, build_children
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost
+from qinstruct_operator.core.judge.claims import claim_denied, claim_mismatch, content_lost
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.plan.types import Plan
@@ -63,7 +63,7 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
         # Another version's configs are not for the image that the workload has.
         is_ours = seen.image in ("", plan.settings.trainer_image)
         return tuple(each for each in absent if is_ours or each.child != children.config)
-    if claim_mismatch(run, seen):
+    if claim_denied(run, seen) or claim_mismatch(run, seen):
         return ()
     config = children.config
     renewed = [Apply(config)] if config.id in seen.support and not is_pinned else []

@@ -1,4 +1,7 @@
-"""Whether the claims that are there are those that the run needs. Pure.
+"""Whether the claims that are there are those that the run needs, and may have. Pure.
+
+Whoever may create a run must not get by it at any volume of the namespace: one that no run has made
+is used only where its label says so.
 
 A claim is kept when its run is deleted, and nothing of it but its size can be changed. A run of the
 same name that asks for more would otherwise train on the old one, and fill it hours later. What is
@@ -7,7 +10,7 @@ on a claim after preparation, an empty one has not: none is made in its place.
 
 from collections.abc import Iterator
 
-from qinstruct_operator.constants import CONDITION_PREPARED
+from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_USE
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge.observe import Claim, Observed
 from qinstruct_operator.core.plan.types import Plan
@@ -16,6 +19,38 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import CLOCKS, parse_time, time_text
 
 _MODE = "ReadWriteMany"
+_MAY = {
+    "cache": "fill it with data that all runs of the namespace share",
+    "output": "write checkpoints and the model to it",
+}
+
+
+def claim_denied(run: Run, seen: Observed) -> str:
+    """Which claim this run may not use, with the way out; empty where it may use all."""
+    plan = run.plan
+    if plan is None or run.is_pinned:
+        return ""
+    asked = {"cache": plan.cache_claim.name, "output": plan.output_claim.name}
+    found = (
+        _denied(run.name, plan.namespace, name, seen.claims[name], use)
+        for use, name in asked.items()
+        if name in seen.claims
+    )
+    return next(filter(None, found), "")
+
+
+def _denied(run: str, namespace: str, name: str, claim: Claim, use: str) -> str:
+    made_for = "" if use == "cache" else run
+    if claim.made_for not in ("", made_for):
+        return f"claim {name} is the output of run {claim.made_for}; name another claim"
+    is_own = claim.is_ours and claim.made_for == made_for
+    if is_own or claim.use == use:
+        return ""
+    return (
+        f"claim {name} is not said to be for runs, and anything may be on it; if runs may "
+        f"{_MAY[use]}, `kubectl label pvc {name} --namespace {namespace} {LABEL_USE}={use}`, else "
+        "name another claim"
+    )
 
 
 def volume_lost(seen: Observed) -> str:

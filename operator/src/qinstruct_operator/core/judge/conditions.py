@@ -15,7 +15,12 @@ from qinstruct_operator.constants import (
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge import overdue, reasons
-from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost, volume_lost
+from qinstruct_operator.core.judge.claims import (
+    claim_denied,
+    claim_mismatch,
+    content_lost,
+    volume_lost,
+)
 from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, no, unknown, yes
 from qinstruct_operator.core.judge.observe import Observed
@@ -195,10 +200,13 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
         )
     if seen.old_pods:
         return no(reasons.POD_REMAINS, pods_remain(seen.old_pods, seen.old_nodes, evidence.now))
-    if lost := content_lost(evidence.run, seen):
-        return no(reasons.CLAIM_LOST, lost)
-    if mismatch := claim_mismatch(evidence.run, seen):
-        return no(reasons.CLAIM_MISMATCH, mismatch)
+    for claim_reason, why in (
+        (reasons.CLAIM_LOST, content_lost(evidence.run, seen)),
+        (reasons.CLAIM_NOT_ALLOWED, claim_denied(evidence.run, seen)),
+        (reasons.CLAIM_MISMATCH, claim_mismatch(evidence.run, seen)),
+    ):
+        if why:
+            return no(claim_reason, why)
     if seen.refused:
         return _refused(seen)
     return no(reasons.PENDING, f"{child} is being created")

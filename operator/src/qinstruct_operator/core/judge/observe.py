@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Self
 
-from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN
+from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN, LABEL_USE
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children import Child, ChildId
 from qinstruct_operator.core.judge.made_from import (
@@ -24,6 +24,7 @@ from qinstruct_operator.core.judge.workloads import (
 )
 from qinstruct_operator.core.pin import Pin, read_pin
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 
@@ -73,6 +74,9 @@ class Claim:
         sizes: what it asks for, and what it has.
         created: RFC 3339.
         deleted: since when it is being deleted; None where it is not.
+        is_ours: whether an operator made it.
+        made_for: the run whose output it is; empty for a cache, and for the user's own.
+        use: what somebody lets runs use it as, `cache` or `output`.
     """
 
     phase: str
@@ -82,6 +86,9 @@ class Claim:
     access_modes: tuple[str, ...] = ()
     created: str = ""
     deleted: datetime | None = None
+    is_ours: bool = False
+    made_for: str = ""
+    use: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,9 @@ def _claim(raw: Raw, events: Iterable[Raw]) -> Claim:
         access_modes=tuple(map(str, modes)) if isinstance(modes, list) else (),
         created=text(raw, "metadata", "creationTimestamp"),
         deleted=deleted_at(raw),
+        is_ours=text(raw, "metadata", "labels", LABEL_MANAGED_BY) == FIELD_MANAGER,
+        made_for=one_line(text(raw, "metadata", "labels", LABEL_RUN)),
+        use=text(raw, "metadata", "labels", LABEL_USE),
     )
 
 

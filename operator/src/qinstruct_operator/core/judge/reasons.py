@@ -68,6 +68,7 @@ UNSCHEDULABLE: Final = "Unschedulable"
 CLAIM_PENDING: Final = "ClaimPending"
 CLAIM_LOST: Final = "ClaimLost"
 CLAIM_MISMATCH: Final = "ClaimMismatch"
+CLAIM_NOT_ALLOWED: Final = "ClaimNotAllowed"
 NO_CONTROLLER: Final = "NoController"
 GATED: Final = "Gated"
 INITIALIZING: Final = "Initializing"
@@ -96,6 +97,7 @@ ERROR: Final = "Error"
 WAITING: Final = (
     REFUSED,
     CLAIM_MISMATCH,
+    CLAIM_NOT_ALLOWED,
     QUEUED,
     SUSPENDED,
     PENDING,
@@ -120,6 +122,7 @@ NEEDS_ATTENTION: Final = frozenset(
     {
         REFUSED,
         CLAIM_MISMATCH,
+        CLAIM_NOT_ALLOWED,
         SUSPENDED,
         NO_CONTROLLER,
         POD_REMAINS,

@@ -258,6 +258,7 @@ def _doubts(type_: str, evidence: Evidence, judged: Judged) -> tuple[_Doubt, ...
         standing = _UNBEGUN | {
             reasons.NOT_ACCEPTED,
             reasons.CLAIM_MISMATCH,
+            reasons.CLAIM_NOT_ALLOWED,
             reasons.CLAIM_LOST,
             reasons.POD_REMAINS,
         }

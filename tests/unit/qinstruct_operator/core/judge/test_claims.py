@@ -5,11 +5,19 @@ from typing import Any
 
 import pytest
 
-from qinstruct_operator.core.judge.claims import claim_mismatch, content_lost, volume_lost
+from qinstruct_operator.constants import FIELD_MANAGER, GROUP, LABEL_MANAGED_BY
+from qinstruct_operator.core.decide import decide
+from qinstruct_operator.core.judge.claims import (
+    claim_denied,
+    claim_mismatch,
+    content_lost,
+    volume_lost,
+)
 from support.observed import (
     COMPLETE,
     NOW,
     Raw,
+    child,
     claim,
     deleting,
     message,
@@ -94,6 +102,71 @@ def test_claims_that_are_not_the_runs_own_are_left_alone() -> None:
     observed = seen(snapshot_of(claims=claims))
     assert claim_mismatch(run_of(made=plan(output={"claimName": "mine"})), observed) == ""
     assert claim_mismatch(run_of(), seen(snapshot_of())) == ""
+
+
+def labelled(name: str, **labels: str) -> dict[str, Raw]:
+    """A claim with these labels alone; `qinstruct.dev/` goes before each."""
+    raw = child("PersistentVolumeClaim", name, owner=None, ours=False)
+    raw["metadata"]["labels"] = {
+        LABEL_MANAGED_BY if key == "by" else f"{GROUP}/{key}": value
+        for key, value in labels.items()
+    }
+    return {name: raw}
+
+
+UNSAID = (
+    "claim db is not said to be for runs, and anything may be on it; if runs may {may}, `kubectl "
+    "label pvc db --namespace team qinstruct.dev/use={use}`, else name another claim"
+)
+NO_CACHE = UNSAID.format(may="fill it with data that all runs of the namespace share", use="cache")
+NO_OUTPUT = UNSAID.format(may="write checkpoints and the model to it", use="output")
+OTHERS = "claim db is the output of run y; name another claim"
+OURS = {"by": FIELD_MANAGER}
+DENIED: dict[str, tuple[str, dict[str, str], str]] = {
+    "a database as cache": ("data", {}, NO_CACHE),
+    "a database as output": ("output", {}, NO_OUTPUT),
+    "an output that may be none but a cache": ("output", {"use": "cache"}, NO_OUTPUT),
+    "a cache that may be none but an output": ("data", {"use": "output"}, NO_CACHE),
+    "a word that is none": ("data", {"use": "yes"}, NO_CACHE),
+    "said to be a cache": ("data", {"use": "cache"}, ""),
+    "said to be an output": ("output", {"use": "output"}, ""),
+    "another run's output as cache": ("data", {**OURS, "run": "y"}, OTHERS),
+    "another run's output as output": ("output", {**OURS, "run": "y"}, OTHERS),
+    "another run's output, whatever else it says": (
+        "output",
+        {**OURS, "run": "y", "use": "output"},
+        OTHERS,
+    ),
+    "its own output as cache": (
+        "data",
+        {**OURS, "run": "x", "use": "cache"},
+        "claim db is the output of run x; name another claim",
+    ),
+    "its own output under another name": ("output", {**OURS, "run": "x"}, ""),
+    "a cache that an operator made": ("data", OURS, ""),
+    "such a cache as output": ("output", OURS, NO_OUTPUT),
+    "the run's name and no maker": ("output", {"run": "x"}, NO_OUTPUT),
+}
+
+
+@pytest.mark.parametrize(("group", "labels", "want"), DENIED.values(), ids=DENIED)
+def test_a_claim_is_used_only_for_what_it_is_said_to_be(
+    group: str, labels: dict[str, str], want: str
+) -> None:
+    run = run_of(made=plan(**{group: {"claimName": "db"}}))
+    observed = seen(snapshot_of(claims=labelled("db", **labels)))
+    assert claim_denied(run, observed) == want
+    due = [one.child.component for one in decide(run, observed)]
+    assert ("prep" in due) == (want == "")
+
+
+@pytest.mark.parametrize("name", ["x-output", "qinstruct-cache"])
+def test_a_claim_of_a_default_name_is_taken_only_if_a_run_made_it(name: str) -> None:
+    assert f"claim {name} is not said" in claim_denied(
+        run_of(), seen(snapshot_of(claims=labelled(name)))
+    )
+    assert claim_denied(run_of(), seen(snapshot_of(claims=CLAIMS))) == ""
+    assert claim_denied(run_of(), seen(snapshot_of())) == ""
 
 
 DONE = prep_job(COMPLETE)

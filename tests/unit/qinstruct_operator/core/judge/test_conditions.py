@@ -32,7 +32,8 @@ def test_every_reason_is_in_a_case() -> None:
     assert {reason for _, reason in possible - seen} <= {
         "PodRefused", "ClaimPending", "Blocked", "Unschedulable", "Queued", "Suspended", "Starting",
         "Pending", "PodRemains", "Refused", "EditIgnored", "ImageUnavailable", "NoController",
-        "Gated", "Initializing", "ClaimLost", "ClaimMismatch", *REASONS[CONDITION_FAILED],
+        "Gated", "Initializing", "ClaimLost", "ClaimMismatch", "ClaimNotAllowed",
+        *REASONS[CONDITION_FAILED],
     }  # fmt: skip
 
 

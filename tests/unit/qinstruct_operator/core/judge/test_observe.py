@@ -1,6 +1,6 @@
 """What raw objects say about a run: whose they are, which pod counts, whether it is over."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -22,8 +22,8 @@ from support.observed import (
     snapshot_of,
 )
 
-BOUND = Claim("Bound", created=CREATED)
-PENDING = Claim("Pending", created=CREATED)
+OUTPUT = Claim("Bound", created=CREATED, is_ours=True, made_for="x")
+CACHE = replace(OUTPUT, made_for="")
 
 JOB = pytorchjob()
 FAILED_JOB = pytorchjob(JOB_FAILED)
@@ -51,8 +51,8 @@ CASES = {
             support=frozenset({CONFIG_ID, OUTPUT_ID, CACHE_ID}),
             prep=Workload("x-prep", "active"),
             claims={
-                "x-output": BOUND,
-                "qinstruct-cache": PENDING,
+                "x-output": OUTPUT,
+                "qinstruct-cache": replace(CACHE, phase="Pending"),
             },
             log=("a", "b"),
         ),
@@ -75,12 +75,12 @@ CASES = {
                 "PersistentVolumeClaim x-output",
             ),
             support=frozenset({OUTPUT_ID}),
-            claims={"x-output": BOUND},
+            claims={"x-output": OUTPUT},
         ),
     ),
     "a claim that an earlier run kept may be used again": Case(
         snapshot_of(claims={"x-output": claim(owner=None)}),
-        Observed(support=frozenset({OUTPUT_ID}), claims={"x-output": BOUND}),
+        Observed(support=frozenset({OUTPUT_ID}), claims={"x-output": OUTPUT}),
     ),
     "names that others have": Case(
         snapshot_of(
@@ -120,7 +120,7 @@ def test_created_children_take_the_place_of_absent_ones() -> None:
         training=Workload("x-1", "active"),
         support=frozenset({CONFIG_ID, OUTPUT_ID, CACHE_ID}),
         claims={
-            "qinstruct-cache": BOUND,
-            "x-output": PENDING,
+            "qinstruct-cache": CACHE,
+            "x-output": replace(OUTPUT, phase="Pending"),
         },
     )

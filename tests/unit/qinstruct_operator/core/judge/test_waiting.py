@@ -346,7 +346,7 @@ def test_why_a_container_waits(case: Case) -> None:
 
 def test_every_reason_that_needs_attention_is_in_a_case() -> None:
     # These may be said before there is a workload: see test_conditions.py.
-    before = {"Refused", "ClaimMismatch", "ClaimLost", "PodRemains"}
+    before = {"Refused", "ClaimMismatch", "ClaimNotAllowed", "ClaimLost", "PodRemains"}
     # Gated: see test_waiting_before_ours.py.
     reasons = {case.want.reason for case in CASES.values()} | {"Gated"}
     assert reasons & NEEDS_ATTENTION == NEEDS_ATTENTION - before - set(TROUBLES)
