@@ -19,9 +19,9 @@ from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
 from qinstruct_operator.core.judge.gpu_hours import with_unwritten
 from qinstruct_operator.core.judge.judge import judge
-from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
+from qinstruct_operator.core.judge.observe import Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
-from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.run import Run, shared_claim_ids
 from qinstruct_operator.gather import Reads, gather, get_training, list_pods
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
@@ -107,23 +107,29 @@ class Reconciler:
     async def _begin(self, run: Run) -> _Pass | None:
         """Create the first children of a new run, and read only what is not to be created now.
 
-        That are the pods of its name, and the training workload: hours later, after preparation,
-        would be late to learn that its name is taken.
+        That are the pods of its name; the claims that others made or share, which it may not be
+        allowed to use; and the training workload: hours later, after preparation, would be late to
+        learn that its name is taken.
 
         None where one of the children or a pod exists (from an interrupted pass, an earlier run or
         another creator), and for a run that has a status already or cannot begin.
         """
         if run.status != Status() or run.plan is None:
             return None
+        ids = shared_claim_ids(run.plan)
         try:
-            found = await asyncio.gather(
-                list_pods(self.cluster, run), get_training(self.cluster, run)
+            (pods, training), claims = await asyncio.gather(
+                asyncio.gather(list_pods(self.cluster, run), get_training(self.cluster, run)),
+                asyncio.gather(
+                    *(self.cluster.get(kind, run.namespace, name) for kind, name in ids)
+                ),
             )
         except ClusterError:
             return None  # read again, and told, by `_go_on`
-        if any(found):
+        if pods or training:
             return None
-        done = await self._send(decide(run, Observed()), Snapshot())
+        snapshot = Snapshot(support=dict(zip(ids, claims, strict=True)))
+        done = await self._send(decide(run, observe(run, snapshot)), snapshot)
         return None if done.found else done
 
     async def _go_on(self, run: Run) -> _Pass:

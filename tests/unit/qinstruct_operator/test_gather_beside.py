@@ -13,6 +13,7 @@ from support.kinds import PYTORCHJOB
 from support.observed import (
     NAMESPACE,
     OTHER_UID,
+    child,
     condition_reasons,
     message,
     pod,
@@ -154,5 +155,35 @@ def test_a_name_that_nobody_can_look_up_is_not_said_to_be_free(uninstalled: bool
         simulated.cluster.install(PYTORCHJOB)
         await run_to_rest(simulated)
         assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ({"data": {"claimName": "db"}}, "db"),
+        ({"output": {"claimName": "db"}}, "db"),
+        ({}, "qinstruct-cache"),
+        ({}, "x-output"),
+    ],
+    ids=["named as cache", "named as output", "the cache's name", "the output's name"],
+)
+def test_a_claim_that_others_made_is_seen_before_prep(spec: dict[str, Any], name: str) -> None:
+    """In the first pass, too: a pod that mounts it even once is one too many."""
+
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario(), **spec)
+        foreign = child("PersistentVolumeClaim", name, owner=None, ours=False)
+        await simulated.cluster.create(foreign | {"apiVersion": CLAIM.api_version, "spec": {}})
+        await simulated.create_run()
+        for _ in range(2):
+            await simulated.reconcile()
+            status = await simulated.status()
+            assert condition_reasons(status)["Prepared"] == ("False", "ClaimNotAllowed")
+            assert await simulated.names(JOB) == []
+        simulated.cluster.delete(CLAIM, NAMESPACE, name)
+        await simulated.reconcile()
+        assert await simulated.names(JOB) == ["x-prep"]
 
     asyncio.run(see())

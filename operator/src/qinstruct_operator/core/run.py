@@ -166,3 +166,9 @@ def claim_ids(plan: Plan) -> tuple[ChildId, ...]:
     """The claims that the workloads of a plan mount."""
     claims = (plan.cache_claim, plan.output_claim)
     return tuple(dict.fromkeys((CLAIM, claim.name) for claim in claims))
+
+
+def shared_claim_ids(plan: Plan) -> tuple[ChildId, ...]:
+    """Those of them that the run does not make for itself alone."""
+    own = plan.output_claim if plan.output_claim.size else None
+    return tuple(id_ for id_ in claim_ids(plan) if own is None or id_[1] != own.name)
