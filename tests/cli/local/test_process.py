@@ -63,6 +63,13 @@ def test_events_are_seen_and_everything_is_logged(tmp_path: Path) -> None:
         assert text in log
 
 
+def test_no_event_commands_the_terminal(tmp_path: Path) -> None:
+    """Its log keeps the line as it was."""
+    ran = Outcome(SAY + "emit(Complete(model='\\x1b]0;mine\\x07a\\x1b[2J\\u202e'))", tmp_path)
+    assert [event.model for event in ran.events if isinstance(event, Complete)] == ["a?"]
+    assert "]0;mine" in ran.log.read_text()
+
+
 def test_exit_codes(tmp_path: Path) -> None:
     assert Outcome("import sys; sys.exit(65)", tmp_path).code == 65
     assert Outcome("import os; os.kill(os.getpid(), 9)", tmp_path).code == 137

@@ -71,7 +71,7 @@ def test_a_sentence_of_prep_ends_the_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_without_a_sentence_the_end_of_the_log_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = f"print({STEP!r}); [print(i) for i in range(20)]; exit(1)"
+    script = f"print({STEP!r}); [print('\\x1b[2J' + str(i)) for i in range(20)]; exit(1)"
     ran = Outcome(tmp_path, monkeypatch, train=script)
     assert ran.code == 1
     assert "train ended with exit code 1 and these last lines:" in ran.said

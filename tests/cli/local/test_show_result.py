@@ -31,6 +31,20 @@ def shown(folder: RunFolder, *, already: bool = False) -> str:
     return stream.getvalue()
 
 
+def test_no_name_of_a_record_commands_the_terminal(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    bad = "\x1b]0;mine\x07\x1b[2Jx\u202e"
+    answer = Answer(image=bad, kind=bad, question=bad, expected=bad, answered=bad)
+    trained = evaluated("trained", 0.9, answer)
+    trained = trained.model_copy(update={"by_kind": {bad: 0.9}, "majority_by_kind": {bad: 0.5}})
+    found = Evaluation(untrained=evaluated("untrained", 0.5), trained=trained)
+    folder.evaluation.write_text(found.model_dump_json())
+    text = shown(folder)
+    assert text.count("x?") == 5
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
+    assert "mine" not in text
+
+
 def test_accuracy_answers_and_paths(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / ("long" * 40))
     folder.logs.mkdir(parents=True)

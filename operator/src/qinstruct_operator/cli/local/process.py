@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from qinstruct_operator.cli.terminal import sanitize_event
 from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.events import Event, parse_line
 from qinstruct_trainer.contract.launch import ends_with_parent
@@ -89,7 +90,7 @@ def run_child(
                     stream.write(line)
                 event = parse_line(line.decode("utf-8", errors="replace"))
                 if event is not None:
-                    on_event(event)
+                    on_event(sanitize_event(event))
         finally:
             if child.poll() is None:  # an exception of ours has left it running
                 _kill_group(child)

@@ -14,6 +14,7 @@ from pathlib import Path
 from qinstruct_operator.cli.local.folder import RunFolder
 from qinstruct_operator.cli.local.process import StopRequests, run_child
 from qinstruct_operator.cli.show_events import View
+from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step
@@ -108,7 +109,7 @@ class LocalRun:
         else:
             self.view.note(f"{name} ended with exit code {code} and these last lines:")
             for line in _tail(log, begin):
-                self.view.note(f"  {line}")
+                self.view.note(f"  {sanitize(line)}")
         self.view.note(f"the whole log: {log}")
 
 

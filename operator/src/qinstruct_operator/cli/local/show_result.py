@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qinstruct_operator.cli.local.folder import RunFolder
+from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_trainer.contract.events import Evaluated, Evaluation
 
 _NUM_EXAMPLES = 6
@@ -51,7 +52,7 @@ def _accuracy(found: Evaluation) -> Table:
         table.add_column(name, justify="right")
     for kind, accuracy in trained.by_kind.items():
         others = untrained.by_kind.get(kind), trained.majority_by_kind.get(kind)
-        table.add_row(Text(kind), _percent(accuracy), *map(_percent, others))
+        table.add_row(Text(sanitize(kind)), _percent(accuracy), *map(_percent, others))
     table.add_section()
     table.add_row(
         "all",
@@ -68,7 +69,7 @@ def _answers(trained: Evaluated) -> Table:
         table.add_column(name, overflow="fold")
     for answer in trained.examples[:_NUM_EXAMPLES]:
         cells = (answer.image, answer.question, answer.expected, answer.answered)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(sanitize(cell)) for cell in cells))
     return table
 
 
