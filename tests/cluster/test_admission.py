@@ -67,6 +67,13 @@ def volume(**source: Any) -> Change:
     return lambda manifest: template(manifest)["spec"]["volumes"].append({"name": "more", **source})
 
 
+def named(part: str, **added: str) -> Change:
+    """Labels or annotations of the pods."""
+    return lambda manifest: template(manifest)["metadata"][part].update(
+        {key.replace("__", "/").replace("_", "."): value for key, value in added.items()}
+    )
+
+
 def metadata(**fields: Any) -> Change:
     return lambda manifest: manifest["metadata"].update(fields)
 
@@ -133,12 +140,31 @@ PODS: Final[dict[str, Change]] = {
         }
     ),
     "a foreign ConfigMap": volume(configMap={"name": "coredns"}),
+    "a label that a Service selects by": named("labels", app="database"),
+    "no name of ours": named("labels", app_kubernetes_io__name="database"),
+    "the label of another run": named("labels", qinstruct_dev__run="victim"),
+    "no labels": lambda one: template(one)["metadata"].pop("labels"),
+    "another network": named("annotations", k8s_v1_cni_cncf_io__networks="storage"),
+    "a role of the cloud": named("annotations", iam_amazonaws_com__role="admin"),
+    "an injector of secrets": named("annotations", vault_hashicorp_com__agent="true"),
+    "another value": named("annotations", sidecar_istio_io__inject="custom"),
 }
 ANY: Final[dict[str, Change]] = {
     "no label of ours": metadata(labels={"team": "vision"}),  # none at all: the server adds some
     "another manager": metadata(labels={"app.kubernetes.io/managed-by": "Helm"}),
     "another name": metadata(name="coredns"),
     "another owner": metadata(ownerReferences=[FOREIGN_OWNER]),
+    "a finalizer": metadata(finalizers=["example.com/never"]),
+}
+JOBS: Final[dict[str, Change]] = {
+    "others' pods": spec(
+        manualSelector=True, selector={"matchLabels": {"app.kubernetes.io/name": "qinstruct"}}
+    ),
+    "many pods": spec(parallelism=100_000),
+    "none": spec(parallelism=0),
+    "many times": spec(completions=100_000),
+    "another controller": spec(managedBy="example.com/thief"),
+    "a time after which it is deleted": spec(ttlSecondsAfterFinished=0),
 }
 OWNED: Final[dict[str, Change]] = {
     "no owner": lambda one: one["metadata"].pop("ownerReferences"),
@@ -161,8 +187,15 @@ MORE_PODS: Final[dict[str, Change]] = {
     "a worker beside the master": lambda one: one["spec"]["pytorchReplicaSpecs"].update(
         Worker={"replicas": 1, "template": {"spec": {"hostNetwork": True, "containers": []}}}
     ),
+    "many masters": lambda one: one["spec"]["pytorchReplicaSpecs"]["Master"].update(replicas=99),
+    "elastic": spec(elasticPolicy={"minReplicas": 1, "maxReplicas": 99}),
+    "a priority of the system for its group": lambda one: one["spec"]["runPolicy"].update(
+        schedulingPolicy={"priorityClass": "system-node-critical"}
+    ),
+    "another controller": lambda one: one["spec"]["runPolicy"].update(managedBy="example.com/x"),
 }
 ATTACKS: Final = [
+    *(("Job", what, JOBS[what]) for what in JOBS),
     *((kind, what, PODS[what]) for kind in ("Job", "PyTorchJob") for what in PODS),
     *(("PyTorchJob", what, MORE_PODS[what]) for what in MORE_PODS),
     *((kind, what, OWNED[what]) for kind in ("Job", "PyTorchJob", "ConfigMap") for what in OWNED),

@@ -76,7 +76,11 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
     pod: Raw | None = None
     if workload is not None:
         pod = newest_pod(workload, pods)
-        if pod is not None and (read := read_pod(pod)).has_started:
+        types = run.backend.conditions if may_train else JOB_CONDITIONS
+        # One that was suspended meanwhile is history: what its next pod needs is to be read.
+        has_started = read_workload(workload, types, pods).has_started
+        if pod is not None and has_started:
+            read = read_pod(pod)
             container = run.backend.container if may_train else PREP_CONTAINER
             request_log = cluster.read_log(
                 run.namespace, pod["metadata"]["name"], container, tail_lines=_LOG_LINES

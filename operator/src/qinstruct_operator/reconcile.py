@@ -98,7 +98,7 @@ class Reconciler:
         try:
             await self._write(run, resource, status, now)
         except NotFound:
-            del self._unwritten[namespace, name]
+            self._unwritten.pop((namespace, name), None)
             return None  # deleted meanwhile
         if (error := done.error) is not None and not is_finished(status):
             raise Told(str(error), status=error.status, retry_after=error.retry_after) from error

@@ -197,9 +197,14 @@ class SimulatedCluster:
         await step()
         self.wait()
 
-    def wait(self) -> None:
-        """Let a minute pass."""
-        self._now += timedelta(minutes=1)
+    @property
+    def now(self) -> datetime:
+        """What every clock shows."""
+        return self._now
+
+    def wait(self, **duration: float) -> None:
+        """Let a minute pass, or such a time, e.g. `hours=1`."""
+        self._now += timedelta(**duration or {"minutes": 1})
         self.cluster.set_now(_text(self._now))
 
     async def next_steps(self) -> dict[str, Step]:
@@ -245,7 +250,7 @@ class SimulatedCluster:
         said = self._said.get(pod["metadata"]["uid"], 0)
         if said < len(script):
             return "hear", partial(self._say, kind, pod, script[said])
-        return "end the container of", partial(self._end, name, code)
+        return "end the container of", partial(self.end, name, code)
 
     async def _schedule(self, pod: Resource) -> tuple[str, Step | None]:
         name = pod["metadata"]["name"]
@@ -340,7 +345,8 @@ class SimulatedCluster:
         self.cluster.write_log(NAMESPACE, meta["name"], container, line)
         self._said[meta["uid"]] = self._said.get(meta["uid"], 0) + 1
 
-    async def _end(self, pod: str, code: int) -> None:
+    async def end(self, pod: str, code: int) -> None:
+        """End the container of a pod with this exit code."""
         ended = {"exitCode": code, "reason": "Error" if code else "Completed"}
         times = {"startedAt": _text(NOW), "finishedAt": _text(self._now)}
         phase = "Failed" if code else "Succeeded"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.cluster.errors import Forbidden
-from qinstruct_operator.constants import LABEL_RUN
+from qinstruct_operator.constants import LABEL_RUN, LABEL_USE
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD
 from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
@@ -92,19 +92,29 @@ def test_a_run_made_again_waits_for_the_pod_of_the_earlier_one(spec: dict[str, A
 
     async def see() -> None:
         simulated = SimulatedCluster(Scenario(), **spec)
+        for group in spec.values():
+            await simulated.cluster.create(claim_for(group["claimName"], spec))
         earlier = running_pod(pytorchjob(owner=OTHER_UID))
         await simulated.cluster.create(earlier)
         await simulated.create_run()
         await simulated.reconcile()
         status = await simulated.status()
         assert condition_reasons(status)["Prepared"] == ("False", "PodRemains")
-        made = [kind for kind in (CLAIM, CONFIG_MAP, JOB) if await simulated.names(kind)]
-        assert made == []
+        assert await simulated.names(CONFIG_MAP) == await simulated.names(JOB) == []
+        assert await simulated.names(CLAIM) == [each["claimName"] for each in spec.values()]
         simulated.cluster.delete(POD, NAMESPACE, earlier["metadata"]["name"])
         await simulated.reconcile()
         assert await simulated.names(JOB) == ["x-prep"]
 
     asyncio.run(see())
+
+
+def claim_for(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A claim that is there for the run, by its label."""
+    use = "output" if spec.get("output") == {"claimName": name} else "cache"
+    raw = child("PersistentVolumeClaim", name, owner=None, ours=False)
+    raw["metadata"]["labels"] = {LABEL_USE: use}
+    return raw | {"apiVersion": CLAIM.api_version, "spec": {}}
 
 
 def running_pod(workload: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +194,53 @@ def test_a_claim_that_others_made_is_seen_before_prep(spec: dict[str, Any], name
             assert await simulated.names(JOB) == []
         simulated.cluster.delete(CLAIM, NAMESPACE, name)
         await simulated.reconcile()
+        if spec:  # a name of somebody's, also while nothing has it
+            prepared = condition_reasons(await simulated.status())["Prepared"]
+            assert prepared == ("False", "ClaimNotAllowed")
+            assert f"claim {name} is not there" in message(await simulated.status(), "Prepared")
+            assert await simulated.names(JOB) == []
+            await simulated.cluster.create(claim_for(name, spec))
+            await simulated.reconcile()
         assert await simulated.names(JOB) == ["x-prep"]
+
+    asyncio.run(see())
+
+
+@pytest.mark.parametrize("spec", [{"data": {"claimName": "db"}}, {"output": {"claimName": "db"}}])
+def test_no_pod_waits_for_a_claim_that_somebody_may_make(spec: dict[str, Any]) -> None:
+    """From the first pass on: the victim's claim would be mounted as soon as it is there."""
+
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario(), **spec)
+        await simulated.create_run()
+        for _ in range(2):
+            await simulated.reconcile()
+            prepared = condition_reasons(await simulated.status())["Prepared"]
+            assert prepared == ("False", "ClaimNotAllowed")
+            assert await simulated.names(JOB) == []
+
+    asyncio.run(see())
+
+
+def test_no_empty_claim_is_made_beside_a_suspended_workload() -> None:
+    """Its ended pod is history, and not what says that nothing is missing."""
+
+    async def see() -> None:
+        simulated = await until("hear x-1", 3)
+        await simulated.reconcile()
+        simulated.cluster.edit(
+            PYTORCHJOB,
+            NAMESPACE,
+            "x-1",
+            lambda found: found["spec"]["runPolicy"].update(suspend=True),
+        )
+        await simulated.end("x-1-0", 75)
+        await simulated.reconcile()
+        simulated.cluster.delete(CLAIM, NAMESPACE, "x-output")
+        for _ in range(2):
+            await simulated.reconcile()
+            assert "x-output" not in await simulated.names(CLAIM)
+        scheduled = condition_reasons(await simulated.status())["Scheduled"]
+        assert scheduled == ("False", "ClaimLost")
 
     asyncio.run(see())

@@ -78,15 +78,19 @@ def _due(run: Run, seen: Observed, prepared: bool) -> tuple[Plan, bool] | None:
     """
     pin = seen.pin
     if run.is_pinned and pin is not None:
-        plan = run.plan_from(pin)
-        return (plan, True) if plan else None
+        if plan := run.plan_from(pin):
+            return plan, True
+        plan = run.plan_with_data_of(pin)  # an edited pin, or one of another version's spec
+        return (plan, False) if plan else None
     if run.plan is None:
         return None
     if not prepared or pin is None:
         return run.plan, False
     is_as_prepared = bool(run.status.image) and not run.changes_since(pin)
-    plan = run.plan_from(pin) if is_as_prepared else run.plan_with_data_of(pin)
-    return (plan, is_as_prepared) if plan else None
+    if is_as_prepared and (plan := run.plan_from(pin)):
+        return plan, True
+    plan = run.plan_with_data_of(pin)
+    return (plan, False) if plan else None
 
 
 def _needs_nothing(run: Run, seen: Observed, workload: Workload | None) -> bool:

@@ -47,6 +47,6 @@ def _document(config_map: Raw, name: str) -> Mapping[str, Any]:
     """One of the ConfigMap's JSON documents; empty where it has none."""
     try:
         found = json.loads(text(config_map, "data", name))
-    except ValueError:
+    except (ValueError, RecursionError):  # an edited one may be nested without an end
         return {}
     return found if isinstance(found, Mapping) else {}

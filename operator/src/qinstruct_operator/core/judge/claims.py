@@ -30,13 +30,24 @@ def claim_denied(run: Run, seen: Observed) -> str:
     plan = run.plan
     if plan is None or run.is_pinned:
         return ""
-    asked = {"cache": plan.cache_claim.name, "output": plan.output_claim.name}
-    found = (
-        _denied(run.name, plan.namespace, name, seen.claims[name], use)
-        for use, name in asked.items()
-        if name in seen.claims
+    asked = {"cache": plan.cache_claim, "output": plan.output_claim}
+    denied = (
+        _denied(run.name, plan.namespace, claim.name, seen.claims[claim.name], use)
+        if claim.name in seen.claims
+        else _awaited(plan.namespace, claim.name, use)
+        for use, claim in asked.items()
+        # One that the run names is somebody's, also if it is still to be made.
+        if claim.name in seen.claims or (claim.size is None and claim.name in seen.absent_claims)
     )
-    return next(filter(None, found), "")
+    return next(filter(None, denied), "")
+
+
+def _awaited(namespace: str, name: str, use: str) -> str:
+    return (
+        f"claim {name} is not there in namespace {namespace}, and no pod waits for one that "
+        "somebody may make under that name for other ends; create it with the label "
+        f"{LABEL_USE}={use}, or name another"
+    )
 
 
 def _denied(run: str, namespace: str, name: str, claim: Claim, use: str) -> str:

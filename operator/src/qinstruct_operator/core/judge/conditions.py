@@ -35,6 +35,7 @@ from qinstruct_operator.core.times import past_time
 from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract import output_files
 
+_WITHOUT_POD = frozenset({reasons.PENDING, reasons.NO_CONTROLLER, reasons.POD_REFUSED})
 _LOOK = (
     "look at its log (`qinstruct logs`) and its node; if it hangs, delete the pod: what it has "
     "saved is kept"
@@ -178,7 +179,7 @@ def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
     said = find_condition(evidence.run.status, type_)
     before = Waiting(said.reason, said.message) if said else None
     # A pod that has just vanished is no controller's omission, however long it has been quiet.
-    was_without = said is not None and said.status == "False"
+    was_without = said is not None and said.reason in _WITHOUT_POD
     now = evidence.now
     since = past_time(said.last_transition_time, now) if said and was_without else now
     why = why_waiting(workload, evidence.seen.claims, now, before, since)
@@ -189,17 +190,17 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
     seen = evidence.seen
     if not accepted.is_true:
         return no(reasons.NOT_ACCEPTED, "the run is not accepted; see condition Accepted")
+    # First of all: what a pod still uses is rightly there.
+    if seen.old_pods:
+        return no(reasons.POD_REMAINS, pods_remain(seen.old_pods, seen.old_nodes, evidence.now))
     if seen.leftovers:
         names = ", ".join(seen.leftovers)
-        # Those that a pod still uses are rightly there.
-        began = None if seen.old_pods else evidence.run.created
+        began = None if "pods" in seen.unread else evidence.run.created
         if stalled := overdue.not_collected(names, began, evidence.now):
             return no(stalled.reason, stalled.message)
         return no(
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"
         )
-    if seen.old_pods:
-        return no(reasons.POD_REMAINS, pods_remain(seen.old_pods, seen.old_nodes, evidence.now))
     for claim_reason, why in (
         (reasons.CLAIM_LOST, content_lost(evidence.run, seen)),
         (reasons.CLAIM_NOT_ALLOWED, claim_denied(evidence.run, seen)),

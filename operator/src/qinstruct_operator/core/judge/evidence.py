@@ -91,7 +91,11 @@ def _last_word(
 ) -> datetime | None:
     if last := newest_time(lines):
         return last
-    container = child.pod.container if child and child.pod else None
+    pod = child.pod if child else None
+    if pod is None or pod.container is None or "log" in seen.unread:
+        return None
     # A rotated log, or one full of other lines, does not say since when it is silent.
-    has_spoken = run.status.training or run.status.prep
-    return container.started if container and not has_spoken and "log" not in seen.unread else None
+    held = run.status.held
+    is_same_pod = held is None or held.pod == pod.uid
+    has_spoken = run.status.training and is_same_pod if child is seen.training else run.status.prep
+    return None if has_spoken else pod.container.started

@@ -36,7 +36,7 @@ _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four ti
 _WORKLOADS: Final[tuple[Part, ...]] = ("prep", "training")
 _BY_LOG: Final = frozenset({reasons.TRAINING, reasons.FINISHING})
 _BY_EVENTS: Final = frozenset({reasons.POD_REFUSED, reasons.CLAIM_PENDING, reasons.BLOCKED})
-_UNBEGUN: Final = frozenset({reasons.PENDING, reasons.REFUSED})
+_UNBEGUN: Final = frozenset({reasons.PENDING, reasons.REFUSED, reasons.NO_CONTROLLER})
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,21 @@ from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 
 _SYSTEM_PRIORITY = "system-"
-_SYSTEM_TAINT = "node-role.kubernetes.io/"
+_SYSTEM_TAINTS = ("node-role.kubernetes.io/", "CriticalAddonsOnly")
 
 
 def allowed_violations(spec: Spec, settings: Settings) -> Iterator[Violation]:
     """Priority classes and tolerations that the installation does not allow."""
     for group, asked in (("prep", spec.prep), ("scheduling", spec.scheduling)):
         name = asked.priority_class_name
-        if name is not None and not _is_priority_allowed(name, settings):
+        if name is not None and name.startswith(_SYSTEM_PRIORITY):
+            yield Violation(
+                f"spec.{group}.priorityClassName",
+                name,
+                "is the system's own, and never a run's",
+                "use another one",
+            )
+        elif name is not None and not _matches(name, settings.allowed_priority_classes):
             setting = f"QINSTRUCT_PRIORITY_CLASSES={settings.priority_classes}"
             yield _not_allowed(f"spec.{group}.priorityClassName", name, setting)
         for index, toleration in enumerate(asked.tolerations):
@@ -33,6 +40,8 @@ def allowed_violations(spec: Spec, settings: Settings) -> Iterator[Violation]:
                 )
             if key is not None and not _is_taint_allowed(key, settings):
                 setting = f"QINSTRUCT_TOLERATED_TAINTS={settings.tolerated_taints}"
+                if key.startswith(_SYSTEM_TAINTS):
+                    setting += ", where the system's taints need a pattern that begins as they do"
                 yield _not_allowed(field, key, setting)
 
 
@@ -45,18 +54,11 @@ def _not_allowed(field: str, value: str, setting: str) -> Violation:
     )
 
 
-def _is_priority_allowed(name: str, settings: Settings) -> bool:
-    """The system's own classes never are: they push out what the cluster needs to live."""
-    return not name.startswith(_SYSTEM_PRIORITY) and _matches(
-        name, settings.allowed_priority_classes
-    )
-
-
 def _is_taint_allowed(key: str, settings: Settings) -> bool:
     """The system's taints only where a pattern names them: `*` alone does not."""
     patterns = settings.allowed_taints
-    if key.startswith(_SYSTEM_TAINT):
-        patterns = tuple(each for each in patterns if each.startswith(_SYSTEM_TAINT))
+    if key.startswith(_SYSTEM_TAINTS):
+        patterns = tuple(each for each in patterns if each.startswith(_SYSTEM_TAINTS))
     return _matches(key, patterns)
 
 

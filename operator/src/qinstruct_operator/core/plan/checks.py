@@ -154,9 +154,7 @@ def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
                 "remove it, or use operator Equal",
             )
         if toleration.operator == "Equal" and toleration.key is None:
-            yield Violation(
-                f"{field}.key", None, "is missing for operator Equal", "add it, or use Exists"
-            )
+            yield Violation(f"{field}.key", None, "is missing for operator Equal", "name the taint")
         if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
             yield Violation(
                 f"{field}.tolerationSeconds",

@@ -266,7 +266,7 @@ def test_what_an_old_pod_uses_is_rightly_left() -> None:
     left = snapshot_of(prep=prep_job(owner=OTHER_UID), pods=(pod(pytorchjob(), running()),))
     run = replace(RUN, plan=plan(), document=training())
     said = condition_of(judge(run, observe(run, left), NOW), P)
-    assert said.reason == "Pending"
+    assert said.reason == "PodRemains"  # its way out is that of what it uses, too
 
 
 def test_a_pod_that_a_sidecar_keeps_open_is_named_at_the_end() -> None:

@@ -53,6 +53,8 @@ def test_priority_classes(group: str, name: str, patterns: str, is_allowed: bool
         ("node-role.kubernetes.io/master", "*,nvidia.com/*", False),
         ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/worker", False),
         ("node-role.kubernetes.io/control-plane", "*,node-role.kubernetes.io/*", True),
+        ("CriticalAddonsOnly", "*", False),
+        ("CriticalAddonsOnly", "*,CriticalAddonsOnly", True),
     ],
 )
 def test_taints(group: str, operator: str, key: str, patterns: str, is_allowed: bool) -> None:
@@ -68,10 +70,35 @@ def test_no_run_tolerates_every_taint(group: str, effect: dict[str, str]) -> Non
     assert fields(group, asked) == [f"spec.{group}.tolerations[0].key"]
 
 
-def test_the_sentence_names_the_setting() -> None:
-    spec = parse(document(prep={"priorityClassName": "system-node-critical"})).spec
-    (found,) = allowed_violations(spec, Settings(priority_classes="low,high"))
-    assert found.sentence() == (
-        "spec.prep.priorityClassName system-node-critical: is not allowed by this installation "
-        "(QINSTRUCT_PRIORITY_CLASSES=low,high); use one that is, or ask whoever runs the operator"
-    )
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            {"priorityClassName": "urgent"},
+            "spec.prep.priorityClassName urgent: is not allowed by this installation "
+            "(QINSTRUCT_PRIORITY_CLASSES=low,high); use one that is, or ask whoever runs the "
+            "operator",
+        ),
+        (
+            {"priorityClassName": "system-node-critical"},
+            "spec.prep.priorityClassName system-node-critical: is the system's own, and never a "
+            "run's; use another one",
+        ),
+        (
+            {"tolerations": [{"key": "node-role.kubernetes.io/etcd"}]},
+            "spec.prep.tolerations[0].key node-role.kubernetes.io/etcd: is not allowed by this "
+            "installation (QINSTRUCT_TOLERATED_TAINTS=*, where the system's taints need a pattern "
+            "that begins as they do); use one that is, or ask whoever runs the operator",
+        ),
+        (
+            {"tolerations": [{"operator": "Exists"}]},
+            "spec.prep.tolerations[0].key: is missing, which tolerates every taint, those of "
+            "control planes too; name the taint",
+        ),
+    ],
+)
+def test_the_sentence_says_who_can_allow_it(asked: dict[str, Any], sentence: str) -> None:
+    raw = document()
+    raw["spec"]["prep"] = asked
+    (found,) = allowed_violations(parse(raw).spec, Settings(priority_classes="low,high"))
+    assert found.sentence() == sentence
