@@ -32,6 +32,7 @@ class Settings:
         cache_size: request of the namespace's shared cache claim; see `core.plan.disk` for what
             one run needs.
         cache_storage_class: storage class of that claim; None: the cluster's default.
+        prep_hours: longest time of a prep Job, its retries and its wait for a node included.
         progress_seconds: how often the operator reads the log of a running container.
         waiting_seconds: interval between passes over a waiting run, at first; later twice
             that. Events of runs, jobs and pods start a pass at once.
@@ -51,6 +52,7 @@ class Settings:
     namespace: str = "default"
     cache_size: str = "400Gi"
     cache_storage_class: str | None = None
+    prep_hours: float = 72.0
     progress_seconds: float = 10.0
     waiting_seconds: float = 15.0
     list_seconds: float = 20.0

@@ -64,6 +64,7 @@ SAME_PREP: dict[str, object] = {
     "run": "two",
     "cache": Path("/elsewhere"),
     "output": Path("/elsewhere"),
+    "max_bytes": {"q-instruct-labels": 1},
 }
 OTHER_RUN: dict[str, object] = {
     "size": "7B",

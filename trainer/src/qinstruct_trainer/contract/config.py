@@ -144,6 +144,9 @@ class PrepConfig(_RunDocument):
     max_missing: Fixed[int] = Field(default=0, ge=0, description="Records that Drop may leave out.")
     max_length: Fixed[int] = Field(ge=1, description="Longest sequence in tokens, image included.")
     seed: Fixed[int]
+    max_bytes: Changeable[dict[str, int]] = Field(
+        default_factory=dict, description="Most bytes of a download, by the name of its source."
+    )
 
 
 class Checkpointing(_Config):

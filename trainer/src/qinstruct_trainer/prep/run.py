@@ -30,7 +30,8 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     Raises:
         RunError: a sentence for the user, see `qinstruct_trainer.contract.errors`.
     """
-    stages = Stages(UnitCache(config.cache.absolute(), config.run, report), report)
+    cache = UnitCache(config.cache.absolute(), config.run, report)
+    stages = Stages(cache, report, config.max_bytes)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
     images = _images(stages, config.sources, fetched)
     files = _record_files(config.sources, fetched)
