@@ -5,6 +5,7 @@ that makes the unit: raise it when that code changes what it makes.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,10 @@ class Stages:
             limits = Limits(max_bytes=self.max_bytes.get(source.name))
             progress = self._progress("fetch", source.name, "bytes")
             path = fetch(source, partial, progress, limits=limits)
-            link_or_copy(path, folder / "file")
+            if path == partial:
+                link_or_copy(path, folder / "file")
+            else:  # the user's own file: a second name would let each change the other's bytes
+                shutil.copyfile(path, folder / "file")
 
         finished = FinishedUnit(unit.key, self.cache.get(unit, build))
         forget(partial)

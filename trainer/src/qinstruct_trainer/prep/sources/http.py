@@ -6,7 +6,9 @@ with If-Range, so that a changed file is sent whole).
 """
 
 import logging
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
 from qinstruct_trainer.contract.urls import hide_secrets, shown_url, url_identity
-from qinstruct_trainer.durable_files import sha256_of, write_durably
+from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
@@ -141,8 +143,9 @@ def _download(
     source: Source, partial: Path, progress: Progress, retry: Retry, watch: Watch
 ) -> None:
     """Attempt after attempt until the file is whole; progress sets the patience back."""
-    failures, furthest = 0, _size(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_planted(partial)
+    failures, furthest = 0, _size(partial)
     with open_client(watch) as client:
         while True:
             try:
@@ -259,7 +262,7 @@ def _receive(
     write_durably(_notes(partial), note.model_dump_json())
     progress.total = total
     progress.set(have)
-    with partial.open("ab" if have else "wb") as file:
+    with append_to(partial) as file:
         for chunk in response.iter_raw():  # as they come: a broken connection loses none
             _check_size(source, partial, file.tell() + len(chunk), watch)
             file.write(chunk)
@@ -268,6 +271,15 @@ def _receive(
             progress.set(file.tell())
     if total is not None and _size(partial) != total:
         raise _AttemptError(f"{_size(partial)} of {total} bytes came")
+
+
+def _refuse_planted(partial: Path) -> None:
+    """Of a partial file only one that we alone have: another name for its bytes is a trap."""
+    for path in (partial, _notes(partial)):
+        if os.path.lexists(path):
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                delete_tree(path)
 
 
 def _check_size(source: Source, partial: Path, num_bytes: int, watch: Watch) -> None:
