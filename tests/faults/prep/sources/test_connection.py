@@ -166,4 +166,4 @@ def test_a_server_may_ask_for_any_time(value: str, tmp_path: Path) -> None:
         peer.sendall(b"HTTP/1.1 503 Busy\r\n" + asked + b"Content-Length: 0\r\n\r\n")
 
     error = attack(talk, tmp_path, LIMITS)
-    assert "503 Busy (3 attempts)" in str(error)
+    assert "503 Service Unavailable (3 attempts)" in str(error)

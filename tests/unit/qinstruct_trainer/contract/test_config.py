@@ -65,6 +65,7 @@ SAME_PREP: dict[str, object] = {
     "cache": Path("/elsewhere"),
     "output": Path("/elsewhere"),
     "max_bytes": {"q-instruct-labels": 1},
+    "private_networks": (),
 }
 OTHER_RUN: dict[str, object] = {
     "size": "7B",

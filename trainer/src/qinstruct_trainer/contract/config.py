@@ -147,6 +147,10 @@ class PrepConfig(_RunDocument):
     max_bytes: Changeable[dict[str, int]] = Field(
         default_factory=dict, description="Most bytes of a download, by the name of its source."
     )
+    private_networks: Changeable[tuple[str, ...] | None] = Field(
+        default=None,
+        description="Networks that a download may come from besides public addresses; none: any.",
+    )
 
 
 class Checkpointing(_Config):

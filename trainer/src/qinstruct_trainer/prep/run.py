@@ -33,7 +33,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     """
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
     cache = UnitCache(config.cache.absolute(), config.run, report)
-    stages = Stages(cache, report, config.max_bytes)
+    stages = Stages(cache, report, config.max_bytes, config.private_networks)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
     images = _images(stages, config.sources, fetched)
     files = _record_files(config.sources, fetched)

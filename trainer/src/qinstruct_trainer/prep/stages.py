@@ -60,11 +60,13 @@ class Stages:
 
     Attributes:
         max_bytes: Most bytes of a download, by the name of its source.
+        networks: Which it may come from besides public addresses; None: from any.
     """
 
     cache: UnitCache
     report: Report
     max_bytes: Mapping[str, int] = field(default_factory=dict)
+    networks: tuple[str, ...] | None = None
 
     def fetch(self, source: Source) -> FinishedUnit:
         """The source's file, as `file`."""
@@ -78,7 +80,7 @@ class Stages:
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
-            limits = Limits(max_bytes=self.max_bytes.get(source.name))
+            limits = Limits(self.max_bytes.get(source.name), self.networks)
             progress = self._progress("fetch", source.name, "bytes")
             path = fetch(source, partial, progress, limits=limits)
             if path == partial:

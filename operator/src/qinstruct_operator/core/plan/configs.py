@@ -39,6 +39,7 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
         max_length=_chosen(spec.training.max_length, recipes.recipe_of(spec.size).max_length),
         seed=spec.training.seed,
         max_bytes=max_bytes(names, spec.data.sources),
+        private_networks=settings.allowed_networks,
     )
 
 

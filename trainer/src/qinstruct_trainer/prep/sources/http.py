@@ -24,6 +24,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageErr
 from qinstruct_trainer.contract.urls import hide_secrets, shown_url, url_identity
 from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
 from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
 
@@ -146,10 +147,16 @@ def _download(
     partial.parent.mkdir(parents=True, exist_ok=True)
     _refuse_planted(partial)
     failures, furthest = 0, _size(partial)
-    with open_client(watch) as client:
+    with open_client(watch, watch.limits.networks) as client:
         while True:
             try:
                 return _attempt(client, source, partial, progress, watch)
+            except ForbiddenAddressError as error:
+                raise ConfigError(
+                    f"{source.name} cannot be fetched from {shown_url(source.url)}: {error}; "
+                    f"correct data.sources.{source.name}.url, or have the network of your mirror "
+                    "added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
+                ) from error
             except EndlessError as error:
                 raise _unavailable(source, str(error)) from error
             except _AttemptError as error:
@@ -215,7 +222,8 @@ def _answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Resp
 
 def _check_status(source: Source, response: httpx.Response, partial: Path) -> None:
     status = response.status_code
-    answer = f"the server answers {status} {response.reason_phrase}".strip()
+    # The phrase of the standard: that of the server could be any text.
+    answer = f"the server answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         forget(partial)  # longer than the file: it is not a part of it
     if status in _RETRIED_STATUS:

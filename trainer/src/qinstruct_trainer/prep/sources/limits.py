@@ -17,12 +17,14 @@ class Limits:
 
     Attributes:
         max_bytes: Most bytes of the file; None: only the disk bounds it.
+        networks: Which it may come from besides public addresses; None: from any.
         min_bytes_per_second: Least rate of each whole window, pauses between attempts included.
         window_seconds: Length of a window.
         total_seconds: Longest time until the file is whole.
     """
 
     max_bytes: int | None = None
+    networks: tuple[str, ...] | None = None
     min_bytes_per_second: float = 1000.0
     window_seconds: float = 300.0
     total_seconds: float = 24 * 3600.0
