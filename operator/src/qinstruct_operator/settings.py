@@ -1,7 +1,8 @@
 """Settings of an installation: images, paths, storage, intervals; read from the environment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self, get_args
 
@@ -32,6 +33,9 @@ class Settings:
         cache_size: request of the namespace's shared cache claim; see `core.plan.disk` for what
             one run needs.
         cache_storage_class: storage class of that claim; None: the cluster's default.
+        private_networks: networks, separated by commas, that prep may fetch from besides public
+            addresses; `-` for none. Local mode: None, any.
+        prep_hours: longest time of a prep Job, its retries and its wait for a node included.
         progress_seconds: how often the operator reads the log of a running container.
         waiting_seconds: interval between passes over a waiting run, at first; later twice
             that. Events of runs, jobs and pods start a pass at once.
@@ -51,6 +55,8 @@ class Settings:
     namespace: str = "default"
     cache_size: str = "400Gi"
     cache_storage_class: str | None = None
+    private_networks: str | None = "-"
+    prep_hours: float = 72.0
     progress_seconds: float = 10.0
     waiting_seconds: float = 15.0
     list_seconds: float = 20.0
@@ -75,12 +81,7 @@ class Settings:
                     reason = "is not a number above 0"
                     found.append(Violation(name, text, reason, f"use e.g. {each.default}"))
         made = cls(**values)
-        for name in made.attention_kernels:
-            if name not in _KERNELS:
-                reason = f"is none of the attention kernels {', '.join(_KERNELS)}"
-                found.append(
-                    Violation("QINSTRUCT_TRAINER_ATTENTION", name, reason, "use e.g. sdpa,eager")
-                )
+        found += made._violations()
         if found:
             raise InvalidSpec(found)
         return made
@@ -96,9 +97,27 @@ class Settings:
         return _list(self.priority_classes)
 
     @property
+    def allowed_networks(self) -> tuple[str, ...] | None:
+        """The networks of `private_networks`, one by one; None: any."""
+        text = self.private_networks
+        return None if text is None else () if text == "-" else _list(text)
+
+    @property
     def allowed_taints(self) -> tuple[str, ...]:
         """The patterns of `tolerated_taints`, one by one."""
         return _list(self.tolerated_taints)
+
+    def _violations(self) -> Iterator[Violation]:
+        for name in self.attention_kernels:
+            if name not in _KERNELS:
+                reason = f"is none of the attention kernels {', '.join(_KERNELS)}"
+                yield Violation("QINSTRUCT_TRAINER_ATTENTION", name, reason, "use e.g. sdpa,eager")
+        for text in self.allowed_networks or ():
+            try:
+                ip_network(text)
+            except ValueError:
+                reason = "is not a network"
+                yield Violation("QINSTRUCT_PRIVATE_NETWORKS", text, reason, "use e.g. 10.1.0.0/16")
 
 
 def _list(text: str) -> tuple[str, ...]:

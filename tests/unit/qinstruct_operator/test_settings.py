@@ -97,3 +97,13 @@ def test_settings_from_a_mapping() -> None:
     assert made.cache_size == "1Ti"
     assert str(made.cache_path) == "/c"
     assert made.prep_image == Settings().prep_image
+
+
+def test_networks_of_mirrors_are_separated_by_commas() -> None:
+    made = Settings.from_env({"QINSTRUCT_PRIVATE_NETWORKS": "10.1.0.0/16, fd00::/8"})
+    assert made.allowed_networks == ("10.1.0.0/16", "fd00::/8")
+    assert Settings().allowed_networks == ()
+    assert Settings(private_networks=None).allowed_networks is None
+    for bad in ("mirror.example", "10.1.0.1/16", "10.1.0.0/16,"):
+        with pytest.raises(InvalidSpec, match=r"QINSTRUCT_PRIVATE_NETWORKS .*is not a network"):
+            Settings.from_env({"QINSTRUCT_PRIVATE_NETWORKS": bad})

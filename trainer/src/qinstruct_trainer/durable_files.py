@@ -1,9 +1,12 @@
 """Files and folders that survive a power cut: digest, size, fsync, atomic replace. Torch-free."""
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def sha256_of(path: Path, *, sync: bool = False) -> str:
@@ -31,8 +34,8 @@ def sync_tree(folder: Path) -> None:
 
 
 def delete_tree(path: Path) -> None:
-    """Delete a folder with everything in it; of a link only the link."""
-    if path.is_symlink():
+    """Delete a folder with everything in it; of a link only the link, a file as it is."""
+    if path.is_symlink() or not path.is_dir():
         path.unlink()
     else:
         shutil.rmtree(path)
@@ -46,10 +49,32 @@ def num_bytes(folder: Path) -> int:
 def write_durably(path: Path, text: str) -> None:
     """Write a file so that a reader, or the next boot, finds the old text or all of the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, "utf-8")
+    temporary.unlink(missing_ok=True)  # in a container every process has the same number
+    # Follows no link, and none can have come into its place meanwhile.
+    with os.fdopen(_open_plain(temporary, os.O_EXCL), "w", encoding="utf-8") as file:
+        file.write(text)
     sync_path(temporary)
     temporary.replace(path)
     sync_path(path.parent)
+
+
+def append_to(path: Path) -> BinaryIO:
+    """Open a file to write at its end; a link in its place is an OSError."""
+    return os.fdopen(_open_plain(path, os.O_APPEND), "ab")
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """The beginning of a plain file; a link, a pipe or a device is an OSError, at once."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        return file.read(max_bytes)
+
+
+def _open_plain(path: Path, flags: int) -> int:
+    always = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags | always, 0o644)
 
 
 def link_or_copy(path: Path, target: Path) -> None:

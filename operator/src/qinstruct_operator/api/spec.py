@@ -21,7 +21,7 @@ from qinstruct_operator.api.spec_operations import (
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
 from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
-from qinstruct_operator.catalog.sources import SOURCES, sources_of
+from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR, SOURCES, sources_of
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE
 from qinstruct_trainer.contract.config import (
     Attention,
@@ -93,6 +93,13 @@ class SourceOverride(ApiModel):
         pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
         description="Commit, tag or branch of a hub repository; takes the place of main in an "
         "address with /resolve/main/.",
+    )
+    max_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**15,
+        description="Most bytes that are downloaded of it. Default: "
+        f"{DOWNLOAD_FACTOR} times the published size.",
     )
 
 

@@ -39,6 +39,9 @@ Q_INSTRUCT_LABELS: Final = "q-instruct-labels"
 Q_INSTRUCT_IMAGES: Final = "q-instruct-images"
 """The two sources that may take the place of size Tiny's built-in data, together."""
 
+DOWNLOAD_FACTOR: Final = 2
+"""A download that has more than this times the published size is not the published file."""
+
 _Q_INSTRUCT = "https://huggingface.co/datasets/q-future/Q-Instruct-DB/resolve/main"
 _Q_INSTRUCT_LICENCE = "card: Apache-2.0; repository: S-Lab 1.0, non-commercial"
 _LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K/resolve/main"

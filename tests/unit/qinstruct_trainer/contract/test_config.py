@@ -64,6 +64,8 @@ SAME_PREP: dict[str, object] = {
     "run": "two",
     "cache": Path("/elsewhere"),
     "output": Path("/elsewhere"),
+    "max_bytes": {"q-instruct-labels": 1},
+    "private_networks": (),
 }
 OTHER_RUN: dict[str, object] = {
     "size": "7B",

@@ -144,6 +144,13 @@ class PrepConfig(_RunDocument):
     max_missing: Fixed[int] = Field(default=0, ge=0, description="Records that Drop may leave out.")
     max_length: Fixed[int] = Field(ge=1, description="Longest sequence in tokens, image included.")
     seed: Fixed[int]
+    max_bytes: Changeable[dict[str, int]] = Field(
+        default_factory=dict, description="Most bytes of a download, by the name of its source."
+    )
+    private_networks: Changeable[tuple[str, ...] | None] = Field(
+        default=None,
+        description="Networks that a download may come from besides public addresses; none: any.",
+    )
 
 
 class Checkpointing(_Config):

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _MAX_OWNER = 100  # characters
-_FILE_BYTES = 2048  # fixed size, so that a rewrite never leaves the end of an older content
+FILE_BYTES = 2048  # fixed size, so that a rewrite never leaves the end of an older content
 
 
 class Holder(BaseModel):
@@ -48,7 +48,7 @@ class Holder(BaseModel):
 
     def to_bytes(self) -> bytes:
         """The content of the lease file; always of the same size."""
-        return self.model_dump_json().encode().ljust(_FILE_BYTES)
+        return self.model_dump_json().encode().ljust(FILE_BYTES)
 
     @classmethod
     def parse(cls, content: bytes) -> Self | None:

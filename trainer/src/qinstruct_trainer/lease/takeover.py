@@ -1,11 +1,16 @@
 """When a lease may be taken over, and which of those who try gets it."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from qinstruct_trainer.lease.holder import Holder
+from qinstruct_trainer.durable_files import read_bounded
+from qinstruct_trainer.lease.holder import FILE_BYTES, Holder
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")  # as we write it, and no other spelling
 
 
 class Takeover:
@@ -30,9 +35,11 @@ class Takeover:
         if newest == 0:
             return 1
         try:
-            content = _file(self._path, newest).read_bytes()
+            content = read_bounded(_file(self._path, newest), FILE_BYTES)
         except FileNotFoundError:  # a successor has just deleted it
             return None
+        except OSError:  # no plain file: not ours, and as silent as a holder that died
+            content = b""
         holder = Holder.parse(content)
         if holder is not None and (holder.released or holder.is_dead()):
             return newest + 1
@@ -78,5 +85,5 @@ def _file(path: Path, number: int) -> Path:
 def _numbers(path: Path) -> Iterator[int]:
     for entry in path.parent.iterdir():
         stem, _, number = entry.name.rpartition(".")
-        if stem == path.name and number.isdecimal():
+        if stem == path.name and _NUMBER.fullmatch(number):
             yield int(number)

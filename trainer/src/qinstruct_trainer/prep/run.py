@@ -1,6 +1,7 @@
 """Runs all stages of prep in order and writes `prepared.json`."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     Raises:
         RunError: a sentence for the user, see `qinstruct_trainer.contract.errors`.
     """
-    stages = Stages(UnitCache(config.cache.absolute(), config.run, report), report)
+    os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
+    cache = UnitCache(config.cache.absolute(), config.run, report)
+    stages = Stages(cache, report, config.max_bytes, config.private_networks)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
     images = _images(stages, config.sources, fetched)
     files = _record_files(config.sources, fetched)

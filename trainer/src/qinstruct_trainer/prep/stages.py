@@ -5,8 +5,9 @@ that makes the unit: raise it when that code changes what it makes.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
+from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 
 CODE_VERSION: Final[dict[Stage, str]] = {
@@ -54,10 +56,17 @@ class ImageFolders:
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages over one cache."""
+    """The stages over one cache.
+
+    Attributes:
+        max_bytes: Most bytes of a download, by the name of its source.
+        networks: Which it may come from besides public addresses; None: from any.
+    """
 
     cache: UnitCache
     report: Report
+    max_bytes: Mapping[str, int] = field(default_factory=dict)
+    networks: tuple[str, ...] | None = None
 
     def fetch(self, source: Source) -> FinishedUnit:
         """The source's file, as `file`."""
@@ -71,8 +80,13 @@ class Stages:
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
-            path = fetch(source, partial, self._progress("fetch", source.name, "bytes"))
-            link_or_copy(path, folder / "file")
+            limits = Limits(self.max_bytes.get(source.name), self.networks)
+            progress = self._progress("fetch", source.name, "bytes")
+            path = fetch(source, partial, progress, limits=limits)
+            if path == partial:
+                link_or_copy(path, folder / "file")
+            else:  # the user's own file: a second name would let each change the other's bytes
+                shutil.copyfile(path, folder / "file")
 
         finished = FinishedUnit(unit.key, self.cache.get(unit, build))
         forget(partial)

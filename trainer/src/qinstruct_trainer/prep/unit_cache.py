@@ -4,14 +4,22 @@ A unit is the result of one stage for one item, in `<cache>/units/<stage>-<item>
 is a digest of everything that its content depends on, so that a unit never changes and every run
 may use it. It is built in a hidden sibling and renamed when its `manifest.json` is on disk: a
 unit that has a name is whole. Who builds it holds its lease; others wait and then find it.
+
+Others write into the cache too, so a unit is checked each time before it is used: that it is made
+for this key, holds its files and nothing else, no link among them, each of its size, not written
+to since, and some of them of their digest. Otherwise it is built again.
 """
 
 import hashlib
 import json
+import os
+import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +28,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting, Stage
-from qinstruct_trainer.durable_files import sha256_of, sync_path, write_durably
+from qinstruct_trainer.durable_files import (
+    delete_tree,
+    read_bounded,
+    sha256_of,
+    sync_path,
+    write_durably,
+)
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
@@ -29,6 +43,11 @@ MANIFEST = "manifest.json"
 
 _KEY_CHARACTERS = 16  # 64 bits of the digest: enough to tell the units of one cache apart
 _HASH_THREADS = 4
+_SAMPLE_BYTES = 256 << 20  # of files whose digests are compared before a unit is used
+_MAX_MANIFEST_BYTES = 1 << 30  # of a million files it has a quarter of that
+# Of every file of a unit, so that one that was written to later differs, whatever its size, and
+# that two units may share the bytes of a file. 2000-01-01: no file system rounds it.
+_MTIME_NS = 946_684_800 * 10**9
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,7 @@ class UnitManifest(BaseModel):
     item: str
     key_parts: tuple[str, ...]
     files: tuple[_File, ...]
+    mtime_ns: int | None = None  # of each file; None in units of earlier versions
 
 
 class UnitCache:
@@ -94,7 +114,7 @@ class UnitCache:
             RunError: whatever `build` raises; nothing of its work is kept.
         """
         folder = self._root / unit.folder_name
-        if is_whole(folder):
+        if is_whole(folder, unit):
             self._report_cached(unit)
             return folder
         with Lease.acquire(
@@ -103,7 +123,7 @@ class UnitCache:
             stale_seconds=self._stale_seconds,
             on_wait=lambda owner: self._report_waiting(unit, owner),
         ) as lease:
-            if is_whole(folder):
+            if is_whole(folder, unit):
                 self._report_cached(unit)
                 return folder
             with storage_errors(str(folder), _storage_sentence):
@@ -114,8 +134,8 @@ class UnitCache:
     def _sweep(self, folder: Path) -> None:
         """Remove what a killed builder left, and a unit whose files were damaged since."""
         for leftover in [*self._root.glob(f".{folder.name}.*"), folder]:
-            if leftover.exists():
-                shutil.rmtree(leftover)
+            if os.path.lexists(leftover):
+                delete_tree(leftover)
 
     def _report_cached(self, unit: Unit) -> None:
         self._report(
@@ -128,12 +148,20 @@ class UnitCache:
         self._report(PrepWaiting(stage=unit.stage, item=unit.item, owner=owner))
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether the unit is published and every file has its size; `verify` reads them too."""
+def is_whole(folder: Path, unit: Unit) -> bool:
+    """Whether it is this unit as it was published; see above. `verify` reads every file."""
     manifest = _read_manifest(folder)
-    return manifest is not None and all(
-        _size(folder / file.path) == file.bytes for file in manifest.files
-    )
+    if manifest is None or not _is_of(manifest, unit):
+        return False
+    if _changed(folder, manifest) is not None:
+        return False
+    left = _SAMPLE_BYTES
+    for file in random.sample(manifest.files, len(manifest.files)):
+        if file.bytes <= left:
+            left -= file.bytes
+            if not _has_digest(folder, file):
+                return False
+    return True
 
 
 def verify(folder: Path) -> None:
@@ -145,10 +173,43 @@ def verify(folder: Path) -> None:
     manifest = _read_manifest(folder)
     if manifest is None:
         raise DataError(f"{folder} is not a finished unit; run prep again to make it")
-    for file in manifest.files:
-        path = folder / file.path
-        if _size(path) != file.bytes or sha256_of(path) != file.sha256:
-            raise DataError(f"{path} was damaged after it was made; delete {folder} and run again")
+    changed = _changed(folder, manifest)
+    for file in () if changed else manifest.files:
+        changed = changed or (None if _has_digest(folder, file) else file.path)
+    if changed is not None:
+        raise DataError(
+            f"{folder / changed} was damaged after it was made; delete {folder} and run again"
+        )
+
+
+def _is_of(manifest: UnitManifest, unit: Unit) -> bool:
+    made_for = (manifest.stage, manifest.item, manifest.key_parts)
+    return made_for == (unit.stage, unit.item, unit.key_parts)
+
+
+def _changed(folder: Path, manifest: UnitManifest) -> str | None:
+    """A path in the unit that is not what the manifest says of it; None if there is none."""
+    expected = {file.path: file.bytes for file in manifest.files}
+    found = 0
+    try:
+        for path, status in _walk(folder):
+            name = path.relative_to(folder).as_posix()
+            if name == MANIFEST:
+                continue
+            is_plain = stat.S_ISREG(status.st_mode) and expected.get(name) == status.st_size
+            if not is_plain or manifest.mtime_ns not in (None, status.st_mtime_ns):
+                return name
+            found += 1
+    except OSError:
+        return "."
+    return None if found == len(expected) == len(manifest.files) else "."
+
+
+def _has_digest(folder: Path, file: _File) -> bool:
+    try:
+        return sha256_of(folder / file.path) == file.sha256
+    except OSError:
+        return False
 
 
 def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease) -> None:
@@ -169,32 +230,51 @@ def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease
 
 
 def _manifest_of(unit: Unit, folder: Path) -> UnitManifest:
-    paths = sorted(_walk(folder))
+    paths = sorted(path for path, _ in _walk(folder))
+    _set_modes(folder, paths)
     with ThreadPoolExecutor(_HASH_THREADS) as pool:  # hashing does not hold the interpreter's lock
         digests = list(pool.map(sha256_of, paths))
     files = tuple(
         _File(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=digest)
         for path, digest in zip(paths, digests, strict=True)
     )
-    return UnitManifest(stage=unit.stage, item=unit.item, key_parts=unit.key_parts, files=files)
+    return UnitManifest(
+        stage=unit.stage,
+        item=unit.item,
+        key_parts=unit.key_parts,
+        files=files,
+        mtime_ns=_MTIME_NS if all(path.stat().st_mtime_ns == _MTIME_NS for path in paths) else None,
+    )
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
+def _set_modes(folder: Path, paths: Sequence[Path]) -> None:
+    """Whatever the umask, only we write; a file system may know neither modes nor times."""
+    with suppress(PermissionError):
+        for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+            path.chmod(0o755)
+        for path in paths:
+            path.chmod(0o644)
+            os.utime(path, ns=(_MTIME_NS, _MTIME_NS))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything below a folder that is no folder, links as what they are."""
+    if folder.is_symlink():
+        raise NotADirectoryError(str(folder))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            else:
+                yield Path(entry.path), entry.stat(follow_symlinks=False)
 
 
 def _read_manifest(folder: Path) -> UnitManifest | None:
     try:
-        return UnitManifest.model_validate_json((folder / MANIFEST).read_bytes())
+        content = read_bounded(folder / MANIFEST, _MAX_MANIFEST_BYTES)
+        return None if folder.is_symlink() else UnitManifest.model_validate_json(content)
     except (OSError, ValidationError):
         return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _storage_sentence(folder: str, failure: DiskFailure) -> str:

@@ -47,6 +47,8 @@ def build_prep_job(plan: Plan) -> Manifest:
         },
         "spec": {
             "backoffLimit": _RETRIES,
+            # The Job's own: it bounds what all of its pods take together.
+            "activeDeadlineSeconds": max(1, round(plan.settings.prep_hours * 3600)),
             "podFailurePolicy": {
                 "rules": [
                     {

@@ -83,11 +83,17 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     lines = tuple(log)
     pod = workload.pod
     container = pod.container if pod else None
-    said = _last_word(container, lines)
+    overran = attempt is None and workload.reason == reasons.DEADLINE_EXCEEDED
+    # What a pod says that its Job's deadline has stopped is not why.
+    said = None if overran else _last_word(container, lines)
     # That of ours: where another one failed, it says nothing of that.
     exit_code = container.exit_code if container and not (pod and pod.failed_beside) else None
     reason, message = (
-        (said.reason, said.message) if said else _from_cluster(workload, pod, container)
+        (said.reason, said.message)
+        if said
+        else (reasons.DEADLINE_EXCEEDED, _overran(workload))
+        if overran
+        else _from_cluster(workload, pod, container)
     )
     if attempt is None and workload.verdict == "active":
         message = message.replace(AGAIN, _RETRIED)
@@ -150,6 +156,16 @@ def _from_cluster(
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
     why = _why(container, _although(workload, code)) if container else ""
     return reason, _with_way_out(reason, ended + why)
+
+
+def _overran(workload: Workload) -> str:
+    """A prep Job met its own deadline; its pod is gone, or was only stopped by that."""
+    said = _last_line(workload.message)
+    return (
+        f"{workload.name} took longer than a prep Job may{f': {said}' if said else ''}; see in its "
+        "log what it waited for, or raise QINSTRUCT_PREP_HOURS of the operator, and "
+        f"{AGAIN}"
+    )
 
 
 def _although(workload: Workload, code: int | None) -> str:

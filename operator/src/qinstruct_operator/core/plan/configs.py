@@ -10,7 +10,12 @@ from typing import TypeVar
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog import recipes
 from qinstruct_operator.core.plan import batch
-from qinstruct_operator.core.plan.sources import builtin_source, planned_sources, source_names
+from qinstruct_operator.core.plan.sources import (
+    builtin_source,
+    max_bytes,
+    planned_sources,
+    source_names,
+)
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract import output_files
@@ -21,9 +26,8 @@ T = TypeVar("T")
 
 def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
     """prep.json."""
-    sources = planned_sources(
-        source_names(spec.size, spec.strategy, spec.data.sources), spec.data.sources
-    )
+    names = source_names(spec.size, spec.strategy, spec.data.sources)
+    sources = planned_sources(names, spec.data.sources)
     return PrepConfig(
         run=name,
         cache=settings.cache_path,
@@ -34,6 +38,8 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
         max_missing=_max_missing(spec),
         max_length=_chosen(spec.training.max_length, recipes.recipe_of(spec.size).max_length),
         seed=spec.training.seed,
+        max_bytes=max_bytes(names, spec.data.sources),
+        private_networks=settings.allowed_networks,
     )
 
 

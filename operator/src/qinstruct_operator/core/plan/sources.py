@@ -6,6 +6,7 @@ from typing import Final
 
 from qinstruct_operator.api.spec import SourceOverride
 from qinstruct_operator.catalog.sources import (
+    DOWNLOAD_FACTOR,
     Q_INSTRUCT_IMAGES,
     Q_INSTRUCT_LABELS,
     SOURCES,
@@ -40,6 +41,16 @@ def num_records(sources: Sequence[Source]) -> int | None:
     """Records of all label files; None when the number of one is not known."""
     counts = [source.num_records for source in sources if source.kind == "labels"]
     return sum(count for count in counts if count) if counts and all(counts) else None
+
+
+def max_bytes(names: Sequence[str], overrides: Overrides) -> dict[str, int]:
+    """Most bytes of each download: the user's, else by the published size, also from a mirror."""
+    most = {
+        name: overrides.get(name, SourceOverride()).max_bytes
+        or DOWNLOAD_FACTOR * (SOURCES[name].num_bytes or 0)
+        for name in names
+    }
+    return {name: num_bytes for name, num_bytes in most.items() if num_bytes}
 
 
 def _planned(name: str, override: SourceOverride) -> Source:

@@ -1,5 +1,6 @@
 """The prep Job: which ends are final, and what it asks for."""
 
+from dataclasses import replace
 from typing import Any
 
 from qinstruct_operator.core.children.prep_job import FINAL_EXIT_CODES, build_prep_job
@@ -81,3 +82,10 @@ def _container(spec: dict[str, Any]) -> dict[str, Any]:
     container: dict[str, Any]
     (container,) = spec["template"]["spec"]["containers"]
     return container
+
+
+def test_the_job_has_a_deadline_of_the_installation() -> None:
+    made = plan(document())
+    assert build_prep_job(made)["spec"]["activeDeadlineSeconds"] == 72 * 3600
+    short = replace(made, settings=replace(made.settings, prep_hours=0.5))
+    assert build_prep_job(short)["spec"]["activeDeadlineSeconds"] == 1800

@@ -2,6 +2,8 @@
 
 import pytest
 
+from qinstruct_operator.core.judge.failure import failure
+from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.reasons import FAILURES
 from qinstruct_trainer.contract import errors
 from support.failure_cases import beside, kubelets
@@ -12,6 +14,8 @@ from support.observed import (
     failed_event,
     lines,
     pod,
+    prep_job,
+    seen,
     stopped_event,
 )
 
@@ -248,3 +252,19 @@ def test_every_known_reason_is_given_by_the_operator_or_the_trainer() -> None:
 def _subclasses(kind: type[errors.RunError]) -> set[type[errors.RunError]]:
     below = set(kind.__subclasses__())
     return below.union(*(_subclasses(each) for each in below))
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_prep_job_that_met_its_own_deadline_is_told_as_that(is_gone: bool) -> None:
+    late = condition("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
+    job = prep_job(late)
+    stopped = pod(job, ended(75, message=STOPPED_LINE), phase="Failed")
+    workload = seen(Snapshot(prep=job, pods=() if is_gone else (stopped,))).prep
+    assert workload is not None
+    found = failure(workload, None, ())
+    assert found.reason == "DeadlineExceeded"
+    assert found.message == (
+        "x-prep took longer than a prep Job may: Job was active longer than specified deadline; "
+        "see in its log what it waited for, or raise QINSTRUCT_PREP_HOURS of the operator, and "
+        f"{AGAIN}"
+    )

@@ -26,3 +26,16 @@ def test_a_mirror_promises_no_published_size() -> None:
     made = plan(raw)
     assert made.prep_config.sources[0].num_records is None
     assert made.num_steps is None
+
+
+def test_a_download_is_bounded_by_the_published_size_or_the_users_number() -> None:
+    url = "https://mirror.example/file"
+    raw = document(
+        data={"sources": {"q-instruct-labels": {"url": url}, "q-instruct-images": {"maxBytes": 7}}}
+    )
+    assert plan(raw).prep_config.max_bytes == {
+        "q-instruct-labels": 2 * 76_500_000,
+        "q-instruct-images": 7,
+    }
+    mix = plan(sample("run-13b-mix")).prep_config
+    assert set(mix.max_bytes) == {source.name for source in mix.sources}

@@ -6,11 +6,13 @@ with If-Range, so that a changed file is sent whole).
 """
 
 import logging
+import os
 import shutil
+import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,10 +22,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
 from qinstruct_trainer.contract.urls import hide_secrets, shown_url, url_identity
-from qinstruct_trainer.durable_files import sha256_of, write_durably
+from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
 from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
+from qinstruct_trainer.prep.sources.connection import open_client
+from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
 
-_TIMEOUT = httpx.Timeout(60.0, connect=20.0)
+_MAX_REDIRECTS = 20
 _RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 _HTML_STARTS = (b"<!doctype html", b"<html")
 _log = logging.getLogger(__name__)
@@ -64,7 +69,13 @@ def local_path(url: str) -> Path | None:
     return Path(unquote(urlsplit(url).path)) if _scheme(url) == "file" else None
 
 
-def fetch(source: Source, partial: Path, progress: Progress, retry: Retry | None = None) -> Path:
+def fetch(
+    source: Source,
+    partial: Path,
+    progress: Progress,
+    retry: Retry | None = None,
+    limits: Limits | None = None,
+) -> Path:
     """Bring the source's file to this machine.
 
     Args:
@@ -72,14 +83,16 @@ def fetch(source: Source, partial: Path, progress: Progress, retry: Retry | None
         partial: Where the download is kept until it is whole. The caller deletes it.
         progress: Counts the bytes done, and learns their total.
         retry: Waiting between attempts.
+        limits: What a download may take of bytes and of time.
 
     Returns:
         The whole file: `partial`, or the path that a `file://` URL names.
 
     Raises:
         ConfigError: the URL is not http(s) or file.
-        UnavailableError: the server does not answer, or with something else than the file.
-        DataError: the digest differs.
+        UnavailableError: the server does not answer, too slowly, or with something else than the
+            file.
+        DataError: the digest differs, or it is too large.
         StorageError: the file does not fit on the disk.
     """
     path = local_path(source.url)
@@ -87,7 +100,7 @@ def fetch(source: Source, partial: Path, progress: Progress, retry: Retry | None
         _check_local(source, path)
         progress.set(path.stat().st_size)
     elif _scheme(source.url) in {"http", "https"}:
-        _download(source, partial, progress, retry or Retry())
+        _download(source, partial, progress, retry or Retry(), Watch(limits or Limits()))
         path = partial
     else:
         raise ConfigError(
@@ -127,33 +140,50 @@ def _check_local(source: Source, path: Path) -> None:
         )
 
 
-def _download(source: Source, partial: Path, progress: Progress, retry: Retry) -> None:
+def _download(
+    source: Source, partial: Path, progress: Progress, retry: Retry, watch: Watch
+) -> None:
     """Attempt after attempt until the file is whole; progress sets the patience back."""
-    failures, furthest = 0, _size(partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
+    _refuse_planted(partial)
+    failures, furthest = 0, _size(partial)
+    with open_client(watch, watch.limits.networks) as client:
         while True:
             try:
-                return _attempt(client, source, partial, progress)
+                return _attempt(client, source, partial, progress, watch)
+            except ForbiddenAddressError as error:
+                raise ConfigError(
+                    f"{source.name} cannot be fetched from {shown_url(source.url)}: {error}; "
+                    f"correct data.sources.{source.name}.url, or have the network of your mirror "
+                    "added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
+                ) from error
+            except EndlessError as error:
+                raise _unavailable(source, str(error)) from error
             except _AttemptError as error:
                 failures = 1 if _size(partial) > furthest else failures + 1
                 furthest = max(furthest, _size(partial))
                 if failures >= retry.attempts:
-                    raise UnavailableError(
-                        f"{source.name} cannot be fetched from {shown_url(source.url)}: {error} "
-                        f"({failures} attempts); run again later, or set "
-                        f"data.sources.{source.name}.url to a mirror"
-                    ) from error
-                delay = retry.delay(failures, error.retry_after)
+                    raise _unavailable(source, f"{error} ({failures} attempts)") from error
+                delay = min(retry.delay(failures, error.retry_after), watch.seconds_left())
                 _log.warning("%s: %s; again in %.1f s", shown_url(source.url), error, delay)
                 time.sleep(delay)
 
 
-def _attempt(client: httpx.Client, source: Source, partial: Path, progress: Progress) -> None:
+def _unavailable(source: Source, why: str) -> UnavailableError:
+    return UnavailableError(
+        f"{source.name} cannot be fetched from {shown_url(source.url)}: {why}; run again later, or "
+        f"set data.sources.{source.name}.url to a mirror"
+    )
+
+
+def _attempt(
+    client: httpx.Client, source: Source, partial: Path, progress: Progress, watch: Watch
+) -> None:
     """One request. Returns when the file is whole."""
     known = _read_notes(partial, source.url)
     have = _size(partial) if known.validator else 0
     if have and have == known.total:  # whole already; stopped before the unit was published
+        _check_size(source, partial, have, watch)
         progress.set(have)
         return
     # identity: the bytes counted, resumed and digested are those of the file itself
@@ -161,10 +191,11 @@ def _attempt(client: httpx.Client, source: Source, partial: Path, progress: Prog
     if have and known.validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     try:
-        with client.stream("GET", source.url, headers=headers) as response:
+        watch.check()
+        with _answer(client, client.build_request("GET", source.url, headers=headers)) as response:
             _check_status(source, response, partial)
             have = have if _continues_at(response, have, known.total) else 0
-            _receive(response, source, partial, have, progress)
+            _receive(response, source, partial, have, progress, watch)
     except httpx.TransportError as error:
         raise _AttemptError(hide_secrets(f"{type(error).__name__} {error}".strip())) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
@@ -174,13 +205,29 @@ def _attempt(client: httpx.Client, source: Source, partial: Path, progress: Prog
         ) from error
 
 
+@contextmanager
+def _answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
+    """The answer behind all redirects. What a redirect says besides its address is not read."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        response = client.send(request, stream=True)
+        try:
+            if response.next_request is None:
+                yield response
+                return
+            request = response.next_request
+        finally:
+            response.close()
+    raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
+
+
 def _check_status(source: Source, response: httpx.Response, partial: Path) -> None:
     status = response.status_code
-    answer = f"the server answers {status} {response.reason_phrase}".strip()
+    # The phrase of the standard: that of the server could be any text.
+    answer = f"the server answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         forget(partial)  # longer than the file: it is not a part of it
     if status in _RETRIED_STATUS:
-        raise _AttemptError(answer, _retry_after(response))
+        raise _AttemptError(answer, asked_seconds(response.headers.get("retry-after", "")))
     if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
         raise UnavailableError(
             f"{source.name} cannot be fetched from {shown_url(source.url)}: {answer}; "
@@ -206,10 +253,16 @@ def _continues_at(response: httpx.Response, have: int, total: int | None) -> boo
 
 
 def _receive(
-    response: httpx.Response, source: Source, partial: Path, have: int, progress: Progress
+    response: httpx.Response,
+    source: Source,
+    partial: Path,
+    have: int,
+    progress: Progress,
+    watch: Watch,
 ) -> None:
     length = response.headers.get("content-length", "")
     total = have + int(length) if length.isdecimal() else None
+    _check_size(source, partial, total or have, watch)
     _check_space(partial, total, have)
     note = _Partial(url=url_identity(source.url), validator=_validator(response), total=total)
     if have == 0:
@@ -217,13 +270,35 @@ def _receive(
     write_durably(_notes(partial), note.model_dump_json())
     progress.total = total
     progress.set(have)
-    with partial.open("ab" if have else "wb") as file:
+    with append_to(partial) as file:
         for chunk in response.iter_raw():  # as they come: a broken connection loses none
+            _check_size(source, partial, file.tell() + len(chunk), watch)
             file.write(chunk)
             file.flush()  # what is counted survives a kill
+            watch.add(len(chunk))
             progress.set(file.tell())
     if total is not None and _size(partial) != total:
         raise _AttemptError(f"{_size(partial)} of {total} bytes came")
+
+
+def _refuse_planted(partial: Path) -> None:
+    """Of a partial file only one that we alone have: another name for its bytes is a trap."""
+    for path in (partial, _notes(partial)):
+        if os.path.lexists(path):
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                delete_tree(path)
+
+
+def _check_size(source: Source, partial: Path, num_bytes: int, watch: Watch) -> None:
+    most = watch.limits.max_bytes
+    if most is not None and num_bytes > most:
+        forget(partial)
+        raise DataError(
+            f"{source.name}: {shown_url(source.url)} has more than {most:,} bytes, the most that "
+            "this source may have; correct its url, or if it is the right file set "
+            f"data.sources.{source.name}.maxBytes"
+        )
 
 
 def _check_space(partial: Path, total: int | None, have: int) -> None:
@@ -240,16 +315,6 @@ def _validator(response: httpx.Response) -> str | None:
     etag: str = response.headers.get("etag", "")
     changed: str | None = response.headers.get("last-modified")
     return etag if etag and not etag.startswith("W/") else changed
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the server asks to wait; it may name them or a date (RFC 9110 10.2.3)."""
-    value: str = response.headers.get("retry-after", "")
-    if value.isdecimal():
-        return float(value)
-    with suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    return None
 
 
 def _refuse_html(source: Source, path: Path) -> None:
