@@ -105,7 +105,7 @@ STATUSES = made(
     failure=st.none()
     | made(
         FailureStatus,
-        reason=st.text(max_size=80),
+        reason=word(80),
         message=text(LONGEST_TEXT),
         exit_code=st.none() | st.integers(-(2**31), 2**31 - 1),
         attempt=st.none() | st.integers(1, 2**63 - 1),

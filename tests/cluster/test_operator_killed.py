@@ -51,7 +51,6 @@ POINTS: dict[str, Write] = {
     "status Starting": status("phase", "Starting"),
     "event Preparing": event("Preparing"),
     "status Preparing": status("phase", "Preparing"),
-    "the second ConfigMap": child("configmaps", nth=2),
     "the PyTorchJob": child("pytorchjobs"),
     "event Prepared": event("Prepared"),
     "status Prepared": status("reason", "Prepared"),

@@ -134,11 +134,14 @@ def _as_data_error(path: Path) -> Iterator[None]:
 def _check_values(path: Path, content: object, classes: tuple[type, ...]) -> None:
     """Refuse all that a checkpoint's code would have to trust."""
     rest, seen = [content], {id(content)}
+    held: dict[int, int] = {}  # bytes of each storage: where memory is promised freely, any number
     while rest:
         value = rest.pop()
         inner: list[Any] = []
         if isinstance(value, Tensor):
             inner = [_checked_attributes(path, value)]
+            storage = value.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
         elif isinstance(value, Mapping):
             inner = [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple | set | frozenset):
@@ -149,6 +152,8 @@ def _check_values(path: Path, content: object, classes: tuple[type, ...]) -> Non
             raise DataError(f"{path} holds a {type(value).__name__}, which no checkpoint has")
         rest += (part for part in inner if id(part) not in seen)
         seen.update(map(id, inner))
+    if sum(held.values()) > path.stat().st_size:
+        raise DataError(f"{path} holds tensors that are larger than the file")
 
 
 def _checked_attributes(path: Path, tensor: Tensor) -> dict[str, Any]:
