@@ -26,7 +26,7 @@ import libcst.matchers as m
 from rich.console import Console
 from rich.table import Table
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).resolve().parents[1]
 BUILD: Final = ROOT / "build" / "mutants"
 PACKAGES: Final = ("operator/src/qinstruct_operator", "trainer/src/qinstruct_trainer")
 LINKED: Final = ("tests", "crds", "docs", "manifests", "pyproject.toml", "README.md")
@@ -79,7 +79,8 @@ def main() -> None:
     rooms = options.rooms or list(ROOMS)
     for room in rooms:
         _stage(_folder(room))
-        subprocess.run([sys.executable, *sys.argv, "--room", room], cwd=_folder(room), check=True)
+        command = [sys.executable, Path(__file__).resolve(), *sys.argv[1:], "--room", room]
+        subprocess.run(command, cwd=_folder(room), check=True)
     report = Table("room", "mutants", "tried", "noticed", "survived", "no test", "rate")
     with (BUILD / "survivors.txt").open("w", encoding="utf-8") as out:
         for room in rooms:
