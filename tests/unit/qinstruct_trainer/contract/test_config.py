@@ -124,6 +124,8 @@ def test_a_written_config_reads_back(config: PrepConfig | RunConfig, tmp_path: P
     path.write_text(config.to_json(), "utf-8")
     assert type(config).read(path) == config
     assert config.to_json() == type(config).read(path).to_json()
+    assert config.to_json().startswith('{\n  "')  # a person reads it in the ConfigMap
+    assert config.to_json().endswith("\n}\n")
 
 
 FAULTS: dict[str, tuple[dict[str, object], str]] = {
@@ -145,7 +147,10 @@ def test_a_document_that_does_not_fit_names_the_field(
     path.write_text(json.dumps(json.loads(RUN.to_json()) | change), "utf-8")
     with pytest.raises(ConfigError) as refusal:
         RunConfig.read(path)
-    assert f"{path} is not a RunConfig: {expected}" in str(refusal.value)
+    assert str(refusal.value).startswith(f"{path} is not a RunConfig: {expected}")
+    assert str(refusal.value).endswith(
+        "; it is written by qinstruct and must match this version of the trainer"
+    )
 
 
 def test_a_file_that_is_no_json(tmp_path: Path) -> None:

@@ -35,3 +35,8 @@ def test_each_address_in_a_text_is_found() -> None:
     text = "from 'https://a/b?t=s3cret' or https://u:s3cret@c/d; see (http://e/f?s3cret), then {g}"
     said = "from 'https://a/b' or https://c/d; see (http://e/f), then {g}"
     assert hide_secrets(text) == said
+
+
+def test_half_a_character_in_an_address_is_no_error() -> None:
+    """As JSON can spell it, and no encoding."""
+    assert url_identity("https://host/a?\ud800").startswith("https://host/a#sha256=")
