@@ -195,8 +195,7 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
         return no(reasons.POD_REMAINS, pods_remain(seen.old_pods, seen.old_nodes, evidence.now))
     if seen.leftovers:
         names = ", ".join(seen.leftovers)
-        began = None if "pods" in seen.unread else evidence.run.created
-        if stalled := overdue.not_collected(names, began, evidence.now):
+        if stalled := overdue.not_collected(names, evidence.run.created, evidence.now):
             return no(stalled.reason, stalled.message)
         return no(
             reasons.PENDING, f"waits until {names} of an earlier run with this name is deleted"

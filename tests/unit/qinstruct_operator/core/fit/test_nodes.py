@@ -1,12 +1,21 @@
 """Whether a node can ever run a run's pods: tables of nodes, and the operators as laws."""
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qinstruct_operator.core.fit.nodes import Fit, Taint, node_fit, pods_of, read_node, tolerates
+from qinstruct_operator.core.fit.nodes import (
+    Fit,
+    Node,
+    Taint,
+    node_fit,
+    pods_of,
+    read_node,
+    tolerates,
+)
 from support.operator_documents import document, plan
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -239,3 +248,24 @@ def test_a_toleration_covers_what_it_names(taint: Taint) -> None:
     assert not tolerates({"key": taint.key, "value": taint.value + "x"}, taint)
     assert not tolerates({"key": taint.key + "x", "operator": "Exists"}, taint)
     assert not tolerates({"operator": "Exists", "effect": "NoExecute"}, taint)
+
+
+def test_a_node_is_read_whole() -> None:
+    taints = (GPU_TAINT, {"key": "sku", "effect": "NoExecute"})
+    read = read_node(node({"zone": "a"}, taints=taints, memory="1Ki", cpu="1500m"))
+    assert read == Node(
+        name="node-a",
+        labels={"kubernetes.io/arch": "amd64", "zone": "a"},
+        taints=(
+            Taint("nvidia.com/gpu", "present", "NoSchedule"),
+            Taint("sku", "", "NoExecute"),
+        ),
+        allocatable={
+            "cpu": Fraction(3, 2),
+            "memory": Fraction(1024),
+            "pods": Fraction(110),
+            "nvidia.com/gpu": Fraction(8),
+        },
+    )
+    assert [*map(str, read.taints)] == ["nvidia.com/gpu=present:NoSchedule", "sku:NoExecute"]
+    assert fit(node(A100_80)).now == ()

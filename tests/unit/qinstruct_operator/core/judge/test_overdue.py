@@ -269,6 +269,15 @@ def test_what_an_old_pod_uses_is_rightly_left() -> None:
     assert said.reason == "PodRemains"  # its way out is that of what it uses, too
 
 
+def test_nobody_is_blamed_for_a_leftover_while_pods_cannot_be_read() -> None:
+    """One of them may use it."""
+    run = replace(RUN, plan=plan(), document=training())
+    left = snapshot_of(prep=prep_job(owner=OTHER_UID))
+    unread = replace(left, unread={"pods": "list pods: 503"})
+    said = [condition_of(judge(run, observe(run, each), NOW), P) for each in (left, unread)]
+    assert [each.reason for each in said] == ["NoController", "Unreadable"]
+
+
 def test_a_pod_that_a_sidecar_keeps_open_is_named_at_the_end() -> None:
     statuses = [
         {"name": "pytorch", "state": ended()},

@@ -1,10 +1,12 @@
 """Every bad document is refused with one sentence that names field, value, reason, way out."""
 
+from typing import Any, Final
+
 import pytest
 
 from qinstruct_operator.errors import InvalidSpec
 from support.bad_specs import BAD_SPECS
-from support.operator_documents import plan
+from support.operator_documents import document, plan
 
 
 @pytest.mark.parametrize("case", BAD_SPECS)
@@ -41,3 +43,56 @@ def test_a_password_is_never_repeated() -> None:
     with pytest.raises(InvalidSpec) as caught:
         plan(BAD_SPECS["address with a password"][0])
     assert "secret" not in str(caught.value)
+
+
+SENTENCES: Final[list[tuple[dict[str, Any], str]]] = [
+    (
+        {"size": "Tiny", "training": {"attention": "flash_attention_2"}},
+        "spec.training.attention flash_attention_2: needs a GPU, and size Tiny trains on CPUs; use "
+        "sdpa or eager, or remove it",
+    ),
+    (
+        {"model": {"base": "/models/x", "revision": "a"}},
+        "spec.model.revision a: means nothing without a hub repository to take it from; remove it, "
+        "or set model.base to owner/name",
+    ),
+    (
+        {"gpu": {"strict": True, "allowLarger": False}},
+        "spec.gpu.allowLarger false: means nothing with strict, which is exact already; remove one "
+        "of the two",
+    ),
+    (
+        {"data": {"sources": {"q-instruct-labels": {"url": "https://host/"}}}},
+        "spec.data.sources.q-instruct-labels.url https://host/: names no file; write "
+        "https://host/path, or file:///path of a file",
+    ),
+    (
+        {"data": {"sources": {"q-instruct-labels": {"url": "ftp//x"}}}},
+        "spec.data.sources.q-instruct-labels.url ftp//x: is not an address; write http://, "
+        "https:// or file:///path",
+    ),
+    (
+        {"data": {"sources": {"q-instruct-labels": {"url": "https://u:p@host/a"}}}},
+        "spec.data.sources.q-instruct-labels.url https://host/a: contains a user name or password, "
+        "which everyone who sees the run could read; use an address without them",
+    ),
+    (
+        {"data": {"sources": {"coco": {"url": "https://host/a"}}}},
+        "spec.data.sources.coco: is not used by size 7B, strategy after; remove it",
+    ),
+    (
+        {"output": {"size": "1Gi"}, "checkpoint": {"keep": 2}},
+        "spec.output.size 1Gi: is less than the 365Gi that 4 checkpoints and the exported model "
+        "take (checkpoint.keep 2, one being written, a damaged one set aside); use at least 365Gi, "
+        "or remove it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "sentence"), SENTENCES, ids=lambda value: str(value)[:40])
+def test_a_fault_has_its_field_value_reason_and_way_out(
+    spec: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        plan(document(**spec))
+    assert [one.sentence() for one in refused.value.violations] == [sentence]

@@ -69,3 +69,10 @@ def test_a_kernel_that_is_in_the_image_is_planned() -> None:
         raw = parse(document(size="Tiny", training={"attention": attention}))
         made = make_plan(raw, Settings(trainer_attention="eager,sdpa"))
         assert made.run_config.attention == attention
+
+
+def test_prep_gets_the_users_length_and_model() -> None:
+    made = plan(document(training={"maxLength": 1024}, model={"base": "o/n", "revision": "abc"}))
+    assert made.prep_config.max_length == 1024
+    model = made.prep_config.model
+    assert (model.kind, model.base, model.revision) == ("llava", "o/n", "abc")
