@@ -72,6 +72,11 @@ SENTENCES: Final[list[tuple[dict[str, Any], str]]] = [
         "https:// or file:///path",
     ),
     (
+        {"data": {"sources": {"q-instruct-labels": {"url": "https://host:port/a"}}}},
+        "spec.data.sources.q-instruct-labels.url https://host:port/a: is not an address; write "
+        "http://, https:// or file:///path",
+    ),
+    (
         {"data": {"sources": {"q-instruct-labels": {"url": "https://u:p@host/a"}}}},
         "spec.data.sources.q-instruct-labels.url https://host/a: contains a user name or password, "
         "which everyone who sees the run could read; use an address without them",
