@@ -16,11 +16,7 @@ from cluster.harness.processes import Processes, wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
-from qinstruct_operator.constants import (
-    CONDITION_PREPARED,
-    CONDITION_RUNNING,
-    CONDITION_SCHEDULED,
-)
+from qinstruct_operator.constants import CONDITION_PREPARED, CONDITION_RUNNING, CONDITION_SCHEDULED
 from qinstruct_operator.core.judge.progress import eta_text
 from qinstruct_operator.core.judge.reasons import REASONS
 from qinstruct_operator.reconcile import status_json

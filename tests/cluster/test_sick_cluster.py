@@ -144,7 +144,7 @@ HELD: Final = [
     ("get", "jobs", "Prepared", ("False", "Pending")),
     ("list", "pods", "Prepared", ("False", "Unreadable")),
     ("get", "configmaps", "Scheduled", ("False", "Unreadable")),
-    ("get", "persistentvolumeclaims", "Scheduled", ("False", "Unreadable")),
+    ("get", "persistentvolumeclaims", "Prepared", ("False", "Unreadable")),
     ("patch", "configmaps", "Scheduled", ("False", "Refused")),
     ("get", "pytorchjobs", "Prepared", ("Unknown", "Unreadable")),
     ("create", "pytorchjobs", "Scheduled", ("False", "Refused")),
@@ -174,8 +174,8 @@ def test_a_right_is_missing(
             runs, "held", type_, f'cannot {verb} resource "{resource}"', "forbidden"
         )
         assert found == want
-        # A name that is taken must be known before the preparation, not after it.
-        is_name_unknown = (verb, resource) == ("get", "pytorchjobs")
+        # A name that is taken and a claim that is another's must be known before the preparation.
+        is_name_unknown = verb == "get" and resource in ("pytorchjobs", "persistentvolumeclaims")
         accepted = "Unknown" if is_name_unknown else "True"
         assert runs.condition("held", "Accepted")["status"] == accepted
         if type_ != "Prepared":
