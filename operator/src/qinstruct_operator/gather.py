@@ -78,9 +78,8 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
         pod = newest_pod(workload, pods)
         types = run.backend.conditions if may_train else JOB_CONDITIONS
         # One that was suspended meanwhile is history: what its next pod needs is to be read.
-        has_started = read_workload(workload, types, pods).has_started
-        if pod is not None and has_started:
-            read = read_pod(pod)
+        read = read_workload(workload, types, pods).pod
+        if pod is not None and read is not None and read.has_started:
             container = run.backend.container if may_train else PREP_CONTAINER
             request_log = cluster.read_log(
                 run.namespace, pod["metadata"]["name"], container, tail_lines=_LOG_LINES
