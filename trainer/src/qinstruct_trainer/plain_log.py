@@ -43,6 +43,6 @@ def _format_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    _line: str | None = None,
+    line: str | None = None,
 ) -> str:
     return plain_line(f"{filename}:{lineno}: {category.__name__}: {message}") + "\n"
