@@ -82,7 +82,6 @@ def spec(**fields: Any) -> Change:
     return lambda manifest: manifest["spec"].update(fields)
 
 
-POD_UID: Final = {"fieldRef": {"fieldPath": "metadata.uid"}}
 SECRET: Final = {"secretKeyRef": {"name": "database", "key": "password"}}
 FOREIGN_OWNER: Final = {
     "apiVersion": "apps/v1",
@@ -117,7 +116,6 @@ PODS: Final[dict[str, Change]] = {
         {"name": "second", "image": "busybox"}
     ),
     "a secret as a variable": container(env=[{"name": "P", "valueFrom": SECRET}]),
-    "a secret beside the pod's uid": container(env=[{"name": "P", "valueFrom": SECRET | POD_UID}]),
     "another field of the pod": container(
         env=[{"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
     ),

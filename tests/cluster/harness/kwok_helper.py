@@ -6,8 +6,8 @@ pod has it from the start; kwok reads new stages late, and not while it has lost
 Of a kubelet's endpoints clients of pods need the one for logs. kwok has one too, but a stream that
 follows a log never ends there, and a container that waits to start has a log. Here both are as with
 a kubelet. The log of a pod is the file that its annotation `test.qinstruct.dev/log` names; a pod
-without one has printed nothing. Where a log or a last word has `POD_UID` in it, the pod's own uid
-is read: the trainer signs its events with that.
+without one has printed nothing. Where a log has `POD_UID` in it, the pod's own uid is read, as in a
+last word by the stages: the trainer signs its events with that.
 """
 
 import argparse
@@ -47,8 +47,7 @@ async def _annotate(request: web.Request) -> web.Response:
     answer: dict[str, Any] = {"uid": asked["uid"], "allowed": True}
     configured = _annotations_of(request.app[_BEHAVIOURS], metadata["labels"], asked["namespace"])
     if configured:
-        told = {key: _signed(value, metadata["uid"]) for key, value in configured.items()}
-        annotations = metadata.get("annotations", {}) | told
+        annotations = metadata.get("annotations", {}) | configured
         patch = [{"op": "add", "path": "/metadata/annotations", "value": annotations}]
         encoded = base64.b64encode(json.dumps(patch).encode()).decode()
         answer |= {"patchType": "JSONPatch", "patch": encoded}
@@ -101,11 +100,7 @@ class _Container:
         """What it has printed so far."""
         if self.file is None or not self.file.exists():
             return b""
-        return _signed(self.file.read_text("utf-8"), self.uid).encode()
-
-
-def _signed(text: str, uid: str) -> str:
-    return text.replace(POD_UID, uid)
+        return self.file.read_text("utf-8").replace(POD_UID, self.uid).encode()
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:
