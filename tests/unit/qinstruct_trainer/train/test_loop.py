@@ -170,7 +170,7 @@ def test_a_stop_saves_first_and_is_said(
 ) -> None:
     stopping = config.model_copy(update={"stop_after_step": 4})
     assert run_loop(stopping, ScriptedEngine()) == [4]
-    last = parse_line(capsys.readouterr().out.splitlines()[-1])
+    last = parse_line(capsys.readouterr().out.splitlines()[-1], None)
     assert isinstance(last, StoppedEvent)
     assert (last.step, last.steps) == (4, NUM_STEPS)
 
@@ -198,7 +198,7 @@ def test_a_signal_at_the_last_step_leaves_the_rest_to_the_next_start(
     engine = ScriptedEngine() if where == "save" else InterruptedEngine("update", NUM_STEPS)
     signal_at = NUM_STEPS if where == "save" else None
     assert run_loop(config, engine, signal_at=signal_at) == [NUM_STEPS]
-    last = parse_line(capsys.readouterr().out.splitlines()[-1])
+    last = parse_line(capsys.readouterr().out.splitlines()[-1], None)
     assert isinstance(last, StoppedEvent)
     assert last.step == NUM_STEPS
 
