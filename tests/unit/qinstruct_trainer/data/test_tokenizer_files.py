@@ -118,3 +118,38 @@ def test_another_class_is_refused(name: object, folder: Path) -> None:
     change_json(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class=name))
     with pytest.raises(DataError, match="tokenizer_class"):
         load_tokenizer(folder)
+
+
+CONFIG_FIELDS = (
+    *("bos_token", "eos_token", "unk_token", "add_bos_token", "added_tokens_decoder", "backend"),
+    *("additional_special_tokens", "extra_special_tokens", "legacy", "model_max_length"),
+    *("padding_side", "clean_up_tokenization_spaces", "processor_class", "tokenizer_class"),
+)
+
+
+@pytest.mark.parametrize("value", [{"a": {}}, [[]], 1.5e300, "a" * 2000], ids=range(4))
+@pytest.mark.parametrize("field", CONFIG_FIELDS)
+def test_a_field_of_another_type_is_refused_in_a_sentence(
+    field: str, value: object, folder: Path
+) -> None:
+    change_json(folder / "tokenizer_config.json", lambda config: config.update({field: value}))
+    with pytest.raises(DataError, match=f"tokenizer_config.json .*{field}"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("special_tokens_map.json", {"bos_token": 7}),
+        ("special_tokens_map.json", {"additional_special_tokens": "<s>"}),
+        ("added_tokens.json", {"<image>": 2**40}),
+        ("added_tokens.json", {"": 7}),
+        ("added_tokens.json", {"<image>": [7]}),
+    ],
+)
+def test_so_it_is_in_the_files_beside_it(
+    name: str, document: dict[str, object], folder: Path
+) -> None:
+    (folder / name).write_text(json.dumps(document), "utf-8")
+    with pytest.raises(DataError, match=name):
+        load_tokenizer(folder)
