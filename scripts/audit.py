@@ -48,8 +48,8 @@ class Audit:
         if self.unknown:
             lines += (
                 f"PyPI's vulnerability service knows nothing of {len(self.unknown)} of "
-                f"{self.num_packages} packages, {self.unknown[0]} for one, as a mirror of PyPI does "
-                "not; audit them where pypi.org itself can be reached",
+                f"{self.num_packages} packages, {self.unknown[0]} for one, as a mirror of PyPI "
+                "does not; audit them where pypi.org itself can be reached",
             )
         return lines or (f"no known vulnerability in {self.num_packages} packages",)
 
