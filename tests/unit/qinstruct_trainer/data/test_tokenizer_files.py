@@ -29,7 +29,24 @@ def change_json(path: Path, change: Change) -> None:
 
 
 EXPLODING = {"Regex": "(a+)+$"}
+
+
+def replacing(old: str, new: object, times: int = 1) -> dict[str, Any]:
+    step = {"type": "Replace", "pattern": {"String": old}, "content": new}
+    return {"type": "Sequence", "normalizers": [step] * times}
+
+
 PARTS: dict[str, Change] = {
+    "a text that grows": lambda t: t.update(normalizer=replacing("a", "aa", 40)),
+    "a text out of nothing": lambda t: t.update(normalizer=replacing("", "", 40)),
+    "a text that grows where it is decoded": lambda t: t.update(
+        decoder={"type": "Sequence", "decoders": replacing("a", "aa", 40)["normalizers"]}
+    ),
+    "a text that is a number": lambda t: t.update(normalizer=replacing("a", 7)),
+    "a type that is a list": lambda t: t.update(normalizer={"type": []}),
+    "a thousand tokens in front": lambda t: t["post_processor"].update(
+        single=[{"SpecialToken": {"id": "<s>", "type_id": 0}}] * 1000
+    ),
     "a pattern that takes for ever": lambda t: t.update(
         pre_tokenizer={
             "type": "Split",

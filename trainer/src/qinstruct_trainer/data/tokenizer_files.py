@@ -23,7 +23,8 @@ TOKENIZER_FILES: Final = (
     "added_tokens.json",
 )
 _MAX_BYTES = 64 << 20  # Llama's tokenizer.json has 3.6 MB
-_MAX_TEXT = 1000  # characters of a token, of a text to replace
+_MAX_TEXT = 1000  # characters of a token
+_MAX_PART = 8192  # characters of a step of the pipeline; the longest of a Llama's has some 1,000
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _TYPES = frozenset(
     {
@@ -144,25 +145,41 @@ def _check_pipeline(path: Path, document: dict[str, Any]) -> None:
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         raise _not_llama(path, "its model is not a BPE")
     for name in _PARTS:
-        for key, value in _walk(document.get(name)):
-            if key == "type" and value not in _TYPES:
-                raise _not_llama(path, f"its {name} has a {value!r:.80}")
-            if key == "Regex":
-                raise _not_llama(path, f"its {name} has the pattern {value!r:.80}")
-            if isinstance(value, str) and len(value) > _MAX_TEXT:
-                raise _not_llama(path, f"its {name} has a text of {len(value):,} characters")
+        part = document.get(name)
+        if (length := len(json.dumps(part))) > _MAX_PART:
+            raise _not_llama(path, f"its {name} has {length:,} characters")
+        for step in _objects(part):
+            _check_step(path, name, step)
     tokens = document.get("added_tokens", [])
     if not isinstance(tokens, list) or not all(map(_is_token, tokens)):
         raise _not_llama(path, "an added token has no text, or no usual number")
 
 
-def _walk(value: object) -> Iterator[tuple[str, object]]:
-    """Every key of every object below a value, with what stands there."""
+def _check_step(path: Path, name: str, step: dict[str, Any]) -> None:
+    kind = step.get("type")
+    if "type" in step and (not isinstance(kind, str) or kind not in _TYPES):
+        raise _not_llama(path, f"its {name} has a {kind!r:.80}")
+    if "Regex" in step:
+        raise _not_llama(path, f"its {name} has the pattern {step['Regex']!r:.80}")
+    if kind == "Replace" and _grows(step):
+        raise _not_llama(path, f"its {name} puts a longer text in place of another")
+
+
+def _grows(replace: dict[str, Any]) -> bool:
+    """Whether a few such steps, one after the other, make a text of any length from a short one."""
+    pattern, content = replace.get("pattern"), replace.get("content")
+    text = pattern.get("String") if isinstance(pattern, dict) else None
+    is_known = isinstance(text, str) and isinstance(content, str)
+    return not is_known or len(str(content)) > len(str(text)) or not text
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    """Every object in a value."""
     rest = [value]
     while rest:
         part = rest.pop()
         if isinstance(part, dict):
-            yield from part.items()
+            yield part
             rest += part.values()
         elif isinstance(part, list):
             rest += part
