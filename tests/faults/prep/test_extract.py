@@ -199,6 +199,15 @@ def test_a_zip_whose_table_cannot_be_is_refused(
         unpack(archive)
 
 
+def test_a_zip_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("a.jpg", b"x")
+    archive.write_bytes(archive.read_bytes().replace(b"a.jpg", b"\0.jpg"))  # a name ends at \0
+    with pytest.raises(DataError, match="leads out of the folder"):
+        unpack(archive)
+
+
 def test_file_that_is_also_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=NAME):
         unpack(tar_of(tmp_path / "archive", {"a": b"file", "a/b": b"in folder"}))

@@ -242,7 +242,7 @@ def _extract_zip(archive: Path, writer: _Writer) -> None:
                 raise writer.refuse(member.filename, "is a link")
             if member.compress_type not in _ZIP_COMPRESSIONS:
                 raise writer.refuse(member.filename, "is neither stored nor deflated")
-            if member.is_dir():
+            if member.filename.endswith("/"):  # is_dir() takes an empty name for a bug
                 writer.count(member.filename)
                 continue
             with package.open(member) as content:
