@@ -129,9 +129,12 @@ def test_packed_attention_is_that_of_each_record() -> None:
     alone = [run(part, [part[0].shape[2]]) for part in parts]
     for number, roundings in enumerate((2, 4, 4, 4)):
         ours = torch.split(packed[number], lengths, dim=2)
-        for found, expected in zip(ours, (each[number] for each in alone), strict=True):
-            off = (found.float() - expected).square().mean().sqrt()
-            assert off <= roundings * 2.0**-9 * expected.square().mean().sqrt()
+        expected = [each[number] for each in alone]
+        # Of all records: the gradients of one token's query and key are 0 but for rounding.
+        size = torch.cat(expected, dim=2).square().mean().sqrt()
+        for found, each in zip(ours, expected, strict=True):
+            off = (found.float() - each).square().mean().sqrt()
+            assert off <= roundings * 2.0**-9 * size, (number, each.shape)
 
 
 def test_stopped_and_killed_runs_end_in_the_weights_of_an_uninterrupted_one(
