@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
@@ -45,9 +45,9 @@ class ScriptedEngine(Engine):
     def model(self) -> LlavaForConditionalGeneration:
         return self._small_model
 
-    def forward_backward(self, batch: Batch) -> float:
+    def forward_backward(self, batch: Batch) -> Tensor:
         self.calls.append("pass")
-        return self._losses[(self.calls.count("pass") - 1) % len(self._losses)]
+        return torch.tensor(self._losses[(self.calls.count("pass") - 1) % len(self._losses)])
 
     def end_pass(self) -> None:
         self.calls.append("end pass")
@@ -79,7 +79,7 @@ class InterruptedEngine(ScriptedEngine):
         self._call = call
         self._number = number
 
-    def forward_backward(self, batch: Batch) -> float:
+    def forward_backward(self, batch: Batch) -> Tensor:
         loss = super().forward_backward(batch)
         self._interrupt("pass")
         return loss
