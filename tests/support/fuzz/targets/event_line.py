@@ -69,7 +69,7 @@ def _drawn(lines: tuple[str, ...]) -> int:
     for view in (PlainView(lambda text: print(text, file=file)), BarView(terminal)):
         printer = TextPrinter(view)
         for line in lines:
-            printer.line(line)
+            printer.line(line, None)
         printer.close()
     for text in (screen.getvalue(), file.getvalue()):
         for line in text.split("\n"):
