@@ -37,7 +37,7 @@ _KEPT = (
 
 def structural_schema(model: type[BaseModel]) -> Schema:
     """The structural schema of a model, by its aliases, without references."""
-    schema = model.model_json_schema(by_alias=True)
+    schema = model.model_json_schema()
     return _structural(schema, schema.get("$defs", {}))
 
 
