@@ -21,8 +21,6 @@ from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
 
-pytestmark = pytest.mark.slow
-
 STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
 SLOW = 4_000  # bytes per second: the labels take two seconds
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -113,6 +111,7 @@ def test_served_miniature_is_prepared(
         assert image.is_file()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Path) -> None:
     config = config_for(server, tmp_path / "killed")
     for stage in STAGES:
@@ -132,6 +131,7 @@ def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Pat
     assert hidden == [".leases"]
 
 
+@pytest.mark.slow
 def test_waiting_run_follows_a_killed_one(server: FaultyServer, tmp_path: Path) -> None:
     first = drive(config_for(server, tmp_path, "first"), "extract")
     waited: list[str] = []
@@ -146,6 +146,7 @@ def test_waiting_run_follows_a_killed_one(server: FaultyServer, tmp_path: Path) 
     assert len(server.ranges) == 2  # the labels and the archive, by the first run
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_build_each_unit_once(server: FaultyServer, tmp_path: Path) -> None:
     configs = [config_for(server, tmp_path, name) for name in ("first", "second")]
     processes = [start("-m", "qinstruct_trainer", "prep", "--config", str(c)) for c in configs]
@@ -166,6 +167,7 @@ def built_units(output: str) -> set[tuple[str, str]]:
     return {(event.stage, event.item) for event in progress if not event.cached}
 
 
+@pytest.mark.slow
 def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) -> None:
     config = config_for(server, tmp_path)
     server.bytes_per_second = SLOW
