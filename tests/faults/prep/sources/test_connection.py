@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ TAGGED = b'ETag: "one"\r\n'
 def attack(talk: Talk, folder: Path, limits: Limits) -> RunError:
     """What a fetch of this server says."""
     progress = Progress(lambda _: None, "fetch", "labels", "bytes")
-    with serve(talk) as url:
+    with serve(copy(talk)) as url:  # one that counts begins anew in each test
         source = Source(name="labels", kind="labels", url=f"{url}/file")
         with pytest.raises(RunError) as caught:
             fetch(source, folder / "part", progress, QUICK, limits)
