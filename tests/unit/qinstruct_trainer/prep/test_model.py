@@ -35,11 +35,27 @@ def test_the_tiny_tokenizer_knows_the_prompt_by_its_words(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"projector": None}, ConfigError, "needs projector"),
-        ({"vision_tower": None}, ConfigError, "needs vision_tower"),
-        ({"base": "vicuna"}, ConfigError, "neither a folder"),
+        (
+            {"projector": None},
+            ConfigError,
+            r"vicuna \(.*/vicuna\) needs projector; name a folder or a hub repository for it$",
+        ),
+        (
+            {"vision_tower": None},
+            ConfigError,
+            r"vicuna \(.*/vicuna\) needs vision_tower; name a folder or a hub repository for it$",
+        ),
+        (
+            {"base": "vicuna"},
+            ConfigError,
+            "model source 'vicuna' is neither a folder, a file:// URL, nor a repository owner/name",
+        ),
         ({"base": "http://example.invalid/x"}, ConfigError, "neither a folder"),
-        ({"base": "/nowhere/vicuna"}, UnavailableError, "is not there"),
+        (
+            {"base": "/nowhere/vicuna"},
+            UnavailableError,
+            "/nowhere/vicuna is not there; model.base must name an existing folder",
+        ),
     ],
 )
 def test_incomplete_sources_are_refused_in_a_sentence(
@@ -52,7 +68,9 @@ def test_incomplete_sources_are_refused_in_a_sentence(
 
 def test_mix_does_not_start_from_a_llava(tmp_path: Path) -> None:
     source = hub(tmp_path).model_copy(update={"kind": "vicuna"})
-    with pytest.raises(DataError, match="starts from Vicuna"):
+    with pytest.raises(
+        DataError, match="is a LLaVA checkpoint, strategy mix starts from Vicuna; correct"
+    ):
         build(source, tmp_path / "model")
     source = original(tmp_path, tower=True)
     write_projector(tmp_path / "projector")
