@@ -20,6 +20,7 @@ from qinstruct_trainer.prep.unit_cache import UnitManifest, verify
 from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
+from support.syncs import note_syncs
 
 STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
 SLOW = 4_000  # bytes per second: the labels take two seconds
@@ -183,6 +184,16 @@ def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) ->
     server.bytes_per_second = None
     prepare(config)
     assert server.ranges[1] is not None
+
+
+def test_what_prep_hands_over_survives_a_power_cut(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(server, tmp_path)
+    syncs = note_syncs(monkeypatch, tmp_path / "run" / "prepared.json")
+    prepare(config)
+    assert [path for path in syncs.before if path.parent == tmp_path / "run"]
+    assert syncs.after == {tmp_path / "run"}
 
 
 def test_second_prep_finds_everything(server: FaultyServer, tmp_path: Path) -> None:
