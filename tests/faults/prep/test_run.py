@@ -7,14 +7,23 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Prepared, PrepConfig, Source
-from qinstruct_trainer.contract.errors import EXIT_STOPPED, DataError, RunError, UnavailableError
+from qinstruct_trainer.contract.errors import (
+    EXIT_STOPPED,
+    DataError,
+    RunError,
+    StorageError,
+    UnavailableError,
+)
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, parse_line
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.prep import stages
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.unit_cache import UnitManifest, verify
 from support.prep import driver as prep_driver
@@ -184,6 +193,32 @@ def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) ->
     server.bytes_per_second = None
     prepare(config)
     assert server.ranges[1] is not None
+
+
+def test_a_builtin_data_set_comes_with_its_images_and_held_out_questions(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = partial(write_builtin, num_train_pictures=14, num_heldout_pictures=7)
+    monkeypatch.setattr(stages, "write_builtin", small)
+    builtin = Source(name="builtin", kind="builtin", url="builtin:after")
+    config = config_for(server, tmp_path, sources=(builtin,), output=tmp_path / "runs" / "run")
+    prepared, _ = prepare(config)
+    assert prepared.heldout is not None
+    data = prepared.heldout.parent
+    assert prepared.heldout.name == "heldout.json"
+    assert prepared.num_records == len(json.loads((data / "labels.json").read_bytes()))
+    image = Index.open(prepared.index)[0].image
+    assert image is not None
+    assert image.is_relative_to(data / "images")
+    assert Prepared.read(tmp_path / "runs" / "run" / "prepared.json") == prepared
+
+
+def test_a_folder_that_cannot_be_written_is_named(server: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "run"
+    sentence = f"{output}/prepared.json cannot be written: Not a directory"
+    with pytest.raises(StorageError, match=sentence):
+        prepare(config_for(server, tmp_path, output=output))
 
 
 def test_what_prep_hands_over_survives_a_power_cut(
