@@ -101,6 +101,8 @@ def test_without_validator_nothing_is_resumed(server: FaultyServer, tmp_path: Pa
     server.faults = ["reset"]
     assert get(server, tmp_path) == CONTENT
     assert server.ranges == [None, None]
+    (tmp_path / "part").write_bytes(bytes(len(CONTENT)))  # it is whole, if it is still that file
+    assert get(server, tmp_path) == CONTENT
 
 
 @pytest.mark.parametrize(

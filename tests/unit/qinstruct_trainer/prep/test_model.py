@@ -12,7 +12,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, 
 from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, SYSTEM
 from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.model.llava import load_model
-from qinstruct_trainer.prep.model import read_texts
+from qinstruct_trainer.prep.model import build_model, read_texts
 from support.model.builtin import read_array, write_small_builtin
 from support.model.checkpoints import build, hub, original, vicuna, write_projector
 
@@ -91,3 +91,17 @@ def test_hub_layout_with_another_image_token_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"image_token_index": 5}))
     with pytest.raises(DataError, match="image_token_index 5"):
         build(source, tmp_path / "model")
+
+
+def test_progress_of_a_tiny_model_ends_at_its_size(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    (tmp_path / "tiny").mkdir()
+    build_model(
+        ModelSource(kind="tiny"),
+        tmp_path / "tiny",
+        seed=0,
+        texts=["Is it sharp?", "Yes."] * 20,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    size = sum(file.stat().st_size for file in (tmp_path / "tiny").iterdir())
+    assert told == [(size, size)]
