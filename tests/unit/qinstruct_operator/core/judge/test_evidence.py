@@ -1,5 +1,7 @@
 """What is read of a log and of a failed workload, by how far the run is."""
 
+from datetime import timedelta
+
 import pytest
 
 from qinstruct_operator.api.status import FailureStatus, Status
@@ -23,6 +25,7 @@ from support.observed import (
     status_of,
     step_event,
 )
+from support.unread import drop
 
 LOG = lines(prep_event(10), start_event(), step_event(3))
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
@@ -51,6 +54,12 @@ def test_a_log_is_read_as_that_of_the_workload_at_work(
     assert evidence.prepared == prepared
     assert (evidence.prep is not None) == reads_prep
     assert (evidence.training is not None) == reads_training
+
+
+def test_a_container_that_has_said_nothing_yet_is_silent_since_its_start() -> None:
+    begun = Snapshot(training=JOB, pods=(pod(JOB, running(30)),))
+    assert evidence_of(begun).last_word == NOW - timedelta(minutes=30)
+    assert evidence_of(drop(begun, "log")).last_word is None, "it may have spoken"
 
 
 def test_prepared_stays_so_when_the_prep_job_is_deleted() -> None:
