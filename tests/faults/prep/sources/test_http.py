@@ -101,8 +101,9 @@ def test_without_validator_nothing_is_resumed(server: FaultyServer, tmp_path: Pa
     server.faults = ["reset"]
     assert get(server, tmp_path) == CONTENT
     assert server.ranges == [None, None]
-    (tmp_path / "part").write_bytes(bytes(len(CONTENT)))  # it is whole, if it is still that file
-    assert get(server, tmp_path) == CONTENT
+    (tmp_path / "part").write_bytes(bytes(len(CONTENT)))  # as long as the file, and not the file
+    is_fetched = get(server, tmp_path) == CONTENT
+    assert is_fetched  # without the difference, which takes minutes to show
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is read of a log and of a failed workload, by how far the run is."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -60,6 +61,15 @@ def test_a_container_that_has_said_nothing_yet_is_silent_since_its_start() -> No
     begun = Snapshot(training=JOB, pods=(pod(JOB, running(30)),))
     assert evidence_of(begun).last_word == NOW - timedelta(minutes=30)
     assert evidence_of(drop(begun, "log")).last_word is None, "it may have spoken"
+
+
+def test_one_that_has_spoken_before_is_not_silent_since_its_start() -> None:
+    at_work = Snapshot(training=JOB, pods=(pod(JOB, running(30)),))
+    before = status_of(replace(at_work, log=LOG))
+    assert evidence_of(at_work, before).last_word is None, "its log may have been rotated"
+    preparing = Snapshot(prep=PREP, pods=(pod(PREP, running(30)),))
+    before = status_of(replace(preparing, log=LOG))
+    assert evidence_of(preparing, before).last_word is None
 
 
 def test_prepared_stays_so_when_the_prep_job_is_deleted() -> None:
