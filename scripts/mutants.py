@@ -80,7 +80,9 @@ def main() -> None:
     for room in rooms:
         _stage(_folder(room))
         command = [sys.executable, Path(__file__).resolve(), *sys.argv[1:], "--room", room]
-        subprocess.run(command, cwd=_folder(room), check=True)
+        # Each mutant is tried in a fork, which would wait for ever for threads that torch once had.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(command, cwd=_folder(room), env=environment, check=True)
     report = Table("room", "mutants", "tried", "noticed", "survived", "no test", "rate")
     with (BUILD / "survivors.txt").open("w", encoding="utf-8") as out:
         for room in rooms:

@@ -18,10 +18,6 @@ PACKAGES: Final = {
 
 # A module without tests at its mirrored path: where its tests are, and why they are there.
 TESTED_ELSEWHERE: Final[dict[str, tuple[str, str]]] = {
-    "qinstruct_trainer.data.conversation": (
-        "oracle/test_conversations.py",
-        "compared with the original LLaVA code",
-    ),
     "qinstruct_trainer.train.run": (
         "training/test_runs.py",
         "needs processes that train together",

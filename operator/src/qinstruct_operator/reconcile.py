@@ -182,4 +182,4 @@ class Reconciler:
 
 def status_json(status: Status) -> dict[str, Any]:
     """A status as the API server takes it, without the fields that have no value."""
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return status.model_dump(mode="json", exclude_none=True)

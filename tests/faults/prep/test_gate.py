@@ -45,6 +45,15 @@ def test_good_data_passes(miniature: Miniature, tmp_path: Path) -> None:
     apply_policy(report, "Fail", 0, tmp_path)
 
 
+def test_a_label_file_that_is_no_array_is_named_by_its_source(tmp_path: Path) -> None:
+    sentence = (
+        r"^labels, record 0: the file does not begin with \[; it is not a JSON array; correct the "
+        r"file or set data\.sources\.labels\.url to a good copy$"
+    )
+    with pytest.raises(DataError, match=sentence):
+        check(write(tmp_path / "labels.json", "{}"), [])
+
+
 def test_count_that_differs_is_a_warning(miniature: Miniature, tmp_path: Path) -> None:
     labels = RecordFile(source="labels", path=miniature.labels, published=200_534)
     report = check(labels, [tmp_path / "images"])

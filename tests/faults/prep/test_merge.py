@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.contract.events import Event, PrepProgress, Stage
 from qinstruct_trainer.prep.gate import RecordFile, inspect_records
 from qinstruct_trainer.prep.merge import merge, read_records
-from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 
+QUIET: tuple[Report, Stage, str, Quantity] = (lambda _: None, "merge", "records", "records")
 TURNS = '"conversations": [{"from": "human", "value": "ü b"}]'
 
 
@@ -20,7 +22,7 @@ def write(path: Path, records: list[str]) -> RecordFile:
 
 
 def merged(folder: Path, *files: RecordFile) -> Path:
-    progress = Progress(lambda _: None, "merge", "records", "records")
+    progress = Progress(*QUIET)
     report = inspect_records(files, [], folder / "lines", progress)
     merge(folder / "lines", report, folder / "records.jsonl", progress)
     assert progress.done == progress.total == report.num_records - len(report.bad)
@@ -48,6 +50,20 @@ def test_all_good_records_of_all_files_are_there_in_order(tmp_path: Path, bad: l
     ]
     kept = [record for n, record in enumerate(records) if n not in bad]
     assert merged(tmp_path, *files).read_text("utf-8").splitlines() == kept * 3
+
+
+@pytest.mark.parametrize("bad", [[], ["null"]])
+def test_progress_begins_at_the_first_record_and_ends_at_the_last_good_one(
+    tmp_path: Path, bad: list[str]
+) -> None:
+    records = [f'{{"id": "{n}", {TURNS}}}' for n in range(5)]
+    file = write(tmp_path / "labels.json", records + bad)
+    report = inspect_records([file], [], tmp_path / "lines", Progress(*QUIET))
+    events: list[Event] = []
+    progress = Progress(events.append, "merge", "records", "records")
+    merge(tmp_path / "lines", report, tmp_path / "records.jsonl", progress)
+    done = [event.done for event in events if isinstance(event, PrepProgress)]
+    assert (done[0], done[-1], progress.total) == (1, 5, 5)
 
 
 @pytest.mark.parametrize("bad", [[], ["null"]])

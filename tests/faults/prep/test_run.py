@@ -7,21 +7,29 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Prepared, PrepConfig, Source
-from qinstruct_trainer.contract.errors import EXIT_STOPPED, DataError, RunError, UnavailableError
+from qinstruct_trainer.contract.errors import (
+    EXIT_STOPPED,
+    DataError,
+    RunError,
+    StorageError,
+    UnavailableError,
+)
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, parse_line
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.prep import stages
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.unit_cache import UnitManifest, verify
 from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
-
-pytestmark = pytest.mark.slow
+from support.syncs import note_syncs
 
 STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
 SLOW = 4_000  # bytes per second: the labels take two seconds
@@ -113,6 +121,7 @@ def test_served_miniature_is_prepared(
         assert image.is_file()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Path) -> None:
     config = config_for(server, tmp_path / "killed")
     for stage in STAGES:
@@ -132,6 +141,7 @@ def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Pat
     assert hidden == [".leases"]
 
 
+@pytest.mark.slow
 def test_waiting_run_follows_a_killed_one(server: FaultyServer, tmp_path: Path) -> None:
     first = drive(config_for(server, tmp_path, "first"), "extract")
     waited: list[str] = []
@@ -146,6 +156,7 @@ def test_waiting_run_follows_a_killed_one(server: FaultyServer, tmp_path: Path) 
     assert len(server.ranges) == 2  # the labels and the archive, by the first run
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_build_each_unit_once(server: FaultyServer, tmp_path: Path) -> None:
     configs = [config_for(server, tmp_path, name) for name in ("first", "second")]
     processes = [start("-m", "qinstruct_trainer", "prep", "--config", str(c)) for c in configs]
@@ -166,6 +177,7 @@ def built_units(output: str) -> set[tuple[str, str]]:
     return {(event.stage, event.item) for event in progress if not event.cached}
 
 
+@pytest.mark.slow
 def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) -> None:
     config = config_for(server, tmp_path)
     server.bytes_per_second = SLOW
@@ -181,6 +193,42 @@ def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) ->
     server.bytes_per_second = None
     prepare(config)
     assert server.ranges[1] is not None
+
+
+def test_a_builtin_data_set_comes_with_its_images_and_held_out_questions(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = partial(write_builtin, num_train_pictures=14, num_heldout_pictures=7)
+    monkeypatch.setattr(stages, "write_builtin", small)
+    builtin = Source(name="builtin", kind="builtin", url="builtin:after")
+    config = config_for(server, tmp_path, sources=(builtin,), output=tmp_path / "runs" / "run")
+    prepared, _ = prepare(config)
+    assert prepared.heldout is not None
+    data = prepared.heldout.parent
+    assert prepared.heldout.name == "heldout.json"
+    assert prepared.num_records == len(json.loads((data / "labels.json").read_bytes()))
+    image = Index.open(prepared.index)[0].image
+    assert image is not None
+    assert image.is_relative_to(data / "images")
+    assert Prepared.read(tmp_path / "runs" / "run" / "prepared.json") == prepared
+
+
+def test_a_folder_that_cannot_be_written_is_named(server: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "run"
+    sentence = f"{output}/prepared.json cannot be written: Not a directory"
+    with pytest.raises(StorageError, match=sentence):
+        prepare(config_for(server, tmp_path, output=output))
+
+
+def test_what_prep_hands_over_survives_a_power_cut(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(server, tmp_path)
+    syncs = note_syncs(monkeypatch, tmp_path / "run" / "prepared.json")
+    prepare(config)
+    assert [path for path in syncs.before if path.parent == tmp_path / "run"]
+    assert syncs.after == {tmp_path / "run"}
 
 
 def test_second_prep_finds_everything(server: FaultyServer, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from support.failure_cases.case import AGAIN, JOB, LOG_SAYS_MORE, Case, want
 from support.kinds import TRAINING_CONTAINER
-from support.observed import ended, pod, waiting
+from support.observed import ended, pod, running, waiting
 
 CASES = {
     "a container that another put before ours": Case(
@@ -98,6 +98,22 @@ CASES = {
         want(
             "SidecarFailed",
             "container istio-proxy of x-1-master-0 ended with exit code 1; ours never started; "
+            "istio-proxy is not ours: mend it, or keep what puts it into this run's pods away, "
+            f"and {AGAIN}",
+        ),
+    ),
+    "a container beside ours, while ours ran as far as the node has told": Case(
+        pod(
+            JOB,
+            phase="Failed",
+            containerStatuses=[
+                {"name": "istio-proxy", "state": ended(1)},
+                {"name": TRAINING_CONTAINER, "state": running()},
+            ],
+        ),
+        want(
+            "SidecarFailed",
+            "container istio-proxy of x-1-master-0 ended with exit code 1; ours still ran; "
             "istio-proxy is not ours: mend it, or keep what puts it into this run's pods away, "
             f"and {AGAIN}",
         ),

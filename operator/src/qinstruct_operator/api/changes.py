@@ -58,7 +58,7 @@ class Change:
 
 def changes(before: Spec, after: Spec) -> tuple[Change, ...]:
     """The differences, each at the innermost field that differs; lists are compared as a whole."""
-    documents = (spec.model_dump(mode="json", by_alias=True) for spec in (before, after))
+    documents = (spec.model_dump(mode="json") for spec in (before, after))
     return tuple(_differences("spec", *documents))
 
 

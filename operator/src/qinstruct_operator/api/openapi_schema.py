@@ -37,7 +37,7 @@ _KEPT = (
 
 def structural_schema(model: type[BaseModel]) -> Schema:
     """The structural schema of a model, by its aliases, without references."""
-    schema = model.model_json_schema(by_alias=True)
+    schema = model.model_json_schema()
     return _structural(schema, schema.get("$defs", {}))
 
 
@@ -45,8 +45,8 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
     node = _without_null(_resolved(node, definitions), definitions)
     result = {key: node[key] for key in _KEPT if key in node}
     result |= _bounds(node)
-    if "enum" in node or "const" in node:
-        result |= _enum(node)
+    if "const" in node:
+        result["enum"] = [node["const"]]
     if isinstance(node.get("default"), str | int | float):
         result["default"] = node["default"]
     if "properties" in node:
@@ -95,9 +95,3 @@ def _bounds(node: Schema) -> Schema:
         elif inclusive in node:
             result[bound] = node[inclusive]
     return result
-
-
-def _enum(node: Schema) -> Schema:
-    """Choices and their type, which pydantic leaves out for mixed ones."""
-    values = node.get("enum", [node.get("const")])
-    return {"type": "integer" if isinstance(values[0], int) else "string", "enum": values}

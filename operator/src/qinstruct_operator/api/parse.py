@@ -102,19 +102,19 @@ def _unknown_field(field: str, location: list[str | int]) -> Violation:
 
 def _reason(detail: ErrorDetails) -> tuple[str, str]:
     """What is wrong with a value, and the way out, by the kind of pydantic's error."""
-    context: dict[str, Any] = detail.get("ctx", {})
     kind = detail["type"]
     if kind == "literal_error":
-        expected = context["expected"].replace("'", "")
+        expected = detail["ctx"]["expected"].replace("'", "")
         near = _nearest(str(detail["input"]), expected.replace(" or ", ", ").split(", "))
         return "is not one of the choices", f"use {expected}" + (
             f"; did you mean {near}?" if near else ""
         )
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        return f"must be {words} {context[key]}", f"use a value {words} {context[key]}"
+        bound = f"{words} {detail['ctx'][key]}"
+        return f"must be {bound}", f"use a value {bound}"
     if kind == "string_pattern_mismatch":
-        return "has the wrong form", f"use text that matches {context['pattern']}"
+        return "has the wrong form", f"use text that matches {detail['ctx']['pattern']}"
     if kind in _TYPES:
         return f"is not {_TYPES[kind]}", f"write {_TYPES[kind]}"
     return _message(detail), "see `kubectl explain qit.spec` or `qinstruct crd` for what it may be"

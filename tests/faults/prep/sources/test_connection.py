@@ -3,6 +3,8 @@
 import socket
 import threading
 import time
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from support.prep.raw_server import Talk, serve
 
 MOST = 100_000
 QUICK = Retry(attempts=3, first_seconds=0.01, max_seconds=0.05)
-LIMITS = Limits(max_bytes=MOST, min_bytes_per_second=10_000, window_seconds=0.5, total_seconds=20.0)
+HASTY = Limits(max_bytes=MOST, min_bytes_per_second=10_000, window_seconds=0.5, total_seconds=20.0)
+PATIENT = replace(HASTY, window_seconds=20.0)  # where the rate is not the matter: a busy machine
 SHORT = Limits(max_bytes=MOST, min_bytes_per_second=0.001, window_seconds=60.0, total_seconds=1.0)
 OK = b"HTTP/1.1 200 OK\r\n"
 TAGGED = b'ETag: "one"\r\n'
@@ -25,7 +28,7 @@ TAGGED = b'ETag: "one"\r\n'
 def attack(talk: Talk, folder: Path, limits: Limits) -> RunError:
     """What a fetch of this server says."""
     progress = Progress(lambda _: None, "fetch", "labels", "bytes")
-    with serve(talk) as url:
+    with serve(copy(talk)) as url:  # one that counts begins anew in each test
         source = Source(name="labels", kind="labels", url=f"{url}/file")
         with pytest.raises(RunError) as caught:
             fetch(source, folder / "part", progress, QUICK, limits)
@@ -70,7 +73,7 @@ class LargeByParts:
     "talk", [large_by_its_header, large_without_a_length, large_in_chunks, LargeByParts()]
 )
 def test_more_than_the_source_may_have_is_refused_and_forgotten(talk: Talk, tmp_path: Path) -> None:
-    error = attack(talk, tmp_path, LIMITS)
+    error = attack(talk, tmp_path, PATIENT)
     assert isinstance(error, DataError)  # final: the next attempt would take as much
     assert "has more than 100,000 bytes" in str(error)
     assert "data.sources.labels.maxBytes" in str(error)
@@ -115,7 +118,7 @@ def informational_answers(peer: socket.socket, closing: threading.Event) -> None
 )
 def test_a_trickle_is_not_waited_for(talk: Talk, tmp_path: Path) -> None:
     began = time.monotonic()
-    error = attack(talk, tmp_path, LIMITS)
+    error = attack(talk, tmp_path, HASTY)
     assert isinstance(error, UnavailableError)
     assert "which is less than 10,000 a second" in str(error)
     assert time.monotonic() - began < 5
@@ -141,10 +144,8 @@ def redirects_with_an_endless_body(peer: socket.socket, closing: threading.Event
 
 
 def test_what_stands_in_a_redirect_is_not_read(tmp_path: Path) -> None:
-    began = time.monotonic()
-    error = attack(redirects_with_an_endless_body, tmp_path, LIMITS)
-    assert "more than 20 redirects" in str(error)
-    assert time.monotonic() - began < 5
+    error = attack(redirects_with_an_endless_body, tmp_path, PATIENT)
+    assert "more than 20 redirects" in str(error)  # and not that too little came
 
 
 @pytest.mark.parametrize(
@@ -165,5 +166,5 @@ def test_a_server_may_ask_for_any_time(value: str, tmp_path: Path) -> None:
         asked = f"Retry-After: {value}\r\n".encode()
         peer.sendall(b"HTTP/1.1 503 Busy\r\n" + asked + b"Content-Length: 0\r\n\r\n")
 
-    error = attack(talk, tmp_path, LIMITS)
+    error = attack(talk, tmp_path, PATIENT)
     assert "503 Service Unavailable (3 attempts)" in str(error)

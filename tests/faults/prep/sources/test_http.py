@@ -13,6 +13,7 @@ from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import Retry, fetch
 from support.prep.file_server import Fault, FaultyServer, serve
+from support.syncs import note_syncs
 
 CONTENT = random.Random(0).randbytes(300_000)
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -71,6 +72,15 @@ def test_file_arrives_whole(server: FaultyServer, tmp_path: Path, faults: list[F
     assert get(server, tmp_path, digest) == CONTENT
 
 
+def test_what_is_known_of_a_download_is_on_the_disk_before_its_bytes(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = note_syncs(monkeypatch, tmp_path / "part")
+    get(server, tmp_path)
+    assert tmp_path in syncs.before
+    assert [path for path in syncs.before if path.name.startswith(".part.json.")]
+
+
 def test_download_goes_on_where_it_stopped(server: FaultyServer, tmp_path: Path) -> None:
     server.faults = ["reset"]
     assert get(server, tmp_path) == CONTENT
@@ -91,6 +101,9 @@ def test_without_validator_nothing_is_resumed(server: FaultyServer, tmp_path: Pa
     server.faults = ["reset"]
     assert get(server, tmp_path) == CONTENT
     assert server.ranges == [None, None]
+    (tmp_path / "part").write_bytes(bytes(len(CONTENT)))  # as long as the file, and not the file
+    is_fetched = get(server, tmp_path) == CONTENT
+    assert is_fetched  # without the difference, which takes minutes to show
 
 
 @pytest.mark.parametrize(

@@ -88,4 +88,4 @@ def test_every_field_of_the_spec_is_one_or_the_other() -> None:
     for path in FIXED_PARTS:
         group, name = path.split(".")
         assert group in CHANGEABLE
-        assert name in spec().model_dump(by_alias=True)[group]
+        assert name in spec().model_dump()[group]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.api.parse import parse
+from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.errors import InvalidSpec
 from support.operator_documents import RUNS, document, sample
 
@@ -47,6 +48,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"scheduling": {"tolerations": [{"kay": "x"}]}},
         "spec.scheduling.tolerations[0].kay: is not a known field; did you mean key?",
     ),
+    "no near choice": (
+        {"strategy": "both"},
+        "spec.strategy both: is not one of the choices; use mix or after",
+    ),
     "choice": (
         {"strategy": "aftr"},
         "spec.strategy aftr: is not one of the choices; use mix or after; did you mean after?",
@@ -55,9 +60,33 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"training": {"epochs": 0}},
         "spec.training.epochs 0: must be at least 1; use a value at least 1",
     ),
-    "type": (
+    "bound that is not reached": (
+        {"training": {"warmupRatio": 1}},
+        "spec.training.warmupRatio 1: must be less than 1; use a value less than 1",
+    ),
+    "truth": (
         {"output": {"retain": "yes"}},
         "spec.output.retain yes: is not true or false; write true or false",
+    ),
+    "whole number": (
+        {"training": {"epochs": 0.5}},
+        "spec.training.epochs 0.5: is not a whole number; write a whole number",
+    ),
+    "number": (
+        {"training": {"learningRate": "fast"}},
+        "spec.training.learningRate fast: is not a number; write a number",
+    ),
+    "text": (
+        {"output": {"size": 500}},
+        "spec.output.size 500: is not text (put it in quotes); write text (put it in quotes)",
+    ),
+    "group": (
+        {"gpu": "A100"},
+        "spec.gpu A100: is not a mapping of fields; write a mapping of fields",
+    ),
+    "list": (
+        {"scheduling": {"tolerations": "sku"}},
+        "spec.scheduling.tolerations sku: is not a list; write a list",
     ),
     "form": (
         {"output": {"size": "500"}},
@@ -67,6 +96,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "source": (
         {"data": {"sources": {"cocoa": {}}}},
         "spec.data.sources cocoa: is not the name of a source; did you mean coco?",
+    ),
+    "no near source": (
+        {"data": {"sources": {"mine": {}}}},
+        "spec.data.sources mine: is not the name of a source; use one of " + ", ".join(SOURCES),
     ),
     "length": (
         {"data": {"sources": {"coco": {"sha256": "abc"}}}},
@@ -79,6 +112,37 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("spec", "sentence"), CASES.values(), ids=CASES)
 def test_a_fault_is_a_sentence(spec: dict[str, Any], sentence: str) -> None:
     assert sentence in sentences(document() | {"spec": document()["spec"] | spec})
+
+
+NAME_FIX = (
+    "use at most 48 lower-case letters, digits and '-', starting with a letter and ending with a "
+    "letter or digit"
+)
+OTHER_CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "name": (
+        document("Run_1"),
+        f"metadata.name Run_1: is not a name that a run can have; {NAME_FIX}",
+    ),
+    "missing": (
+        document() | {"spec": {"size": "7B"}},
+        "spec.strategy: is required but missing; add spec.strategy",
+    ),
+    "a field without a name": (
+        document() | {"": 1},
+        "the document: is not a known field; known here: apiVersion, kind, metadata, spec, status",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "sentence"), OTHER_CASES.values(), ids=OTHER_CASES)
+def test_a_fault_outside_the_spec_is_a_sentence_too(raw: dict[str, Any], sentence: str) -> None:
+    assert sentences(raw) == [sentence]
+
+
+def test_a_key_that_is_none_is_named() -> None:
+    (said,) = sentences(document(scheduling={"nodeSelector": {"a b": "x"}}))
+    start = "spec.scheduling.nodeSelector a b: is not a valid key; use a key that matches: string"
+    assert said.startswith(start)
 
 
 def test_every_fault_is_said() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import LlavaForConditionalGeneration
+from transformers import GenerationConfig, LlavaForConditionalGeneration
 
 from qinstruct_trainer.builtin.model import NUM_IMAGE_TOKENS, write_tiny_model
 from qinstruct_trainer.contract.errors import DataError
@@ -35,6 +35,15 @@ def test_every_key_of_the_checkpoint_is_the_models(model_folder: Path) -> None:
     assert not info["unexpected_keys"]
     assert not info["mismatched_keys"]
     assert model.dtype == torch.float32
+
+
+def test_it_says_how_to_generate(model_folder: Path) -> None:
+    tokenizer = load_tokenizer(model_folder)
+    config = GenerationConfig.from_pretrained(model_folder)
+    assert config.do_sample is False
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (
+        *(tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id),
+    )
 
 
 def test_names_on_disk_are_those_of_the_hub(model_folder: Path) -> None:

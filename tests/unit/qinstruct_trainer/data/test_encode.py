@@ -54,3 +54,10 @@ def test_a_cut_goes_through_the_image(tokenizer: Tokenizer) -> None:
     cut = encode_record(record, tokenizer, num_image_tokens=50, max_length=start + 20)
     assert cut.image_runs == ((start, 20),)
     assert cut.input_ids.tolist() == whole.input_ids[: start + 20].tolist()
+
+
+def test_the_published_lengths_are_the_defaults(tokenizer: Tokenizer) -> None:
+    turns = (TURNS[0], Turn("gpt", "Yes, it is. " * 1000))
+    encoded = encode_record(Record("r", "a.jpg", turns), tokenizer)
+    assert [length for _, length in encoded.image_runs] == [576]
+    assert len(encoded.input_ids) == len(encoded.labels) == 2048

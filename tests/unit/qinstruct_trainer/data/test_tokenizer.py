@@ -40,13 +40,21 @@ def _remove_end_token(folder: Path) -> None:
     path.write_text(json.dumps(config | {"eos_token": None}), "utf-8")
 
 
-@pytest.mark.parametrize("damage", [_remove_post_processor, _remove_end_token, _remove_all, _break])
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_remove_post_processor, "checkpoint does not begin a text with <s>; its tokenizer.json"),
+        (_remove_end_token, "checkpoint has no begin or end token; tokenizer_config.json must"),
+        (_remove_all, r"checkpoint has no tokenizer that loads \(ValueError: .*\); a checkpoint"),
+        (_break, r"checkpoint/tokenizer.json is not JSON; fetch"),
+    ],
+)
 def test_a_tokenizer_that_would_mislead_is_refused(
-    damage: Callable[[Path], None], tokenizer: Tokenizer, tmp_path: Path
+    damage: Callable[[Path], None], reason: str, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "checkpoint"
     tokenizer.save_pretrained(folder)
     assert load_tokenizer(folder)("Is it sharp?").input_ids[0] == tokenizer.bos_token_id
     damage(folder)
-    with pytest.raises(DataError, match="checkpoint"):
+    with pytest.raises(DataError, match=reason):
         load_tokenizer(folder)

@@ -36,56 +36,124 @@ def replacing(old: str, new: object, times: int = 1) -> dict[str, Any]:
     return {"type": "Sequence", "normalizers": [step] * times}
 
 
-PARTS: dict[str, Change] = {
-    "a text that grows": lambda t: t.update(normalizer=replacing("a", "aa", 40)),
-    "a text out of nothing": lambda t: t.update(normalizer=replacing("", "", 40)),
-    "a text that grows where it is decoded": lambda t: t.update(
-        decoder={"type": "Sequence", "decoders": replacing("a", "aa", 40)["normalizers"]}
+NOT_LLAMA = r"checkpoint/tokenizer\.json is not of a Llama tokenizer: "
+DOES_NOT_LOAD = r"checkpoint has no tokenizer that loads \(Exception: .*"
+PARTS: dict[str, tuple[Change, str]] = {
+    "a text that grows": (
+        lambda t: t.update(normalizer=replacing("a", "aa", 40)),
+        NOT_LLAMA + "its normalizer",
     ),
-    "a text that is a number": lambda t: t.update(normalizer=replacing("a", 7)),
-    "a type that is a list": lambda t: t.update(normalizer={"type": []}),
-    "a thousand tokens in front": lambda t: t["post_processor"].update(
-        single=[{"SpecialToken": {"id": "<s>", "type_id": 0}}] * 1000
+    "a text out of nothing": (
+        lambda t: t.update(normalizer=replacing("", "", 40)),
+        NOT_LLAMA + "its normalizer",
     ),
-    "a pattern that takes for ever": lambda t: t.update(
-        pre_tokenizer={
-            "type": "Split",
-            "pattern": EXPLODING,
-            "behavior": "Isolated",
-            "invert": False,
-        }
+    "a text that grows where it is decoded": (
+        lambda t: t.update(
+            decoder={"type": "Sequence", "decoders": replacing("a", "aa", 40)["normalizers"]}
+        ),
+        NOT_LLAMA + "its decoder",
     ),
-    "a pattern that is none": lambda t: t.update(
-        normalizer={"type": "Replace", "pattern": {"Regex": "(?<"}, "content": ""}
+    "a text that is a number": (
+        lambda t: t.update(normalizer=replacing("a", 7)),
+        NOT_LLAMA + "its normalizer",
     ),
-    "a pattern inside a sequence": lambda t: t.update(
-        decoder={
-            "type": "Sequence",
-            "decoders": [{"type": "Replace", "pattern": EXPLODING, "content": ""}],
-        }
+    "a type that is a list": (
+        lambda t: t.update(normalizer={"type": []}),
+        NOT_LLAMA + "its normalizer",
     ),
-    "an unknown part": lambda t: t.update(
-        normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    "a thousand tokens in front": (
+        lambda t: t["post_processor"].update(
+            single=[{"SpecialToken": {"id": "<s>", "type_id": 0}}] * 1000
+        ),
+        NOT_LLAMA + "its post_processor",
     ),
-    "another model": lambda t: t["model"].update(type="WordPiece"),
-    "a part that is a number": lambda t: t.update(normalizer=7),
-    "no vocabulary": lambda t: t["model"].update(vocab=None),
-    "a merge of nothing": lambda t: t["model"].update(merges=[["nothing", "here"]]),
-    "an added token of nothing": lambda t: t["added_tokens"].append({"id": 2**40, "content": ""}),
-    "a long text to remove": lambda t: t.update(
-        normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 100_000}
+    "a pattern that takes for ever": (
+        lambda t: t.update(
+            pre_tokenizer={
+                "type": "Split",
+                "pattern": EXPLODING,
+                "behavior": "Isolated",
+                "invert": False,
+            }
+        ),
+        NOT_LLAMA + "its pre_tokenizer has a 'Split'; use a checkpoint of",
+    ),
+    "a pattern that is none": (
+        lambda t: t.update(
+            normalizer={"type": "Replace", "pattern": {"Regex": "(?<"}, "content": ""}
+        ),
+        NOT_LLAMA + r"its normalizer has the pattern '\(\?<'; use",
+    ),
+    "a pattern inside a sequence": (
+        lambda t: t.update(
+            decoder={
+                "type": "Sequence",
+                "decoders": [{"type": "Replace", "pattern": EXPLODING, "content": ""}],
+            }
+        ),
+        NOT_LLAMA + r"its decoder has the pattern '\(a\+\)\+\$'; use",
+    ),
+    "an unknown part": (
+        lambda t: t.update(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+        NOT_LLAMA + "its normalizer has a 'Precompiled'; use",
+    ),
+    "another model": (
+        lambda t: t["model"].update(type="WordPiece"),
+        NOT_LLAMA + "its model is not a BPE; use",
+    ),
+    "a model that is text": (
+        lambda t: t.update(model="BPE"),
+        NOT_LLAMA + "its model is not a BPE; use",
+    ),
+    "a part that is a number": (lambda t: t.update(normalizer=7), DOES_NOT_LOAD),
+    "no vocabulary": (lambda t: t["model"].update(vocab=None), DOES_NOT_LOAD),
+    "a merge of nothing": (
+        lambda t: t["model"].update(merges=[["nothing", "here"]]),
+        DOES_NOT_LOAD + "`nothing`",
+    ),
+    "an added token of nothing": (
+        lambda t: t["added_tokens"].append({"id": 2**10, "content": ""}),
+        NOT_LLAMA + "an added token has no text, or no usual number; use",
+    ),
+    "an added token with a huge number": (
+        lambda t: t["added_tokens"].append({"id": 1_000_000, "content": "x"}),
+        NOT_LLAMA + "an added token has no text, or no usual number; use",
+    ),
+    "an added token with a number below none": (
+        lambda t: t["added_tokens"].append({"id": -1, "content": "x"}),
+        NOT_LLAMA + "an added token has no text, or no usual number; use",
+    ),
+    "an added token of a page": (
+        lambda t: t["added_tokens"].append({"id": 2**10, "content": "x" * 1001}),
+        NOT_LLAMA + "an added token has no text, or no usual number; use",
+    ),
+    "added tokens that are no list": (
+        lambda t: t.update(added_tokens={"id": 2**10, "content": "x"}),
+        NOT_LLAMA + "an added token has no text, or no usual number; use",
+    ),
+    "a long text to remove": (
+        lambda t: t.update(
+            normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 100_000}
+        ),
+        NOT_LLAMA + "its normalizer has 100,062 characters; use",
     ),
 }
 
 
-@pytest.mark.parametrize("change", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize(("change", "reason"), PARTS.values(), ids=PARTS)
 def test_a_tokenizer_that_is_no_llamas_is_refused_in_a_sentence(
-    change: Change, folder: Path
+    change: Change, reason: str, folder: Path
 ) -> None:
     change_json(folder / "tokenizer.json", change)
-    with pytest.raises(DataError, match="checkpoint") as refused:
+    with pytest.raises(DataError, match=reason) as refused:
         load_tokenizer(folder)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_model_whose_type_is_not_said_is_a_bpe(folder: Path) -> None:
+    """So older versions of the library have written it."""
+    change_json(folder / "tokenizer.json", lambda t: t["model"].pop("type"))
+    assert load_tokenizer(folder)("Is it sharp?").input_ids
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])

@@ -1,5 +1,6 @@
 """Tokenizer and image processor: read alone, given two tokens, written for every tool."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> 
     inputs = processor(images=Image.new("RGB", (40, 20)), text="<image>\nis", return_tensors="pt")
     assert inputs["pixel_values"].shape == (1, 3, 28, 28)
     assert (inputs["input_ids"] == num_tokens).sum() == 4
+    older = json.loads((folder / "preprocessor_config.json").read_bytes())  # where they look for it
+    assert (older["do_pad"], older["crop_size"]) == (True, {"height": 28, "width": 28})
     generation = GenerationConfig.from_pretrained(folder)
     assert not generation.do_sample
     generation.save_pretrained(tmp_path / "again")  # Vicuna's own would raise here

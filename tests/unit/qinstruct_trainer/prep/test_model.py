@@ -12,7 +12,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, 
 from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, SYSTEM
 from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.model.llava import load_model
-from qinstruct_trainer.prep.model import read_texts
+from qinstruct_trainer.prep.model import build_model, read_texts
 from support.model.builtin import read_array, write_small_builtin
 from support.model.checkpoints import build, hub, original, vicuna, write_projector
 
@@ -35,11 +35,27 @@ def test_the_tiny_tokenizer_knows_the_prompt_by_its_words(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"projector": None}, ConfigError, "needs projector"),
-        ({"vision_tower": None}, ConfigError, "needs vision_tower"),
-        ({"base": "vicuna"}, ConfigError, "neither a folder"),
+        (
+            {"projector": None},
+            ConfigError,
+            r"vicuna \(.*/vicuna\) needs projector; name a folder or a hub repository for it$",
+        ),
+        (
+            {"vision_tower": None},
+            ConfigError,
+            r"vicuna \(.*/vicuna\) needs vision_tower; name a folder or a hub repository for it$",
+        ),
+        (
+            {"base": "vicuna"},
+            ConfigError,
+            "model source 'vicuna' is neither a folder, a file:// URL, nor a repository owner/name",
+        ),
         ({"base": "http://example.invalid/x"}, ConfigError, "neither a folder"),
-        ({"base": "/nowhere/vicuna"}, UnavailableError, "is not there"),
+        (
+            {"base": "/nowhere/vicuna"},
+            UnavailableError,
+            "/nowhere/vicuna is not there; model.base must name an existing folder",
+        ),
     ],
 )
 def test_incomplete_sources_are_refused_in_a_sentence(
@@ -52,7 +68,9 @@ def test_incomplete_sources_are_refused_in_a_sentence(
 
 def test_mix_does_not_start_from_a_llava(tmp_path: Path) -> None:
     source = hub(tmp_path).model_copy(update={"kind": "vicuna"})
-    with pytest.raises(DataError, match="starts from Vicuna"):
+    with pytest.raises(
+        DataError, match="is a LLaVA checkpoint, strategy mix starts from Vicuna; correct"
+    ):
         build(source, tmp_path / "model")
     source = original(tmp_path, tower=True)
     write_projector(tmp_path / "projector")
@@ -73,3 +91,17 @@ def test_hub_layout_with_another_image_token_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"image_token_index": 5}))
     with pytest.raises(DataError, match="image_token_index 5"):
         build(source, tmp_path / "model")
+
+
+def test_progress_of_a_tiny_model_ends_at_its_size(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    (tmp_path / "tiny").mkdir()
+    build_model(
+        ModelSource(kind="tiny"),
+        tmp_path / "tiny",
+        seed=0,
+        texts=["Is it sharp?", "Yes."] * 20,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    size = sum(file.stat().st_size for file in (tmp_path / "tiny").iterdir())
+    assert told == [(size, size)]

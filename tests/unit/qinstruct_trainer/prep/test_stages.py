@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
+from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.prep.gate import GateReport, RecordFile
 from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Stages
 from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
@@ -148,6 +149,14 @@ SAME: dict[str, list[Make]] = {
 @pytest.mark.parametrize("makes", DIFFERENT.values(), ids=DIFFERENT)
 def test_whatever_decides_the_content_is_in_the_key(makes: list[Make], stages: Stages) -> None:
     assert len({make(stages).key for make in makes}) == len(makes)
+
+
+def test_a_builtin_data_set_of_no_strategy_is_named(stages: Stages) -> None:
+    sentence = (
+        "data.sources.builtin.url builtin:both names no strategy; use builtin:after or builtin:mix"
+    )
+    with pytest.raises(ConfigError, match=f"^{sentence}$"):
+        builtin("builtin:both")(stages)
 
 
 @pytest.mark.parametrize("makes", SAME.values(), ids=SAME)

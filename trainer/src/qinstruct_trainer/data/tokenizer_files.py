@@ -168,6 +168,8 @@ def _check_step(path: Path, name: str, step: dict[str, Any]) -> None:
 def _grows(replace: dict[str, Any]) -> bool:
     """Whether a few such steps, one after the other, make a text of any length from a short one."""
     pattern, content = replace.get("pattern"), replace.get("content")
+    if isinstance(pattern, dict) and "Regex" in pattern:
+        return False  # it is refused for what it is
     text = pattern.get("String") if isinstance(pattern, dict) else None
     is_known = isinstance(text, str) and isinstance(content, str)
     return not is_known or len(str(content)) > len(str(text)) or not text

@@ -21,6 +21,6 @@ def build_config_map(plan: Plan) -> Manifest:
             output_files.PREP_CONFIG: plan.prep_config.to_json(),
             output_files.RUN_CONFIG: plan.run_config.to_json(),
             # Without defaults: those of a newer version are no change that the user made.
-            SPEC: plan.spec.model_dump_json(by_alias=True, exclude_unset=True),
+            SPEC: plan.spec.model_dump_json(exclude_unset=True),
         },
     }

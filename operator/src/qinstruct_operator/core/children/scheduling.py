@@ -77,7 +77,7 @@ def train_tolerations(plan: Plan) -> list[Manifest]:
 
 
 def _toleration(toleration: Toleration) -> Manifest:
-    return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return toleration.model_dump(mode="json", exclude_none=True)
 
 
 def _product(gpu: GpuPlan) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from qinstruct_operator.catalog.gpus import GPU_CLASSES, PRODUCT_GIGABYTES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL
 from qinstruct_operator.core.children.metadata import Manifest
+from qinstruct_operator.core.untyped_json import objects
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _INT64: Final = 2**63
@@ -25,10 +26,11 @@ Expression = Mapping[str, Any]
 
 def label_reasons(pod: Manifest, name: str, labels: Labels) -> Iterable[str]:
     """Why the labels of a node (or its name) rule a pod out; none: they do not."""
-    for key, value in pod.get("nodeSelector", {}).items():
+    for key, value in pod["nodeSelector"].items():  # ours always name an architecture
         if labels.get(key) != value:
             yield _unequal(key, value, labels)
-    terms = _terms(pod)
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    terms = objects(pod, "affinity", "nodeAffinity", required, "nodeSelectorTerms")
     if terms and not any(term_matches(term, name, labels) for term in terms):
         yield from _why_no_term_matches(terms, labels)
 
@@ -88,16 +90,6 @@ def gpu_shortage(there: object, *, asked: int) -> str:
     return f"has {there} GPU{'' if str(there) == '1' else 's'}, the run asks for {asked}"
 
 
-def _terms(pod: Manifest) -> Sequence[Mapping[str, Any]]:
-    required = (
-        pod.get("affinity", {})
-        .get("nodeAffinity", {})
-        .get("requiredDuringSchedulingIgnoredDuringExecution", {})
-    )
-    terms: Sequence[Mapping[str, Any]] = required.get("nodeSelectorTerms", ())
-    return terms
-
-
 def _why_no_term_matches(terms: Sequence[Mapping[str, Any]], labels: Labels) -> Iterable[str]:
     for term in terms:
         expressions = term.get("matchExpressions") or ()
@@ -123,21 +115,19 @@ def _sentence(expression: Expression, labels: Labels) -> str:
             return gpu_shortage(there, asked=int(values[0]) + 1)
         case "nvidia.com/gpu.sharing-strategy", "NotIn":
             return f"its GPUs are shared ({labels.get(key)})"
-    return _unequal(key, " or ".join(values), labels, operator)
+    return _unequal(key, " or ".join(values), labels)
 
 
-def _unequal(key: str, wanted: str, labels: Labels, operator: str = "In") -> str:
+def _unequal(key: str, wanted: str, labels: Labels) -> str:
     """`<what it is>, the run needs <what it must be>`, for labels of no special meaning."""
     there = f"label {key} is {labels[key]}" if key in labels else f"no label {key}"
-    needs = {"Gt": "more than ", "Lt": "less than ", "NotIn": "none of "}.get(operator, "")
-    return f"{there}, the run needs {needs}{wanted}"
+    return f"{there}, the run needs {wanted}"
 
 
 def _gpus(labels: Labels) -> str:
     """`40 GB GPUs (NVIDIA-A100-SXM4-40GB)`, as far as the labels say it."""
-    product, memory = labels.get(GPU_PRODUCT_LABEL, ""), labels.get(_MEMORY_LABEL, "")
+    product, mebibytes = labels.get(GPU_PRODUCT_LABEL, ""), _integer(labels.get(_MEMORY_LABEL))
     gigabytes = PRODUCT_GIGABYTES.get(product)
-    mebibytes = _integer(memory)
     if gigabytes is None and mebibytes is not None:
         gigabytes = round(mebibytes / _MEBIBYTES)
     size = f"{gigabytes} GB GPUs" if gigabytes is not None else "GPUs of unknown memory"

@@ -134,7 +134,7 @@ def tolerates(toleration: Mapping[str, Any], taint: Taint) -> bool:
     if toleration.get("effect") not in (None, "", taint.effect):
         return False
     key = toleration.get("key") or ""
-    if toleration.get("operator", "Equal") == "Exists":
+    if toleration.get("operator") == "Exists":
         return key in ("", taint.key)
     return key == taint.key and (toleration.get("value") or "") == taint.value
 

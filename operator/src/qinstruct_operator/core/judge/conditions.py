@@ -145,7 +145,7 @@ def _prep_ended(prep: Workload, pod: Pod, evidence: Evidence) -> Judged:
     failed = evidence.failure
     if pod.is_held_open:
         return _held_open(pod)
-    if stalled := why_next_pod_is_refused(prep) or overdue.no_verdict(prep, evidence.now):
+    if stalled := why_next_pod_is_refused(prep) or overdue.no_verdict(prep, pod, evidence.now):
         return no(stalled.reason, stalled.message)
     if failed is None or not failed.message:
         return no(reasons.PREPARING, f"{pod.name} has ended")
@@ -256,7 +256,7 @@ def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
     if pod.is_over:
         if pod.is_held_open:
             return _held_open(pod)
-        if stalled := overdue.no_verdict(training, evidence.now):
+        if stalled := overdue.no_verdict(training, pod, evidence.now):
             return no(stalled.reason, stalled.message)
         if pod.has_failed:
             why = evidence.failure.message if evidence.failure else None

@@ -52,13 +52,11 @@ def no_pod(workload: Workload, now: datetime, without_since: datetime | None) ->
     )
 
 
-def no_verdict(workload: Workload, now: datetime) -> Waiting | None:
-    """Of a workload whose pod has ended, and that says nothing of it."""
-    pod, quiet = workload.pod, workload.quiet
-    if workload.verdict != "active" or quiet is None or pod is None or pod.changed is None:
+def no_verdict(workload: Workload, pod: Pod, now: datetime) -> Waiting | None:
+    """Of a workload without a verdict whose pod has ended, and is held open by nothing."""
+    quiet = workload.quiet
+    if quiet is None or pod.changed is None:
         return None
-    if pod.is_held_open:
-        return None  # somebody has to end what holds it open
     since = max(pod.changed, quiet.since)
     if not pod.has_verdict:
         if now - since < _KUBELET:

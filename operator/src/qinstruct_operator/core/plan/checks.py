@@ -68,7 +68,7 @@ def _is_backend(path: str, value: object) -> bool:
 
 def _at(spec: Spec, path: str) -> Any:
     """The value of a field by its path in the document."""
-    value: Any = {"spec": spec.model_dump(mode="json", by_alias=True)}
+    value: Any = {"spec": spec.model_dump(mode="json")}
     for part in path.split("."):
         value = value[part]
     return value

@@ -32,10 +32,24 @@ def test_owner_references(retain: bool) -> None:
 def test_the_run_is_the_controller_of_its_child() -> None:
     made = replace(plan(document()), owner=Owner("x", UID))
     (reference,) = owner_references(made)["ownerReferences"]
-    assert (reference["kind"], reference["name"], reference["uid"]) == (
-        *("QInstructTraining", "x", UID),
-    )
-    assert (reference["controller"], reference["blockOwnerDeletion"]) == (True, False)
+    assert reference == {
+        "apiVersion": "qinstruct.dev/v1alpha1",
+        "kind": "QInstructTraining",
+        "name": "x",
+        "uid": UID,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("generation", "noted"), [(None, None), (3, {"qinstruct.dev/generation": "3"})]
+)
+def test_a_child_says_which_spec_it_was_made_from(
+    generation: int | None, noted: dict[str, str] | None
+) -> None:
+    made = replace(plan(document()), owner=Owner("x", UID, generation))
+    assert metadata(made, "x-config", "config").get("annotations") == noted
 
 
 def test_a_rendered_child_has_no_owner() -> None:

@@ -18,6 +18,7 @@ SXM_80 = "NVIDIA-A100-SXM4-80GB"
 ARCH = "kubernetes.io/arch"
 AMD64 = {ARCH: "amd64"}
 TAINT = {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
+DRAINED = {"key": "drain", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
 
 
 def required_values(gpu: dict[str, Any], size: str = "7B") -> dict[str, list[str]]:
@@ -102,13 +103,19 @@ def test_a_pod_runs_on_amd64_unless_the_user_names_an_architecture(
 
 
 def test_a_gpu_pod_tolerates_the_usual_taint_and_the_users() -> None:
-    made = plan(document(scheduling={"tolerations": [TAINT]}))
+    made = plan(document(scheduling={"tolerations": [TAINT, DRAINED]}))
     usual = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    assert train_tolerations(made) == [usual, TAINT]
+    assert train_tolerations(made) == [usual, TAINT, DRAINED]
+    assert prep_tolerations(made) == []
+
+
+def test_a_training_pod_without_gpus_tolerates_what_the_user_says() -> None:
+    made = plan(document(size="Tiny", scheduling={"tolerations": [TAINT, DRAINED]}))
+    assert train_tolerations(made) == [TAINT, DRAINED]
     assert prep_tolerations(made) == []
 
 
 def test_the_prep_pod_tolerates_what_the_user_says_of_prep() -> None:
-    made = plan(document(size="Tiny", prep={"tolerations": [TAINT]}))
-    assert prep_tolerations(made) == [TAINT]
+    made = plan(document(size="Tiny", prep={"tolerations": [TAINT, DRAINED]}))
+    assert prep_tolerations(made) == [TAINT, DRAINED]
     assert train_tolerations(made) == []

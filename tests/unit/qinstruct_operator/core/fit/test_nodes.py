@@ -120,6 +120,11 @@ NEVER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"size": "7B", "gpu": {"allowLarger": False}},
         "80 GB GPUs (NVIDIA-A100-SXM4-80GB), the run takes no larger ones (gpu.allowLarger: false)",
     ),
+    "a little less memory than the product's name says": (
+        node(A100_80 | {"nvidia.com/gpu.memory": "81251"}),
+        {"size": "7B", "gpu": {"allowLarger": False}},
+        "80 GB GPUs (NVIDIA-A100-SXM4-80GB), the run takes no larger ones (gpu.allowLarger: false)",
+    ),
     "four GPUs, said by a label and by the resource": (
         node(A100_80 | {"nvidia.com/gpu.count": "4"}, gpus=4),
         {"size": "13B"},

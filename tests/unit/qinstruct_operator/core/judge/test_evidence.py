@@ -1,5 +1,8 @@
 """What is read of a log and of a failed workload, by how far the run is."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from qinstruct_operator.api.status import FailureStatus, Status
@@ -23,6 +26,7 @@ from support.observed import (
     status_of,
     step_event,
 )
+from support.unread import drop
 
 LOG = lines(prep_event(10), start_event(), step_event(3))
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
@@ -53,6 +57,21 @@ def test_a_log_is_read_as_that_of_the_workload_at_work(
     assert (evidence.prep is not None) == reads_prep
     assert (evidence.training is not None) == reads_training
     assert bool(evidence.training and evidence.training.status) == reads_training
+
+
+def test_a_container_that_has_said_nothing_yet_is_silent_since_its_start() -> None:
+    begun = Snapshot(training=JOB, pods=(pod(JOB, running(30)),))
+    assert evidence_of(begun).last_word == NOW - timedelta(minutes=30)
+    assert evidence_of(drop(begun, "log")).last_word is None, "it may have spoken"
+
+
+def test_one_that_has_spoken_before_is_not_silent_since_its_start() -> None:
+    at_work = Snapshot(training=JOB, pods=(pod(JOB, running(30)),))
+    before = status_of(replace(at_work, log=LOG))
+    assert evidence_of(at_work, before).last_word is None, "its log may have been rotated"
+    preparing = Snapshot(prep=PREP, pods=(pod(PREP, running(30)),))
+    before = status_of(replace(preparing, log=LOG))
+    assert evidence_of(preparing, before).last_word is None
 
 
 def test_prepared_stays_so_when_the_prep_job_is_deleted() -> None:

@@ -235,6 +235,9 @@ OWN = {
         ),
         log=("y" * 100_000,) * 200,
     ),
+    "nothing is said of our container": Case(
+        pod(JOB, phase="Failed"), want("Error", f"x-1-master-0 ended; {LOG_SAYS_MORE}")
+    ),
     "the pod is gone": Case(
         None,
         want(

@@ -298,6 +298,8 @@ def test_without_a_time_of_writing_nothing_is_said() -> None:
         Snapshot(prep=FINISHED, training=pytorchjob()),
         Snapshot(prep=FINISHED, training=pytorchjob(), pods=(over(JOB),)),
         Snapshot(prep=FINISHED, training=pytorchjob(), pods=(pod(JOB),)),
+        Snapshot(prep=FINISHED, training=pytorchjob(), pods=(written(over(JOB), 60),)),
+        Snapshot(prep=FINISHED, training=written(pytorchjob(), 60), pods=(over(JOB),)),
     ):
         reasons = {each.reason for each in judge(run_of(), observe(RUN, snapshot), NOW).conditions}
         assert "NoController" not in reasons

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from qinstruct_operator.core.judge.node import Node
+from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.pods import read_pod
-from qinstruct_operator.core.judge.trouble import is_doubtful, why_silent
+from qinstruct_operator.core.judge.trouble import is_doubtful, why_silent, why_troubled
 from support.observed import (
     NOW,
     Raw,
@@ -21,6 +22,7 @@ from support.observed import (
     pod,
     pytorchjob,
     running,
+    seen,
     step_event,
 )
 
@@ -62,6 +64,25 @@ HALF_AN_HOUR = timedelta(minutes=30)
 )
 def test_when_its_node_is_asked(raw: Raw, log: tuple[str, ...], doubtful: bool) -> None:
     assert is_doubtful(read_pod(raw), log, NOW) == doubtful
+
+
+@pytest.mark.parametrize(
+    ("of_job", "gone"),
+    [
+        ((), "x-1 is gone"),
+        ((RUNS,), "x-1 and x-1-master-0 are gone"),
+        ((pod(JOB, ended(), phase="Succeeded"),), "x-1 is gone"),
+    ],
+)
+def test_a_deleted_workload_is_waited_for_with_its_pod(of_job: tuple[Raw, ...], gone: str) -> None:
+    workload = seen(Snapshot(training=deleting(JOB), pods=of_job)).training
+    assert workload is not None
+    trouble = why_troubled(workload, None, NOW)
+    assert trouble is not None
+    assert trouble.message == (
+        "somebody deletes x-1 since 2026-03-01T11:59:00Z; the run goes on with a new one when "
+        f"{gone}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -359,6 +359,18 @@ def test_facts_of_unprepared_data_do_not_outlive_them() -> None:
     assert condition_reasons(after)["Scheduled"] == ("Unknown", "Unreadable")
 
 
+def test_what_a_refused_spec_had_to_wait_for_is_not_kept_when_it_is_corrected() -> None:
+    refused = (Violation("spec.output.size", "1Gi", "is too small", "raise it"),)
+    before = status_of(Snapshot(), made=PLAN, violations=refused)
+    assert condition_reasons(before)["Prepared"] == ("False", "NotAccepted")
+    for unread in ("prep", "training"):
+        still = status_of(drop(Snapshot(), unread), before, made=PLAN, violations=refused)
+        assert condition_reasons(still)["Prepared"] == ("False", "NotAccepted")
+        corrected = status_of(drop(Snapshot(), unread), before, made=PLAN)
+        assert condition_reasons(corrected)["Prepared"] == ("Unknown", "Unreadable")
+        assert condition_reasons(corrected)["Accepted"] == ("Unknown", "Unreadable")
+
+
 def test_a_run_that_trains_is_not_refused_because_its_workload_is_unread() -> None:
     """Today's spec may be one that this version refuses: it counts only before training."""
     refused = (Violation("spec.output.size", "1Gi", "is too small", "raise it"),)

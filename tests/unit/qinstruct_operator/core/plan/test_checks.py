@@ -45,6 +45,10 @@ def test_a_password_is_never_repeated() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_tiny_models_image_is_small_enough_for_a_short_sequence() -> None:
+    assert plan(document(size="Tiny", training={"maxLength": 300})).run_config
+
+
 SENTENCES: Final[list[tuple[dict[str, Any], str]]] = [
     (
         {"size": "Tiny", "training": {"attention": "flash_attention_2"}},

@@ -7,6 +7,7 @@ from qinstruct_operator.core.plan.checks import LATER
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.config import ModelSource
 from support.operator_documents import document, plan, sample
 
 
@@ -76,3 +77,9 @@ def test_prep_gets_the_users_length_and_model() -> None:
     assert made.prep_config.max_length == 1024
     model = made.prep_config.model
     assert (model.kind, model.base, model.revision) == ("llava", "o/n", "abc")
+
+
+def test_tiny_is_built_unless_the_user_names_a_model() -> None:
+    assert plan(document(size="Tiny")).prep_config.model == ModelSource(kind="tiny")
+    made = plan(document(size="Tiny", model={"base": "o/n", "revision": "abc"}))
+    assert made.prep_config.model == ModelSource(kind="llava", base="o/n", revision="abc")

@@ -94,7 +94,7 @@ def test_an_index_is_pickled_as_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [-1, 3])
 def test_a_record_outside_is_an_index_error(number: int, tmp_path: Path) -> None:
     index = Index.open(small_index(tmp_path))
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=f"record {number} of 3"):
         index[number]
 
 

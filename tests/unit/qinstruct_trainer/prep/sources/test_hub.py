@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.errors import DataError, RunError, UnavailableError
+from qinstruct_trainer.contract.errors import (
+    DataError,
+    RunError,
+    StorageError,
+    UnavailableError,
+)
 from qinstruct_trainer.prep.sources.hub import Place, resolve
 from support.prep.hub_server import Hub, serve
 
@@ -44,14 +49,22 @@ def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
         assert not any(name.startswith("pytorch_model") for name in names)
 
 
+ACCOUNT = (
+    r"download it with an account that may read it and set model\.base to that folder "
+    r"\(with `qinstruct run`, a token of the account in HF_TOKEN will do\)$"
+)
+GATED = r" is gated: accept its licence on the hub, then " + ACCOUNT
+PRIVATE = r" is not on the hub, or private; correct model\.base, or " + ACCOUNT
+
+
 @pytest.mark.parametrize(
     ("refuse", "words"),
     [
-        ((403, "GatedRepo"), "is gated: accept its licence"),
-        ((401, "GatedRepo"), "is gated: accept its licence"),
-        ((401, "RepoNotFound"), "not on the hub, or private"),
-        ((404, "RepoNotFound"), "not on the hub, or private"),
-        ((403, ""), "run again later"),
+        ((403, "GatedRepo"), GATED),
+        ((401, "GatedRepo"), GATED),
+        ((401, "RepoNotFound"), PRIVATE),
+        ((404, "RepoNotFound"), PRIVATE),
+        ((403, ""), r" cannot be fetched from the hub \(.*403.*\); run again later$"),
     ],
 )
 def test_a_refusal_is_a_sentence(refuse: tuple[int, str], words: str, tmp_path: Path) -> None:
@@ -60,14 +73,17 @@ def test_a_refusal_is_a_sentence(refuse: tuple[int, str], words: str, tmp_path: 
         pytest.raises(UnavailableError, match=words) as caught,
     ):
         resolve(REPOSITORY, None, Place(tmp_path, endpoint=hub.url))
-    assert REPOSITORY in str(caught.value)
+    assert str(caught.value).startswith(REPOSITORY)
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_revision_is_named(tmp_path: Path) -> None:
     with (
         serve(Hub(REPOSITORY, dict(FILES))) as hub,
-        pytest.raises(UnavailableError, match="no revision v9"),
+        pytest.raises(
+            UnavailableError,
+            match=r"^lmsys/vicuna-7b-v1\.5 has no revision v9; correct model\.revision$",
+        ),
     ):
         resolve(REPOSITORY, "v9", Place(tmp_path, endpoint=hub.url))
 
@@ -75,8 +91,24 @@ def test_an_unknown_revision_is_named(tmp_path: Path) -> None:
 def test_a_hub_that_is_down_is_a_sentence(tmp_path: Path) -> None:
     with serve(Hub(REPOSITORY, {})) as hub:
         closed = hub.url
-    with pytest.raises(UnavailableError, match="cannot be reached"):
+    way_out = "set model.base to a local folder, or run again with a network"
+    sentence = f"^{REPOSITORY} cannot be fetched, the hub cannot be reached; {way_out}$"
+    with pytest.raises(UnavailableError, match=sentence):
         resolve(REPOSITORY, None, Place(tmp_path, endpoint=closed))
+
+
+def test_a_download_that_cannot_be_stored_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    downloads = tmp_path / "file" / "downloads"
+    with (
+        serve(Hub(REPOSITORY, dict(FILES))) as hub,
+        pytest.raises(StorageError) as caught,
+    ):
+        resolve(REPOSITORY, None, Place(downloads, endpoint=hub.url))
+    assert str(caught.value) == (
+        f"{REPOSITORY} cannot be stored (Not a directory); the download needs room and a writable "
+        f"{downloads}, run again to go on with it"
+    )
 
 
 def test_a_file_that_the_hub_lists_but_does_not_give_is_noticed(tmp_path: Path) -> None:

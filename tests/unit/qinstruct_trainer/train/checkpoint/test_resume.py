@@ -223,6 +223,17 @@ def test_the_sentence_names_what_is_damaged(tmp_path: Path) -> None:
     )
 
 
+def test_the_sentence_names_nothing_where_nothing_is_damaged(tmp_path: Path) -> None:
+    _all_checkpoints_deleted_but_not_the_metrics(tmp_path)
+    with pytest.raises(DataError) as refused:
+        _resumed(tmp_path)
+    metrics = tmp_path / "metrics.jsonl"
+    assert str(refused.value).startswith(
+        f"{tmp_path / 'checkpoints'} has no intact checkpoint, but this run has trained: {metrics} "
+        "says so; "
+    )
+
+
 def test_a_checkpoint_that_is_put_back_is_taken(tmp_path: Path) -> None:
     write_checkpoints(tmp_path, 5)
     folder = tmp_path / "checkpoints" / "step-00000005"

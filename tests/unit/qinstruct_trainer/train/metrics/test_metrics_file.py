@@ -1,10 +1,13 @@
 from pathlib import Path
 
+import pytest
+
 from qinstruct_trainer.train.metrics.metrics_file import (
     append_metrics,
     read_steps,
     truncate_metrics,
 )
+from support.syncs import note_syncs
 from support.training_steps import step_event
 
 
@@ -18,6 +21,16 @@ def test_a_resume_leaves_exactly_the_steps_that_the_checkpoint_has(tmp_path: Pat
     truncate_metrics(path, 3)
     append_metrics(path, step_event(4))
     assert [step.step for step in read_steps(path)] == [1, 2, 3, 4]
+
+
+def test_what_a_resume_leaves_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    syncs = note_syncs(monkeypatch, path)
+    truncate_metrics(path, 0)
+    assert len(syncs.before) == 1
+    assert syncs.after == {tmp_path}
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
