@@ -29,10 +29,14 @@ def images(manifests: list[Manifest]) -> dict[str, str]:
             {name: f"ghcr.io/qinstruct/{name}:2.0" for name in ("operator", "prep", "trainer")},
         ),
         (
-            {"registry": "localhost:5000/x", "trainer": {"repository": "cu13/train", "tag": "9"}},
             {
-                "operator": "localhost:5000/x/operator:0.1.0",
-                "prep": "localhost:5000/x/prep:0.1.0",
+                "registry": "localhost:5000/x",
+                "tag": "8",
+                "trainer": {"repository": "cu13/train", "tag": "9"},
+            },
+            {
+                "operator": "localhost:5000/x/operator:8",
+                "prep": "localhost:5000/x/prep:8",
                 "trainer": "localhost:5000/x/cu13/train:9",
             },
         ),

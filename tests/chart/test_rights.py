@@ -31,6 +31,8 @@ def test_namespaces_are_served_with_the_same_rules_in_roles_alone() -> None:
     made = render(values=NAMESPACED)
     assert {one["kind"] for one in of_kind(made, *RIGHTS)} == {"Role", "RoleBinding"}
     assert {one["metadata"]["namespace"] for one in of_kind(made, *RIGHTS)} == {"team-a", "team-b"}
+    for one in of_kind(made, "RoleBinding"):
+        assert (one["roleRef"]["kind"], one["roleRef"]["name"]) == ("Role", "qinstruct-operator")
     (everywhere,) = rules(render(), "ClusterRole", "qinstruct-operator")
     assert rules(made, "Role", "qinstruct-operator") == [everywhere] * 2
 
@@ -53,8 +55,9 @@ def test_the_operator_watches_what_it_may() -> None:
     ]
 
 
-def test_an_administrator_may_make_the_roles() -> None:
-    assert of_kind(render("--set=rbac.create=false"), *RIGHTS) == []
+@pytest.mark.parametrize("values", [{}, NAMESPACED])
+def test_an_administrator_may_make_the_roles(values: dict[str, Any]) -> None:
+    assert of_kind(render("--set=rbac.create=false", values=values), *RIGHTS) == []
 
 
 def test_nothing_of_the_cluster_is_needed_where_an_administrator_has_made_it() -> None:

@@ -18,7 +18,10 @@ PACKAGES = {
 }
 MAX_LINES = 400
 DOCS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "helm/qinstruct-operator/README.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "helm/qinstruct-operator/README.md")
+    ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
