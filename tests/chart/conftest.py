@@ -10,7 +10,7 @@ import pytest
 
 from cluster.harness.programs import BuildError, program
 
-PROGRAMS: Final = ("helm", "kubectl", "kube-score")
+PROGRAMS: Final = ("helm", "kubectl", "kube-score", "actionlint")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -10,12 +10,14 @@ import pytest
 import yaml
 
 from cluster.harness.programs import program
+from qinstruct_operator.constants import VERSION
 from support.helm_chart import (
     CHART,
     NAMESPACE,
     Manifest,
     Values,
     of_kind,
+    operator_container,
     render,
     template,
     without_tests,
@@ -108,6 +110,16 @@ def test_an_overlay_has_an_operator_and_the_crd(folder: str) -> None:
     made = kustomized(folder)
     assert len(of_kind(made, "Deployment")) == 1
     assert len(of_kind(made, "CustomResourceDefinition")) == 1
+
+
+def test_the_images_of_your_own_machine_have_the_version_too() -> None:
+    container = operator_container(kustomized("dev"))
+    images = [
+        container["image"],
+        *(one["value"] for one in container["env"] if one["name"].endswith("_IMAGE")),
+    ]
+    assert [one.rpartition("/")[0] for one in images] == ["localhost/qinstruct"] * 3
+    assert {one.rpartition(":")[2] for one in images} == {VERSION}
 
 
 def test_every_folder_of_manifests_is_one_that_kustomize_takes_or_samples() -> None:
