@@ -58,6 +58,14 @@ def test_the_operators_namespace_is_closed_but_for_dns_and_the_api_server() -> N
     assert ports == [{53}, {443, 6443}]
 
 
+def test_operator_and_helm_test_are_the_pods_that_may() -> None:
+    made = render()
+    (deployment,), (test,) = of_kind(made, "Deployment"), of_kind(made, "Pod")
+    selected = policies()["qinstruct-system", ""]["podSelector"]["matchLabels"]
+    for metadata in (deployment["spec"]["template"]["metadata"], test["metadata"]):
+        assert selected.items() <= metadata["labels"].items()
+
+
 def test_what_a_shared_namespace_and_a_known_api_server_change() -> None:
     server = {"cidrs": ["10.96.0.1/32", "fd00::1/128"], "ports": [6443]}
     found = policies({"networkPolicy": {"wholeNamespace": False, "apiServer": server}})
