@@ -18,13 +18,15 @@ RUNS: Final = {"networkPolicy": {"runNamespaces": ["team-a"]}}
 def policies(values: Values | None = None) -> dict[tuple[str, str], Any]:
     """By namespace and name without the release's."""
     made = of_kind(render(values=values), "NetworkPolicy")
-    return {
+    found = {
         (
             one["metadata"]["namespace"],
             one["metadata"]["name"].removeprefix("qinstruct-operator").strip("-"),
         ): one["spec"]
         for one in made
     }
+    assert len(found) == len(made)
+    return found
 
 
 def blocks(spec: Manifest) -> list[Any]:
