@@ -53,6 +53,7 @@ BAD: Final[list[tuple[str, object, str]]] = [
     ("settings/cacheSize", 400, "/settings/cacheSize"),
     ("settings/cacheStorageClass", "Fast_Class", "/settings/cacheStorageClass"),
     ("settings/cachePath", "cache", "/settings/cachePath"),
+    ("settings/defaultQueue", "GPUs", "/settings/defaultQueue"),
     ("settings/trainerAttention", [], "/settings/trainerAttention"),
     ("settings/trainerAttention", ["flash"], "/settings/trainerAttention/0"),
     ("settings/priorityClasses", "*", "/settings/priorityClasses"),

@@ -45,6 +45,7 @@ MATRIX: Final[dict[str, dict[str, Any]]] = {
             "trainerAttention": ["sdpa", "eager"],
             "priorityClasses": [],
             "toleratedTaints": ["sku"],
+            "defaultQueue": "gpus",
             "cachePath": "/c",
             "outputPath": "/o",
             "configPath": "/e",
