@@ -134,4 +134,11 @@ def test_the_crd_of_the_chart_is_the_projects() -> None:
     (crd,) = of_kind(render(), "CustomResourceDefinition")
     (source,) = yaml.safe_load_all((ROOT / "crds" / name).read_text("utf-8"))
     assert crd["spec"] == source["spec"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert Path(CHART / "files" / "crd.yaml").read_bytes() == (ROOT / "crds" / name).read_bytes()
+
+
+def test_the_crd_is_kept_or_left_out_as_the_values_say() -> None:
+    (crd,) = of_kind(render("--set=crds.keep=false"), "CustomResourceDefinition")
+    assert "annotations" not in crd["metadata"]
+    assert of_kind(render("--set=crds.install=false"), "CustomResourceDefinition") == []

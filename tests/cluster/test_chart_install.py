@@ -5,11 +5,14 @@ arguments and the variables of the chart's Deployment; kwok's nodes take its pod
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from cluster.clients.installed_chart import InstalledChart, older_chart
 from cluster.clients.rights import granted
@@ -19,7 +22,7 @@ from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.constants import GROUP, PLURAL
-from support.helm_chart import CHART, HelmError, Values
+from support.helm_chart import CHART, HelmError, Values, helm
 from support.operator_documents import RUNS as SAMPLE_NAMES
 from support.operator_documents import SAMPLES
 
@@ -65,7 +68,8 @@ def test_the_samples_complete_with_the_default_values(
         log = operator.log
     assert "WARNING" not in log
     assert "ERROR" not in log
-    assert "Succeeded" in chart.helm("test")
+    assert "run-13b-mix" in ask(chart, chart.token())
+    assert "Succeeded" in chart.helm("test")  # in pods of nodes that run nothing
 
 
 def test_an_upgrade_leaves_a_run_alone_and_brings_the_new_crd(
@@ -147,6 +151,7 @@ def test_some_namespaces_are_served_with_roles_alone(
     with runs_of(stock_cluster, "team-a") as runs, chart.operator(token) as operator:
         runs.apply("whole", SPEC)
         runs.wait_phase("whole", "Complete", 90)
+        assert "whole" in ask(chart, token)
         log = operator.log
     assert "WARNING" not in log
     still = send_request(stock_cluster.api, "GET", runs_path("team-b", "other")).content
@@ -205,6 +210,26 @@ def test_a_cap_on_gpus_holds_for_each_namespace(
     assert create("small", "fits", gpu={"perNode": 4}).ok
     assert create("small", "cpu", size="Tiny", strategy="mix").ok
     assert create("large", "x", gpu={"perNode": 16}).ok
+
+
+def ask(chart: InstalledChart, token: str) -> str:
+    """What the containers of `helm test` print, with this token."""
+    api = chart.cluster.api
+    where = f"--namespace={chart.namespace}"
+    hooks = helm("get", "hooks", chart.release, where, kubeconfig=api.admin_kubeconfig)
+    kubeconfig = str(api.kubeconfig_for(token))
+    said = ""
+    for container in yaml.safe_load(hooks)["spec"]["containers"]:
+        program, *arguments = container["command"]
+        done = subprocess.run(
+            [Path(sys.executable).with_name(program), *arguments],
+            env={"KUBECONFIG": kubeconfig, "USER": "qinstruct"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    return said
 
 
 def tracking_fields(cluster: TestCluster) -> set[str]:
