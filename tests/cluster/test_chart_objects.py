@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import pytest
 
+from cluster.clients.operator_process import install
 from cluster.harness.control_plane import KubectlError
 from cluster.harness.testcluster import TestCluster
 from support.helm_chart import Manifest, of_kind, operator_container, render
+from support.readme import ROOT
 
 pytestmark = pytest.mark.cluster
 
@@ -125,6 +127,19 @@ def test_every_object_is_taken(test_cluster: TestCluster, home: str, case: str) 
     values = json.loads(json.dumps(MATRIX[case]).replace(HERE, home))
     made = render(f"--namespace={home}", values=values)
     dry_run(test_cluster, *made, pod_of_the_deployment(made, home))
+
+
+@pytest.mark.parametrize("folder", ["base", "namespaced", "dev", "run-namespace"])
+def test_every_object_of_the_folders_for_kustomize_is_taken(
+    test_cluster: TestCluster, home: str, folder: str
+) -> None:
+    install(test_cluster.api)  # the namespace, which a dry run would not make
+    where = ("--namespace", home) if folder == "run-namespace" else ()
+    said = test_cluster.kubectl(
+        *("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"),
+        *("-k", ROOT / "manifests" / folder, *where),
+    )
+    assert "serverside-applied (server dry run)" in said
 
 
 def test_a_wrong_field_would_be_seen(test_cluster: TestCluster, home: str) -> None:
