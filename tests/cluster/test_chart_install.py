@@ -25,6 +25,7 @@ from qinstruct_operator.constants import GROUP, PLURAL
 from support.helm_chart import CHART, HelmError, Values, helm
 from support.operator_documents import RUNS as SAMPLE_NAMES
 from support.operator_documents import SAMPLES
+from support.readme import ROOT
 
 pytestmark = pytest.mark.cluster
 
@@ -131,6 +132,17 @@ def test_what_an_uninstall_keeps_a_new_install_goes_on_with(
         again.helm("uninstall")
         assert runs.names("pvc") == claims
         assert runs.get("qit")[0]["status"]["phase"] == "Complete"
+
+
+def test_helm_takes_over_what_kustomize_has_installed(
+    stock_cluster: TestCluster, chart: InstalledChart
+) -> None:
+    stock_cluster.kubectl("apply", "--server-side", "-k", ROOT / "manifests" / "base")
+    before = ours(stock_cluster)
+    with pytest.raises(HelmError, match="invalid ownership metadata"):
+        chart.install()
+    chart.install("--take-ownership", "--wait", "--timeout=60s")
+    assert ours(stock_cluster) == before
 
 
 NAMESPACED: Final[Values] = {"watchNamespaces": ["team-a"]}
