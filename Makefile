@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-all cluster-programs test-fast mutants generate verify licences bench run-tiny clean
+.PHONY: help setup check audit test test-all cluster-programs test-fast mutants generate verify licences bench run-tiny clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -23,13 +23,17 @@ $(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
 
 setup: $(VENV)/.installed ## Create .venv with the exact locked versions
 
-check: setup ## Lint, types, import contracts, spelling
+check: setup ## Lint, types, import contracts, spelling, secrets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy operator/src trainer/src tests bench
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/yamllint --strict .
+	git ls-files -z | PATH="$(abspath $(BIN)):$$PATH" xargs -0 -P $(JOBS) -n 200 scripts/find_secrets.sh
+
+audit: setup ## Known vulnerabilities of the locked versions; asks pypi.org
+	$(BIN)/python scripts/audit.py
 
 # A file's tests stay on one worker, because they share what they trained or started. Three
 # workers for two cores: the cluster's tests mostly wait.

@@ -7,28 +7,7 @@ Random weights; 5 GB are written below TMPDIR. A line of JSON for each case: MFU
 backward pass, FLOPs as in train/metrics/flops.py (recomputation not counted) over the dense bf16
 peak (H100 and H200: 989 TFLOP/s); memory is torch's, in GB.
 
-Measured on one H200 on 2026-11-26 (torch 2.11.0+cu130, transformers 5.17.0, DeepSpeed 0.19.8,
-driver 580.159.04, 16 cores) with this script's first form. Rows of 700 tokens, SDPA, no padding;
-`peak` is of the backward pass:
-
-    rows  ZeRO-2: seconds, MFU, peak     with recomputation         ZeRO-3: MFU   with recomputation
-      16  0.254     46.2 %  49.3         0.319    36.7 %  34.9      25.7 %        25.7 %
-       4  0.165     17.7 %  35.8         0.134    21.9 %  32.2       9.1 %         7.9 %
-       1  0.090      8.2 %  32.5         0.123     5.9 %  31.6       2.0 %         1.6 %
-
-On a second H200, 16 rows under ZeRO-2 had 42.3 %. The optimizer's step took 0.06 s and 42.6 GB
-(ZeRO-3: 37.3), for all states on one GPU. Small batches wait for Python and not for the GPU, and
-ZeRO-3 the most: the hooks on its 409 modules take 0.2 s of a forward pass, 0.14 of them in the
-frozen tower. Deterministic sums (`compute_alike_each_time`) cost nothing of forward and backward
-pass without padding, 4.8 % with some, 2.5 % with recomputation, 4 % under ZeRO-3. Without the waits
-for the GPU in `LlavaLoss` and `float(loss)` an iteration of 16 rows was 1 to 2 % shorter.
-
-Attention, 16 rows, 32 heads of 128, bf16, forward and backward, in ms; each is off by 0.2 to 0.25 %
-from float32. SDPA took cuDNN's kernel, with and without a mask:
-
-    length  SDPA, no padding  SDPA, mask, rows 60 to 100 % full  varlen, packed, the same rows
-       700  0.91               2.10                              1.21
-     2,048  4.31              12.78                              5.26
+The figures are in docs/performance.md.
 """
 
 import argparse
@@ -39,12 +18,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
@@ -52,7 +33,8 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Prepared
-from qinstruct_trainer.data.collate import Batch
+from qinstruct_trainer.data.collate import Batch, collate
+from qinstruct_trainer.data.index.reader import Example
 from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
@@ -63,12 +45,12 @@ HIDDEN, IMAGE, PADDING, PATCHES, SIZE = 4096, 32_000, 32_001, 576, 336
 ROWS, HEADS, HEAD = 16, 32, 128
 TIMED, WARM = 4, 2
 
-# Rows, length, tokens learnt of each row, recomputation, padded.
+# Samples, the longest one's tokens, the shortest one's, tokens learnt of each, recomputation.
 CASES = [
-    *((rows, 700, 40, again, False) for again in (True, False) for rows in (1, 4, 16)),
-    *((16, 700, 40, again, True) for again in (True, False)),
-    (16, 2048, 2047, True, False),
-    (4, 2048, 40, False, False),
+    *((rows, 700, 700, 40, again) for again in (True, False) for rows in (1, 4, 16)),
+    *((16, 700, 630, 40, again) for again in (True, False)),
+    *((16, 2048, 640, 40, again) for again in (True, False)),
+    (16, 2048, 2048, 2047, True),
 ]
 
 
@@ -151,34 +133,24 @@ def write_model(folder: Path, layers: int) -> Path:
     return path
 
 
-def batch_of(rows: int, length: int, learnt: int, *, padded: bool) -> Batch:
+def batch_of(rows: int, longest: int, shortest: int, learnt: int) -> Batch:
     """Random words behind an image; where nearly everything is learnt, words alone."""
-    generator = torch.Generator().manual_seed(rows + length)
-    shown = 0 if learnt > length - PATCHES - 1 else PATCHES
-    lengths = torch.full((rows,), length)
-    if padded:
-        shortest = max(shown + 1 + learnt, length * 9 // 10)
-        lengths[1:] = torch.randint(shortest, length + 1, (rows - 1,), generator=generator)
-    place = torch.arange(length)
-    is_token = place < lengths.unsqueeze(1)
-    ids = torch.randint(3, IMAGE, (rows, length), generator=generator)
-    ids[:, 1 : 1 + shown] = IMAGE
-    ids = torch.where(is_token, ids, PADDING)
-    image_mask = ids == IMAGE
-    is_learnt = is_token & (place >= lengths.unsqueeze(1) - learnt)
-    return Batch(
-        input_ids=ids,
-        labels=torch.where(is_learnt, ids, IGNORE_INDEX),
-        attention_mask=is_token.long(),
-        image_mask=image_mask,
-        pixel_values=torch.randn((rows, 3, SIZE, SIZE), generator=generator),
-        image_lengths=image_mask.sum(dim=1),
-        num_tokens=int(is_token.sum()),
-    )
+    generator = torch.Generator().manual_seed(rows + longest)
+    shown = 0 if learnt > shortest - PATCHES - 1 else PATCHES
+    lengths = torch.randint(shortest, longest + 1, (rows,), generator=generator).tolist()
+    lengths[0] = longest
+    examples = []
+    for length in lengths:
+        ids = torch.randint(3, IMAGE, (length,), generator=generator).numpy()
+        ids[1 : 1 + shown] = IMAGE
+        labels = np.where(np.arange(length) >= length - learnt, ids, IGNORE_INDEX)
+        examples.append(Example(ids, labels, None, ((1, shown),) if shown else ()))
+    batch = collate(examples, SIZE)
+    return replace(batch, pixel_values=torch.randn((rows, 3, SIZE, SIZE), generator=generator))
 
 
 def measure(
-    engine: Engine, rows: int, length: int, learnt: int, recompute: bool, padded: bool
+    engine: Engine, rows: int, longest: int, shortest: int, learnt: int, recompute: bool
 ) -> dict[str, Any]:
     llama = engine.model.model.language_model
     if recompute:
@@ -186,7 +158,7 @@ def measure(
     else:
         llama.gradient_checkpointing_disable()
     torch.cuda.empty_cache()
-    batch = batch_of(rows, length, learnt, padded=padded).to("cuda")
+    batch = batch_of(rows, longest, shortest, learnt).to("cuda")
     inner = engine._engine  # forward and backward apart, which training never needs
     phases: dict[str, list[dict[str, float]]] = {"forward": [], "backward": [], "step": []}
     for _ in range(WARM + TIMED):
@@ -202,19 +174,18 @@ def measure(
         for name, all_seen in phases.items()
     }
     seconds = found["forward"]["seconds"] + found["backward"]["seconds"]
-    lengths = batch.attention_mask.sum(dim=1).double()
     flops = step_flops(
         engine.model.config,
         tokens=batch.num_tokens,
-        squared=float(lengths @ lengths),
+        squared=sum(length * length for length in batch.lengths),
         images=rows,
     )
     peak = peak_flops(torch.device("cuda"))
-    case = {"rows": rows, "length": length, "learnt": learnt}
     return {
-        **case,
+        "rows": rows,
+        "lengths": [shortest, longest],
+        "learnt": learnt,
         "recompute": recompute,
-        "padded": padded,
         "tokens": batch.num_tokens,
         "seconds": seconds,
         "tokens_per_second": batch.num_tokens / seconds,

@@ -54,7 +54,7 @@ def _room(path: str, *more_tests: str) -> Room:
 _CORE: Final = "qinstruct_operator/core"
 _SINGLE: Final = (
     *("backends/pytorchjob", "condition_list", "decide", "names", "pin", "quantity", "render"),
-    *("run", "safe_text", "times", "untyped_json"),
+    *("run", "times", "untyped_json"),
 )
 ROOMS: Final = {
     "api": _room("qinstruct_operator/api"),

@@ -116,6 +116,9 @@ PODS: Final[dict[str, Change]] = {
         {"name": "second", "image": "busybox"}
     ),
     "a secret as a variable": container(env=[{"name": "P", "valueFrom": SECRET}]),
+    "another field of the pod": container(
+        env=[{"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
+    ),
     "all of a secret": container(envFrom=[{"secretRef": {"name": "database"}}]),
     "a port of the host": container(ports=[{"containerPort": 80, "hostPort": 80}]),
     "a hook": container(lifecycle={"preStop": {"exec": {"command": ["sh"]}}}),

@@ -10,6 +10,7 @@ import pytest
 
 from cluster.clients.runs import FOR_EVER, Runs, lines
 from cluster.harness.kwok import Behaviour
+from cluster.harness.kwok_helper import POD_UID
 
 pytestmark = pytest.mark.cluster
 
@@ -31,7 +32,8 @@ def test_bad_data_fail_the_run_at_once(runs: Runs) -> None:
     assert runs.wait("bad", "Prepared", "False", "Failed") == BAD_DATA["message"]
     failure = runs.statuses("bad")[-1]["failure"]
     assert (failure["exitCode"], failure["reason"]) == (65, "BadData")
-    assert failure["logTail"].splitlines() == output
+    (pod,) = runs.get("pods")
+    assert failure["logTail"].replace(pod["metadata"]["uid"], POD_UID).splitlines() == output
     assert "attempt" not in failure
     assert runs.get("pytorchjobs") == []
 
@@ -47,6 +49,15 @@ def test_a_trainer_that_dies_without_an_event(runs: Runs) -> None:
     assert (failure["exitCode"], failure["attempt"]) == (1, 1)
     assert failure["logTail"] == "\n".join(log)
     assert runs.condition("dead", "Complete")["status"] == "False"
+
+
+def test_a_last_word_that_a_trainer_has_not_written(runs: Runs) -> None:
+    """As a name in its data could print it; the kubelet takes the log's end for the last word."""
+    forged = json.dumps({**json.loads(lines(BAD_DATA)[0]), "writer": "another"})
+    runs.behave("lied", "train", Behaviour(exit_code=1), logs=[forged, forged])
+    runs.apply("lied", SPEC)
+    message = runs.wait("lied", "Failed", "True", "Error")
+    assert message.startswith("lied-1-master-0 ended with exit code 1; ")
 
 
 def test_a_trainer_that_is_out_of_memory(runs: Runs) -> None:

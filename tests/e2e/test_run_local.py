@@ -155,7 +155,7 @@ def test_stopped_and_killed_in_the_middle_of_a_download(
         [*prep, str(command.folder / "prep.json")], capture_output=True, text=True, check=True
     )
 
-    assert isinstance(parse_line(done.stdout.splitlines()[-1]), PrepDone)
+    assert isinstance(parse_line(done.stdout.splitlines()[-1], None), PrepDone)
     assert Prepared.read(command.folder / "prepared.json").num_records == 36
 
 

@@ -1,6 +1,7 @@
 """Raw objects of a cluster, as of a run's children, and what the pure core makes of them."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -254,6 +255,11 @@ def lines(*events: Event, until: datetime = NOW) -> tuple[str, ...]:
     first = until.timestamp() - 10 * (len(events) - 1)
     timed = (each.model_copy(update={"time": first + 10 * n}) for n, each in enumerate(events))
     return tuple(each.model_dump_json(exclude_none=True) for each in timed)
+
+
+def signed_lines(log: Iterable[str], uid: str) -> tuple[str, ...]:
+    """Lines of events as the pod with this uid prints them."""
+    return tuple(json.dumps(json.loads(line) | {"writer": uid}) for line in log)
 
 
 def prep_event(done: int, total: int | None = 100, stage: Stage = "fetch") -> PrepProgress:

@@ -7,16 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 import torch
 from deepspeed.runtime.zero.linear import zero3_linear_wrap
+from torch import Tensor
 from torch.nn import functional
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from qinstruct_trainer.contract.config import Checkpointing, Precision, Prepared, ZeroStage
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import Exported
+from qinstruct_trainer.model.attention import implementations
 from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.ranks import compute_alike_each_time
 from support.training import zero_worker
@@ -95,6 +100,41 @@ def test_buffers_logits_losses_and_gradients_are_those_of_a_process_without_deep
         expected = plain["gradients"][name]
         difference = (gradient.to(expected.dtype) - expected).abs().max()
         assert difference <= bound * expected.abs().max(), name
+
+
+def test_packed_attention_is_that_of_each_record() -> None:
+    """Against float32 for each record alone, at the published heads and lengths.
+
+    The kernel rounds to bf16 what it multiplies and what it returns, each time by 2^-9 at most:
+    two such roundings stand behind an output and four behind a gradient.
+    """
+    lengths = [LENGTH, 1, LENGTH - 40, 2048]
+    generator = torch.Generator("cuda").manual_seed(0)
+    given = [
+        torch.randn((1, 32, sum(lengths), 128), generator=generator, device="cuda").bfloat16()
+        for _ in range(4)
+    ]
+    starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device="cuda")
+    attend = ALL_ATTENTION_FUNCTIONS[implementations("sdpa")["text_config"]]
+
+    def run(given: Sequence[Tensor], lengths: list[int]) -> list[Tensor]:
+        *inputs, into = (each.detach().requires_grad_() for each in given)
+        where = {"lengths": tuple(lengths), "cu_seq_lens_q": starts}
+        found, _ = attend(torch.nn.Module(), *inputs, None, scaling=128**-0.5, **where)
+        gradients = torch.autograd.grad(found, inputs, into.transpose(1, 2))
+        return [found.detach().transpose(1, 2), *gradients]
+
+    packed = run(given, lengths)
+    parts = zip(*(torch.split(each.float(), lengths, dim=2) for each in given), strict=True)
+    alone = [run(part, [part[0].shape[2]]) for part in parts]
+    for number, roundings in enumerate((2, 4, 4, 4)):
+        ours = torch.split(packed[number], lengths, dim=2)
+        expected = [each[number] for each in alone]
+        # Of all records: the gradients of one token's query and key are 0 but for rounding.
+        size = torch.cat(expected, dim=2).square().mean().sqrt()
+        for found, each in zip(ours, expected, strict=True):
+            off = (found.float() - each).square().mean().sqrt()
+            assert off <= roundings * 2.0**-9 * size, (number, each.shape)
 
 
 def test_stopped_and_killed_runs_end_in_the_weights_of_an_uninterrupted_one(

@@ -40,7 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A batch for each of two ranks: 700 positions, an image; the second one shorter, padded."""
+    """A batch for each of two ranks: 700 positions, an image; the second one shorter."""
     path = tmp_path_factory.mktemp("batches") / "batches.pt"
     torch.save([heads_batch(LENGTH), heads_batch(LENGTH - 40, seed=2)], path)
     return path

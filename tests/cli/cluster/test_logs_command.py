@@ -1,5 +1,6 @@
 """`qinstruct logs` before an in-memory cluster: which pod, which lines, until when."""
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -25,6 +26,7 @@ from support.cli.cluster_commands import (
     while_waiting,
 )
 from support.fake_cluster.cluster import FakeCluster
+from support.observed import complete_event, lines, signed_lines
 
 LOST = ClusterError("read the log: the connection was lost")
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": f"no node {EVIL}"}
@@ -193,6 +195,52 @@ def test_follow_goes_through_the_whole_run(
         "train 3",
         "train again",
     ]
+
+
+@pytest.mark.parametrize("follow", ["", "--follow"])
+def test_an_event_is_told_of_the_pod_that_wrote_it(
+    qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str], follow: str
+) -> None:
+    add_pod(cluster, "x-1-master-0", "train", ENDED, attempt=1)
+    cluster.set_status(TRAINING, TEAM, "x", COMPLETE)
+    (pod,) = asyncio.run(cluster.list(POD, TEAM))
+    said = lines(complete_event())
+    printed = (*said, *signed_lines(said, "another"), *signed_lines(said, pod["metadata"]["uid"]))
+    print_lines(cluster, "x-1-master-0", "train", *printed)
+    end_log(cluster, "x-1-master-0", "train")
+    assert qinstruct("logs", "x", *follow.split()) == EXIT_OK
+    told = capsys.readouterr().out
+    assert told.count("complete: the model is in") == 1
+    assert told.endswith("complete: the model is in /output/model\n")
+
+
+def test_follow_goes_on_with_a_pod_that_is_made_again_under_its_name(
+    qinstruct: CommandLine,
+    cluster: FakeCluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the training-operator does after the loss of a node: it is another pod."""
+    master = "x-1-master-0"
+    add_pod(cluster, master, "train", RUNNING, attempt=1)
+    print_lines(cluster, master, "train", "before")
+    end_log(cluster, master, "train")
+
+    def story() -> Any:
+        cluster.delete(POD, TEAM, master)
+        add_pod(cluster, master, "train", ENDED, attempt=1, created="2026-01-01T00:01:00Z")
+        print_lines(cluster, master, "train", "after")
+        end_log(cluster, master, "train")
+        yield
+        yield
+        cluster.set_status(TRAINING, TEAM, "x", COMPLETE)
+        yield
+        yield
+
+    steps = story()
+    while_waiting(monkeypatch, lambda: next(steps))
+    assert qinstruct("logs", "x", "-f") == EXIT_OK
+    assert capsys.readouterr().out.splitlines() == ["before", "after"]
 
 
 def test_follow_of_one_part_ends_with_it(

@@ -23,20 +23,22 @@ from qinstruct_trainer.contract.events import (
 )
 from support.cli.cluster_commands import EVIL, TAMED
 
-LINES = (
-    EVIL,
-    "epoch 1/3\r\x1b[Kepoch 2/3",
-    "\tindented",
-    '{"event": "from the future", "v": 9}',
-    PrepProgress(
-        stage="fetch", item=EVIL, done=5, total=10, unit="files", time=1
-    ).model_dump_json(),
-    PrepWaiting(stage="model", item="llava", owner=EVIL).model_dump_json(),
-    PrepDone(num_records=3, num_dropped=0, path="/x").model_dump_json(),
-    Checkpoint(step=3, path="/x", num_bytes=10**400, seconds=1).model_dump_json(),
-    StoppedEvent(step=4, steps=10).model_dump_json(),
-    Failed(reason="BadData", message=EVIL, exit_code=65).model_dump_json(),
-    Complete(model=EVIL).model_dump_json(),
+UID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+LINES = tuple(
+    said if isinstance(said, str) else said.model_copy(update={"writer": UID}).model_dump_json()
+    for said in (
+        EVIL,
+        "epoch 1/3\r\x1b[Kepoch 2/3",
+        "\tindented",
+        '{"event": "from the future", "v": 9}',
+        PrepProgress(stage="fetch", item=EVIL, done=5, total=10, unit="files", time=1),
+        PrepWaiting(stage="model", item="llava", owner=EVIL),
+        PrepDone(num_records=3, num_dropped=0, path="/x"),
+        Checkpoint(step=3, path="/x", num_bytes=10**400, seconds=1),
+        StoppedEvent(step=4, steps=10),
+        Failed(reason="BadData", message=EVIL, exit_code=65),
+        Complete(model=EVIL),
+    )
 )
 
 
@@ -56,7 +58,7 @@ SHOWN = (
 
 def print_all(printer: LogPrinter) -> None:
     for line in LINES:
-        printer.line(line)
+        printer.line(line, UID)
     printer.close()
 
 
@@ -67,6 +69,20 @@ def test_events_are_sentences_and_lines_are_sanitized() -> None:
     (absurd,) = [line for line in shown if "1" + "0" * 400 in line]
     assert absurd.startswith('{"v":1,')  # numbers too large to be formatted: the line as it is
     assert tuple(line for line in shown if line != absurd) == SHOWN
+
+
+@pytest.mark.parametrize("writer", [None, "", "another", UID.upper()])
+def test_what_another_writer_says_is_a_line_of_text(writer: str | None) -> None:
+    line = Failed(reason="Forged", message="it failed", exit_code=1, writer=writer)
+    stream = io.StringIO()
+    TextPrinter(open_view(Console(file=stream, width=500))).line(line.model_dump_json(), UID)
+    assert stream.getvalue().startswith('{"v":1,')
+
+
+def test_of_a_pod_of_an_older_version_each_event_counts() -> None:
+    stream = io.StringIO()
+    TextPrinter(open_view(Console(file=stream))).line(Complete(model="/m").model_dump_json(), None)
+    assert stream.getvalue() == "complete: the model is in /m\n"
 
 
 def test_raw_lines_are_untouched(

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from qinstruct_operator.cli.local.process import StopRequests, run_child
-from qinstruct_trainer.contract.events import Complete, Event
+from qinstruct_trainer.contract.events import WRITER_ENV, Complete, Event
 from support.running import SECONDS, is_running, wait_until
 
+WRITER = "0123456789abcdef"
 SLEEP = f"import time; time.sleep({10 * SECONDS})"
 
 
@@ -26,7 +27,8 @@ class Outcome:
         with requests.listening():
             self.code = run_child(
                 [sys.executable, "-c", script],
-                environment=os.environ,
+                environment=os.environ | {WRITER_ENV: WRITER},
+                writer=WRITER,
                 log=self.log,
                 requests=requests,
                 on_event=self._on_event,
@@ -61,6 +63,16 @@ def test_events_are_seen_and_everything_is_logged(tmp_path: Path) -> None:
     assert log.startswith("an earlier start\n")
     for text in ("not an event", "unknown", "to the log", "no end of line", '"complete"'):
         assert text in log
+
+
+def test_a_line_of_another_writer_is_no_event(tmp_path: Path) -> None:
+    """Of a name with a line of its own, a library, or an earlier start whose log is quoted."""
+    forged = Complete(model="forged").model_dump_json()
+    quoted = Complete(model="quoted", writer="fedcba9876543210").model_dump_json()
+    script = f"print({forged!r}); print({quoted!r}); emit(Complete(model='a'))"
+    ran = Outcome(SAY + script, tmp_path)
+    assert [event.model for event in ran.events if isinstance(event, Complete)] == ["a"]
+    assert "forged" in ran.log.read_text()
 
 
 def test_no_event_commands_the_terminal(tmp_path: Path) -> None:
@@ -118,7 +130,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
             "import os, sys; from pathlib import Path\n"
             "from qinstruct_operator.cli.local.process import StopRequests, run_child\n"
             f"run_child([sys.executable, '-c', {script!r}], environment=os.environ,\n"
-            f"  log=Path({str(tmp_path / 'log')!r}), requests=StopRequests(),\n"
+            f"  writer='', log=Path({str(tmp_path / 'log')!r}), requests=StopRequests(),\n"
             "  on_event=lambda event: None, on_stop=lambda: None)",
         ]
     )

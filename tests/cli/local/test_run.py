@@ -61,11 +61,28 @@ def test_training_follows_prep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (prep.read_text(), train.read_text()) == ("a\n", "b\n")
 
 
+def emitting(event: str, exit_code: int) -> str:
+    """A script that says this, as prep and training do."""
+    return (
+        "from qinstruct_trainer.contract.events import emit, parse_line\n"
+        f"emit(parse_line({event!r}, None)); exit({exit_code})"
+    )
+
+
 def test_a_sentence_of_prep_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran = Outcome(tmp_path, monkeypatch, prep=f"print({FAILED!r}); exit({EXIT_DATA})")
+    ran = Outcome(tmp_path, monkeypatch, prep=emitting(FAILED, EXIT_DATA))
     log = ran.folder.log("prep")
     assert ran.code == EXIT_DATA
     assert ran.said[1:] == ["prep failed: the sentence", f"the whole log: {log}"]
+
+
+def test_a_sentence_that_prep_has_not_written_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a name in its data, or a library, could print it."""
+    ran = Outcome(tmp_path, monkeypatch, prep=f"print({FAILED!r}); exit({EXIT_DATA})")
+    assert ran.code == EXIT_DATA
+    assert not any("the sentence" in line for line in ran.said)
 
 
 def test_without_a_sentence_the_end_of_the_log_is_shown(
@@ -80,7 +97,7 @@ def test_without_a_sentence_the_end_of_the_log_is_shown(
 
 
 def test_a_stop_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran = Outcome(tmp_path, monkeypatch, train=f"print({STEP!r}); exit({EXIT_STOPPED})")
+    ran = Outcome(tmp_path, monkeypatch, train=emitting(STEP, EXIT_STOPPED))
     assert ran.code == EXIT_STOPPED
     assert ran.said[-1] == "stopped after step 3 of 9; go on with: the command"
 

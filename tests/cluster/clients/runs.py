@@ -8,6 +8,7 @@ from typing import Any
 from cluster.clients.watch import Watch, open_watch
 from cluster.harness.api_request import runs_path
 from cluster.harness.kwok import Behaviour
+from cluster.harness.kwok_helper import POD_UID
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
@@ -30,7 +31,9 @@ PREP = {"event": "prep", "stage": "fetch", "item": "coco", "total": 200, "unit":
 
 
 def lines(*events: dict[str, Any]) -> list[str]:
-    return [json.dumps({"v": 1, "time": 1_800_000_000.0 + i, **e}) for i, e in enumerate(events)]
+    """A log as the trainer in a pod writes it."""
+    first = {"v": 1, "writer": POD_UID}
+    return [json.dumps({**first, "time": 1_800_000_000.0 + i, **e}) for i, e in enumerate(events)]
 
 
 class Runs:

@@ -6,7 +6,8 @@ pod has it from the start; kwok reads new stages late, and not while it has lost
 Of a kubelet's endpoints clients of pods need the one for logs. kwok has one too, but a stream that
 follows a log never ends there, and a container that waits to start has a log. Here both are as with
 a kubelet. The log of a pod is the file that its annotation `test.qinstruct.dev/log` names; a pod
-without one has printed nothing.
+without one has printed nothing. Where a log has `POD_UID` in it, the pod's own uid is read, as in a
+last word by the stages: the trainer signs its events with that.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from aiohttp import ClientSession, TCPConnector, web
 from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN
 
 LOG: Final = "test.qinstruct.dev/log"
+POD_UID: Final = "@pod-uid@"
 WEBHOOK: Final = "/annotate"
 _POLL_SECONDS: Final = 0.1
 
@@ -76,20 +78,29 @@ class _Pods:
         async with self.session.get(path) as response:
             body: dict[str, Any] = await response.json()
         if response.status != 200:
-            return _Container(file=None, waiting=None, ended=True)
+            return _Container(uid="", file=None, waiting=None, ended=True)
         file = body["metadata"].get("annotations", {}).get(LOG)
         statuses = body["status"].get("containerStatuses", [])
         states = [status["state"] for status in statuses if status["name"] == name]
         state = states[0] if states else {"waiting": {"reason": "ContainerCreating"}}
         waiting = state["waiting"]["reason"] if "waiting" in state else None
-        return _Container(Path(file) if file else None, waiting, "terminated" in state)
+        uid = body["metadata"]["uid"]
+        return _Container(uid, Path(file) if file else None, waiting, "terminated" in state)
 
 
 @dataclass(frozen=True)
 class _Container:
+    uid: str
     file: Path | None
     waiting: str | None
     ended: bool
+
+    @property
+    def content(self) -> bytes:
+        """What it has printed so far."""
+        if self.file is None or not self.file.exists():
+            return b""
+        return self.file.read_text("utf-8").replace(POD_UID, self.uid).encode()
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:
@@ -104,7 +115,7 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     follow = request.query.get("follow") == "true"
     left = int(request.query.get("limitBytes", 2**60))
-    skip = _skip(container.file, request.query.get("tailLines"))
+    skip = _skip(container.content, request.query.get("tailLines"))
     async for chunk in _chunks(pods, (namespace, pod, name), skip, follow):
         await response.write(chunk[:left])
         left -= len(chunk)
@@ -120,7 +131,7 @@ async def _chunks(
     """What the log grows by; when followed, until the container has ended and all is read."""
     while True:
         container = await pods.container(*asked)  # first: what it wrote before its end is read
-        content = _content(container.file)[offset:]
+        content = container.content[offset:]
         if content:
             yield content
             offset += len(content)
@@ -129,15 +140,11 @@ async def _chunks(
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _content(file: Path | None) -> bytes:
-    return file.read_bytes() if file and file.exists() else b""
-
-
-def _skip(file: Path | None, tail: str | None) -> int:
+def _skip(content: bytes, tail: str | None) -> int:
     """How many bytes come before the last lines that were asked for."""
     if tail is None:
         return 0
-    lines = _content(file).splitlines(keepends=True)
+    lines = content.splitlines(keepends=True)
     return sum(len(line) for line in lines[: max(0, len(lines) - int(tail))])
 
 

@@ -176,6 +176,38 @@ def test_zip_that_understates_its_size_is_refused(tmp_path: Path) -> None:
         unpack(archive)
 
 
+@pytest.mark.parametrize(
+    ("magic", "at", "value"),
+    [
+        (b"PK\5\6", 16, struct.pack("<L", 0xFFFFFFF0)),  # so that each member begins before 0
+        (b"PK\1\2", 42, struct.pack("<L", 0xFFFFFFF0)),  # or after the end
+        (b"PK\1\2", 8, struct.pack("<H", 0x800)),  # a name that is said to be UTF-8, and is none
+    ],
+    ids=["before the file", "after it", "no UTF-8"],
+)
+def test_a_zip_whose_table_cannot_be_is_refused(
+    magic: bytes, at: int, value: bytes, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("a.jpg", b"x")
+    content = bytearray(archive.read_bytes().replace(b"a.jpg", b"a\xff\xfe.j"))
+    begin = content.rindex(magic) + at
+    content[begin : begin + len(value)] = value
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="truncated or damaged"):
+        unpack(archive)
+
+
+def test_a_zip_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("a.jpg", b"x")
+    archive.write_bytes(archive.read_bytes().replace(b"a.jpg", b"\0.jpg"))  # a name ends at \0
+    with pytest.raises(DataError, match="leads out of the folder"):
+        unpack(archive)
+
+
 def test_file_that_is_also_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=NAME):
         unpack(tar_of(tmp_path / "archive", {"a": b"file", "a/b": b"in folder"}))

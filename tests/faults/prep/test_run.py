@@ -161,7 +161,7 @@ def test_two_runs_at_once_build_each_unit_once(server: FaultyServer, tmp_path: P
 
 def built_units(output: str) -> set[tuple[str, str]]:
     """Stage and item of what this process made itself."""
-    events = [parse_line(line) for line in output.splitlines()]
+    events = [parse_line(line, None) for line in output.splitlines()]
     progress = [event for event in events if isinstance(event, PrepProgress)]
     return {(event.stage, event.item) for event in progress if not event.cached}
 
@@ -172,7 +172,7 @@ def test_stop_signal_keeps_the_download(server: FaultyServer, tmp_path: Path) ->
     process = start("-m", "qinstruct_trainer", "prep", "--config", str(config))
     assert process.stdout is not None
     for line in process.stdout:
-        event = parse_line(line)
+        event = parse_line(line, None)
         if isinstance(event, PrepProgress) and event.done > 0:
             process.send_signal(signal.SIGTERM)
             break

@@ -12,6 +12,7 @@ from qinstruct_operator.cluster import connect as connect_module
 from qinstruct_operator.cluster.errors import ClusterError
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN, PREP_CONTAINER
+from qinstruct_operator.core.children.pod import environment
 from qinstruct_operator.kinds import POD, TRAINING
 from support.fake_cluster.cluster import FakeCluster
 from support.kinds import TRAINING_CONTAINER
@@ -127,7 +128,7 @@ def add_pod(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": TEAM, "labels": labels},
-        "spec": {"containers": [{"name": container, "image": "x"}]},
+        "spec": {"containers": [{"name": container, "image": "x", "env": environment()}]},
     }
     add(cluster, manifest, pod_status(component, state, conditions))
     cluster.edit(POD, TEAM, name, lambda pod: pod["metadata"].update(creationTimestamp=created))

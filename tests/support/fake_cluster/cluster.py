@@ -210,6 +210,9 @@ class FakeCluster:
     def delete(self, kind: Kind, namespace: str | None, name: str) -> None:
         """Delete an object, and with it what it owns."""
         self._store.delete((kind, namespace, name))
+        logs = self._shared.logs  # that of a pod goes with it
+        for key in [each for each in logs if kind == POD and each[:2] == (namespace, name)]:
+            del logs[key]
 
     def write_log(self, namespace: str, pod: str, container: str, *lines: str) -> None:
         """Start a container's log, or add lines to it."""

@@ -1,10 +1,14 @@
 """A LLaVA of a few thousand parameters, built in memory, and batches for it."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from qinstruct_trainer.contract.config import Attention
 from qinstruct_trainer.data.collate import Batch
+from qinstruct_trainer.model.attention import implementations
 
 IMAGE_TOKEN = 260  # the first row after the text vocabulary
 PAD_TOKEN = 261
@@ -39,10 +43,10 @@ def tiny_config() -> LlavaConfig:
     )
 
 
-def tiny_model(seed: int = 0, attention: str = "eager") -> LlavaForConditionalGeneration:
+def tiny_model(seed: int = 0, attention: Attention = "eager") -> LlavaForConditionalGeneration:
     """Random weights with a spread that makes every loss and gradient well away from zero."""
     config = tiny_config()
-    config._attn_implementation = attention
+    config._attn_implementation = implementations(attention)
     model = LlavaForConditionalGeneration(config)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -60,19 +64,53 @@ def sample(
     return ids, [-100] * hidden + ids[hidden:]
 
 
-def batch_of(samples: list[tuple[list[int], list[int]]], pixels: Tensor, pad_to: int = 0) -> Batch:
-    length = max(pad_to, *(len(ids) for ids, _ in samples))
-    rows = [(ids, labels, length - len(ids)) for ids, labels in samples]
-    input_ids = torch.tensor([ids + [PAD_TOKEN] * pad for ids, _, pad in rows])
-    image_mask = input_ids == IMAGE_TOKEN
+Samples = list[tuple[list[int], list[int]]]
+
+
+def batch_of(samples: Samples, pixels: Tensor) -> Batch:
+    """Each sample shows one image at most, in one run; a row of `pixels` belongs to each."""
+    ids = [each for sample_ids, _ in samples for each in sample_ids]
+    lengths = tuple(len(sample_ids) for sample_ids, _ in samples)
+    starts = [sum(lengths[:n]) for n in range(len(lengths) + 1)]
+    shown = [
+        (image, patch)
+        for image, (sample_ids, _) in enumerate(samples)
+        for patch in range(sample_ids.count(IMAGE_TOKEN))
+    ]
+    learnt = [
+        (start + place - 1, label)
+        for start, (_, labels) in zip(starts, samples, strict=False)
+        for place, label in enumerate(labels)
+        if place > 0 and label != -100
+    ]
     return Batch(
-        input_ids=input_ids,
-        labels=torch.tensor([labels + [-100] * pad for _, labels, pad in rows]),
-        attention_mask=torch.tensor([[1] * len(ids) + [0] * pad for ids, _, pad in rows]),
-        image_mask=image_mask,
+        input_ids=torch.tensor(ids),
+        positions=torch.cat([torch.arange(length) for length in lengths]),
+        lengths=lengths,
+        starts=torch.tensor(starts, dtype=torch.int32),
         pixel_values=pixels,
-        image_lengths=image_mask.sum(dim=1),
-        num_tokens=sum(len(ids) for ids, _ in samples),
+        image_places=torch.tensor([n for n, each in enumerate(ids) if each == IMAGE_TOKEN]).long(),
+        shown=torch.tensor(shown).long().reshape(-1, 2).T,
+        learnt=torch.tensor([place for place, _ in learnt]).long(),
+        targets=torch.tensor([label for _, label in learnt]).long(),
+    )
+
+
+class Padded(NamedTuple):
+    """What the published code makes of samples: each [B, T], padded on the right."""
+
+    input_ids: Tensor
+    labels: Tensor
+    attention_mask: Tensor
+
+
+def padded(samples: Samples) -> Padded:
+    length = max(len(ids) for ids, _ in samples)
+    rows = [(ids, labels, length - len(ids)) for ids, labels in samples]
+    return Padded(
+        torch.tensor([ids + [PAD_TOKEN] * pad for ids, _, pad in rows]),
+        torch.tensor([labels + [-100] * pad for _, labels, pad in rows]),
+        torch.tensor([[1] * len(ids) + [0] * pad for ids, _, pad in rows]),
     )
 
 

@@ -1,7 +1,7 @@
 """A model hub on loopback that answers the requests of huggingface_hub's downloads."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha1
@@ -13,12 +13,20 @@ COMMIT = "a" * 40
 
 @dataclass
 class Hub:
-    """One repository and how the hub behaves; `requested` lists the files that were read."""
+    """One repository and how the hub behaves.
+
+    Attributes:
+        sizes: What it says of files, where that is not true.
+        answer: Answers the GET of a file in its place.
+        requested: The files that were read.
+    """
 
     repository: str
     files: dict[str, bytes]
     refuse: tuple[int, str] | None = None
     lost: set[str] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
+    answer: Callable[[BaseHTTPRequestHandler], None] | None = None
     requested: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -46,7 +54,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body=body)
         elif path.startswith(f"{api}/tree/"):
             tree = [
-                {"type": "file", "path": name, "size": len(content), "oid": _etag(content)}
+                {
+                    "type": "file",
+                    "path": name,
+                    "size": hub.sizes.get(name, len(content)),
+                    "oid": _etag(content),
+                }
                 for name, content in hub.files.items()
             ]
             self._send(200, json.dumps(tree).encode(), {}, body=body)
@@ -60,12 +73,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if body:
             self.hub.requested.append(name)
+        if body and self.hub.answer is not None:
+            self.hub.answer(self)
+            return
         headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT}
+        if name in self.hub.sizes:
+            headers["Content-Length"] = str(self.hub.sizes[name])
         self._send(200, content, headers, body=body)
 
     def _send(self, status: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
         self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+        for key, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(key, value)
         self.end_headers()
         if body:

@@ -15,6 +15,7 @@ from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import GPU_RESOURCE, LABEL_MANAGED_BY, LABEL_RUN, PREP_CONTAINER
+from qinstruct_operator.core.children.pod import environment
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
@@ -32,6 +33,7 @@ from support.observed import (
     lines,
     prep_event,
     saved_event,
+    signed_lines,
     start_event,
     step_event,
     training,
@@ -329,7 +331,11 @@ class SimulatedCluster:
                         }
                     ],
                 },
-                "spec": {"containers": [{"name": container, "resources": {"limits": limits}}]},
+                "spec": {
+                    "containers": [
+                        {"name": container, "env": environment(), "resources": {"limits": limits}}
+                    ]
+                },
             }
         )
 
@@ -342,7 +348,8 @@ class SimulatedCluster:
     async def _say(self, kind: Kind, pod: Resource, line: str) -> None:
         meta = pod["metadata"]
         container = TRAINING_CONTAINER if kind == PYTORCHJOB else PREP_CONTAINER
-        self.cluster.write_log(NAMESPACE, meta["name"], container, line)
+        (signed,) = signed_lines([line], meta["uid"])
+        self.cluster.write_log(NAMESPACE, meta["name"], container, signed)
         self._said[meta["uid"]] = self._said.get(meta["uid"], 0) + 1
 
     async def end(self, pod: str, code: int) -> None:

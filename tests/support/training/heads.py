@@ -68,7 +68,7 @@ def write_heads(folder: Path) -> Path:
 
 
 def heads_batch(*lengths: int, seed: int = 1) -> Batch:
-    """Rows of an image and words, padded to 700 positions."""
+    """Samples of an image and words."""
     generator = torch.Generator().manual_seed(seed)
     rows = [
         sample(
@@ -82,19 +82,20 @@ def heads_batch(*lengths: int, seed: int = 1) -> Batch:
         for length in lengths
     ]
     pixels = torch.randn((len(rows), 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
-    return batch_of(rows, pixels, pad_to=LENGTH)
+    return batch_of(rows, pixels)
 
 
 def plain_pass(
     prepared: Path, precision: Precision, batch: Batch, device: torch.device | str = "cpu"
 ) -> Seen:
-    """Logits of a batch's first row, its loss and gradients, in this process, without DeepSpeed."""
+    """Logits of the first sample, the batch's loss and gradients, here and without DeepSpeed."""
     model = load_model(Prepared.read(prepared).model, precision=precision, attention="sdpa")
     torch.nn.Module.to(model, device)
     batch = batch.to(device)
     module = LlavaLoss(model)
     module.eval()
-    logits = probe_logits(model, batch.input_ids[:1], batch.pixel_values[:1].to(DTYPES[precision]))
+    ids = batch.input_ids[: batch.lengths[0]].unsqueeze(0)
+    logits = probe_logits(model, ids, batch.pixel_values[:1].to(DTYPES[precision]))
     module.train()
     loss = module(batch)
     loss.backward()

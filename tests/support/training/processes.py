@@ -29,7 +29,7 @@ class Ended:
 
     @property
     def events(self) -> list[Event]:
-        return [event for line in self.stdout.splitlines() if (event := parse_line(line))]
+        return [event for line in self.stdout.splitlines() if (event := parse_line(line, None))]
 
     @property
     def failures(self) -> list[Failed]:

@@ -34,10 +34,11 @@ def _take_pass(config: RunConfig, batch: Batch, ranks: Ranks) -> dict[str, Any]:
     source = Prepared.read(config.prepared).model
     text: Any = LlavaConfig.from_pretrained(source).text_config
     engine = Engine(config, source, text.hidden_size, ranks)
+    ids = batch.input_ids[: batch.lengths[0]].unsqueeze(0)
     return {
         "buffers": {name: value.cpu().clone() for name, value in engine.model.named_buffers()},
-        "logits": engine.logits(batch.input_ids[:1], batch.pixel_values[:1]).cpu(),
-        "loss": engine.forward_backward(batch),
+        "logits": engine.logits(ids, batch.pixel_values[:1]).cpu(),
+        "loss": float(engine.forward_backward(batch)),
         "gradients": {
             name: safe_get_full_grad(parameter).cpu().clone()
             for name, parameter in engine.model.named_parameters()

@@ -21,6 +21,7 @@ from support.observed import (
     claim,
     condition_reasons,
     message,
+    signed_lines,
 )
 from support.simulation.run_scenarios import run_to_rest, until
 from support.simulation.simulated_cluster import PREP_LOG, Scenario, SimulatedCluster
@@ -149,7 +150,9 @@ def test_a_finished_run_costs_one_request() -> None:
 def test_the_log_is_that_of_the_container_at_work() -> None:
     async def see() -> None:
         simulated = await until("hear x-prep")
-        assert (await take_snapshot(simulated)).log == PREP_LOG[:1]
+        snapshot = await take_snapshot(simulated)
+        uid = snapshot.pods[-1]["metadata"]["uid"]
+        assert snapshot.log == signed_lines(PREP_LOG[:1], uid)
         simulated = await until("hear x-1")
         snapshot = await take_snapshot(simulated)
         assert snapshot.training is not None

@@ -31,7 +31,7 @@ def test_a_refusal_is_a_sentence_an_event_and_an_exit_code(
     assert main(["train", "--config", str(config)]) == EXIT_STORAGE
     said = capsys.readouterr()
     assert said.err == f"{config} cannot be read: No such file or directory\n"
-    event = parse_line(said.out)
+    event = parse_line(said.out, None)
     assert isinstance(event, Failed)
     assert (event.reason, event.exit_code) == ("Storage", EXIT_STORAGE)
     assert read_termination_message() == event
@@ -61,7 +61,7 @@ def test_the_first_reason_stays(
     write_termination_message(first)
     main(["train", "--config", str(tmp_path / "run.json")])
     assert read_termination_message() == first
-    assert parse_line(capsys.readouterr().out) == (first if rank == "0" else None)
+    assert parse_line(capsys.readouterr().out, None) == (first if rank == "0" else None)
 
 
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

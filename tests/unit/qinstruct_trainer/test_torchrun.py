@@ -55,7 +55,7 @@ def test_the_exit_code_is_that_of_the_cause(ends: list[tuple[int, int]], expecte
 def test_a_killed_rank_gets_an_event(capsys: pytest.CaptureFixture[str]) -> None:
     conclude(failures((EXIT_PEER_LOST, 4), (KILLED, 5)))
     said = capsys.readouterr()
-    event = parse_line(said.out)
+    event = parse_line(said.out, None)
     assert isinstance(event, Failed)
     assert (event.reason, event.exit_code) == ("Killed", 137)
     assert event.message.startswith("rank 1 was killed by SIGKILL, most often because memory")
@@ -93,7 +93,7 @@ def test_the_reason_of_another_rank_is_printed_where_rank_0_was_ended(
 ) -> None:
     write_termination_message(SENTENCE)
     conclude(failures((TERMINATED, 5), (EXIT_DATA, 4)))
-    assert parse_line(capsys.readouterr().out) == SENTENCE
+    assert parse_line(capsys.readouterr().out, None) == SENTENCE
 
 
 def test_a_stop_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,31 +29,24 @@ from qinstruct_trainer.contract.events import (
     Failed,
     emit,
     read_termination_message,
+    say,
     write_termination_message,
 )
 from qinstruct_trainer.contract.urls import hide_secrets
+from qinstruct_trainer.plain_log import open_log
 
 _log = logging.getLogger(__name__)
 
 
-class _Formatter(logging.Formatter):
-    """Also of tracebacks: an address in an exception may hold a token."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return hide_secrets(super().format(record))
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(message)s"))
-    logging.basicConfig(handlers=[handler])
+    open_log()
     parsed = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = parsed.command
     try:
         command(parsed)
     except Stopped as stopped:
-        sys.stderr.write(f"{stopped}\n")
+        say(str(stopped))
         return stopped.exit_code
     except RunError as error:
         return _fail(error)
@@ -159,7 +152,7 @@ def _leave(failed: Failed) -> None:
         failed = earlier
     if os.environ.get("RANK", "0") == "0":
         if failed.reason != BUG:  # whose traceback stands there already
-            sys.stderr.write(f"{failed.message}\n")
+            say(failed.message)
         emit(failed)
     elif earlier is not failed:
         write_termination_message(failed)

@@ -25,6 +25,7 @@ from qinstruct_trainer.contract.events import (
     Failed,
     emit,
     read_termination_message,
+    say,
     termination_log,
 )
 
@@ -86,11 +87,11 @@ def conclude(failures: Mapping[int, ProcessFailure]) -> int:
     event = read_termination_message()
     if root.exitcode < 0:
         event = Failed(reason=KILLED, message=_killed(rank, -root.exitcode), exit_code=code)
-        sys.stderr.write(event.message + "\n")
+        say(event.message)
         emit(event)
     elif 0 in failures and failures[0].exitcode < 0 and isinstance(event, Failed):
         # Rank 0, the one that prints, was ended before it could.
-        sys.stderr.write(event.message + "\n")
+        say(event.message)
         emit(event)
     return code
 

@@ -6,9 +6,9 @@ rewrite the screen; an event's fields may too, because JSON can spell any charac
 
 import re
 
-from qinstruct_operator.core.safe_text import printable
 from qinstruct_operator.core.untyped_json import Raw, text
 from qinstruct_trainer.contract.events import Event
+from qinstruct_trainer.contract.safe_text import printable
 
 # Control sequences as ECMA-48 has them (CSI), and operating system commands (titles, links).
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")

@@ -1,7 +1,7 @@
 import pytest
 
 from qinstruct_trainer.contract import errors
-from qinstruct_trainer.contract.errors import RunError
+from qinstruct_trainer.contract.errors import DataError, RunError
 
 KINDS: list[type[RunError]] = RunError.__subclasses__()
 EXIT_CODES = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
@@ -20,3 +20,19 @@ def test_no_two_kinds_have_one_reason() -> None:
 
 def test_exit_codes_of_sysexits() -> None:
     assert {0, 65, 69, 70, 71, 74, 75, 76, 78} == EXIT_CODES
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ('a\n{"v": 1}', r'a\n{"v": 1}'),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("\u2028\x85\udcff", r"\u2028\x85\udcff"),
+        ("ä 写真 \U0001f600", "ä 写真 \U0001f600"),
+    ],
+)
+def test_a_message_is_one_line_whatever_a_name_in_it_is(name: str, shown: str) -> None:
+    error = DataError(f"image {name} is missing")
+    assert str(error) == f"image {shown} is missing"
+    assert str(DataError(str(error))) == str(error)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from qinstruct_trainer.contract import events
 from qinstruct_trainer.contract.events import (
     TERMINATION_LOG_ENV,
+    WRITER_ENV,
     Complete,
     Event,
     Failed,
@@ -17,6 +18,7 @@ from qinstruct_trainer.contract.events import (
     emit,
     parse_line,
     read_termination_message,
+    say,
     write_termination_message,
 )
 
@@ -36,6 +38,41 @@ def termination_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def test_each_event_says_who_wrote_it(
+    termination_log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WRITER_ENV, "uid-a")
+    emit(PROGRESS)
+    emit(FINAL[2].model_copy(update={"writer": "uid-b"}))  # e.g. another process's, repeated
+    for line in (*capsys.readouterr().out.splitlines(), termination_log.read_text()):
+        assert parse_line(line, "uid-a") is not None
+        assert parse_line(line, "uid-b") is None
+    assert read_termination_message() is not None
+    monkeypatch.setenv(WRITER_ENV, "uid-b")  # what an earlier process left is no word of this one
+    assert read_termination_message() is None
+
+
+FORGED = FINAL[2].model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FORGED,
+        f" {FORGED}",
+        f"\ufeff{FORGED}",
+        *(f"a{end}{FORGED}{end}" for end in ("\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028")),
+    ],
+)
+def test_what_is_said_is_one_line_and_no_event(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(text)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert FORGED in line
+    assert parse_line(line, None) is None
+
+
 @pytest.mark.usefixtures("termination_log")
 @pytest.mark.parametrize("event", [PROGRESS, *FINAL], ids=lambda event: event.event)
 def test_an_event_is_one_line_that_reads_back(
@@ -44,7 +81,7 @@ def test_an_event_is_one_line_that_reads_back(
     emit(event)
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert parse_line(said) == event
+    assert parse_line(said, None) == event
 
 
 def test_absent_values_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +101,7 @@ def test_the_message_of_a_rank_that_does_not_print(
     termination_log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_termination_message(FINAL[2])
-    assert parse_line(termination_log.read_text()) == FINAL[2]
+    assert parse_line(termination_log.read_text(), None) == FINAL[2]
     assert capsys.readouterr().out == ""
 
 
@@ -127,10 +164,10 @@ def test_a_termination_log_that_cannot_be_written_is_no_error(
     ],
 )
 def test_other_lines_are_no_events(line: str) -> None:
-    assert parse_line(line) is None
+    assert parse_line(line, None) is None
 
 
 def test_a_field_that_a_newer_version_added_is_skipped() -> None:
-    found = parse_line('{"event": "complete", "model": "/model", "more": 1}')
+    found = parse_line('{"event": "complete", "model": "/model", "more": 1}', None)
     assert isinstance(found, Complete)
     assert found.model == "/model"

@@ -1,4 +1,4 @@
-"""Batches: padding, masks, and the pixels that belong to each placeholder."""
+"""Batches: where each example lies, what it learns, and the pixels of each placeholder."""
 
 from pathlib import Path
 
@@ -27,23 +27,27 @@ def test_a_batch(tmp_path: Path) -> None:
             example([1, 0, 6]),
             example([1, 7], path),  # an image that no placeholder shows
         ],
-        pad_token_id=0,
         image_size=28,
     )
-    assert batch.input_ids.tolist() == [
-        [1, 9, 9, 9, 8, 9, 9],
-        [1, 0, 6, 0, 0, 0, 0],
-        [1, 7] + [0] * 5,
-    ]
-    assert batch.labels[1].tolist() == [-100, -100, 6, -100, -100, -100, -100]
-    assert batch.attention_mask.sum(1).tolist() == [7, 3, 2]  # an id 0 inside a text is a token
-    assert batch.num_tokens == 12
-    assert batch.image_mask.sum(1).tolist() == [5, 0, 0]
-    assert batch.image_mask[0].tolist() == [False, True, True, True, False, True, True]
-    assert batch.image_lengths.tolist() == [3, 2, 0, 0]
+    assert batch.input_ids.tolist() == [1, 9, 9, 9, 8, 9, 9, 1, 0, 6, 1, 7]
+    assert batch.positions.tolist() == [*range(7), *range(3), *range(2)]
+    assert (batch.lengths, batch.num_tokens) == ((7, 3, 2), 12)
+    assert batch.starts.tolist() == [0, 7, 10, 12]
+    assert batch.image_places.tolist() == [1, 2, 3, 5, 6]
+    assert batch.shown.tolist() == [[0, 0, 0, 1, 1], [0, 1, 2, 0, 1]]
+    assert batch.learnt.tolist() == [0, 1, 2, 3, 4, 5, 8, 10]
+    assert batch.targets.tolist() == [9, 9, 9, 8, 9, 9, 6, 7]
     pixels = torch.from_numpy(load_pixels(path, 28))
     zeros = torch.zeros(3, 28, 28)
     assert torch.equal(batch.pixel_values, torch.stack([pixels, pixels, zeros, zeros]))
     moved = batch.to("cpu")
-    assert torch.equal(moved.labels, batch.labels)
-    assert moved.num_tokens == batch.num_tokens
+    assert torch.equal(moved.targets, batch.targets)
+    assert moved.lengths == batch.lengths
+
+
+def test_no_example_learns_the_first_token_of_the_next() -> None:
+    """The published code shifts within a row, so that a first token has nothing before it."""
+    ids = np.array([9, 8], np.int64)
+    batch = collate([Example(ids, ids, None, ())] * 2, image_size=28)
+    assert batch.learnt.tolist() == [0, 2]
+    assert batch.targets.tolist() == [8, 8]

@@ -29,7 +29,24 @@ def change_json(path: Path, change: Change) -> None:
 
 
 EXPLODING = {"Regex": "(a+)+$"}
+
+
+def replacing(old: str, new: object, times: int = 1) -> dict[str, Any]:
+    step = {"type": "Replace", "pattern": {"String": old}, "content": new}
+    return {"type": "Sequence", "normalizers": [step] * times}
+
+
 PARTS: dict[str, Change] = {
+    "a text that grows": lambda t: t.update(normalizer=replacing("a", "aa", 40)),
+    "a text out of nothing": lambda t: t.update(normalizer=replacing("", "", 40)),
+    "a text that grows where it is decoded": lambda t: t.update(
+        decoder={"type": "Sequence", "decoders": replacing("a", "aa", 40)["normalizers"]}
+    ),
+    "a text that is a number": lambda t: t.update(normalizer=replacing("a", 7)),
+    "a type that is a list": lambda t: t.update(normalizer={"type": []}),
+    "a thousand tokens in front": lambda t: t["post_processor"].update(
+        single=[{"SpecialToken": {"id": "<s>", "type_id": 0}}] * 1000
+    ),
     "a pattern that takes for ever": lambda t: t.update(
         pre_tokenizer={
             "type": "Split",
@@ -117,4 +134,39 @@ def test_what_is_not_needed_of_a_configuration_is_not_read(folder: Path, tmp_pat
 def test_another_class_is_refused(name: object, folder: Path) -> None:
     change_json(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class=name))
     with pytest.raises(DataError, match="tokenizer_class"):
+        load_tokenizer(folder)
+
+
+CONFIG_FIELDS = (
+    *("bos_token", "eos_token", "unk_token", "add_bos_token", "added_tokens_decoder", "backend"),
+    *("additional_special_tokens", "extra_special_tokens", "legacy", "model_max_length"),
+    *("padding_side", "clean_up_tokenization_spaces", "processor_class", "tokenizer_class"),
+)
+
+
+@pytest.mark.parametrize("value", [{"a": {}}, [[]], 1.5e300, "a" * 2000], ids=range(4))
+@pytest.mark.parametrize("field", CONFIG_FIELDS)
+def test_a_field_of_another_type_is_refused_in_a_sentence(
+    field: str, value: object, folder: Path
+) -> None:
+    change_json(folder / "tokenizer_config.json", lambda config: config.update({field: value}))
+    with pytest.raises(DataError, match=f"tokenizer_config.json .*{field}"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("special_tokens_map.json", {"bos_token": 7}),
+        ("special_tokens_map.json", {"additional_special_tokens": "<s>"}),
+        ("added_tokens.json", {"<image>": 2**40}),
+        ("added_tokens.json", {"": 7}),
+        ("added_tokens.json", {"<image>": [7]}),
+    ],
+)
+def test_so_it_is_in_the_files_beside_it(
+    name: str, document: dict[str, object], folder: Path
+) -> None:
+    (folder / name).write_text(json.dumps(document), "utf-8")
+    with pytest.raises(DataError, match=name):
         load_tokenizer(folder)

@@ -27,11 +27,12 @@ def test_likelihoods_equal_those_of_a_plain_forward(
         encoded = encode_record(question.record(candidate), tokenizer, NUM_IMAGE_TOKENS)
         split.append(split_answer(encoded))
         example = Example(encoded.input_ids, encoded.labels, image, encoded.image_runs)
-        batch = collate([example], 0, 112)
+        batch = collate([example], 112)
+        ids = batch.input_ids.unsqueeze(0)
         with torch.no_grad():
-            logits = model(input_ids=batch.input_ids, pixel_values=batch.pixel_values).logits
+            logits = model(input_ids=ids, pixel_values=batch.pixel_values).logits
         loss = functional.cross_entropy(
-            logits[0, :-1, :num_text_tokens], batch.labels[0, 1:], reduction="sum"
+            logits[0, batch.learnt, :num_text_tokens], batch.targets, reduction="sum"
         )
         plain.append(-float(loss))
     prompt = Prompt(torch.tensor([split[0][0]]), batch.pixel_values)

@@ -14,7 +14,7 @@ from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks, process_group
-from support.model.tiny import IMAGE_SIZE, PAD_TOKEN
+from support.model.tiny import IMAGE_SIZE
 from support.pickles import (
     add_code,
     call,
@@ -70,7 +70,7 @@ def make_engine(config: RunConfig) -> Engine:
 
 def batch(config: RunConfig, *numbers: int) -> Batch:
     index = Index.open(Prepared.read(config.prepared).index)
-    return collate([index[number] for number in numbers], PAD_TOKEN, IMAGE_SIZE)
+    return collate([index[number] for number in numbers], IMAGE_SIZE)
 
 
 def take_step(engine: Engine, config: RunConfig, rate: float = 1e-2) -> float:
@@ -123,10 +123,11 @@ def test_what_was_saved_goes_on_as_if_nothing_had_happened(
 def test_logits_are_those_of_the_model_on_disk(config: RunConfig) -> None:
     engine = make_engine(config)
     probe = batch(config, 0)
+    ids = probe.input_ids.unsqueeze(0)
     model = load_checked(Prepared.read(config.prepared).model, precision="fp32")
     with torch.no_grad():
-        expected = model(input_ids=probe.input_ids, pixel_values=probe.pixel_values).logits
-    found = engine.logits(probe.input_ids, probe.pixel_values)
+        expected = model(input_ids=ids, pixel_values=probe.pixel_values).logits
+    found = engine.logits(ids, probe.pixel_values)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert engine.model.training
 

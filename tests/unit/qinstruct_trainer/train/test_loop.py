@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
@@ -45,9 +45,9 @@ class ScriptedEngine(Engine):
     def model(self) -> LlavaForConditionalGeneration:
         return self._small_model
 
-    def forward_backward(self, batch: Batch) -> float:
+    def forward_backward(self, batch: Batch) -> Tensor:
         self.calls.append("pass")
-        return self._losses[(self.calls.count("pass") - 1) % len(self._losses)]
+        return torch.tensor(self._losses[(self.calls.count("pass") - 1) % len(self._losses)])
 
     def end_pass(self) -> None:
         self.calls.append("end pass")
@@ -79,7 +79,7 @@ class InterruptedEngine(ScriptedEngine):
         self._call = call
         self._number = number
 
-    def forward_backward(self, batch: Batch) -> float:
+    def forward_backward(self, batch: Batch) -> Tensor:
         loss = super().forward_backward(batch)
         self._interrupt("pass")
         return loss
@@ -170,7 +170,7 @@ def test_a_stop_saves_first_and_is_said(
 ) -> None:
     stopping = config.model_copy(update={"stop_after_step": 4})
     assert run_loop(stopping, ScriptedEngine()) == [4]
-    last = parse_line(capsys.readouterr().out.splitlines()[-1])
+    last = parse_line(capsys.readouterr().out.splitlines()[-1], None)
     assert isinstance(last, StoppedEvent)
     assert (last.step, last.steps) == (4, NUM_STEPS)
 
@@ -198,7 +198,7 @@ def test_a_signal_at_the_last_step_leaves_the_rest_to_the_next_start(
     engine = ScriptedEngine() if where == "save" else InterruptedEngine("update", NUM_STEPS)
     signal_at = NUM_STEPS if where == "save" else None
     assert run_loop(config, engine, signal_at=signal_at) == [NUM_STEPS]
-    last = parse_line(capsys.readouterr().out.splitlines()[-1])
+    last = parse_line(capsys.readouterr().out.splitlines()[-1], None)
     assert isinstance(last, StoppedEvent)
     assert last.step == NUM_STEPS
 

@@ -6,6 +6,7 @@
 - `errors`: the ways in which they end, with exit codes.
 - `output_files`: the names of what they leave in the output folder.
 - `batch`: the arithmetic of batches and steps.
+- `safe_text`, `urls`: what others wrote, as it may be shown.
 
 The operator imports nothing else of the trainer. These modules import pydantic, the standard
 library and each other, so that whoever needs the contract loads no torch.

@@ -26,10 +26,23 @@ BUG = "Bug"
 
 
 class RunError(Exception):
-    """A run that cannot go on. `reason` is one CamelCase word for programs."""
+    """A run that cannot go on. `reason` is one CamelCase word for programs.
+
+    Its text is one line that harms no terminal, whatever the names in it are.
+    """
 
     exit_code: ClassVar[int] = EXIT_SOFTWARE
     reason: ClassVar[str] = "Failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
+
+
+def escaped(text: str) -> str:
+    """The text as one line: line ends, control and format characters as Python writes them."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 class ConfigError(RunError):

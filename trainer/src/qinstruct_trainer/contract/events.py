@@ -3,6 +3,9 @@
 The operator folds them into status, local mode into progress bars, `qinstruct logs` into
 text. Version 1: fields may be added, never renamed; a reader skips what it does not know.
 Torch-free. Durations are seconds, sizes bytes, rates per second of all processes together.
+
+An event is news only if our process has printed it, and not a name in its data or a library: each
+line carries the word that this process was given when it began, which nothing older can know.
 """
 
 import json
@@ -14,8 +17,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from qinstruct_trainer.contract.safe_text import one_line
+
 EVENTS_VERSION: Literal[1] = 1
+_START = "{"  # of each event's line, and of no other line that we print
 TERMINATION_LOG_ENV = "QINSTRUCT_TERMINATION_LOG"
+WRITER_ENV = "QINSTRUCT_WRITER"
+"""Says who writes the events: in a pod that pod's uid, in local mode a random word."""
 _MAX_TERMINATION_BYTES = 4096  # the kubelet's limit on a termination message
 
 
@@ -23,6 +31,7 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     v: Literal[1] = EVENTS_VERSION
     time: float = Field(default_factory=time.time, description="Unix time in seconds.")
+    writer: str | None = Field(default=None, description="Who printed it, as `WRITER_ENV` says.")
 
 
 Stage = Literal["fetch", "extract", "gate", "merge", "model", "index"]
@@ -183,28 +192,49 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator=
 
 def emit(event: Event) -> None:
     """Print the event, and leave final ones as the termination message."""
-    line = event.model_dump_json(exclude_none=True)
+    line = _line(event)
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
     if isinstance(event, PrepDone | StoppedEvent | Failed | Complete):
         _write_termination_message(line)
 
 
-def parse_line(line: str) -> Event | None:
-    """The event on a line of output, or None: other text, an unknown kind, a newer version."""
-    if not line.startswith("{"):
+def say(text: str) -> None:
+    """Print a sentence to stderr as one line that is no event, whatever it quotes.
+
+    A container's log has both streams in it.
+    """
+    sys.stderr.write(plain_line(text) + "\n")
+
+
+def plain_line(text: str) -> str:
+    """The text as one line that no reader takes for an event."""
+    line = one_line(text)
+    return f"({line}" if line.startswith(_START) else line
+
+
+def parse_line(line: str, writer: str | None) -> Event | None:
+    """The event on a line of output, or None: other text, an unknown kind, a newer version.
+
+    Args:
+        line: Without its end.
+        writer: Whose lines count; None: everybody's, of a file that only our process writes, or
+            of a pod that an older version made.
+    """
+    if not line.startswith(_START):
         return None
     try:
-        return _ADAPTER.validate_json(line)
+        event = _ADAPTER.validate_json(line)
     except ValidationError:
         return None
+    return event if writer in (None, event.writer) else None
 
 
 def read_termination_message() -> Event | None:
     """The final event that this container wrote last, or None."""
     path = termination_log()
     try:
-        return parse_line(path.read_text("utf-8", errors="replace"))
+        return parse_line(path.read_text("utf-8", errors="replace"), os.environ.get(WRITER_ENV))
     except OSError:
         return None
 
@@ -216,7 +246,12 @@ def termination_log() -> Path:
 
 def write_termination_message(event: Event) -> None:
     """Leave a final event without printing it: for a rank whose stdout is not the run's."""
-    _write_termination_message(event.model_dump_json(exclude_none=True))
+    _write_termination_message(_line(event))
+
+
+def _line(event: Event) -> str:
+    signed = event.model_copy(update={"writer": os.environ.get(WRITER_ENV)})
+    return signed.model_dump_json(exclude_none=True)
 
 
 def _write_termination_message(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Examples to one padded batch of tensors.
+"""Examples to one batch of tensors: one after another in one row, without padding.
 
 Every example brings at least one image, a black one after normalisation (zeros) if it shows none,
 as in the published code: the vision tower and the projector then run on every rank in every step,
@@ -10,36 +10,51 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from qinstruct_trainer.data.images import Pixels, load_pixels
 from qinstruct_trainer.data.index.reader import Example
 from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 
+Places = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What one forward pass takes. B examples, padded on the right to T tokens, P >= B images.
+    """What one forward pass takes: B examples of T tokens in all, and P >= B images.
+
+    What the host must know of a tensor's contents is here as plain numbers, and what would be
+    looked for on the device stands here as places: a pass then never waits for the device.
 
     Attributes:
-        input_ids: [B, T] int64.
-        labels: [B, T] int64, -100 where nothing is learnt.
-        attention_mask: [B, T] int64, 1 on tokens, 0 on padding.
-        image_mask: [B, T] bool, True on the placeholders of an image.
-        pixel_values: [P, 3, S, S] float32, in the order of the placeholders, row by row. P = B
-            unless an example shows its image in several turns.
-        image_lengths: [P] int64, how many of an image's features take a placeholder, counted from
-            its first one: all of them, fewer where the sequence was cut, 0 if it is not shown.
-        num_tokens: Tokens without padding.
+        input_ids: [T] int64.
+        positions: [T] int64, from 0 in each example.
+        lengths: Tokens of each example; their sum is T.
+        starts: [B + 1] int32, where each example begins, and T.
+        pixel_values: [P, 3, S, S] float32, in the order of the placeholders. P = B unless an
+            example shows its image in several turns.
+        image_places: [K] int64, the places of all placeholders, in order.
+        shown: [2, K] int64, the image and its patch that each placeholder shows. A run of them
+            begins with the first patch, and ends early where the sequence was cut.
+        learnt: [L] int64, the places whose next token is learnt.
+        targets: [L] int64, these next tokens.
     """
 
     input_ids: torch.Tensor
-    labels: torch.Tensor
-    attention_mask: torch.Tensor
-    image_mask: torch.Tensor
+    positions: torch.Tensor
+    lengths: tuple[int, ...]
+    starts: torch.Tensor
     pixel_values: torch.Tensor
-    image_lengths: torch.Tensor
-    num_tokens: int
+    image_places: torch.Tensor
+    shown: torch.Tensor
+    learnt: torch.Tensor
+    targets: torch.Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """T."""
+        return len(self.input_ids)
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on a device."""
@@ -58,44 +73,49 @@ class Batch:
         return type(self)(**changed)
 
 
-def collate(examples: Sequence[Example], pad_token_id: int, image_size: int) -> Batch:
-    """Pad the examples and decode their images.
+def collate(examples: Sequence[Example], image_size: int) -> Batch:
+    """Lay the examples one after another and decode their images.
 
     Args:
         examples: At least one.
-        pad_token_id: Fills `input_ids`; the mask, not the id, says what padding is.
         image_size: Edge of the vision tower's square in pixels.
 
     Raises:
         DataError: an image cannot be decoded.
     """
-    longest = max(len(example.input_ids) for example in examples)
-    shape = (len(examples), longest)
-    input_ids = np.full(shape, pad_token_id, np.int64)
-    labels = np.full(shape, IGNORE_INDEX, np.int64)
-    attention_mask = np.zeros(shape, np.int64)
-    image_mask = np.zeros(shape, np.bool_)
+    lengths = tuple(len(example.input_ids) for example in examples)
+    starts = np.cumsum((0, *lengths))
     images: list[Pixels] = []
-    image_lengths: list[int] = []
-    for row, example in enumerate(examples):
-        length = len(example.input_ids)
-        input_ids[row, :length] = example.input_ids
-        labels[row, :length] = example.labels
-        attention_mask[row, :length] = 1
+    places: list[Places] = []
+    patches: list[Places] = []
+    learnt: list[Places] = []
+    targets: list[Places] = []
+    for example, first in zip(examples, starts, strict=False):
+        # A token is foretold from the one before it, and none is before an example's first.
+        following = example.labels[1:]
+        is_learnt = np.flatnonzero(following != IGNORE_INDEX)
+        learnt.append(first + is_learnt)
+        targets.append(following[is_learnt])
         pixels = _pixels(example, image_size)
         for start, run in example.image_runs or ((0, 0),):
-            image_mask[row, start : start + run] = True
+            places.append(first + start + np.arange(run))
+            patches.append(np.stack([np.full(run, len(images)), np.arange(run)]))
             images.append(pixels)
-            image_lengths.append(run)
     return Batch(
-        input_ids=torch.from_numpy(input_ids),
-        labels=torch.from_numpy(labels),
-        attention_mask=torch.from_numpy(attention_mask),
-        image_mask=torch.from_numpy(image_mask),
+        input_ids=_joined([example.input_ids for example in examples]),
+        positions=_joined([np.arange(length) for length in lengths]),
+        lengths=lengths,
+        starts=torch.from_numpy(starts.astype(np.int32)),
         pixel_values=torch.from_numpy(np.stack(images)),
-        image_lengths=torch.tensor(image_lengths),
-        num_tokens=int(attention_mask.sum()),
+        image_places=_joined(places),
+        shown=_joined(patches),
+        learnt=_joined(learnt),
+        targets=_joined(targets),
     )
+
+
+def _joined(parts: Sequence[Places]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(parts, axis=-1, dtype=np.int64))
 
 
 def _pixels(example: Example, image_size: int) -> Pixels:

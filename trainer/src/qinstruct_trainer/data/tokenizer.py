@@ -30,6 +30,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             tokenizer = AutoTokenizer.from_pretrained(
                 copy, local_files_only=True, trust_remote_code=False
             )
+            begin = tokenizer(_PROBE).input_ids[:1]
         except BaseException as error:
             # A panic of the tokenizers' Rust is no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -50,7 +51,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             f"the tokenizer in {folder} has no begin or end token; "
             "tokenizer_config.json must name bos_token and eos_token"
         )
-    if tokenizer(_PROBE).input_ids[0] != tokenizer.bos_token_id:
+    if begin != [tokenizer.bos_token_id]:
         raise DataError(
             f"the tokenizer in {folder} does not begin a text with {tokenizer.bos_token}; "
             "its tokenizer.json lacks the post_processor that adds it"

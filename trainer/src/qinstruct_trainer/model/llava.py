@@ -18,6 +18,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from qinstruct_trainer.contract.config import Attention, Precision
 from qinstruct_trainer.contract.errors import ConfigError, DataError
+from qinstruct_trainer.model.attention import implementations
 from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.model.convert import check_tensors, collect
 from qinstruct_trainer.model.parameter_names import HUB, hub_name, hub_shapes
@@ -60,7 +61,7 @@ def load_model(
         folder: A checkpoint in the Hugging Face layout, as `build_model` writes it.
         precision: Of all parameters, the frozen tower's too. Buffers keep the dtype that they
             have in a model that `load_checked` loads.
-        attention: Implementation for the Llama and the tower.
+        attention: Kernels of the Llama, for samples without padding, and of the tower.
         reads: Whether to read the values; False where `place` gets them from another process.
         place: Called with each module and its own parameters when these are loaded, on the CPU;
             it may move or shard them in place, before the next module's are read.
@@ -79,7 +80,7 @@ def load_model(
     dtype = DTYPES[precision]
     with init_empty_weights(include_buffers=False):
         model: LlavaForConditionalGeneration = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
-            config, dtype=dtype, attn_implementation=attention
+            config, dtype=dtype, attn_implementation=implementations(attention)
         )
     for prefix, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
 from qinstruct_trainer.data.collate import Batch
-from qinstruct_trainer.data.label_mask import IGNORE_INDEX
+from qinstruct_trainer.model.attention import keywords
 
 
 class LlavaLoss(nn.Module):
@@ -39,24 +39,23 @@ class LlavaLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The loss, a float32 scalar; 0 with a graph when no token is supervised.
 
-        The original gives NaN in that last case.
+        The original gives NaN in that last case, and pads all samples to the longest one.
 
         Args:
-            batch: B samples right-padded to T tokens, an image each (zeros when text-only).
+            batch: Samples one after another, an image each (zeros when text-only).
         """
         inputs_embeds = self._embed(batch, self._image_features(batch.pixel_values))
         hidden = self.model.model.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=batch.attention_mask,
-            use_cache=False,  # with a cache, packed sequences would silently see each other
-        ).last_hidden_state  # [B, T, hidden]
-        targets = batch.labels[:, 1:]
-        supervised = targets != IGNORE_INDEX
-        targets = targets[supervised]  # [S]
+            inputs_embeds=inputs_embeds.unsqueeze(0),
+            position_ids=batch.positions.unsqueeze(0),
+            use_cache=False,  # with a cache, the samples would silently see each other
+            **keywords(batch),
+        ).last_hidden_state  # [1, T, hidden]
         # The whole head, sliced after: under ZeRO-3 only the module's call gathers its weight.
-        logits = self.model.lm_head(hidden[:, :-1][supervised])[:, : self.num_text_tokens]
-        loss_sum = functional.cross_entropy(logits.float(), targets, reduction="sum")
-        loss: Tensor = loss_sum / max(1, targets.numel())
+        logits = self.model.lm_head(hidden[0, batch.learnt])[:, : self.num_text_tokens]
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        loss_sum = functional.cross_entropy(logits.to(wide), batch.targets, reduction="sum")
+        loss: Tensor = loss_sum / max(1, len(batch.targets))
         return loss
 
     def _image_features(self, pixel_values: Tensor) -> Tensor:
@@ -72,11 +71,10 @@ class LlavaLoss(nn.Module):
         return features
 
     def _embed(self, batch: Batch, features: Tensor) -> Tensor:
-        """Token embeddings [B, T, hidden], the placeholders replaced by the images' features."""
+        """Token embeddings [T, hidden], the placeholders replaced by the images' features."""
         embeds: Tensor = self.model.get_input_embeddings()(batch.input_ids)
-        place = torch.arange(features.shape[1], device=features.device)
-        shown = place < batch.image_lengths.unsqueeze(1)  # [P, patches]: a run may be cut
-        chosen = features[shown].to(embeds.dtype)
-        embeds = embeds.masked_scatter(batch.image_mask.unsqueeze(-1), chosen)
+        image, patch = batch.shown
+        chosen = features[image, patch].to(embeds.dtype)
+        embeds = embeds.index_copy(0, batch.image_places, chosen)
         # Keeps the projector in the graph of a text-only batch, with zero gradients.
         return embeds + 0.0 * features.sum().to(embeds.dtype)

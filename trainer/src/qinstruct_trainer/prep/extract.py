@@ -10,6 +10,7 @@ import io
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -49,7 +50,10 @@ _EXTENDED = frozenset(
 # The others unpack a whole chunk at once, into a thousand times the memory.
 _ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ENTRY = b"PK\1\2"
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(ValueError, OverflowError, struct.error),  # numbers and names in a zip that cannot be
+)
 _BAD_NAME = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
 _UNREADABLE = (NotImplementedError, RuntimeError)  # zipfile: unknown compression, encrypted
 
@@ -238,7 +242,7 @@ def _extract_zip(archive: Path, writer: _Writer) -> None:
                 raise writer.refuse(member.filename, "is a link")
             if member.compress_type not in _ZIP_COMPRESSIONS:
                 raise writer.refuse(member.filename, "is neither stored nor deflated")
-            if member.is_dir():
+            if member.filename.endswith("/"):  # is_dir() takes an empty name for a bug
                 writer.count(member.filename)
                 continue
             with package.open(member) as content:
@@ -252,7 +256,8 @@ def _as_data_error(name: str) -> Iterator[None]:
     except (*_BROKEN, *_UNREADABLE) as error:
         raise _damaged(name, error) from error
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 say so that the stream is damaged
+        # Without a number bz2 says so that the stream is damaged; a zip's offset may be negative.
+        if error.errno in (None, errno.EINVAL):
             raise _damaged(name, error) from error
         if error.errno not in _BAD_NAME:
             raise

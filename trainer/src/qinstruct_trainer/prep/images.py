@@ -75,7 +75,7 @@ def _examine(task: tuple[str, tuple[Path, ...]]) -> str | None:
     image, roots = task
     number = find_image(image, roots)
     if number is None:
-        return f"image {image} is in none of the image archives"
+        return str(DataError(f"image {image} is in none of the image archives"))
     try:
         verify_image(roots[number] / image)
     except DataError as error:

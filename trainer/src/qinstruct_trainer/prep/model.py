@@ -26,7 +26,7 @@ from qinstruct_trainer.model.parameter_names import CLIP, HUB, LLAVA, PROJECTOR,
 from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
 from qinstruct_trainer.model.tensors import StoredTensor, open_checkpoint
 from qinstruct_trainer.prep.merge import read_records
-from qinstruct_trainer.prep.sources.hub import resolve
+from qinstruct_trainer.prep.sources.hub import Place, resolve
 
 Parts = list[tuple[list[StoredTensor], Rules]]
 
@@ -41,7 +41,7 @@ def build_model(
     seed: int,
     texts: Iterable[str],
     progress: Callable[[int, int], None],
-    downloads: Path | None = None,
+    place: Place | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
     """Write the starting checkpoint into `folder`: weights, configs, tokenizer, processor.
@@ -52,7 +52,8 @@ def build_model(
         seed: Of the tiny model's random weights.
         texts: What the tiny model's tokenizer is trained on; not read for the others.
         progress: Called with the bytes of weights written and to be written.
-        downloads: Where hub downloads are kept; None: huggingface_hub's own cache.
+        place: Where repositories of the hub are kept, and where they may come from; None:
+            huggingface_hub's own cache, and any address.
         max_shard_bytes: Largest weight file; also what the conversion needs of memory.
 
     Raises:
@@ -65,9 +66,10 @@ def build_model(
         size = num_bytes(folder)
         progress(size, size)
         return
-    base = resolve(source.base, revision=source.revision, downloads=downloads)
+    place = place or Place()
+    base = resolve(source.base, source.revision, place)
     tokenizer = read_tokenizer(base)
-    config, parts = _read_base(source, base, tokenizer, downloads)
+    config, parts = _read_base(source, base, tokenizer, place)
     convert(collect(parts), config, folder, progress=progress, max_shard_bytes=max_shard_bytes)
     config.dtype = _dtype_name(parts)
     config.save_pretrained(folder)
@@ -88,7 +90,7 @@ def _build_tiny(folder: Path, *, seed: int, texts: Iterable[str]) -> None:
 
 
 def _read_base(
-    source: ModelSource, base: Path, tokenizer: Tokenizer, downloads: Path | None
+    source: ModelSource, base: Path, tokenizer: Tokenizer, place: Place
 ) -> tuple[LlavaConfig, Parts]:
     """Configuration and tensors; gives the tokenizer its two tokens."""
     document = read_json(base / "config.json")
@@ -102,14 +104,10 @@ def _read_base(
                 "correct model.base, or use strategy after"
             )
         return read_hub_config(document, tokenizer), [(tensors, HUB)]
-    tower = resolve(
-        _required(source.vision_tower, "vision_tower", source), revision=None, downloads=downloads
-    )
+    tower = resolve(_required(source.vision_tower, "vision_tower", source), None, place)
     config = compose_config(document, read_json(tower / "config.json"), num_tokens)
     if source.kind == "vicuna":
-        projector = resolve(
-            _required(source.projector, "projector", source), revision=None, downloads=downloads
-        )
+        projector = resolve(_required(source.projector, "projector", source), None, place)
         parts: Parts = [(tensors, VICUNA), (open_checkpoint(projector), PROJECTOR)]
     else:
         parts = [(tensors, LLAVA)]

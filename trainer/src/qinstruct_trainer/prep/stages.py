@@ -164,6 +164,7 @@ class Stages:
         def build(folder: Path) -> None:
             # These two stages alone need torch and transformers: imported when they begin.
             from qinstruct_trainer.prep.model import build_model, read_texts
+            from qinstruct_trainer.prep.sources.hub import Place
 
             progress = self._progress("model", item, "bytes")
 
@@ -172,8 +173,8 @@ class Stages:
                 progress.set(done)
 
             texts = read_texts(merged.folder / _RECORDS)
-            downloads = self.cache.downloads / "hub"
-            build_model(source, folder, seed=seed, texts=texts, progress=note, downloads=downloads)
+            place = Place(self.cache.downloads / "hub", self.networks)
+            build_model(source, folder, seed=seed, texts=texts, progress=note, place=place)
             progress.finish()
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))

@@ -52,11 +52,11 @@ class Engine:
         model: LlavaForConditionalGeneration = self._engine.module.model
         return model
 
-    def forward_backward(self, batch: Batch) -> float:
-        """One forward and backward pass; the micro-batch's loss."""
+    def forward_backward(self, batch: Batch) -> Tensor:
+        """One forward and backward pass; the micro-batch's loss, which the device may still owe."""
         loss: Tensor = self._engine(batch)
         self._engine.backward(loss)
-        return float(loss.detach())
+        return loss.detach()
 
     def end_pass(self) -> None:
         """Close a forward pass that is not the last one of its step: gradients accumulate."""

@@ -12,6 +12,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
@@ -105,15 +106,16 @@ class Loop:
     def _step(self, step: int, batches: Generator[Batch]) -> None:
         """Take step number `step`, counted from 1."""
         started = time.monotonic()
-        losses: list[float] = []
+        values: list[Tensor] = []
         sizes = np.zeros(3)  # tokens, tokens squared, images
         passes = self._micro_batches.order.accumulation
         for batch in islice(batches, passes):
-            losses.append(self._engine.forward_backward(batch))
-            if len(losses) < passes:
+            values.append(self._engine.forward_backward(batch))
+            if len(values) < passes:
                 self._engine.end_pass()
-            lengths = batch.attention_mask.sum(dim=1).double()
-            sizes += [batch.num_tokens, float(lengths @ lengths), len(batch.pixel_values)]
+            squared = sum(length * length for length in batch.lengths)
+            sizes += [batch.num_tokens, squared, len(batch.pixel_values)]
+        losses: list[float] = torch.stack(values).tolist()  # here the host waits for the passes
         totals = self._all_reduce(losses, sizes)
         if totals.num_not_finite:
             self._raise_not_finite("loss", step, losses)

@@ -79,20 +79,20 @@ class RunLogs:
         for line in await self._cluster.read_log(
             self._namespace, pod.name, pod.container, tail_lines=tail
         ):
-            self._printer.line(line)
+            self._printer.line(line, pod.writer)
 
     async def follow(self) -> None:
         """Print from its beginning to the end of the container; by default, of the run."""
         done: set[str] = set()
         run, pods = await self._read()
         while True:
-            left = [pod for pod in pods if pod.name not in done]
+            left = [pod for pod in pods if pod.uid not in done]
             pod = left[0] if done and left else newest_started(left)
             if pod is not None and (pod.has_started or pod.is_over):
                 await self._follow_pod(pod)
                 if self._selector.is_narrow:
                     return
-                done |= {each.name for each in left[: left.index(pod) + 1]}
+                done |= {each.uid for each in left[: left.index(pod) + 1]}
             elif is_finished(run.status):
                 return
             elif pod is not None:
@@ -139,7 +139,7 @@ class RunLogs:
             async for line in self._cluster.follow_log(self._namespace, pod.name, pod.container):
                 seen += 1
                 if seen > printed:
-                    self._printer.line(line)
+                    self._printer.line(line, pod.writer)
             return max(seen, printed), await self._is_over(pod)
         except (NotFound, Refused) as error:  # pod or container are gone, and the log with them
             self._note(explain(error))
@@ -150,7 +150,10 @@ class RunLogs:
 
     async def _is_over(self, pod: RunPod) -> bool:
         raw = await self._cluster.get(POD, self._namespace, pod.name)
-        return raw is None or RunPod.of(raw).is_over
+        if raw is None:
+            return True
+        found = RunPod.of(raw)  # another of its name is not this one
+        return found.uid != pod.uid or found.is_over
 
     def _note_if_transient(self, error: ClusterError) -> None:
         """Print a transient error and go on; raise any other again."""

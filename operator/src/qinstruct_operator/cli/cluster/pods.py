@@ -47,6 +47,8 @@ class RunPod:
         has_started: its container runs, or has run.
         is_over: its container will not run (again).
         waiting: why its container has not started, in the cluster's words; may be empty.
+        uid: of this pod, whatever others have its name.
+        writer: what its events carry; None where an older version made it.
     """
 
     name: str
@@ -57,6 +59,8 @@ class RunPod:
     has_started: bool
     is_over: bool
     waiting: str
+    uid: str
+    writer: str | None
 
     @classmethod
     def of(cls, raw: Raw) -> Self:
@@ -72,6 +76,8 @@ class RunPod:
             has_started=pod.has_started,
             is_over=pod.is_over,
             waiting=sanitize(_waiting(pod)),
+            uid=pod.uid,
+            writer=pod.writer,
         )
 
 

@@ -13,8 +13,8 @@ from qinstruct_trainer.contract.events import Complete, Event, Failed, StoppedEv
 class LogPrinter(Protocol):
     """Where lines of a log go."""
 
-    def line(self, text: str) -> None:
-        """Print one line of the log."""
+    def line(self, text: str, writer: str | None) -> None:
+        """Print one line of the log of a pod whose events carry this word."""
 
     def note(self, text: str) -> None:
         """Print one sentence of ours."""
@@ -37,7 +37,7 @@ class RawPrinter:
         self._stream = stream
         self._is_terminal = is_terminal
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, writer: str | None) -> None:
         """Write the line at once."""
         shown = sanitize(text) if self._is_terminal else text
         self._stream.write(shown.encode("utf-8", "replace") + b"\n")
@@ -57,9 +57,9 @@ class TextPrinter:
     def __init__(self, view: View) -> None:
         self._view = view
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, writer: str | None) -> None:
         """Draw the event on the line, or the line."""
-        event = parse_line(text)
+        event = parse_line(text, writer)
         if event is None:
             self._view.note(sanitize(text))
             return

@@ -58,9 +58,10 @@ class RunFolder:
     def is_complete(self) -> bool:
         """Whether training has reported its end, and the model is still there."""
         try:
-            last = parse_line(self.termination_log("train").read_text("utf-8", errors="replace"))
+            said = self.termination_log("train").read_text("utf-8", errors="replace")
         except OSError:
             return False
+        last = parse_line(said, None)
         return isinstance(last, Complete) and (self.model / "config.json").is_file()
 
     def check_same_run(self, prep: PrepConfig, run: RunConfig) -> None:

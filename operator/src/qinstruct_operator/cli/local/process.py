@@ -47,6 +47,7 @@ def run_child(
     command: Sequence[str],
     *,
     environment: Mapping[str, str],
+    writer: str,
     log: Path,
     requests: StopRequests,
     on_event: Callable[[Event], None],
@@ -54,7 +55,8 @@ def run_child(
 ) -> int:
     """Run a command to its end; everything it prints is appended to `log`.
 
-    The first stop request is passed on as SIGTERM and announced by `on_stop`; the next one
+    Of its lines those are events that carry `writer`, which its environment names. The first stop
+    request is passed on as SIGTERM and announced by `on_stop`; the next one
     kills the whole process group.
 
     Returns:
@@ -88,7 +90,7 @@ def run_child(
                     continue
                 with suppress(OSError):  # a full disk: the child has the same error, and reports it
                     stream.write(line)
-                event = parse_line(line.decode("utf-8", errors="replace"))
+                event = parse_line(line.decode("utf-8", errors="replace"), writer)
                 if event is not None:
                     on_event(sanitize_event(event))
         finally:

@@ -4,6 +4,7 @@ The events that they print drive the display; a failed one's exit code becomes t
 """
 
 import os
+import secrets
 import signal
 import sys
 from collections import deque
@@ -17,7 +18,7 @@ from qinstruct_operator.cli.show_events import View
 from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
-from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step
+from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, WRITER_ENV, Event, Failed, Step
 from qinstruct_trainer.contract.launch import prep_command, train_command
 
 _SIGNAL_EXIT_CODES = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
@@ -58,9 +59,11 @@ class LocalRun:
         self.view.note(f"{_ACTIVITY[name]} (log: {self.folder.log(name)})")
         self.failed = None
         begin = _size(self.folder.log(name))
+        writer = secrets.token_hex(16)
         code = run_child(
             command,
-            environment=self._environment(name),
+            environment=self._environment(name) | {WRITER_ENV: writer},
+            writer=writer,
             log=self.folder.log(name),
             requests=self.requests,
             on_event=self._on_event,

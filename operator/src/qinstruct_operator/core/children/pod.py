@@ -10,6 +10,7 @@ from qinstruct_operator.constants import USER_ID
 from qinstruct_operator.core import names
 from qinstruct_operator.core.children.metadata import Manifest
 from qinstruct_operator.core.plan.types import Plan
+from qinstruct_trainer.contract.events import WRITER_ENV
 
 OUTPUT_VOLUME: Final = "output"
 """Name of the volume that receives checkpoints and the model."""
@@ -41,6 +42,8 @@ def container_security() -> Manifest:
 def environment() -> list[Manifest]:
     """Variables of both containers: every cache is below the scratch folder."""
     return [
+        # Nobody knows it before there is a pod; each has another, and its object says it.
+        {"name": WRITER_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "HOME", "value": _SCRATCH},
         {"name": "USER", "value": "qinstruct"},  # getpass.getuser() fails without passwd entry
         {"name": "PYTHONUNBUFFERED", "value": "1"},

@@ -12,10 +12,12 @@ from qinstruct_operator.core.judge.progress import (
     TrainingSeen,
     newest_time,
     prep_progress,
+    read_events,
     training_progress,
 )
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
+from qinstruct_trainer.contract.events import Event
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,18 @@ class Evidence:
         """The evidence from one pass's observation."""
         prepared = seen.is_prepared(run)
         child = seen.training if prepared else seen.prep
-        lines = seen.log if child else ()  # without a child it is the log of another run's
+        # Without a child it is the log of another run's.
+        events = read_events(seen.log, child.pod) if child else ()
         return cls(
             run=run,
             seen=seen,
             prepared=prepared,
-            prep=None if prepared else prep_progress(lines),
-            training=training_progress(lines) if prepared and seen.training else None,
+            prep=None if prepared else prep_progress(events),
+            training=training_progress(events) if prepared and seen.training else None,
             failure=_failure(run, seen, child, seen.attempt if prepared else None)
             if child and child.has_failed and "pods" not in seen.unread
             else None,
-            last_word=_last_word(run, child, seen, lines),
+            last_word=_last_word(run, child, seen, events),
             now=now,
         )
 
@@ -87,9 +90,9 @@ def _failure(run: Run, seen: Observed, child: Workload, attempt: int | None) -> 
 
 
 def _last_word(
-    run: Run, child: Workload | None, seen: Observed, lines: tuple[str, ...]
+    run: Run, child: Workload | None, seen: Observed, events: tuple[Event, ...]
 ) -> datetime | None:
-    if last := newest_time(lines):
+    if last := newest_time(events):
         return last
     pod = child.pod if child else None
     if pod is None or pod.container is None or "log" in seen.unread:

@@ -14,7 +14,6 @@ from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.kubelet_words import AGAIN, meaning_of
 from qinstruct_operator.core.judge.pods import Container, Pod
 from qinstruct_operator.core.judge.workloads import Workload
-from qinstruct_operator.core.safe_text import one_line, printable
 from qinstruct_trainer.contract.errors import (
     EXIT_CONFIG,
     EXIT_DATA,
@@ -32,6 +31,7 @@ from qinstruct_trainer.contract.errors import (
     UnavailableError,
 )
 from qinstruct_trainer.contract.events import Failed, parse_line
+from qinstruct_trainer.contract.safe_text import one_line, printable
 
 _TAIL_LINES = 20
 _TAIL_CHARS = 4096
@@ -85,7 +85,7 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     container = pod.container if pod else None
     overran = attempt is None and workload.reason == reasons.DEADLINE_EXCEEDED
     # What a pod says that its Job's deadline has stopped is not why.
-    said = None if overran else _last_word(container, lines)
+    said = None if overran else _last_word(pod, lines)
     # That of ours: where another one failed, it says nothing of that.
     exit_code = container.exit_code if container and not (pod and pod.failed_beside) else None
     reason, message = (
@@ -106,13 +106,14 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     )
 
 
-def _last_word(container: Container | None, lines: Sequence[str]) -> Failed | None:
-    """The newest `Failed` event in the termination message, else in the log."""
-    if container is None or not container.exit_code:
+def _last_word(pod: Pod | None, lines: Sequence[str]) -> Failed | None:
+    """The newest `Failed` event of its own in the termination message, else in the log."""
+    container = pod.container if pod else None
+    if pod is None or container is None or not container.exit_code:
         return None
     # Not splitlines: JSON text may hold separators that it takes for the end of a line.
     for line in (*reversed(container.message.split("\n")), *reversed(lines)):
-        event = parse_line(line)
+        event = parse_line(line, pod.writer)
         if isinstance(event, Failed):
             return event
     return None

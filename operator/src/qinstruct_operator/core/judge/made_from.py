@@ -12,8 +12,8 @@ from qinstruct_operator.constants import (
 )
 from qinstruct_operator.core.backends import Backend
 from qinstruct_operator.core.children.pod import OUTPUT_VOLUME
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.untyped_json import Raw, objects, text
+from qinstruct_trainer.contract.safe_text import one_line
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qinstruct_operator.core.judge.pods import Pod
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import parse_time, time_text
 from qinstruct_operator.core.untyped_json import Raw, conditions_of, text
+from qinstruct_trainer.contract.safe_text import one_line
 
 _WORD_CHARS = 253
 

@@ -24,9 +24,9 @@ from qinstruct_operator.core.judge.workloads import (
 )
 from qinstruct_operator.core.pin import Pin, read_pin
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
+from qinstruct_trainer.contract.safe_text import one_line
 
 Part = Literal["prep", "training", "pods", "support", "log", "events", "node"]
 """What a pass reads of a run; each can fail by itself."""

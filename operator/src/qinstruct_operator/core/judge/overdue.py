@@ -12,8 +12,8 @@ from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.workloads import Quiet, Workload
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import time_text
+from qinstruct_trainer.contract.safe_text import one_line
 
 # A controller at work makes a pod within a second, and one that is replaced is back in a minute.
 _HEARING: Final = timedelta(seconds=15)

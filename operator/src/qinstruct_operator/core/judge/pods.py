@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 
 from qinstruct_operator.constants import GPU_RESOURCE, PREP_CONTAINER
 from qinstruct_operator.core.backends import BACKENDS
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import (
     Raw,
@@ -24,6 +23,8 @@ from qinstruct_operator.core.untyped_json import (
     objects,
     text,
 )
+from qinstruct_trainer.contract.events import WRITER_ENV
+from qinstruct_trainer.contract.safe_text import one_line
 
 _WORD_CHARS = 253  # as long as a name; a reason is shorter
 _GPU_COUNT = re.compile(r"[0-9]{1,4}")
@@ -86,6 +87,8 @@ class Pod:
         gpus: how many its containers hold; None where its spec does not say.
         unseen_by: the scheduler that has not looked at it; empty once one has.
         changed: when anything of it was written last; None where it does not say.
+        writer: what the events of our container carry, its own uid; None where it was not told
+            so, since an older version made it.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Pod:
     gpus: int | None = None
     unseen_by: str = ""
     changed: datetime | None = None
+    writer: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -209,6 +213,7 @@ def read_pod(raw: Raw) -> Pod:
         gpus=_gpus(raw),
         unseen_by="" if scheduled else _word(text(raw, "spec", "schedulerName")),
         changed=last_write(raw),
+        writer=_writer(raw),
     )
 
 
@@ -227,8 +232,18 @@ def finalizers_of(raw: Raw) -> tuple[str, ...]:
 
 def own_container(raw: Raw) -> str:
     """The name of our container in the pod's spec; empty where there is none."""
-    named = (text(each, "name") for each in objects(raw, "spec", "containers"))
-    return next((name for name in named if name in OWN_CONTAINERS), "")
+    return text(_own_container(raw), "name")
+
+
+def _own_container(raw: Raw) -> Raw:
+    containers = objects(raw, "spec", "containers")
+    return next((each for each in containers if text(each, "name") in OWN_CONTAINERS), {})
+
+
+def _writer(raw: Raw) -> str | None:
+    """Whether it is told is decided by its spec, and by nothing that it prints."""
+    told = (text(each, "name") for each in objects(_own_container(raw), "env"))
+    return text(raw, "metadata", "uid") if WRITER_ENV in told else None
 
 
 def _container(state: Any, status: Raw) -> Container:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
-from qinstruct_operator.core.safe_text import one_line
+from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.times import time_text
 from qinstruct_trainer.contract.events import (
     Checkpoint,
@@ -22,6 +22,7 @@ from qinstruct_trainer.contract.events import (
     Step,
     parse_line,
 )
+from qinstruct_trainer.contract.safe_text import one_line
 
 E = TypeVar("E")
 _DAY = 86400
@@ -43,7 +44,7 @@ class TrainingSeen:
 
     Attributes:
         status: None before training has started.
-        checkpoint: newest in these lines.
+        checkpoint: newest of these events.
         exported: the model is written; only the evaluation is left.
     """
 
@@ -53,9 +54,21 @@ class TrainingSeen:
     exported: bool
 
 
-def prep_progress(lines: Iterable[str]) -> PrepSeen | None:
+def read_events(lines: Iterable[str], pod: Pod | None) -> tuple[Event, ...]:
+    """The events in the log of a pod: what its container has written itself.
+
+    A name in its data, an answer of a server or a library can print such a line too, but cannot
+    know the pod's uid.
+    """
+    if pod is None:
+        return ()
+    read = (parse_line(line, pod.writer) for line in lines)
+    return tuple(event for event in read if event is not None)
+
+
+def prep_progress(said: Sequence[Event]) -> PrepSeen | None:
     """The stage that prep works on, from the newest event; None while there is none."""
-    events = [e for e in _events(lines) if isinstance(e, PrepProgress | PrepWaiting)]
+    events = [event for event in said if isinstance(event, PrepProgress | PrepWaiting)]
     if not events:
         return None
     newest = events[-1]
@@ -76,9 +89,8 @@ def prep_progress(lines: Iterable[str]) -> PrepSeen | None:
     return PrepSeen(status, _prep_eta(newest, events))
 
 
-def training_progress(lines: Iterable[str]) -> TrainingSeen:
+def training_progress(events: Sequence[Event]) -> TrainingSeen:
     """Steps, loss, throughput, newest checkpoint."""
-    events = list(_events(lines))
     step, start = _newest(events, Step), _newest(events, Start)
     saved = _newest(events, Checkpoint)
     return TrainingSeen(
@@ -91,11 +103,9 @@ def training_progress(lines: Iterable[str]) -> TrainingSeen:
     )
 
 
-def newest_time(lines: Sequence[str]) -> datetime | None:
+def newest_time(events: Sequence[Event]) -> datetime | None:
     """Time of the newest event, by the clock of its node; None where there is none."""
-    events = (event for line in reversed(lines) if (event := parse_line(line)) is not None)
-    newest = next(events, None)
-    return _moment(newest.time) if newest else None
+    return _moment(events[-1].time) if events else None
 
 
 def without_rates(training: TrainingStatus | None) -> TrainingStatus | None:
@@ -123,11 +133,7 @@ def eta_text(seconds: float | None) -> str | None:
     return f"{whole // _DAY}d{whole % _DAY // 3600:02}h"
 
 
-def _events(lines: Iterable[str]) -> Iterable[Event]:
-    return (event for line in lines if (event := parse_line(line)) is not None)
-
-
-def _newest(events: list[Event], kind: type[E]) -> E | None:
+def _newest(events: Sequence[Event], kind: type[E]) -> E | None:
     return next((event for event in reversed(events) if isinstance(event, kind)), None)
 
 
@@ -146,7 +152,7 @@ def _training_status(step: Step | None, start: Start | None) -> TrainingStatus |
 
 
 def _prep_eta(newest: PrepProgress, events: list[PrepProgress | PrepWaiting]) -> float | None:
-    """From the rate of the same stage and item over these lines."""
+    """From the rate of the same stage and item over these events."""
     same = [
         event
         for event in events

@@ -11,7 +11,7 @@ from typing import Final
 from qinstruct_operator.core.judge import overdue, reasons
 from qinstruct_operator.core.judge.node import Node, why_lost
 from qinstruct_operator.core.judge.pods import Pod
-from qinstruct_operator.core.judge.progress import newest_time
+from qinstruct_operator.core.judge.progress import newest_time, read_events
 from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.times import time_text
@@ -66,7 +66,7 @@ def is_doubtful(pod: Pod, log: Sequence[str], now: datetime) -> bool:
     """
     if pod.is_over:
         return False
-    last = newest_time(log)
+    last = newest_time(read_events(log, pod))
     return bool(pod.cut_off or pod.deleted) or last is None or abs(now - last) > _QUIET
 
 

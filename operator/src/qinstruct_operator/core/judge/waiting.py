@@ -14,8 +14,8 @@ from qinstruct_operator.core.judge.observe import Claim
 from qinstruct_operator.core.judge.pods import Container, InitContainer, Pod
 from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.workloads import Workload
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import time_text
+from qinstruct_trainer.contract.safe_text import one_line
 
 # https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/images/types.go
 _IMAGE_REASONS = frozenset(

@@ -15,7 +15,6 @@ from qinstruct_operator.core.judge.pods import (
     newest_pod,
     read_pod,
 )
-from qinstruct_operator.core.safe_text import one_line
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import (
     Raw,
@@ -25,6 +24,7 @@ from qinstruct_operator.core.untyped_json import (
     last_write,
     text,
 )
+from qinstruct_trainer.contract.safe_text import one_line
 
 JOB_CONDITIONS: Final = ConditionTypes(
     succeeded="Complete",

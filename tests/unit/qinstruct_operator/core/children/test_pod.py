@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.catalog.sizes import Requests
+from qinstruct_operator.constants import PREP_CONTAINER
 from qinstruct_operator.core.children.pod import (
     container_security,
     environment,
@@ -13,6 +14,7 @@ from qinstruct_operator.core.children.pod import (
     volume_mounts,
     volumes,
 )
+from qinstruct_operator.core.judge.pods import read_pod
 from support.operator_documents import document, plan
 
 PLAN = plan(document())
@@ -31,9 +33,17 @@ def test_pods_pass_pod_security_restricted() -> None:
 def test_every_cache_is_on_the_scratch_volume() -> None:
     assert container_security()["readOnlyRootFilesystem"]
     scratch = mounts(fills_cache=False)["scratch"]["mountPath"]
-    paths = [each["value"] for each in environment() if each["value"].startswith("/")]
+    paths = [path for each in environment() if (path := each.get("value", "")).startswith("/")]
     assert len(paths) > 1
     assert all(PurePosixPath(path).is_relative_to(scratch) for path in paths)
+
+
+def test_a_container_is_told_its_pods_uid_under_a_name_that_its_reader_knows() -> None:
+    told = {"env": environment(), "name": PREP_CONTAINER}
+    raw = {"metadata": {"name": "x", "uid": "uid-x"}, "spec": {"containers": [{}, told]}}
+    assert read_pod(raw).writer == "uid-x"
+    (variable,) = (each for each in environment() if "valueFrom" in each)
+    assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
 
 
 def test_every_mount_has_a_volume_of_the_planned_size_or_claim() -> None:

@@ -27,6 +27,7 @@ from support.observed import (
 LOG = lines(prep_event(10), start_event(), step_event(3))
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
 LOST = pytorchjob(JOB_FAILED)
+OF_PREP, OF_JOB = (pod(PREP, running()),), (pod(JOB, running()),)
 
 
 def evidence_of(snapshot: Snapshot, previous: Status | None = None) -> Evidence:
@@ -36,10 +37,10 @@ def evidence_of(snapshot: Snapshot, previous: Status | None = None) -> Evidence:
 @pytest.mark.parametrize(
     ("snapshot", "prepared", "reads_prep", "reads_training"),
     [
-        (Snapshot(prep=PREP, log=LOG), False, True, False),
-        (Snapshot(prep=DONE, log=LOG), True, False, False),
-        (Snapshot(prep=DONE, training=JOB, log=LOG), True, False, True),
-        (Snapshot(training=JOB, log=LOG), True, False, True),
+        (Snapshot(prep=PREP, pods=OF_PREP, log=LOG), False, True, False),
+        (Snapshot(prep=DONE, pods=OF_PREP, log=LOG), True, False, False),
+        (Snapshot(prep=DONE, training=JOB, pods=OF_JOB, log=LOG), True, False, True),
+        (Snapshot(training=JOB, pods=OF_JOB, log=LOG), True, False, True),
         (Snapshot(log=LOG), False, False, False),  # the log of another run's container
     ],
     ids=["prep", "prepared", "training", "training after a clean-up", "no workload"],
@@ -51,6 +52,7 @@ def test_a_log_is_read_as_that_of_the_workload_at_work(
     assert evidence.prepared == prepared
     assert (evidence.prep is not None) == reads_prep
     assert (evidence.training is not None) == reads_training
+    assert bool(evidence.training and evidence.training.status) == reads_training
 
 
 def test_prepared_stays_so_when_the_prep_job_is_deleted() -> None:

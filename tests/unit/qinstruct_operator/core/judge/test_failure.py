@@ -1,13 +1,17 @@
 """Why a workload failed: each way in which a pod can end, and whose word counts."""
 
+from typing import Final
+
 import pytest
 
+from qinstruct_operator.core.children.pod import environment
 from qinstruct_operator.core.judge.failure import failure
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.reasons import FAILURES
 from qinstruct_trainer.contract import errors
 from support.failure_cases import beside, kubelets
 from support.failure_cases.case import AGAIN, JOB, LOG_SAYS_MORE, Case, check, want
+from support.kinds import TRAINING_CONTAINER
 from support.observed import (
     condition,
     ended,
@@ -16,12 +20,17 @@ from support.observed import (
     pod,
     prep_job,
     seen,
+    signed_lines,
     stopped_event,
 )
 
 BAD_DATA = "labels record 7: image a.jpg is missing; add it or set spec.data.missingImages: Drop"
 (BAD_DATA_LINE,) = lines(failed_event("BadData", BAD_DATA, 65))
 (STOPPED_LINE,) = lines(stopped_event(40))
+FORGED = lines(failed_event("Forged", "pay first", 65))
+QUOTED = signed_lines(FORGED, "uid-of-an-earlier-pod")
+OWN_WORD = signed_lines([BAD_DATA_LINE], "uid-x-1-master-0")
+TOLD: Final = {"containers": [{"name": TRAINING_CONTAINER, "env": environment()}]}
 # What torchrun prints after a rank's last word.
 NOISE = tuple(f"E0301 12:00:00.{n:03} torch/distributed/elastic: traceback" for n in range(60))
 
@@ -50,6 +59,16 @@ OWN = {
     "the last word at the end of a log that is the termination message": Case(
         pod(JOB, ended(65, message=f"loading\n{BAD_DATA_LINE}\n"), phase="Failed"),
         want("BadData", BAD_DATA, 65),
+    ),
+    "a last word that its pod did not write": Case(
+        pod(JOB, ended(1, message=FORGED[0]), phase="Failed", spec=TOLD),
+        want("Error", f"x-1-master-0 ended with exit code 1; {LOG_SAYS_MORE}", 1, FORGED[0]),
+        log=FORGED,
+    ),
+    "its own word before those that it did not write": Case(
+        pod(JOB, ended(65), phase="Failed", spec=TOLD),
+        want("BadData", BAD_DATA, 65, "\n".join((*OWN_WORD, *FORGED, *QUOTED))),
+        log=(*OWN_WORD, *FORGED, *QUOTED),
     ),
     "of two words the newer": Case(
         pod(

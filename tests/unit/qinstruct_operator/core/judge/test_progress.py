@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
+from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import (
     PrepSeen,
     TrainingSeen,
     eta_text,
     percent_text,
     prep_progress,
+    read_events,
     training_progress,
 )
 from qinstruct_trainer.contract.events import Event, PrepDone
@@ -29,6 +31,8 @@ from support.observed import (
     waiting_event,
 )
 
+POD = Pod("x-prep-a", "Running", "gpu-1", "", uid="uid-a")  # of an older version
+TOLD = replace(POD, writer="uid-a")
 FETCH = PrepStatus(stage="fetch", item="labels", done=30, total=100, unit="files")
 PREP_CASES = {
     "no line": ((), None),
@@ -69,7 +73,7 @@ PREP_CASES = {
 
 @pytest.mark.parametrize(("log", "want"), PREP_CASES.values(), ids=PREP_CASES)
 def test_progress_of_prep(log: tuple[str, ...], want: PrepSeen | None) -> None:
-    assert prep_progress(log) == want
+    assert prep_progress(read_events(log, POD)) == want
 
 
 def changed(event: Event, **values: float) -> tuple[str, ...]:
@@ -122,12 +126,28 @@ TRAINING_CASES = {
 
 @pytest.mark.parametrize(("log", "want"), TRAINING_CASES.values(), ids=TRAINING_CASES)
 def test_progress_of_training(log: tuple[str, ...], want: TrainingSeen) -> None:
-    assert training_progress(log) == want
+    assert training_progress(read_events(log, POD)) == want
 
 
 def test_a_checkpoint_of_no_possible_time() -> None:
-    seen = training_progress(changed(saved_event(7), time=1e300))
+    seen = training_progress(read_events(changed(saved_event(7), time=1e300), POD))
     assert seen.checkpoint == CheckpointStatus(step=7, time="1970-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("writer", [None, "", "uid-b", "UID-A", "uid-a "])
+def test_an_event_of_another_writer_is_no_news(writer: str | None) -> None:
+    """A name in data with a line of its own, a library, an earlier pod whose log is quoted."""
+    own, other = prep_event(30), prep_event(99)
+    log = lines(
+        own.model_copy(update={"writer": "uid-a"}), other.model_copy(update={"writer": writer})
+    )
+    assert read_events(log, TOLD) == read_events(log[:1], POD)
+    assert prep_progress(read_events(log, TOLD)) == PrepSeen(FETCH, None)
+    assert read_events(log[1:], TOLD) == ()
+
+
+def test_without_a_pod_there_are_no_events() -> None:
+    assert read_events(lines(prep_event(30)), None) == ()
 
 
 PERCENT = [
@@ -202,7 +222,8 @@ def _nearly_events(draw: st.DrawFn) -> str:
 
 @given(st.lists(_nearly_events() | st.text(max_size=20), max_size=6))
 def test_no_line_can_do_harm(log: list[str]) -> None:
-    prep, training = prep_progress(log), training_progress(log)
+    events = read_events(log, POD)
+    prep, training = prep_progress(events), training_progress(events)
     for eta in (prep.eta_seconds if prep else None, training.eta_seconds):
         assert len(eta_text(eta) or "") <= 6
     counts = training.status or TrainingStatus()

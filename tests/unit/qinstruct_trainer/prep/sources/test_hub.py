@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.errors import DataError, RunError, UnavailableError
-from qinstruct_trainer.prep.sources.hub import resolve
+from qinstruct_trainer.prep.sources.hub import Place, resolve
 from support.prep.hub_server import Hub, serve
 
 REPOSITORY = "lmsys/vicuna-7b-v1.5"
@@ -24,21 +24,21 @@ NEEDED = set(FILES) - {"modeling_evil.py", "optimizer.pt", "tf_model.h5"}
 
 def test_a_repository_is_fetched_without_code_and_other_weights(tmp_path: Path) -> None:
     with serve(Hub(REPOSITORY, dict(FILES))) as hub:
-        folder = resolve(REPOSITORY, revision=None, downloads=tmp_path, endpoint=hub.url)
+        folder = resolve(REPOSITORY, None, Place(tmp_path, endpoint=hub.url))
         assert {path.name for path in folder.iterdir()} == NEEDED
         assert {name: (folder / name).read_bytes() for name in NEEDED} == {
             name: FILES[name] for name in NEEDED
         }
         assert set(hub.requested) == NEEDED
         hub.requested.clear()
-        resolve(REPOSITORY, revision=None, downloads=tmp_path, endpoint=hub.url)
+        resolve(REPOSITORY, None, Place(tmp_path, endpoint=hub.url))
         assert not hub.requested
 
 
 def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
     files = {**FILES, "model.safetensors": b"weights"}
     with serve(Hub(REPOSITORY, files)) as hub:
-        folder = resolve(REPOSITORY, revision=None, downloads=tmp_path, endpoint=hub.url)
+        folder = resolve(REPOSITORY, None, Place(tmp_path, endpoint=hub.url))
         names = {path.name for path in folder.iterdir()}
         assert "model.safetensors" in names
         assert not any(name.startswith("pytorch_model") for name in names)
@@ -59,7 +59,7 @@ def test_a_refusal_is_a_sentence(refuse: tuple[int, str], words: str, tmp_path: 
         serve(Hub(REPOSITORY, {}, refuse=refuse)) as hub,
         pytest.raises(UnavailableError, match=words) as caught,
     ):
-        resolve(REPOSITORY, revision=None, downloads=tmp_path, endpoint=hub.url)
+        resolve(REPOSITORY, None, Place(tmp_path, endpoint=hub.url))
     assert REPOSITORY in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -69,14 +69,14 @@ def test_an_unknown_revision_is_named(tmp_path: Path) -> None:
         serve(Hub(REPOSITORY, dict(FILES))) as hub,
         pytest.raises(UnavailableError, match="no revision v9"),
     ):
-        resolve(REPOSITORY, revision="v9", downloads=tmp_path, endpoint=hub.url)
+        resolve(REPOSITORY, "v9", Place(tmp_path, endpoint=hub.url))
 
 
 def test_a_hub_that_is_down_is_a_sentence(tmp_path: Path) -> None:
     with serve(Hub(REPOSITORY, {})) as hub:
         closed = hub.url
     with pytest.raises(UnavailableError, match="cannot be reached"):
-        resolve(REPOSITORY, revision=None, downloads=tmp_path, endpoint=closed)
+        resolve(REPOSITORY, None, Place(tmp_path, endpoint=closed))
 
 
 def test_a_file_that_the_hub_lists_but_does_not_give_is_noticed(tmp_path: Path) -> None:
@@ -84,6 +84,6 @@ def test_a_file_that_the_hub_lists_but_does_not_give_is_noticed(tmp_path: Path) 
         serve(Hub(REPOSITORY, dict(FILES), lost={"tokenizer.model"})) as hub,
         pytest.raises(RunError) as caught,
     ):
-        resolve(REPOSITORY, revision=None, downloads=tmp_path, endpoint=hub.url)
+        resolve(REPOSITORY, None, Place(tmp_path, endpoint=hub.url))
     assert isinstance(caught.value, UnavailableError | DataError)
     assert "\n" not in str(caught.value)

@@ -36,15 +36,15 @@ def test_forward_passes_are_counted_over_all_steps(folder: Path) -> None:
     assert dataset.records(5) != micro_batches(folder, rank=0).records(5)
 
 
-def test_a_batch_holds_its_records_padded(folder: Path) -> None:
+def test_a_batch_holds_its_records_one_after_another(folder: Path) -> None:
     dataset = micro_batches(folder)
     examples = [dataset.index[number] for number in dataset.records(0)]
     batch = dataset[0]
-    assert batch.num_tokens == sum(len(example.input_ids) for example in examples)
-    for row, example in enumerate(examples):
-        length = len(example.input_ids)
-        assert batch.input_ids[row, :length].tolist() == example.input_ids.tolist()
-        assert batch.attention_mask[row].sum() == length
+    assert batch.lengths == tuple(len(example.input_ids) for example in examples)
+    for example, part in zip(
+        examples, torch.split(batch.input_ids, list(batch.lengths)), strict=True
+    ):
+        assert part.tolist() == example.input_ids.tolist()
 
 
 @pytest.mark.parametrize("step", [0, 13])
@@ -90,5 +90,5 @@ def _loader_threads() -> list[str]:
 
 def _assert_equal(batch: Batch, other: Batch) -> None:
     torch.testing.assert_close(batch.input_ids, other.input_ids, rtol=0, atol=0)
-    torch.testing.assert_close(batch.labels, other.labels, rtol=0, atol=0)
+    torch.testing.assert_close(batch.targets, other.targets, rtol=0, atol=0)
     torch.testing.assert_close(batch.pixel_values, other.pixel_values, rtol=0, atol=0)

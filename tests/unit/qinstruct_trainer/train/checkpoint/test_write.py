@@ -30,7 +30,7 @@ def test_an_event_reports_a_published_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_checkpoints(tmp_path, 3)
-    event = parse_line(capsys.readouterr().out)
+    event = parse_line(capsys.readouterr().out, None)
     assert isinstance(event, Checkpoint)
     assert (event.step, event.path) == (3, str(tmp_path / "checkpoints" / "step-00000003"))
 

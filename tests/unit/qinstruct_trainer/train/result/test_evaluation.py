@@ -39,5 +39,5 @@ def test_both_models_are_evaluated_and_the_result_is_kept(
 
 
 def _said(capsys: pytest.CaptureFixture[str]) -> list[Evaluated]:
-    events = [parse_line(line) for line in capsys.readouterr().out.splitlines()]
+    events = [parse_line(line, None) for line in capsys.readouterr().out.splitlines()]
     return [event for event in events if isinstance(event, Evaluated)]

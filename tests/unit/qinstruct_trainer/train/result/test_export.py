@@ -87,7 +87,7 @@ def test_a_model_is_on_the_disk_before_it_has_its_name(
     written = {partial / path.relative_to(model) for path in model.rglob("*")}
     assert syncs.before >= {partial, *written}
     assert syncs.after == {tmp_path}
-    event = parse_line(capsys.readouterr().out.splitlines()[-1])
+    event = parse_line(capsys.readouterr().out.splitlines()[-1], None)
     assert isinstance(event, Exported)
     assert event.path == str(model)
     assert event.num_bytes == sum(path.stat().st_size for path in model.iterdir())

@@ -4,7 +4,9 @@ Headers and redirects come through here too, so a server cannot hold a download 
 of those.
 """
 
-from collections.abc import Iterable, Sequence
+import os
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import httpcore
@@ -16,28 +18,62 @@ from qinstruct_trainer.prep.sources.limits import Watch
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 
 
-def open_client(watch: Watch, networks: Sequence[str] | None = None) -> httpx.Client:
+def open_client(
+    watch: Watch,
+    networks: Sequence[str] | None = None,
+    on_read: Callable[[int], None] | None = None,
+    **options: Any,
+) -> httpx.Client:
     """A client whose connections are watched; the proxies of the environment are used.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
     allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair.
+
+    Args:
+        watch: Asked before each read.
+        networks: Besides public addresses.
+        on_read: Told how many bytes came, headers and encryption included.
+        options: More of httpx.
     """
-    client = httpx.Client(timeout=_TIMEOUT)
+    client = httpx.Client(**{"timeout": _TIMEOUT, **options})
     # httpx has no public way to give a transport another network than its own.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
             pool = transport._pool
-            pool._network_backend = _Network(pool._network_backend, watch, networks)
+            pool._network_backend = _Network(pool._network_backend, watch, networks, on_read)
     return client
+
+
+def why_failed(error: BaseException) -> str:
+    """Why a connection failed, in this system's words: the server's could be any text."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return f"{type(error).__name__} ({cause.reason or 'no reason is given'})"
+        if isinstance(cause, OSError) and cause.errno:
+            # Of names the resolver has numbers of its own.
+            said = os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
+            return f"{type(error).__name__} ({said})"
+    return type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class _Network(httpcore.NetworkBackend):
     def __init__(
-        self, network: httpcore.NetworkBackend, watch: Watch, networks: Sequence[str] | None
+        self,
+        network: httpcore.NetworkBackend,
+        watch: Watch,
+        networks: Sequence[str] | None,
+        on_read: Callable[[int], None] | None,
     ):
         self._network = network
         self._watch = watch
         self._networks = networks
+        self._on_read = on_read
 
     def connect_tcp(
         self,
@@ -53,18 +89,27 @@ class _Network(httpcore.NetworkBackend):
             except (OSError, UnicodeError) as error:
                 raise httpcore.ConnectError(str(error)) from error
         stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _Stream(stream, self._watch)
+        return _Stream(stream, self._watch, self._on_read)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, watch: Watch):
+    def __init__(
+        self,
+        stream: httpcore.NetworkStream,
+        watch: Watch,
+        on_read: Callable[[int], None] | None,
+    ):
         self._stream = stream
         self._watch = watch
+        self._on_read = on_read
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._watch.check()
         left = self._watch.seconds_left()
-        return self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
+        content = self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
+        if self._on_read is not None:
+            self._on_read(len(content))
+        return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)
@@ -75,7 +120,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._watch)
+        stream = self._stream.start_tls(ssl_context, server_hostname, timeout)
+        return _Stream(stream, self._watch, self._on_read)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

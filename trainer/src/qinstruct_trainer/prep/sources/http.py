@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
-from qinstruct_trainer.contract.urls import hide_secrets, shown_url, url_identity
+from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
-from qinstruct_trainer.prep.sources.connection import open_client
+from qinstruct_trainer.prep.sources.connection import open_client, why_failed
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
 
 _MAX_REDIRECTS = 20
@@ -197,11 +197,16 @@ def _attempt(
             have = have if _continues_at(response, have, known.total) else 0
             _receive(response, source, partial, have, progress, watch)
     except httpx.TransportError as error:
-        raise _AttemptError(hide_secrets(f"{type(error).__name__} {error}".strip())) from error
-    except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+        raise _AttemptError(why_failed(error)) from error
+    except httpx.TooManyRedirects as error:
         raise UnavailableError(
-            f"{source.name} cannot be fetched from {shown_url(source.url)}: "
-            f"{hide_secrets(str(error))}; correct data.sources.{source.name}.url"
+            f"{source.name} cannot be fetched from {shown_url(source.url)}: more than "
+            f"{_MAX_REDIRECTS} redirects; correct data.sources.{source.name}.url"
+        ) from error
+    except httpx.InvalidURL as error:
+        raise UnavailableError(
+            f"{source.name} cannot be fetched: {shown_url(source.url)} is no address; correct "
+            f"data.sources.{source.name}.url"
         ) from error
 
 
@@ -248,7 +253,7 @@ def _continues_at(response: httpx.Response, have: int, total: int | None) -> boo
     content_range = response.headers.get("content-range", "")
     span, _, whole = content_range.removeprefix("bytes ").partition("/")
     if span.partition("-")[0] != str(have) or (total is not None and whole != str(total)):
-        raise _AttemptError(f"the server sends the wrong range {content_range!r:.60}")
+        raise _AttemptError("the server sends another range than was asked for")
     return True
 
 

@@ -31,11 +31,7 @@ class MicroBatches:
         return self.order.num_steps * self.order.accumulation
 
     def __getitem__(self, number: int) -> Batch:
-        return collate(
-            [self.index[i] for i in self.records(number)],
-            self.index.meta.pad_token_id,
-            self.image_size,
-        )
+        return collate([self.index[i] for i in self.records(number)], self.image_size)
 
     def records(self, number: int) -> list[int]:
         """Record numbers of the n-th forward pass."""

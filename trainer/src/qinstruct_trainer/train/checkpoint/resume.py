@@ -1,12 +1,12 @@
 """Resumes a run from its newest verified checkpoint; it never begins again by itself."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import distributed
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.events import say
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.checkpoint.history import saved_after_step_0, traces_of_training
@@ -103,5 +103,5 @@ def _tidy(checkpoints: Path, damaged: Sequence[Path], intact: Path | None, keep:
             discard(folder)
             what = "was deleted"
         goes_on = f"goes on from {intact.name}" if intact is not None else "begins at step 0"
-        sys.stderr.write(f"the checkpoint {folder} is damaged and {what}; the run {goes_on}\n")
+        say(f"the checkpoint {folder} is damaged and {what}; the run {goes_on}")
     prune(checkpoints, keep)

@@ -23,4 +23,4 @@ def read_steps(path: Path) -> list[Step]:
     if not path.exists():
         return []
     lines = path.read_text("utf-8", errors="replace").splitlines()
-    return [event for line in lines if isinstance(event := parse_line(line), Step)]
+    return [event for line in lines if isinstance(event := parse_line(line, None), Step)]

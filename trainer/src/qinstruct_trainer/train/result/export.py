@@ -157,8 +157,8 @@ def _check_inputs(index: Index, image_size: int) -> tuple[Tensor, Tensor]:
     """
     candidates = (index[i] for i in range(min(len(index), _MAX_SEARCHED)))
     example = next((e for e in candidates if _shows_one_image(index, e)), index[0])
-    batch = collate([example], index.meta.pad_token_id, image_size)
-    return batch.input_ids, batch.pixel_values
+    batch = collate([example], image_size)
+    return batch.input_ids.unsqueeze(0), batch.pixel_values
 
 
 def _shows_one_image(index: Index, example: Example) -> bool:

@@ -1,6 +1,7 @@
-"""Sanitize text from the cluster before it becomes part of a message. Pure.
+"""Sanitize text that somebody else wrote before it becomes part of a message. Pure.
 
-Messages and log lines may contain anything; a status is printed to terminals and written as YAML.
+Names in data, answers of servers, messages of a cluster and log lines may contain anything; what
+is made of them is printed to terminals and logs, and written as YAML.
 """
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qinstruct_operator.core.safe_text import one_line, printable
+from qinstruct_trainer.contract.safe_text import one_line, printable
 
 
 @pytest.mark.parametrize(
