@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit test test-all cluster-programs test-fast mutants generate verify bench run-tiny clean
+.PHONY: help setup check audit test test-all cluster-programs test-fast mutants generate verify licences bench run-tiny clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -56,11 +56,14 @@ test-fast: setup ## The tests that need seconds, not minutes
 mutants: setup ## Seed small bugs, a sample of each room: do the tests notice them?
 	CI=1 $(BIN)/python scripts/mutants.py --sample $(or $(SAMPLE),60) $(ROOMS)
 
-generate: setup ## Rewrite everything generated: CRD, golden manifests, locked requirements
+generate: setup ## Rewrite everything generated: CRD, chart's README, locked requirements
 	PATH="$(abspath $(BIN)):$$PATH" bash scripts/generate.sh .
 
 verify: setup ## Prove that everything generated is fresh
 	PATH="$(abspath $(BIN)):$$PATH" bash scripts/verify.sh
+
+licences: setup ## List the licence of every package in the images
+	$(BIN)/python scripts/licences.py
 
 bench: setup ## Run every benchmark in bench/ and print its figures
 	for script in bench/*.py; do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done

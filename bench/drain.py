@@ -164,7 +164,7 @@ def record(api: ControlPlane, admin: Server, token: str) -> list[Request]:
     with fault_proxy(api.url, api.ca) as proxy:
         kubeconfig = api.kubeconfig_for(token, proxy.url)
         folder = api.folder / "recorded-operator"
-        with operator_process(folder, kubeconfig, namespace=NAMESPACE, environment=alone):
+        with operator_process(folder, kubeconfig, namespaces=[NAMESPACE], environment=alone):
             asyncio.run(create(admin, NAMESPACE, [NAME]))
             wait_until(
                 lambda: (

@@ -7,7 +7,8 @@ trap 'rm -rf "$fresh"' EXIT
 cp -r requirements crds "$fresh/"
 bash scripts/generate.sh "$fresh"
 status=0
-for generated in requirements crds docs/architecture.md; do
+chart=helm/qinstruct-operator
+for generated in requirements crds docs/architecture.md "$chart/files" "$chart/README.md"; do
     diff -ru "$generated" "$fresh/$generated" || status=1
 done
 if [ "$status" -ne 0 ]; then

@@ -2,23 +2,31 @@
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from cluster.clients.operator_process import Operator, install, operator_process
-from cluster.clients.runs import Runs
-from cluster.clients.watch import open_watch
+from cluster.clients.runs import Runs, runs_of
+from cluster.harness import control_plane
+from cluster.harness.processes import Processes
 from cluster.harness.programs import BuildError, program
-from cluster.harness.testcluster import PROGRAMS_USED, TestCluster
+from cluster.harness.testcluster import PROGRAMS_USED, OwnCluster, TestCluster
+from qinstruct_operator.constants import GROUP, PLURAL
+
+_CLUSTERS: Final = {"test_cluster", "stock_cluster", "bare_cluster"}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, object]:
     """Build before a test's clock starts: from nothing it takes longer than a test may."""
-    if "test_cluster" in item.fixturenames and not _skipped():
+    if _CLUSTERS & set(item.fixturenames) and not _skipped():
         _build_programs()
     return (yield)
 
@@ -27,7 +35,7 @@ def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, ob
 def _build_programs() -> None:
     """Once a worker: to find a program its module files are read and digested."""
     with suppress(BuildError):  # the fixture reports it
-        for name in PROGRAMS_USED:
+        for name in (*PROGRAMS_USED, "helm"):
             program(name)
 
 
@@ -37,9 +45,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Name the folder of the cluster's logs in the report of a failure."""
     report = yield
-    cluster = item.funcargs.get("test_cluster")
-    if report.failed and isinstance(cluster, TestCluster):
-        report.sections.append(("test cluster", f"logs: {cluster.folder}"))
+    for cluster in (item.funcargs.get(name) for name in _CLUSTERS):
+        if report.failed and isinstance(cluster, OwnCluster):
+            report.sections.append(("test cluster", f"logs: {cluster.folder}"))
     return report
 
 
@@ -47,18 +55,49 @@ def _skipped() -> bool:
     return os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1"
 
 
-@pytest.fixture(scope="session")
-def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
-    """A running cluster; its logs are kept when a test failed."""
+@contextmanager
+def _reporting() -> Iterator[None]:
+    """Skip, or fail with a sentence, where no cluster can be started."""
     if _skipped():
         pytest.skip("QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out")
     try:
-        cluster = TestCluster.start()
+        yield
     except BuildError as error:
         said = f"{error}\nQINSTRUCT_SKIP_CLUSTER=1 leaves out what needs a real cluster."
         pytest.fail(said, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
+    """A running cluster; its logs are kept when a test failed."""
+    with _reporting():
+        cluster = TestCluster.start()
     yield cluster
     cluster.stop(keep_logs=request.session.testsfailed > 0)
+
+
+@pytest.fixture(scope="module")
+def stock_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
+    """One with the training-operator, in which nobody has installed anything of ours."""
+    with _reporting():
+        program("helm")
+        cluster = TestCluster.start()
+    cluster.kubectl("delete", "crd", f"{PLURAL}.{GROUP}")
+    yield cluster
+    cluster.stop(keep_logs=request.session.testsfailed > 0)
+
+
+@pytest.fixture(scope="module")
+def bare_cluster(request: pytest.FixtureRequest) -> Iterator[OwnCluster]:
+    """A control plane alone: no training-operator, no nodes, and nothing of ours."""
+    with _reporting():
+        program("helm")
+        processes = Processes(Path(tempfile.mkdtemp(prefix="qinstruct-cluster-")))
+        cluster = OwnCluster(control_plane.start(processes))
+    yield cluster
+    processes.close()
+    if not request.session.testsfailed:
+        shutil.rmtree(cluster.folder)
 
 
 @pytest.fixture
@@ -91,6 +130,5 @@ def operator(
 @pytest.fixture
 def runs(test_cluster: TestCluster, operator: Operator, namespace: str) -> Iterator[Runs]:
     """The runs of a namespace of the operator."""
-    path = f"/apis/qinstruct.dev/v1alpha1/namespaces/{namespace}/qinstructtrainings"
-    with open_watch(test_cluster.api, path) as watch:
-        yield Runs(test_cluster, namespace, watch)
+    with runs_of(test_cluster, namespace) as found:
+        yield found

@@ -80,7 +80,7 @@ def scene(runs: IsolatedRuns, namespace: str, *, watches: int = NUM_WATCHES) -> 
     with fault_proxy(api.url, api.ca) as proxy:
         kubeconfig = api.kubeconfig_for(api.token(NAMESPACE, ACCOUNT), proxy.url)
         folder = api.folder / f"operator-{namespace}"
-        with operator_process(folder, kubeconfig, namespace=namespace) as operator:
+        with operator_process(folder, kubeconfig, namespaces=[namespace]) as operator:
             wait_until(lambda: proxy.num_open_watches == watches, "the watches are open")
             time.sleep(1.5)  # a watch that ends at once would be a trouble of its own
             pid = operator.pid
@@ -142,7 +142,7 @@ def test_discovery_answers_404_while_the_operator_starts(deaf: IsolatedRuns) -> 
         proxy.add(Rule(Answer(404), "GET", found, times=1000))
         kubeconfig = api.kubeconfig_for(deaf.token, proxy.url)
         folder = api.folder / f"operator-{namespace}"
-        with operator_process(folder, kubeconfig, namespace=namespace) as operator:
+        with operator_process(folder, kubeconfig, namespaces=[namespace]) as operator:
             time.sleep(4)
             proxy.clear()
             Scene(deaf, namespace, proxy, operator, kubeconfig).expect_a_status("later")

@@ -4,10 +4,9 @@ In a module of its own, because the audit log is compared with everything that o
 done: no other test may share that operator.
 """
 
-import json
-
 import pytest
 
+from cluster.clients.rights import granted
 from cluster.clients.runs import Runs
 from cluster.harness.kwok import Behaviour
 from cluster.harness.testcluster import TestCluster
@@ -34,27 +33,14 @@ def test_the_role_grants_exactly_what_is_used(
     runs.wait_phase("bad", "Failed")
     runs.wait_phase("held", "Unschedulable")
     runs.wait_phase("dry", "ClaimPending")
-    granted = granted_to_operator(test_cluster)
-    # Server-side apply is audited as a patch, but needs the right to create as well.
-    applied = {("create", group, resource) for verb, group, resource in granted if verb == "patch"}
-    used = test_cluster.api.audit_requests(operator_token)
-    assert used - granted == set()
-    assert granted - used - applied == set()
-    assert forbidden_requests(test_cluster, operator_token, runs.namespace) == []
-
-
-def granted_to_operator(cluster: TestCluster) -> set[tuple[str, str, str]]:
-    """Verb, group and resource of everything that the installed ClusterRoles allow."""
     names = ("qinstruct-operator", "qinstruct-operator-nodes")
-    roles = json.loads(cluster.kubectl("get", "clusterrole", *names, "-o", "json"))["items"]
-    return {
-        (verb, group, resource)
-        for role in roles
-        for rule in role["rules"]
-        for verb in rule["verbs"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
+    rights = granted(test_cluster, "clusterrole", *names)
+    # Server-side apply is audited as a patch, but needs the right to create as well.
+    applied = {("create", group, resource) for verb, group, resource in rights if verb == "patch"}
+    used = test_cluster.api.audit_requests(operator_token)
+    assert used - rights == set()
+    assert rights - used - applied == set()
+    assert forbidden_requests(test_cluster, operator_token, runs.namespace) == []
 
 
 def forbidden_requests(cluster: TestCluster, token: str, namespace: str) -> list[str]:

@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from cluster.clients.operator_process import Operator
-from cluster.clients.runs import STEP, Runs, lines
-from cluster.clients.watch import open_watch
+from cluster.clients.installed_chart import InstalledChart
+from cluster.clients.runs import STEP, lines, runs_of
 from cluster.harness.kwok import Behaviour
 from cluster.harness.programs import program
 from cluster.harness.testcluster import TestCluster
@@ -19,25 +18,20 @@ pytestmark = pytest.mark.cluster
 RUN = "run-13b-after"
 
 
-@pytest.fixture
-def default_runs(test_cluster: TestCluster, operator: Operator) -> Iterator[Runs]:
-    """The runs of the namespace that a user gets without asking for one."""
-    path = "/apis/qinstruct.dev/v1alpha1/namespaces/default/qinstructtrainings"
-    with open_watch(test_cluster.api, path) as watch:
-        yield Runs(test_cluster, "default", watch)
-    test_cluster.kubectl("delete", "pvc", "--all", "--namespace=default", "--wait=false")
-
-
-def test_the_commands_for_a_cluster(default_runs: Runs) -> None:
+def test_the_commands_for_a_cluster(stock_cluster: TestCluster, tmp_path: Path) -> None:
     (commands,) = [block for block in shell_blocks() if any("kubectl" in line for line in block)]
-    logs = lines({**STEP, "step": 430})
-    default_runs.behave(RUN, "train", Behaviour(run_for="100h"), logs=logs)
+    install, *further = commands
+    assert "STATUS: deployed" in run(stock_cluster, install)
+    chart = InstalledChart(stock_cluster, tmp_path)
     said = []
-    for command in commands:
-        if "get qit" in command:
-            default_runs.wait_phase(RUN, "Training")
-        said.append(run(default_runs.cluster, command))
-    _, applied, table, status, log, plan, deleted = said
+    with chart.operator(), runs_of(stock_cluster, "default") as runs:
+        logs = lines({**STEP, "step": 430})
+        runs.behave(RUN, "train", Behaviour(run_for="100h"), logs=logs)
+        for command in further:
+            if "get qit" in command:
+                runs.wait_phase(RUN, "Training")
+            said.append(run(stock_cluster, command))
+    applied, table, status, log, plan, deleted = said
     assert f"{RUN} created" in applied
     row = table.splitlines()[1].split()
     assert row[:7] == [RUN, "13B", "after", "Training", "43%", "2h15m", "1"]
@@ -48,8 +42,9 @@ def test_the_commands_for_a_cluster(default_runs: Runs) -> None:
 
 
 def run(cluster: TestCluster, command: str) -> str:
-    """What a command of the README prints, in a shell whose kubectl is the test cluster's."""
-    path = os.pathsep.join([str(program("kubectl").parent), os.environ["PATH"]])
+    """What a command of the README prints, in a shell whose cluster is the test's."""
+    folders = [str(program(name).parent) for name in ("kubectl", "helm")]
+    path = os.pathsep.join([*folders, os.environ["PATH"]])
     done = subprocess.run(
         command,
         shell=True,

@@ -17,7 +17,13 @@ PACKAGES = {
     "qinstruct_trainer": ROOT / "trainer/src/qinstruct_trainer",
 }
 MAX_LINES = 400
-DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "helm/qinstruct-operator/README.md")
+    ),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def python_files() -> list[Path]:

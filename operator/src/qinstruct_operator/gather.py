@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from qinstruct_operator.cluster.errors import ClusterError, Forbidden
+from qinstruct_operator.cluster.errors import ClusterError, Forbidden, UnknownKind
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
 from qinstruct_operator.core import names
+from qinstruct_operator.core.backends import Backend
 from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.judge.made_from import attempt_of, generation_of
 from qinstruct_operator.core.judge.observe import Part, Snapshot
@@ -63,7 +64,15 @@ async def gather(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Sna
     if run.is_finished:
         return Snapshot()
     snapshot = await _read(cluster, run, now, reads)
-    return replace(snapshot, unread={part: str(error) for part, error in reads.failures.items()})
+    unread = {part: _said(part, error, run.backend) for part, error in reads.failures.items()}
+    return replace(snapshot, unread=unread)
+
+
+def _said(part: Part, error: ClusterError, backend: Backend) -> str:
+    """What a condition says of it; a cluster may never have had the workload's kind."""
+    if part == "training" and isinstance(error, UnknownKind):
+        return f"{error} Install {backend.conditions.controller}: {backend.install}"
+    return str(error)
 
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:

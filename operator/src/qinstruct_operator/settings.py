@@ -1,5 +1,6 @@
 """Settings of an installation: images, paths, storage, intervals; read from the environment."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_network
@@ -11,6 +12,8 @@ from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_trainer.contract.config import Attention
 
 _KERNELS: Final[tuple[str, ...]] = get_args(Attention)
+_DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_QUEUE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}([.]{_DNS_LABEL})*")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Settings:
         cache_path: where processes see the shared unit cache.
         output_path: where processes see the run's own folder.
         config_path: where pods see the ConfigMap.
+        default_queue: Kueue's LocalQueue of training workloads whose run names none; empty: none.
         namespace: namespace of documents that name none.
         cache_size: request of the namespace's shared cache claim; see `core.plan.disk` for what
             one run needs.
@@ -52,6 +56,7 @@ class Settings:
     cache_path: Path = Path("/cache")
     output_path: Path = Path("/output")
     config_path: Path = Path("/etc/qinstruct")
+    default_queue: str = ""
     namespace: str = "default"
     cache_size: str = "400Gi"
     cache_storage_class: str | None = None
@@ -118,6 +123,9 @@ class Settings:
             except ValueError:
                 reason = "is not a network"
                 yield Violation("QINSTRUCT_PRIVATE_NETWORKS", text, reason, "use e.g. 10.1.0.0/16")
+        if self.default_queue and not _QUEUE.fullmatch(self.default_queue):
+            reason = "is not the name of a LocalQueue: up to 63 small letters, digits, - and ."
+            yield Violation("QINSTRUCT_DEFAULT_QUEUE", self.default_queue, reason, "use e.g. gpus")
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class IsolatedRuns:
         with fault_proxy(api.url, api.ca) as proxy:
             kubeconfig = api.kubeconfig_for(self.token, proxy.url)
             with operator_process(
-                folder, kubeconfig, namespace=namespace, environment=environment
+                folder, kubeconfig, namespaces=[namespace], environment=environment
             ) as operator:
                 yield proxy, operator
 

@@ -5,7 +5,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def operator_process(
     folder: Path,
     kubeconfig: Path,
     *,
-    namespace: str | None = None,
+    namespaces: Collection[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Operator]:
     """A running operator; it is killed at the end.
@@ -93,7 +93,7 @@ def operator_process(
     Args:
         folder: takes its log, `operator.log`.
         kubeconfig: who it is, and where the API server is.
-        namespace: the only one that it watches; None: all.
+        namespaces: the only ones that it watches; none: all.
         environment: variables beside those of this process, e.g. `QINSTRUCT_WORKERS`, or those of
             `kopf_settings`.
     """
@@ -104,7 +104,7 @@ def operator_process(
     command = [
         *(sys.executable, "-m", "kopf", "run", f"--liveness={health}"),
         *(f"--module={module}" for module in _MODULES),
-        f"--namespace={namespace}" if namespace else "--all-namespaces",
+        *([f"--namespace={one}" for one in namespaces] or ["--all-namespaces"]),
     ]
     tests = str(Path(__file__).parents[2])
     paths = [tests, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -1,9 +1,12 @@
 """The runs of a namespace, seen with kubectl and a watch."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from cluster.clients.watch import Watch
+from cluster.clients.watch import Watch, open_watch
+from cluster.harness.api_request import runs_path
 from cluster.harness.kwok import Behaviour
 from cluster.harness.kwok_helper import POD_UID
 from cluster.harness.processes import wait_until
@@ -97,3 +100,10 @@ class Runs:
             return bool(statuses) and statuses[-1].get("phase") == phase
 
         wait_until(holds, f"{name} is {phase}", seconds)
+
+
+@contextmanager
+def runs_of(cluster: TestCluster, namespace: str) -> Iterator[Runs]:
+    """The runs of a namespace, watched until the end of the block."""
+    with open_watch(cluster.api, runs_path(namespace)) as watch:
+        yield Runs(cluster, namespace, watch)

@@ -32,6 +32,12 @@ _KUBERNETES: Final = (
     f"{_STRIP} -X {_VERSION_SYMBOL}.gitVersion=v1.37.2"
     f" -X {_VERSION_SYMBOL}.gitMajor=1 -X {_VERSION_SYMBOL}.gitMinor=37"
 )
+_CHART_SYMBOL: Final = "helm.sh/helm/v3/pkg/chartutil"
+# Where no server is asked, Helm takes its own library's version for the cluster's, and a plain
+# `go build` leaves that out too: `template` would refuse a chart that needs 1.30.
+_HELM: Final = (
+    f"{_STRIP} -X {_CHART_SYMBOL}.k8sVersionMajor=1 -X {_CHART_SYMBOL}.k8sVersionMinor=37"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,11 @@ PROGRAMS: Final = {
     "local-path-provisioner": Program(
         "local-path-provisioner", "github.com/rancher/local-path-provisioner", cgo=False
     ),
+    "helm": Program("helm", "helm.sh/helm/v3/cmd/helm", _HELM, ("version",), cgo=False),
+    "kube-score": Program(
+        "kube-score", "github.com/zegl/kube-score/cmd/kube-score", proof=("version",), cgo=False
+    ),
+    "actionlint": Program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", cgo=False),
 }
 
 

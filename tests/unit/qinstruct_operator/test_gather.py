@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from qinstruct_operator.cluster.errors import Forbidden
+from qinstruct_operator.cluster.errors import Forbidden, UnknownKind
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.untyped_json import text
@@ -227,6 +227,22 @@ def test_a_read_that_fails_is_not_an_empty_one(
         calls = [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
         assert calls == want
         assert snapshot.unread == dict.fromkeys(unread, "pods is forbidden")
+
+    asyncio.run(see())
+
+
+def test_the_first_pass_says_how_a_missing_kind_of_workload_is_installed() -> None:
+    async def see() -> None:
+        simulated = SimulatedCluster(Scenario())
+        await simulated.create_run()
+        unknown = UnknownKind("get PyTorchJob: the cluster does not know this kind", status=404)
+        simulated.cluster.fail(unknown, "get", kind=PYTORCHJOB, times=2)  # to begin, to go on
+        with pytest.raises(Told):
+            await simulated.reconcile()
+        said = message(await simulated.status(), "Prepared")
+        assert f"{unknown} Install the training-operator: kubectl apply --server-side -k" in said
+        simulated.cluster.fail(UnknownKind("no Jobs", status=404), "get", kind=JOB)
+        assert (await take_snapshot(simulated)).unread == {"prep": "no Jobs"}
 
     asyncio.run(see())
 

@@ -55,6 +55,17 @@ def test_attention_kernels_are_separated_by_commas() -> None:
     assert Settings().attention_kernels == ("flash_attention_2", "sdpa", "eager")
 
 
+@pytest.mark.parametrize("bad", ["GPUs", "a_b", "-a", "a-", "a..b", "a b", "x" * 64, "a\n"])
+def test_a_queue_that_no_workload_can_name_is_refused(bad: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"QINSTRUCT_DEFAULT_QUEUE .*is not the name"):
+        Settings.from_env({"QINSTRUCT_DEFAULT_QUEUE": bad})
+
+
+@pytest.mark.parametrize("good", ["gpus", "a", "team-a.gpus", "9", "x" * 63])
+def test_a_queue_that_a_workload_can_name(good: str) -> None:
+    assert Settings.from_env({"QINSTRUCT_DEFAULT_QUEUE": good}).default_queue == good
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| `(QINSTRUCT_[A-Z_]+)` \| (.+?) \|", page, re.MULTILINE))

@@ -112,7 +112,9 @@ class Scheduling(ApiModel):
     """How the cluster places and queues the training pod."""
 
     queue_name: QueueName | None = Field(
-        default=None, description="Kueue LocalQueue of the training workload."
+        default=None,
+        description="Kueue LocalQueue of the training workload. Default: the installation's, if "
+        "it has one.",
     )
     priority_class_name: DnsName | None = Field(
         default=None,

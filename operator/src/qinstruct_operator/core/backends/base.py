@@ -39,6 +39,7 @@ class Backend:
         kind: of its objects.
         container: required name of the training container.
         conditions: where its objects say how they stand.
+        install: the command that installs the kind and its controller.
         build_spec: makes the workload's spec of a pod template and a number of processes.
         pod_template: finds the pod template in a manifest of the kind.
     """
@@ -46,5 +47,6 @@ class Backend:
     kind: Kind
     container: str
     conditions: ConditionTypes
+    install: str
     build_spec: Callable[[dict[str, Any], int], dict[str, Any]]
     pod_template: Callable[[dict[str, Any]], dict[str, Any]]

@@ -30,6 +30,10 @@ PYTORCHJOB: Final = Backend(
         suspend_path=("spec", "runPolicy", "suspend"),
         controller="the training-operator",
     ),
+    install=(
+        'kubectl apply --server-side -k "github.com/kubeflow/training-operator.git/'
+        'manifests/overlays/standalone?ref=v1.9.4"'
+    ),
     build_spec=_build_spec,
     pod_template=_pod_template,
 )

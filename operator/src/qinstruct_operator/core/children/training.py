@@ -32,7 +32,7 @@ def build_training(plan: Plan, attempt: int) -> Manifest:
     backend = BACKENDS[plan.backend]
     meta = metadata(plan, names.training_name(plan.name, attempt), "train")
     attempt_label = {LABEL_ATTEMPT: str(attempt)}
-    queue_label = optional(**{LABEL_QUEUE: plan.spec.scheduling.queue_name})
+    queue_label = optional(**{LABEL_QUEUE: plan.queue_name})
     template = {
         "metadata": {
             "labels": labels(plan, "train") | attempt_label,

@@ -111,7 +111,7 @@ def _queue(run: Run, seen: Observed) -> str | None:
         return seen.training.queue
     if seen.is_training_unread:
         return run.status.queue
-    return run.plan.spec.scheduling.queue_name if run.plan else run.status.queue
+    return run.plan.queue_name if run.plan else run.status.queue
 
 
 def _node(seen: Observed, previous: Status) -> str | None:

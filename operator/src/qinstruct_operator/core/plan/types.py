@@ -98,3 +98,8 @@ class Plan:
     num_steps: int | None
     hours: float
     gpu_hours: float
+
+    @property
+    def queue_name(self) -> str | None:
+        """Kueue's LocalQueue of the training workload; None: it is not queued."""
+        return self.spec.scheduling.queue_name or self.settings.default_queue or None

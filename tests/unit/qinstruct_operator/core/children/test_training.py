@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from qinstruct_operator.api import parse
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children.training import build_training
+from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
-from support.operator_documents import document, plan
+from qinstruct_operator.settings import Settings
+from support.operator_documents import document, manifests, plan
 
 TAINTS = [
     {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
@@ -33,6 +36,16 @@ def test_the_queue_is_on_the_workload_and_not_on_its_pod() -> None:
     assert manifest["metadata"]["labels"][queue] == "gpus"
     assert queue not in _template(manifest)["metadata"]["labels"]
     assert queue not in build_training(plan(document()), 1)["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(("scheduling", "expected"), [({}, "all"), ({"queueName": "gpus"}, "gpus")])
+def test_an_installation_has_a_queue_for_runs_that_name_none(
+    scheduling: dict[str, str], expected: str
+) -> None:
+    made = make_plan(parse(document(scheduling=scheduling)), Settings(default_queue="all"))
+    assert build_training(made, 1)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == expected
+    (prep,) = (one for one in manifests(made) if one["kind"] == "Job")
+    assert "kueue.x-k8s.io/queue-name" not in prep["metadata"]["labels"]
 
 
 def test_the_pod_keeps_the_deadline() -> None:

@@ -1,5 +1,7 @@
 """The whole status in every state of a run: what is beside the conditions."""
 
+from dataclasses import replace
+
 import pytest
 
 from qinstruct_operator.api.status import Status
@@ -41,6 +43,10 @@ def test_a_run_without_gpus_uses_none() -> None:
 def test_the_queue_is_the_planned_one() -> None:
     queued = plan(scheduling={"queueName": "gpus"})
     assert status_of(Snapshot(), made=queued).queue == "gpus"
+    installed = replace(plan(), settings=Settings(default_queue="all"))
+    assert status_of(Snapshot(), made=installed).queue == "all"
+    named = replace(queued, settings=installed.settings)
+    assert status_of(Snapshot(), made=named).queue == "gpus"
 
 
 def test_the_image_is_that_which_goes_with_the_prepared_data() -> None:

@@ -1,4 +1,4 @@
-"""`manifests/shared`: an operator that serves some namespaces, and has rights in those alone."""
+"""`manifests/namespaced`: an operator that serves some namespaces, with rights in those alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +19,9 @@ SPEC: Final = {"size": "7B", "strategy": "after"}
 
 @pytest.fixture
 def token(test_cluster: TestCluster, namespace: str) -> Iterator[str]:
-    """Of the account with `manifests/shared`, bound in the test's namespace by the docs' words."""
+    """Of the account of `manifests/namespaced`, bound in the test's namespace as the docs say."""
     test_cluster.kubectl("delete", "clusterrolebinding", ACCOUNT, "--ignore-not-found")
-    token = install(test_cluster.api, "shared")
+    token = install(test_cluster.api, "namespaced")
     test_cluster.kubectl(*binding(namespace))
     yield token
     install(test_cluster.api)
@@ -43,7 +43,7 @@ def test_a_run_of_a_named_namespace_completes_and_no_other_is_seen(
     body = {"apiVersion": "qinstruct.dev/v1alpha1", "kind": "QInstructTraining", "spec": SPEC}
     send_request(test_cluster.api, "POST", path, body | {"metadata": {"name": "other"}})
     kubeconfig = test_cluster.api.kubeconfig_for(token)
-    with operator_process(tmp_path, kubeconfig, namespace=runs.namespace) as operator:
+    with operator_process(tmp_path, kubeconfig, namespaces=[runs.namespace]) as operator:
         runs.apply("whole", SPEC)
         runs.wait_phase("whole", "Complete", 90)
         log = operator.log

@@ -1,0 +1,23 @@
+"""What roles of a cluster grant."""
+
+import json
+
+from cluster.harness.testcluster import OwnCluster
+
+
+def granted(
+    cluster: OwnCluster, kind: str, *names: str, namespace: str = ""
+) -> set[tuple[str, str, str]]:
+    """Verb, group and resource of everything that these Roles or ClusterRoles allow."""
+    where = [f"--namespace={namespace}"] if namespace else []
+    roles = [
+        json.loads(cluster.kubectl("get", kind, name, *where, "--output=json")) for name in names
+    ]
+    return {
+        (verb, group, resource)
+        for role in roles
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
