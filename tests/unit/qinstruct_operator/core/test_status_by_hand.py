@@ -129,6 +129,20 @@ def test_whatever_a_status_says_a_pass_goes_on(raw: dict[str, Any], snapshot: Sn
         assert not is_news(again.status, judge(again, observe(again, snapshot), NOW))
 
 
+@pytest.mark.parametrize("held", ["uid-of-another-pod", "uid-x-1-master-0"])
+def test_a_pod_that_follows_one_that_spoke_is_silent_in_each_look(held: str) -> None:
+    """It has run for 31 minutes without a word; the step is the other pod's."""
+    trained = {"step": 7, "steps": 9, "samplesPerSecond": 2.5}
+    raw = {"training": trained, "held": {"pod": held, "earlierHours": 1.0}}
+    case = CASES["it has never said a word since it started"]
+    expected = "Silent" if held == "uid-of-another-pod" else "Loading"
+    for _ in range(3):
+        run = run_with(raw)
+        status = judge(run, observe(run, case.snapshot), NOW)
+        assert status.phase == expected
+        raw = json.loads(json.dumps(status_json(status)))
+
+
 def test_a_verdict_does_not_wait_for_a_log_until_the_year_9999() -> None:
     lost = Snapshot(prep=DONE, training=JOB_LOST, unread={"log": "no answer"})
     unread = {"what": "log", "since": "9999-12-31T23:59:59Z", "message": "no answer"}

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from qinstruct_operator.api.status import FailureStatus
+from qinstruct_operator.api.status import FailureStatus, Status
 from qinstruct_operator.core.judge.failure import failure
 from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import (
     PrepSeen,
     TrainingSeen,
@@ -98,7 +99,14 @@ def _last_word(
     if pod is None or pod.container is None or "log" in seen.unread:
         return None
     # A rotated log, or one full of other lines, does not say since when it is silent.
-    held = run.status.held
-    is_same_pod = held is None or held.pod == pod.uid
-    has_spoken = run.status.training and is_same_pod if child is seen.training else run.status.prep
-    return None if has_spoken else pod.container.started
+    known = run.status.training
+    # Rates are those of the present pod alone.
+    paced = known is not None and known.samples_per_second is not None
+    has_spoken = paced if child is seen.training else run.status.prep
+    is_same_pod = child is not seen.training or is_pod_of(run.status, pod)
+    return None if has_spoken and is_same_pod else pod.container.started
+
+
+def is_pod_of(status: Status, pod: Pod) -> bool:
+    """Whether a status speaks of this training pod, whose container is started only once."""
+    return status.held is None or status.held.pod == pod.uid  # None: of an older operator

@@ -16,7 +16,7 @@ from qinstruct_operator.constants import (
 )
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.conditions import judge_conditions
-from qinstruct_operator.core.judge.evidence import Evidence
+from qinstruct_operator.core.judge.evidence import Evidence, is_pod_of
 from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
 from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
@@ -58,7 +58,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         gpu_hours=hours,
         held=held,
         prep=prep.status if prep else previous.prep,
-        training=_training(seen, (training and training.status) or previous.training),
+        training=(training and training.status) or _training_before(seen, previous),
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or _failure_before(evidence, previous),
         unread=unread or None,
@@ -122,11 +122,14 @@ def _node(seen: Observed, previous: Status) -> str | None:
     return node or (previous.node if is_known else None)
 
 
-def _training(seen: Observed, known: TrainingStatus | None) -> TrainingStatus | None:
-    """How far training is; without a pod that has started it goes at no pace."""
+def _training_before(seen: Observed, previous: Status) -> TrainingStatus | None:
+    """How far training was; without a pod that has started, or by another one, at no pace."""
     training = seen.training
     has_pace = training and (training.has_started or training.is_over)
-    return known if has_pace or seen.is_training_unread else without_rates(known)
+    if training and training.pod and not is_pod_of(previous, training.pod):
+        has_pace = False
+    keeps = has_pace or seen.is_training_unread
+    return previous.training if keeps else without_rates(previous.training)
 
 
 def _failure_before(evidence: Evidence, previous: Status) -> FailureStatus | None:

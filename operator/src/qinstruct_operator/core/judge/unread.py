@@ -22,10 +22,9 @@ from qinstruct_operator.constants import (
 )
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge import reasons
-from qinstruct_operator.core.judge.evidence import Evidence
+from qinstruct_operator.core.judge.evidence import Evidence, is_pod_of
 from qinstruct_operator.core.judge.judged import Judged, unknown
 from qinstruct_operator.core.judge.observe import Part
-from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.times import past_time, time_text
 
 _SINCE: Final = "; not known anew since "
@@ -209,7 +208,7 @@ def _still(type_: str, evidence: Evidence, judged: Judged) -> Judged:
     # A rotated log, one full of other lines and that of a pod that is being deleted say nothing.
     if type_ == CONDITION_RUNNING and judged.reason == reasons.LOADING:
         pod = evidence.seen.training.pod if evidence.seen.training else None
-        if pod and before.reason in _BY_LOG and _is_same_container(pod, evidence):
+        if pod and before.reason in _BY_LOG and is_pod_of(evidence.run.status, pod):
             return _kept(before)
     is_refused_again = judged.reason == before.reason == reasons.REFUSED
     if is_refused_again and _is_same_but_for_numbers(judged.message, before.message):
@@ -279,7 +278,7 @@ def _at_work(evidence: Evidence) -> tuple[_Doubt, ...]:
     pod = training.pod if training else None
     if pod is None:
         return ()
-    same = _is_same_container(pod, evidence)
+    same = is_pod_of(evidence.run.status, pod)
     earlier = frozenset({reasons.LOADING, reasons.SILENT, *_BY_LOG} if same else ())
     runs = f"{pod.name} runs on node {pod.node}, and its log has not been read"
     return (_Doubt("log", frozenset({reasons.LOADING}), earlier, runs), _SPEAKS)
@@ -298,12 +297,6 @@ def _was(evidence: Evidence, type_: str) -> str:
 def _kept(before: Condition, note: str = "") -> Judged:
     known = before.message.partition(_SINCE)[0]
     return Judged(before.status, before.reason, f"{known}{note}")
-
-
-def _is_same_container(pod: Pod, evidence: Evidence) -> bool:
-    """Whether the earlier status speaks of this pod, whose container is started only once."""
-    held = evidence.run.status.held
-    return held is None or held.pod == pod.uid  # None: of an operator that did not say it
 
 
 def _is_same_but_for_numbers(one: str, other: str) -> bool:
