@@ -10,22 +10,11 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=$(git describe --always --dirty --abbrev=40 2> /dev/null || echo unknown)
 registry=${REGISTRY:-ghcr.io/qinstruct}
 
-works() {
-    command -v "$1" > /dev/null && { [ "$1" = buildah ] || "$1" info > /dev/null 2>&1; }
-}
-if [ -z "${BUILDER:-}" ]; then
-    for BUILDER in docker podman buildah none; do
-        works "$BUILDER" && break
-    done
-fi
+source scripts/builder.sh
+# The same bytes each time; --layers keeps what did not change.
 case $BUILDER in
-    docker) build=(docker build) ;;  # with SOURCE_DATE_EPOCH, below
-    # The same bytes each time; --layers keeps what did not change.
-    podman | buildah) build=("$BUILDER" build --layers --timestamp 0) ;;
-    *)
-        echo "No docker, podman or buildah works here: install one, e.g. apt-get install buildah." >&2
-        exit 69
-        ;;
+    docker) build=(docker build) ;;  # with SOURCE_DATE_EPOCH
+    *) build=("$BUILDER" build --layers --timestamp 0) ;;
 esac
 export SOURCE_DATE_EPOCH=0
 

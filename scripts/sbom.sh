@@ -4,9 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v syft > /dev/null; then
-    echo "syft is not here: go install github.com/anchore/syft/cmd/syft@v1.48.0" >&2
+    echo "syft is not here: go install github.com/anchore/syft/cmd/syft@v1.57.1" >&2
     exit 69
 fi
+source scripts/builder.sh
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -14,9 +15,9 @@ mkdir -p build/sbom
 [ $# -gt 0 ] || set -- operator prep trainer
 for name; do
     image=${REGISTRY:-ghcr.io/qinstruct}/$name:$version
-    case ${BUILDER:-docker} in
+    case $BUILDER in
         docker) docker save --output "$folder/$name.tar" "$image"; source=docker-archive ;;
-        *) "$BUILDER" push --quiet "$image" "oci-archive:$folder/$name.tar"; source=oci-archive ;;
+        podman | buildah) "$BUILDER" push --quiet "$image" "oci-archive:$folder/$name.tar"; source=oci-archive ;;
     esac
     syft scan --quiet "$source:$folder/$name.tar" --source-name "$image" \
         --output "cyclonedx-json=build/sbom/$name.json"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -104,6 +105,21 @@ def test_no_image_is_built_without_a_builder_or_under_another_name() -> None:
     done = images("trianer", BUILDER="buildah")
     assert (done.returncode, done.stdout) == (64, "")
     assert done.stderr.startswith("trianer is no image: operator, prep, train")
+
+
+def test_without_syft_no_list_of_contents_is_written_and_the_way_to_it_is_said(
+    tmp_path: Path,
+) -> None:
+    for name in ("bash", "dirname"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    done = subprocess.run(
+        [tmp_path / "bash", ROOT / "scripts/sbom.sh"],
+        env={"PATH": str(tmp_path), "BUILDER": "buildah"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr.startswith("syft is not here: go install github.com/anchore/syft/")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -28,8 +28,8 @@ TARGETS: Final = {"operator": "operator", "prep": "prep", "train-cpu": "trainer-
 
 _ROOT: Final = Path(__file__).parents[3]
 _SOURCES: Final = (  # what `.dockerignore` lets into a build, and what builds
-    *("LICENSE", "README.md", "pyproject.toml", "scripts/images.sh", ".dockerignore"),
-    *("requirements", "operator", "trainer"),
+    *("LICENSE", "README.md", "pyproject.toml", "requirements", "operator", "trainer"),
+    *(".dockerignore", "scripts/builder.sh", "scripts/images.sh"),
 )
 _PACKAGES: Final = "python3,python3-venv,ca-certificates"
 _CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
