@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit test test-all cluster-programs test-fast mutants generate verify licences bench run-tiny clean
+.PHONY: help setup check audit test test-all cluster-programs images sbom test-fast mutants generate verify licences bench run-tiny clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,7 @@ check: setup ## Lint, types, import contracts, spelling, secrets
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/yamllint --strict .
+	$(BIN)/hadolint operator/Dockerfile trainer/Dockerfile
 	git ls-files -z | PATH="$(abspath $(BIN)):$$PATH" xargs -0 -P $(JOBS) -n 200 scripts/find_secrets.sh
 
 audit: setup ## Known vulnerabilities of the locked versions; asks pypi.org
@@ -39,15 +40,23 @@ audit: setup ## Known vulnerabilities of the locked versions; asks pypi.org
 # workers for two cores: the cluster's tests mostly wait.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# The programs are built beside the first tests; what needs them waits for them.
+# Programs and images are built beside the first tests; what needs them waits for them.
 test: setup ## All tests: two-process training, the tiny run and the test cluster included
-	[ "$$QINSTRUCT_SKIP_CLUSTER" = 1 ] || PYTHONPATH=tests nice $(BIN)/python -m cluster.harness.programs & $(PYTEST)
+	[ "$$QINSTRUCT_SKIP_CLUSTER" = 1 ] || $(MAKE) --no-print-directory cluster-programs & $(PYTEST)
 
 test-all: export QINSTRUCT_TEST_ALL = 1
 test-all: test ## The same with every case of the long matrices, of which `make test` takes a sample
 
-cluster-programs: setup ## Build the test cluster's Go programs, once
-	PYTHONPATH=tests $(BIN)/python -m cluster.harness.programs
+cluster-programs: setup ## Build the test cluster's Go programs and images, once
+	PYTHONPATH=tests nice $(BIN)/python -m cluster.harness.programs
+	PYTHONPATH=tests nice $(BIN)/python -m cluster.node.images
+
+# IMAGES="operator prep" builds some; scripts/images.sh says what else may be set.
+images: ## Build the images, with docker, podman or buildah
+	bash scripts/images.sh $(IMAGES)
+
+sbom: ## Write build/sbom/IMAGE.json (CycloneDX) of the images that `make images` has built
+	bash scripts/sbom.sh $(IMAGES)
 
 test-fast: setup ## The tests that need seconds, not minutes
 	$(PYTEST) -m "not slow and not cluster"

@@ -14,7 +14,17 @@ lock() {
 lock operator pyproject.toml --extra operator
 lock trainer pyproject.toml --extra trainer
 lock dev pyproject.toml --extra operator --extra trainer --group dev
-lock uv requirements/uv.in
+for name in uv build flash-attn nvcc; do
+    [ "$name" = flash-attn ] && alone=(--no-deps) || alone=()  # its metadata would need torch
+    lock "$name" "requirements/$name.in" "${alone[@]}"
+done
+# The trainer's lock less what only a GPU needs, for the images without one.
+gpu_only=()
+while read -r name; do
+    gpu_only+=(--no-emit-package "$name")
+done < <(grep --only-matching --extended-regexp '^(nvidia|cuda|triton)[a-z0-9-]*' "$out/requirements/trainer.txt")
+lock trainer-cpu pyproject.toml --extra trainer --constraints "$out/requirements/trainer.txt" \
+    --no-annotate "${gpu_only[@]}"
 
 qinstruct crd > "$out/crds/qinstruct.dev_qinstructtrainings.yaml"
 cp "$out/crds/qinstruct.dev_qinstructtrainings.yaml" "$out/$chart/files/crd.yaml"  # Helm reads no other folder

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 
 from qinstruct_operator.cli import main
+from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK
+from qinstruct_trainer.contract.launch import contents_command
 from support.bad_specs import BAD_SPECS, BadSpec
 from support.operator_documents import ROOT, RUNS, SAMPLES
 
@@ -104,3 +107,32 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_version_says_the_version_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == EXIT_OK
+    assert capsys.readouterr().out == f"qinstruct {version('qinstruct')}\n"
+
+
+def test_version_as_json_is_what_the_trainer_says_of_itself() -> None:
+    said = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in (
+            [sys.executable, "-m", "qinstruct_operator", "--version", "--json"],
+            contents_command(sys.executable),
+        )
+    ]
+    assert said[0] == said[1]
+    found = Contents.model_validate_json(said[0])
+    for package in ("qinstruct", "torch", "kopf", "kubernetes"):
+        assert found.packages[package] == version(package)
+    assert found.attention == ("sdpa", "eager")
+
+
+def test_json_alone_is_refused_and_no_command_shows_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--json"]) == 2
+    assert "--json goes with --version" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "Usage: qinstruct [OPTIONS] COMMAND" in "".join(capsys.readouterr())

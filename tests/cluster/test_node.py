@@ -36,10 +36,10 @@ ONE_POD = """
 import sys
 import time
 from cluster.node.real_node import RealCluster
-from cluster.node.containerd import SANDBOX_IMAGE
+from cluster.node.images import BASE
 
 cluster = RealCluster.start()
-pod = ("run", "one", f"--image={SANDBOX_IMAGE}", "--restart=Never", "--command", "--")
+pod = ("run", "one", f"--image={BASE}", "--restart=Never", "--command", "--")
 cluster.kubectl(*pod, "sleep", sys.argv[1])
 cluster.kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=60s")
 print(cluster.namespaces.pid, cluster.folder, flush=True)

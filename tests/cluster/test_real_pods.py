@@ -1,4 +1,4 @@
-"""A tiny LLaVA is trained in real pods after `kubectl apply`."""
+"""A tiny LLaVA is trained in real pods of the built images, by an operator that runs in one too."""
 
 import json
 import os
@@ -6,21 +6,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from transformers import LlavaForConditionalGeneration
 
-from cluster.clients.operator_process import install, operator_process
+from cluster.clients.operator_process import ACCOUNT
+from cluster.clients.operator_process import NAMESPACE as SYSTEM
 from cluster.harness.control_plane import NODE_NAME
+from cluster.node import images as node_images
 from cluster.node import real_node as node
 from cluster.node.real_node import RealCluster
-from qinstruct_operator.constants import USER_ID
-from qinstruct_operator.settings import Settings
+from qinstruct_operator.constants import GROUP, PLURAL, USER_ID
+from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.events import Evaluation
-from support.operator_documents import SAMPLES
+from support.operator_documents import ROOT, SAMPLES
 
 RUN = "run-tiny"
 NAMESPACE = "team"
+PROBES = "probes"
 ENDED = ("Complete", "Failed", "Rejected")
 
 
@@ -86,21 +91,44 @@ def follow(cluster: RealCluster) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
-    settings = Settings()
-    cluster = RealCluster.start(settings.prep_image, settings.trainer_image)
+    cluster = RealCluster.start(*node_images.TARGETS)
     try:
-        kubeconfig = cluster.api.kubeconfig_for(install(cluster.api))
-        environment = {"QINSTRUCT_PROGRESS_SECONDS": "2"}
-        folder = cluster.folder / "operator"
-        with operator_process(folder, kubeconfig, environment=environment):
-            cluster.create_namespace(NAMESPACE)
-            kubectl(cluster, "apply", f"--filename={SAMPLES / f'{RUN}.yaml'}")
-            yield Trained(cluster, follow(cluster))
+        install_in_pod(cluster)
+        cluster.create_namespace(NAMESPACE)
+        cluster.create_namespace(PROBES)
+        kubectl(cluster, "apply", f"--filename={SAMPLES / f'{RUN}.yaml'}")
+        yield Trained(cluster, follow(cluster))
     finally:
         failed = request.session.testsfailed > 0
         cluster.stop(keep_logs=failed)
         if failed:
             print(f"\nlogs of the real cluster: {cluster.folder}")  # noqa: T201 - for who reads it
+
+
+def install_in_pod(cluster: RealCluster) -> None:
+    """`kubectl apply -k manifests/base`, less what this cluster lacks: addresses of services, GPUs.
+
+    On two cores there is also no room for the operator's request beside that of the training.
+    """
+    server = urlsplit(cluster.api.url)
+    environment = {
+        "KUBERNETES_SERVICE_HOST": server.hostname,
+        "KUBERNETES_SERVICE_PORT": str(server.port),
+        "QINSTRUCT_PROGRESS_SECONDS": "2",
+        "QINSTRUCT_TRAINER_IMAGE": node_images.image("train-cpu"),
+        "QINSTRUCT_TRAINER_ATTENTION": "sdpa,eager",
+    }
+    text = cluster.kubectl("kustomize", ROOT / "manifests" / "base")
+    manifests = list(yaml.safe_load_all(text))
+    (deployment,) = (one for one in manifests if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container["env"] += [{"name": name, "value": value} for name, value in environment.items()]
+    del container["resources"]["requests"]["cpu"]
+    cluster.api.apply(*(one for one in manifests if one is not deployment))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}")
+    cluster.api.apply(deployment)
+    rollout = ("rollout", "status", f"deployment/{ACCOUNT}", f"--namespace={SYSTEM}")
+    cluster.kubectl(*rollout, "--timeout=120s")
 
 
 def test_progress_grows(trained: Trained) -> None:
@@ -124,6 +152,91 @@ def test_restricted_pods_ran_on_the_real_node(trained: Trained) -> None:
         assert container["containerID"].startswith("containerd://")
         assert container["state"]["terminated"]["exitCode"] == 0
         assert container["restartCount"] == 0
+
+
+IMAGE_OF = {"prep": "prep", "pytorch": "train-cpu"}
+
+
+def test_the_pods_ran_the_images_that_were_built(trained: Trained) -> None:
+    pods = trained.get("pods")["items"]
+    ran = {c["name"]: c["image"] for pod in pods for c in pod["status"]["containerStatuses"]}
+    assert ran == {name: node_images.image(target) for name, target in IMAGE_OF.items()}
+    account = json.loads(
+        trained.cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json")
+    )
+    (operator,) = account["items"]
+    (container,) = operator["status"]["containerStatuses"]
+    assert container["image"] == node_images.image("operator")
+    assert container["ready"]
+    assert container["restartCount"] == 0
+
+
+UNKNOWN_USER = 1_234_567
+"""A user that no image has heard of, as OpenShift gives each namespace its own."""
+
+PROBE = """
+qinstruct --version --json
+echo "user $(id -u)"; grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status
+for folder in / /opt/app /opt/qinstruct "$HOME"; do
+    touch "$folder/probe" 2> /dev/null && echo "writable $folder"
+done
+for name in cc gcc g++ ld make; do command -v "$name"; done
+python -c "import importlib.util as i; print('torch', i.find_spec('torch') is not None)"
+"""
+
+
+@pytest.mark.parametrize("target", node_images.TARGETS)
+def test_an_image_runs_as_any_user_on_a_read_only_root_and_says_what_it_has(
+    trained: Trained, target: str
+) -> None:
+    name = f"probe-{target}"
+    container = {
+        "name": "probe",
+        "image": node_images.image(target),
+        "command": ["sh", "-c", PROBE],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
+    }
+    spec = {
+        "containers": [container],
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": UNKNOWN_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumes": [{"name": "scratch", "emptyDir": {}}],
+    }
+    metadata = {"name": name, "namespace": PROBES}
+    trained.cluster.api.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    )
+    ended = "--for=jsonpath={.status.phase}=Succeeded"
+    pod = (f"pod/{name}", f"--namespace={PROBES}")
+    trained.cluster.kubectl("wait", *pod, ended, "--timeout=120s")
+    said = trained.cluster.kubectl("logs", *pod)
+
+    contents = Contents.model_validate_json(said[: said.index("\n}") + 2])
+    is_operator = target == "operator"
+    assert contents.attention == (() if is_operator else ("sdpa", "eager"))
+    assert contents.packages["kopf" if is_operator else "torch"]
+    assert contents.cuda is None
+    rest = said[said.index("\n}") + 3 :].split()
+    assert rest == [
+        *("user", str(UNKNOWN_USER)),
+        *("CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"),
+        *("writable", "/tmp"),
+        *("torch", str(not is_operator)),
+    ]
+
+
+def test_the_operators_image_is_small() -> None:
+    base, operator = (node_images.archive(target).stat().st_size for target in ("base", "operator"))
+    assert operator - base < 200_000_000  # the archives are not compressed
 
 
 def test_the_model_in_the_output_claim_loads_and_has_learnt(trained: Trained) -> None:

@@ -24,7 +24,7 @@ class Settings:
         prep_image: image of the prep Job.
         trainer_image: image of the training workload.
         trainer_attention: attention kernels that the trainer image has, separated by commas; what
-            `python -m qinstruct_trainer contents` says there. A run that needs another is refused.
+            `qinstruct --version --json` says there. A run that needs another is refused.
         priority_classes: patterns, separated by commas, of the PriorityClasses that runs may use;
             `-` allows none. Those of the system are never allowed.
         tolerated_taints: patterns of the keys of the taints that runs may tolerate. Those of

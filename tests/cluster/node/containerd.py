@@ -1,4 +1,4 @@
-"""containerd on a real node: its configuration, the pods' network and the one image."""
+"""containerd on a real node: its configuration, the pods' network and the images."""
 
 import json
 from collections.abc import Iterable
@@ -6,18 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster.harness.processes import Processes
-from cluster.node import image as node_image
+from cluster.node import images as node_images
 from cluster.node.namespaces import Namespaces
-
-SANDBOX_IMAGE: Final = "test.qinstruct.dev/sandbox:1"
-"""A name of the image that every node has."""
 
 _NAME: Final = "containerd"
 _PLUGIN_FOLDERS: Final = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))  # Debian's; most others'
 _PLUGINS: Final = ("bridge", "host-local", "loopback")
-# In the node's own network namespace, so that it cannot collide. There is no way out of it: what
-# a pod needs it has, or it fails.
-_POD_SUBNET: Final = "10.244.0.0/24"
 _CONFIG: Final = """
 version = 2
 root = "{folder}/root"
@@ -34,7 +28,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
     bin_dir = "{plugins}"
     conf_dir = "{folder}/networks"
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"  # it copies; the image is tiny, and overlayfs does not work everywhere
+    snapshotter = "{snapshotter}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       base_runtime_spec = "{folder}/container.json"
@@ -47,17 +41,25 @@ def plugin_folder() -> Path | None:
     return next(complete, None)
 
 
-def start(processes: Processes, namespaces: Namespaces, images: Iterable[str]) -> Path:
-    """Start it and import the image under these names; its socket."""
+def start(processes: Processes, namespaces: Namespaces, archives: Iterable[Path]) -> Path:
+    """Start it and import images from these archives; its socket."""
     folder = processes.folder / _NAME
     networks = folder / "networks"
     networks.mkdir(parents=True)
-    (networks / "10-pods.conflist").write_text(json.dumps(_network(folder)), "utf-8")
+    (networks / "10-pods.conflist").write_text(
+        json.dumps(_network(folder, namespaces.pod_subnet)), "utf-8"
+    )
     default = json.loads(namespaces.run("ctr", "oci", "spec"))
-    spec = node_image.runtime_spec(default)
-    (folder / "container.json").write_text(json.dumps(spec), "utf-8")
+    del default["process"]["rlimits"]  # to raise them takes a capability that root can lack
+    (folder / "container.json").write_text(json.dumps(default), "utf-8")
     config = folder / "config.toml"
-    filled = _CONFIG.format(folder=folder, plugins=plugin_folder(), sandbox_image=SANDBOX_IMAGE)
+    filled = _CONFIG.format(
+        folder=folder,
+        plugins=plugin_folder(),
+        sandbox_image=node_images.BASE,
+        # Copies work everywhere, and take seconds and gigabytes for each container.
+        snapshotter="overlayfs" if node_images.can_overlay(folder) else "native",
+    )
     config.write_text(filled, "utf-8")
 
     socket = folder / "containerd.sock"
@@ -67,14 +69,18 @@ def start(processes: Processes, namespaces: Namespaces, images: Iterable[str]) -
         namespaces.command("containerd", f"--config={config}", "--log-level=warn"),
         ready=lambda: namespaces.succeeds(*ctr, "version"),
     )
-    image = folder / "image.tar"
-    image.write_bytes(node_image.archive([SANDBOX_IMAGE, *images]))
-    namespaces.run(*ctr, "images", "import", image)
+    for archive in archives:
+        namespaces.run(*ctr, "images", "import", archive)
     return socket
 
 
-def _network(folder: Path) -> dict[str, Any]:
-    ranges = [[{"subnet": _POD_SUBNET}]]
-    addresses = {"type": "host-local", "dataDir": str(folder / "addresses"), "ranges": ranges}
+def _network(folder: Path, subnet: str) -> dict[str, Any]:
+    """A bridge; there is no way further than this machine: what a pod needs it has, or it fails."""
+    addresses = {
+        "type": "host-local",
+        "dataDir": str(folder / "addresses"),
+        "ranges": [[{"subnet": subnet}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
     bridge = {"type": "bridge", "bridge": "pods", "isGateway": True, "ipam": addresses}
     return {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}

@@ -49,12 +49,14 @@ class Namespaces:
         machine_address: where programs in the namespaces find this machine.
         node_address: where this machine finds the node.
         cgroup: the node's cgroup, below the root of each hierarchy.
+        pod_subnet: the addresses of its pods, which this machine can reach, and they it.
     """
 
     pid: int
     machine_address: str
     node_address: str
     cgroup: str
+    pod_subnet: str
 
     def command(self, *words: str | Path) -> list[str | Path]:
         """The command, to be run inside; it is killed when `nsenter` is."""
@@ -73,7 +75,7 @@ class Namespaces:
         return self._try(*words).returncode == 0
 
     def _try(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60)
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=600)
 
     def end(self) -> None:
         """Kill everything inside, wait until it is gone, and remove what nobody else does."""
@@ -114,7 +116,13 @@ def start(processes: Processes) -> Namespaces:
     parent = processes.pid(_INIT)
     pid = int(Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii"))
     first = _ADDRESSES + pid * 4 % _NUM_ADDRESSES
-    made = Namespaces(pid, str(first + 1), str(first + 2), f"{_CGROUP_PREFIX}{pid}")
+    made = Namespaces(
+        pid,
+        machine_address=str(first + 1),
+        node_address=str(first + 2),
+        cgroup=f"{_CGROUP_PREFIX}{pid}",
+        pod_subnet=f"10.244.{pid % 256}.0/24",
+    )
     _connect(made)
     _make_cgroups(made.cgroup)
     return made
@@ -153,7 +161,7 @@ def _make_cgroups(name: str) -> None:
 
 
 def _connect(made: Namespaces) -> None:
-    """A pair of interfaces, one here and one in the namespaces; the latter's way out."""
+    """A pair of interfaces, one here and one in the namespaces: the way out, and to its pods."""
     here = f"qi{made.pid}"
     _ip("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", str(made.pid))
     _ip("addr", "add", f"{made.machine_address}/30", "dev", here)
@@ -161,6 +169,7 @@ def _connect(made: Namespaces) -> None:
     made.run("ip", "addr", "add", f"{made.node_address}/30", "dev", "eth0")
     made.run("ip", "link", "set", "eth0", "up")
     made.run("ip", "route", "add", "default", "via", made.machine_address)
+    _ip("route", "add", made.pod_subnet, "via", made.node_address)
 
 
 def _ip(*arguments: str) -> None:

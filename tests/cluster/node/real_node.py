@@ -14,7 +14,7 @@ from cluster.harness import control_plane, training_operator
 from cluster.harness.processes import Processes
 from cluster.harness.testcluster import OwnCluster
 from cluster.node import containerd as node_containerd
-from cluster.node import image as node_image
+from cluster.node import images as node_images
 from cluster.node import kubelet as node_kubelet
 from cluster.node import namespaces as node_namespaces
 from cluster.node import storage as node_storage
@@ -47,20 +47,21 @@ class RealCluster(OwnCluster):
 
     @classmethod
     def start(cls, *images: str) -> "RealCluster":
-        """Start it; about ten seconds when the programs are built and nobody else works.
+        """Start it; some ten seconds when programs and images are built and nobody else works.
 
         Args:
-            images: names of the images that pods will ask for; all are the same (`node_image`).
+            images: targets of `node_images` that pods will ask for, besides its base.
         """
+        archives = [node_images.archive(image) for image in ("base", *images)]
         processes = Processes(Path(tempfile.mkdtemp(prefix="qinstruct-real-")))
         try:
             namespaces = node_namespaces.start(processes)
             crds = (*_CRDS.glob("qinstruct.dev_*.yaml"), training_operator.crd())
             api = control_plane.start(processes, namespaces.machine_address, crds)
             training_operator.start(api)
-            socket = node_containerd.start(processes, namespaces, images)
+            socket = node_containerd.start(processes, namespaces, archives)
             node_kubelet.start(api, namespaces, socket)
-            volumes = node_storage.start(api, node_containerd.SANDBOX_IMAGE)
+            volumes = node_storage.start(api, node_images.BASE)
             processes.wait("training-operator")
         except BaseException as error:
             processes.close()
@@ -91,4 +92,4 @@ def why_not() -> str | None:
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         return f"a real node needs {next(iter(missing))}: `apt-get install {packages}`"
-    return node_namespaces.why_not() or node_image.why_not()
+    return node_namespaces.why_not() or node_images.why_not()

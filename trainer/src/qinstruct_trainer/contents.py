@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import platform
 import runpy
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,11 +28,14 @@ PACKAGES: Final = (
 )
 """Packages that decide what a training computes."""
 
+_OPERATOR: Final = ("kopf", "kubernetes", "pydantic")
+"""Packages that decide how an operator behaves."""
 
-def installed_versions() -> dict[str, str]:
-    """Versions of `PACKAGES`; what is not installed has no entry."""
+
+def installed_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of these packages; what is not installed has no entry."""
     found = {}
-    for name in PACKAGES:
+    for name in names:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
@@ -49,7 +53,7 @@ def installed_contents() -> Contents:
     }
     return Contents(
         python=platform.python_version(),
-        packages=packages,
+        packages=packages | installed_versions(_OPERATOR),
         cuda=cuda,
         attention=tuple(name for name, fault in faults.items() if fault is None),
         missing_attention={name: fault for name, fault in faults.items() if fault is not None},

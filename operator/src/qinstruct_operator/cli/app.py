@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qinstruct_operator.cli.document import load_document
+from qinstruct_operator.constants import VERSION
 from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.contract.launch import contents_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 _PIPED_WIDTH = 200  # columns of a table in a file or a pipe: room for an address in one piece
 
 app = typer.Typer(
-    help="Tune LLaVA-v1.5 on Q-Instruct, on a cluster or on this machine, from one YAML file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,6 +35,25 @@ Namespace = Annotated[
     typer.Option("--namespace", "-n", help="Namespace. [default: the kubeconfig context's]"),
 ]
 Config = Annotated[Path, typer.Option("--config", help="The JSON that the operator has written.")]
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="With --version: all that is installed, and what can run."),
+    ] = False,
+) -> None:
+    """Tune LLaVA-v1.5 on Q-Instruct, on a cluster or on this machine, from one YAML file."""
+    if as_json and not version:
+        raise typer.BadParameter("--json goes with --version")
+    if as_json:
+        command = contents_command(sys.executable)
+        os.execv(command[0], command)
+    if version:
+        _print_document(f"qinstruct {VERSION}\n")
+        raise typer.Exit
 
 
 @app.command()

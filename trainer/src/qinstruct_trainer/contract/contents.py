@@ -1,4 +1,4 @@
-"""What an installation of the trainer contains: `python -m qinstruct_trainer contents`, as JSON."""
+"""What an installation of the trainer contains: `qinstruct --version --json`."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
