@@ -9,19 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from transformers import LlavaForConditionalGeneration
 
-from cluster.clients.operator_process import ACCOUNT
-from cluster.clients.operator_process import NAMESPACE as SYSTEM
 from cluster.harness.control_plane import NODE_NAME
 from cluster.node import images as node_images
 from cluster.node import real_node as node
 from cluster.node.real_node import RealCluster
-from qinstruct_operator.constants import GROUP, PLURAL, USER_ID
+from qinstruct_operator.constants import USER_ID
 from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.events import Evaluation
-from support.operator_documents import ROOT, SAMPLES
+from support.helm_chart import CHART, RELEASE, helm
+from support.helm_chart import NAMESPACE as SYSTEM
+from support.operator_documents import SAMPLES
 
 RUN = "run-tiny"
 NAMESPACE = "team"
@@ -106,29 +105,26 @@ def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
 
 
 def install_in_pod(cluster: RealCluster) -> None:
-    """`kubectl apply -k manifests/base`, less what this cluster lacks: addresses of services, GPUs.
+    """`helm install`, with the values that this cluster needs: it has no services and no GPUs.
 
     On two cores there is also no room for the operator's request beside that of the training.
     """
     server = urlsplit(cluster.api.url)
-    environment = {
-        "KUBERNETES_SERVICE_HOST": server.hostname,
-        "KUBERNETES_SERVICE_PORT": str(server.port),
-        "QINSTRUCT_PROGRESS_SECONDS": "2",
-        "QINSTRUCT_TRAINER_IMAGE": node_images.image("train-cpu"),
-        "QINSTRUCT_TRAINER_ATTENTION": "sdpa,eager",
+    address = {"HOST": server.hostname, "PORT": str(server.port)}
+    values = {
+        "images": {"trainer": {"repository": node_images.TARGETS["train-cpu"]}},
+        "settings": {"progressSeconds": 2, "trainerAttention": ["sdpa", "eager"]},
+        "extraEnv": [{"name": f"KUBERNETES_SERVICE_{k}", "value": v} for k, v in address.items()],
+        "resources": {"requests": {"cpu": "1m"}},
     }
-    text = cluster.kubectl("kustomize", ROOT / "manifests" / "base")
-    manifests = list(yaml.safe_load_all(text))
-    (deployment,) = (one for one in manifests if one["kind"] == "Deployment")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    container["env"] += [{"name": name, "value": value} for name, value in environment.items()]
-    del container["resources"]["requests"]["cpu"]
-    cluster.api.apply(*(one for one in manifests if one is not deployment))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{PLURAL}.{GROUP}")
-    cluster.api.apply(deployment)
-    rollout = ("rollout", "status", f"deployment/{ACCOUNT}", f"--namespace={SYSTEM}")
-    cluster.kubectl(*rollout, "--timeout=120s")
+    cluster.create_namespace(SYSTEM)
+    where = f"--namespace={SYSTEM}"
+    helm(
+        *("install", RELEASE, CHART, where),
+        kubeconfig=cluster.api.admin_kubeconfig,
+        values=values,
+    )
+    cluster.kubectl("rollout", "status", f"deployment/{RELEASE}", where, "--timeout=120s")
 
 
 def test_progress_grows(trained: Trained) -> None:
