@@ -120,7 +120,7 @@ def install_in_pod(cluster: RealCluster) -> None:
     cluster.create_namespace(SYSTEM)
     where = f"--namespace={SYSTEM}"
     helm(
-        *("install", RELEASE, CHART, where),
+        *("install", RELEASE, CHART, where, "--take-ownership"),  # of the CRD, which is there
         kubeconfig=cluster.api.admin_kubeconfig,
         values=values,
     )
