@@ -9,6 +9,7 @@ from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR
 from qinstruct_trainer import json_files
 from qinstruct_trainer.contract.errors import EXIT_DATA
 from qinstruct_trainer.data import images, records, tokenizer_files
+from qinstruct_trainer.model import tensors
 from qinstruct_trainer.prep import extract, gate, json_array, unit_cache, unpacked_stream
 from qinstruct_trainer.prep.sources import hub
 from qinstruct_trainer.prep.sources.limits import Limits
@@ -59,7 +60,17 @@ NUMBERS: Final[dict[str, list[str]]] = {
         f"{records._MAX_NAME}",
     ],
     "the gate's `report.json`": [f"{gate._MAX_LISTED:,}"],
-    "model folder": [size(json_files.MAX_CONFIG_BYTES), size(tokenizer_files._MAX_BYTES)],
+    "model folder": [
+        size(json_files.MAX_CONFIG_BYTES),
+        size(tensors._MAX_INDEX_BYTES),
+        f"{tensors._MAX_NAME}",
+    ],
+    "tokenizer": [
+        size(tokenizer_files._MAX_BYTES),
+        size(tokenizer_files._MAX_MODEL_BYTES),
+        f"{tokenizer_files._MAX_PIECE}",
+        f"{tokenizer_files._MAX_ADDED:,}",
+    ],
     "torch file": [],
 }
 

@@ -1,7 +1,9 @@
 """Archives that are small and become large: refused soon, with little memory and few files."""
 
+import io
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -91,3 +93,35 @@ def test_a_zip_is_bounded_while_it_is_read(write: Callable[[Path], Path], tmp_pa
     assert said.startswith(NAME)
     assert f"data.sources.{NAME}.url" in said
     assert num_made(archive) < 40_000
+
+
+@pytest.mark.parametrize("kind", [kind for kind in bombs.SQUEEZERS if kind != "tar"])
+def test_streams_of_nothing_take_no_more_time_than_their_bytes(kind: str, tmp_path: Path) -> None:
+    """Each of them cost a copy of all that followed it in a chunk: a second for each megabyte."""
+    content = bombs.header("a.jpg", 1) + bombs.blocks(b"x") + bytes(1024)
+    squeeze = bombs.SQUEEZERS[kind]
+    nothing = squeeze(b"")
+    archive = tmp_path / "archive"
+    archive.write_bytes(nothing * ((40 << 20) // len(nothing)) + squeeze(content))
+    assert refusal(archive) == ""
+    assert num_made(archive) == 2
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"GNU.sparse.map": "0,1", "GNU.sparse.size": "60000000"},
+        {"GNU.sparse.size": "60000000", "GNU.sparse.offset": "0", "GNU.sparse.numbytes": "1"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "60000000"},
+    ],
+    ids=["0.1", "0.0", "1.0"],
+)
+def test_a_file_with_holes_is_refused_in_each_spelling(
+    records: dict[str, str], tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("a.jpg")
+        member.size, member.pax_headers = 1024, records
+        tar.addfile(member, io.BytesIO(b"1\n0\n1\n".ljust(1024, b"\0")))
+    assert "a file with holes" in refusal(archive)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import Source
+from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep import unit_cache
@@ -231,3 +232,17 @@ def test_a_users_own_file_is_copied(tmp_path: Path) -> None:
         file.write("[3")
     assert (unit.folder / "file").read_text() == "[1, 2]"
     assert own.stat().st_nlink == 1
+
+
+def test_a_unit_with_folders_without_an_end_is_a_sentence(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path / "cache")
+    folder = cache.get(UNIT, fill)
+    inner = "/".join("a" * 1500)
+    subprocess.run(["mkdir", "-p", inner], cwd=folder, check=True)
+    try:
+        assert not is_whole(folder, UNIT)
+        with pytest.raises(StorageError, match="nested too deeply"):
+            cache.get(UNIT, fill)
+    finally:
+        subprocess.run(["rm", "-r", folder], check=True)
+    assert cache.get(UNIT, fill) == folder

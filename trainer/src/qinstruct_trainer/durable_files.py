@@ -37,8 +37,12 @@ def delete_tree(path: Path) -> None:
     """Delete a folder with everything in it; of a link only the link, a file as it is."""
     if path.is_symlink() or not path.is_dir():
         path.unlink()
-    else:
+        return
+    try:
         shutil.rmtree(path)
+    except RecursionError as error:
+        what = "its folders are nested too deeply; delete it by `rm -r`"
+        raise OSError(errno.ELOOP, what, str(path)) from error
 
 
 def num_bytes(folder: Path) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sentencepiece import sentencepiece_model_pb2
 
 from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.contract.errors import DataError
@@ -106,7 +107,47 @@ PARTS: dict[str, tuple[Change, str]] = {
         NOT_LLAMA + "its model is not a BPE; use",
     ),
     "a part that is a number": (lambda t: t.update(normalizer=7), DOES_NOT_LOAD),
-    "no vocabulary": (lambda t: t["model"].update(vocab=None), DOES_NOT_LOAD),
+    "a token without a row": (
+        lambda t: t["model"]["vocab"].update({"▁is": 4_000_000_000}),
+        NOT_LLAMA,
+    ),
+    "two tokens of one row": (lambda t: t["model"]["vocab"].update({"▁is": 7}), NOT_LLAMA),
+    "a token that is half a number": (
+        lambda t: t["model"]["vocab"].update({"▁is": 7.5}),
+        "checkpoint",
+    ),
+    "a token in front without a row": (
+        lambda t: t["post_processor"].update(
+            special_tokens={"<s>": {"id": "<s>", "ids": [4_000_000_000], "tokens": ["<s>"]}}
+        ),
+        NOT_LLAMA,
+    ),
+    "many tokens in front": (
+        lambda t: t["post_processor"].update(
+            special_tokens={"<s>": {"id": "<s>", "ids": [1] * 99, "tokens": ["<s>"] * 99}}
+        ),
+        NOT_LLAMA,
+    ),
+    "a text that is repeated": (
+        lambda t: t["post_processor"].update(
+            single=[
+                {"SpecialToken": {"id": "<s>", "type_id": 0}},
+                *[{"Sequence": {"id": "A", "type_id": 0}}] * 60,
+            ]
+        ),
+        NOT_LLAMA,
+    ),
+    "many added tokens": (
+        lambda t: t["added_tokens"].extend(
+            {**t["added_tokens"][0], "id": number, "content": f"<{number}>"}
+            for number in range(1000, 3000)
+        ),
+        NOT_LLAMA,
+    ),
+    "no vocabulary": (
+        lambda t: t["model"].update(vocab=None),
+        NOT_LLAMA + "its vocabulary is not numbered from 0 on; use",
+    ),
     "a merge of nothing": (
         lambda t: t["model"].update(merges=[["nothing", "here"]]),
         DOES_NOT_LOAD + "`nothing`",
@@ -229,6 +270,8 @@ def test_a_field_of_another_type_is_refused_in_a_sentence(
         ("special_tokens_map.json", {"additional_special_tokens": "<s>"}),
         ("added_tokens.json", {"<image>": 2**40}),
         ("added_tokens.json", {"": 7}),
+        ("added_tokens.json", {f"<{number}>": number for number in range(2000)}),
+        ("special_tokens_map.json", {"additional_special_tokens": ["<s>"] * 2000}),
         ("added_tokens.json", {"<image>": [7]}),
     ],
 )
@@ -238,3 +281,42 @@ def test_so_it_is_in_the_files_beside_it(
     (folder / name).write_text(json.dumps(document), "utf-8")
     with pytest.raises(DataError, match=name):
         load_tokenizer(folder)
+
+
+def pieces(model: Any, texts: list[str], kind: int) -> None:
+    for text in texts:
+        model.pieces.add(piece=text, score=-1.0, type=kind)
+
+
+PIECES: dict[str, Callable[[Any], None]] = {
+    "a long piece": lambda model: pieces(model, ["a" * 20_000], 1),
+    "many pieces that are whole tokens": lambda model: pieces(
+        model, [f"<{number}>" for number in range(2000)], 4
+    ),
+    "more bytes than any": lambda model: setattr(
+        model.normalizer_spec, "precompiled_charsmap", bytes(10 << 20)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", PIECES.values(), ids=PIECES)
+def test_a_sentencepiece_model_that_is_no_llamas_is_refused(
+    change: Callable[[Any], None], tmp_path: Path
+) -> None:
+    """A piece of a million characters would be cut at each of them, for hours."""
+    write_tiny_tokenizer(tmp_path, ["Is it sharp?", "Yes, it is."] * 20)
+    path = tmp_path / "tokenizer.model"
+    kinds: Any = sentencepiece_model_pb2
+    model = kinds.ModelProto.FromString(path.read_bytes())
+    load_tokenizer(tmp_path)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(DataError, match=r"tokenizer\.model"):
+        load_tokenizer(tmp_path)
+
+
+def test_what_is_no_sentencepiece_model_is_refused(tmp_path: Path) -> None:
+    write_tiny_tokenizer(tmp_path, ["Is it sharp?", "Yes, it is."] * 20)
+    (tmp_path / "tokenizer.model").write_bytes(b"\xff" * 100)
+    with pytest.raises(DataError, match="no sentencepiece model"):
+        load_tokenizer(tmp_path)

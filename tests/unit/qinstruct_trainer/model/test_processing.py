@@ -66,7 +66,7 @@ def broken_tokenizer(root: Path) -> None:
     ("damage", "words"),
     [
         (no_tokenizer, "neither tokenizer.model nor"),
-        (broken_tokenizer, "no tokenizer that loads"),
+        (broken_tokenizer, "no sentencepiece model"),
     ],
 )
 def test_a_folder_without_a_usable_tokenizer_is_refused_in_a_sentence(

@@ -1,6 +1,7 @@
 """Checkpoint files: whole ones open without being read, damaged and unsafe ones are refused."""
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,35 @@ def broken_index(root: Path) -> None:
     (root / "vicuna/pytorch_model.bin.index.json").write_text("[]")
 
 
+def endless_index(root: Path) -> None:
+    os.truncate(root / "vicuna/pytorch_model.bin.index.json", 1 << 40)
+
+
+def long_shard(root: Path) -> None:
+    index = root / "vicuna/pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "a" * 300}}))
+
+
+def half_a_character(root: Path) -> None:
+    index = root / "vicuna/pytorch_model.bin.index.json"
+    index.write_text('{"weight_map": {"a": "\\ud800"}}')
+
+
+def long_name(root: Path) -> None:
+    (root / "clip/pytorch_model.bin").unlink()
+    save_file({"v" * 1_000_000: torch.ones(1)}, root / "clip/model.safetensors")
+
+
+def long_name_of_nothing(root: Path) -> None:
+    long_name(root)
+    file = root / "clip/model.safetensors"
+    file.write_bytes(file.read_bytes().replace(b'"data_offsets":[0,', b'"data_offsets":[9,'))
+
+
+def long_name_in_torch(root: Path) -> None:
+    torch.save({"v" * 1_000_000: torch.ones(1)}, root / "projector/mm_projector.bin")
+
+
 def no_weights(root: Path) -> None:
     (root / "clip/pytorch_model.bin").unlink()
 
@@ -127,7 +157,13 @@ def no_weights(root: Path) -> None:
         (html_instead_of_weights, "torch file|more than tensors"),
         (lost_shard, "lacks the shard pytorch_model-00002"),
         (escaping_shard, "no plain file name"),
-        (broken_index, "not the index"),
+        (broken_index, "not a JSON object"),
+        (endless_index, "larger than"),
+        (long_shard, "not the index"),
+        (half_a_character, "not the index"),
+        (long_name, "name of over 255"),
+        (long_name_of_nothing, "not a complete safetensors file"),
+        (long_name_in_torch, "name of over 255"),
         (no_weights, "has no weights"),
     ],
 )
@@ -139,3 +175,4 @@ def test_files_that_are_not_whole_or_not_safe_are_refused_in_a_sentence(
     with pytest.raises(DataError, match=words) as caught:
         build(source, tmp_path / "model")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000

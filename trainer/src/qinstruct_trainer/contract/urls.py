@@ -8,15 +8,19 @@ import hashlib
 import re
 from typing import Final
 
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>\\]+")
-_PUNCTUATION = ";,.)"  # of the sentence that an address ends
+# Up to the next blank: a secret may have quotes and brackets in it.
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_PUNCTUATION = ":;,.)]}\"'"  # of the text that an address ends
+# Name and password, wherever they stand: an address may be a part of another one's path, lack its
+# scheme, or have a password whose slash or question mark ends what a reader takes for the host.
+_LOGIN: Final = re.compile(
+    r"(?<=://)[^/?#]*@|(?<=://)[^/?#@\[\]]*:[0-9]*[^0-9/?#@][^@]*@|[^/\\?#@:]*:[^/\\?#]*@"
+)
 
 
 def shown_url(url: str) -> str:
     """An address without name, password, query and fragment; any text that is none, likewise."""
-    start, separator, rest = re.split(r"[?#]", url, maxsplit=1)[0].rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{start}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else rest
+    return re.split(r"[?#]", _LOGIN.sub("", url), maxsplit=1)[0]
 
 
 def url_identity(url: str) -> str:

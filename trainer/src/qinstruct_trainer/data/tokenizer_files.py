@@ -8,9 +8,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
+from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from sentencepiece import sentencepiece_model_pb2
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.json_files import read_json
@@ -23,7 +25,10 @@ TOKENIZER_FILES: Final = (
     "added_tokens.json",
 )
 _MAX_BYTES = 64 << 20  # Llama's tokenizer.json has 3.6 MB
+_MAX_MODEL_BYTES = 8 << 20  # Llama's tokenizer.model has 500 KB
 _MAX_TEXT = 1000  # characters of a token
+_MAX_PIECE = 128  # characters; what a piece is made of is looked for at each of them
+_MAX_ADDED = 1000  # tokens beside the vocabulary, each of which is looked for in every text
 _MAX_PART = 8192  # characters of a step of the pipeline; the longest of a Llama's has some 1,000
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _TYPES = frozenset(
@@ -34,6 +39,7 @@ _TYPES = frozenset(
 )
 
 
+_Tokens = TypeVar("_Tokens")
 _Text = Annotated[str, Field(min_length=1, max_length=_MAX_TEXT)]
 _Number = Annotated[int, Field(ge=0, lt=1_000_000)]
 
@@ -57,6 +63,7 @@ class _Token(_Fields):
 
 
 _AnyToken = _Text | _Token
+_Some = Annotated[_Tokens, Field(max_length=_MAX_ADDED)]
 
 
 class _SpecialTokens(_Fields):
@@ -66,7 +73,7 @@ class _SpecialTokens(_Fields):
     eos_token: _AnyToken | None = None
     pad_token: _AnyToken | None = None
     unk_token: _AnyToken | None = None
-    additional_special_tokens: list[_AnyToken] | None = None
+    additional_special_tokens: _Some[list[_AnyToken]] | None = None
 
 
 class _Config(_SpecialTokens):
@@ -75,10 +82,12 @@ class _Config(_SpecialTokens):
     add_bos_token: bool | None = None
     add_eos_token: bool | None = None
     add_prefix_space: bool | None = None
-    added_tokens_decoder: dict[Annotated[str, Field(pattern=r"^[0-9]{1,6}$")], _Token] | None = None
+    added_tokens_decoder: (
+        _Some[dict[Annotated[str, Field(pattern=r"^[0-9]{1,6}$")], _Token]] | None
+    ) = None
     backend: Literal["tokenizers"] | None = None
     clean_up_tokenization_spaces: bool | None = None
-    extra_special_tokens: list[_AnyToken] | dict[_Text, _AnyToken] | None = None
+    extra_special_tokens: _Some[list[_AnyToken] | dict[_Text, _AnyToken]] | None = None
     is_local: bool | None = None
     legacy: bool | None = None
     local_files_only: bool | None = None
@@ -92,10 +101,12 @@ class _Config(_SpecialTokens):
     use_default_system_prompt: bool | None = None
 
 
-class _AddedTokens(RootModel[dict[_Text, _Number]]):
+class _AddedTokens(RootModel[_Some[dict[_Text, _Number]]]):
     """added_tokens.json."""
 
 
+_ModelProto: Any = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]  # made when it is imported
+_ADDED_PIECES: Final = (_ModelProto.SentencePiece.CONTROL, _ModelProto.SentencePiece.USER_DEFINED)
 _DOCUMENTS: Final[dict[str, type[BaseModel]]] = {
     "tokenizer_config.json": _Config,
     "special_tokens_map.json": _SpecialTokens,
@@ -113,7 +124,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
         if not (source / name).is_file():
             continue
         if name == "tokenizer.model":
-            _check_size(source / name)
+            _check_pieces(source / name)
             shutil.copyfile(source / name, folder / name)
             continue
         document = read_json(source / name, max_bytes=_MAX_BYTES)
@@ -124,9 +135,23 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
         (folder / name).write_text(json.dumps(document), "utf-8")
 
 
-def _check_size(path: Path) -> None:
-    if path.stat().st_size > _MAX_BYTES:
-        raise DataError(f"{path} is larger than {_MAX_BYTES:,} bytes; use a Llama's tokenizer")
+def _check_pieces(path: Path) -> None:
+    """Of a sentencepiece model: the library tries each way to make each piece of two others."""
+    if path.stat().st_size > _MAX_MODEL_BYTES:
+        raise DataError(
+            f"{path} is larger than {_MAX_MODEL_BYTES:,} bytes; use a Llama's tokenizer"
+        )
+    model = _ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise _not_llama(path, "it is no sentencepiece model") from error
+    longest = max((len(piece.piece) for piece in model.pieces), default=0)
+    if longest > _MAX_PIECE:
+        raise _not_llama(path, f"it has a piece of {longest:,} characters")
+    added = sum(piece.type in _ADDED_PIECES for piece in model.pieces)
+    if added > _MAX_ADDED:
+        raise _not_llama(path, f"it has {added:,} pieces that are whole tokens")
 
 
 def _known(path: Path, document: dict[str, Any]) -> Any:
@@ -135,27 +160,37 @@ def _known(path: Path, document: dict[str, Any]) -> Any:
         read = _DOCUMENTS[path.name].model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0])
-        raise _not_llama(path, f"its {field!r:.80} is {document[field]!r:.80}") from error
+        field = str(first["loc"][0]) if first["loc"] else "content"
+        value = document.get(field, document)
+        raise _not_llama(path, f"its {field!r:.80} is {value!r:.80}") from error
     return read.model_dump(by_alias=True, exclude_unset=True)
 
 
 def _check_pipeline(path: Path, document: dict[str, Any]) -> None:
-    model = document.get("model")
-    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
-        raise _not_llama(path, "its model is not a BPE")
+    num_tokens = _vocabulary_size(path, document.get("model"))
     for name in _PARTS:
         part = document.get(name)
         if (length := len(json.dumps(part))) > _MAX_PART:
             raise _not_llama(path, f"its {name} has {length:,} characters")
         for step in _objects(part):
-            _check_step(path, name, step)
+            _check_step(path, name, step, num_tokens)
     tokens = document.get("added_tokens", [])
+    if isinstance(tokens, list) and len(tokens) > _MAX_ADDED:
+        raise _not_llama(path, f"it has more than {_MAX_ADDED:,} added tokens")
     if not isinstance(tokens, list) or not all(map(_is_token, tokens)):
         raise _not_llama(path, "an added token has no text, or no usual number")
 
 
-def _check_step(path: Path, name: str, step: dict[str, Any]) -> None:
+def _vocabulary_size(path: Path, model: object) -> int:
+    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
+        raise _not_llama(path, "its model is not a BPE")
+    vocabulary = model.get("vocab")
+    if not isinstance(vocabulary, dict) or not _is_dense(vocabulary):
+        raise _not_llama(path, "its vocabulary is not numbered from 0 on")
+    return len(vocabulary)
+
+
+def _check_step(path: Path, name: str, step: dict[str, Any], num_tokens: int) -> None:
     kind = step.get("type")
     if "type" in step and (not isinstance(kind, str) or kind not in _TYPES):
         raise _not_llama(path, f"its {name} has a {kind!r:.80}")
@@ -163,6 +198,31 @@ def _check_step(path: Path, name: str, step: dict[str, Any]) -> None:
         raise _not_llama(path, f"its {name} has the pattern {step['Regex']!r:.80}")
     if kind == "Replace" and _grows(step):
         raise _not_llama(path, f"its {name} puts a longer text in place of another")
+    if kind == "TemplateProcessing" and not _is_plain(step, num_tokens):
+        raise _not_llama(path, f"its {name} adds other tokens, or repeats the text")
+
+
+def _is_dense(vocabulary: dict[str, Any]) -> bool:
+    """Whether each number has one text: a row of the model belongs to each."""
+    return set(map(type, vocabulary.values())) == {int} and sorted(vocabulary.values()) == list(
+        range(len(vocabulary))
+    )
+
+
+def _is_plain(template: dict[str, Any], num_tokens: int) -> bool:
+    """Whether it puts some of the vocabulary's tokens around a text."""
+    single, special = template.get("single"), template.get("special_tokens")
+    if not isinstance(single, list) or not isinstance(special, dict):
+        return False
+    texts = sum("Sequence" in part for part in single if isinstance(part, dict))
+    numbers = [token.get("ids") for token in special.values() if isinstance(token, dict)]
+    return texts == 1 and all(
+        isinstance(ids, list)
+        and len(ids) == 1
+        and isinstance(ids[0], int)
+        and 0 <= ids[0] < num_tokens
+        for ids in numbers
+    )
 
 
 def _grows(replace: dict[str, Any]) -> bool:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.json_files import read_json
 from qinstruct_trainer.model.torch_files import map_torch_file
 
 _SAFETENSORS_DTYPES = {
@@ -27,6 +28,8 @@ _SAFETENSORS_DTYPES = {
     "BF16": torch.bfloat16,
     "I64": torch.int64,
 }
+_MAX_NAME = 255  # characters, of a tensor or a file
+_MAX_INDEX_BYTES = 16 << 20  # of the published models it has 100 KB
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "mm_projector.bin")
 
 
@@ -49,7 +52,7 @@ class StoredTensor:
 class _ShardIndex(BaseModel):
     """`model.safetensors.index.json` and `pytorch_model.bin.index.json`."""
 
-    weight_map: dict[str, str]
+    weight_map: dict[str, Annotated[str, Field(max_length=_MAX_NAME)]]
 
 
 def open_checkpoint(source: Path) -> list[StoredTensor]:
@@ -97,7 +100,8 @@ def make_readable(path: Path) -> None:
 def _shards(index: Path) -> list[Path]:
     """The files that an index names, each of them beside it and present."""
     try:
-        names = sorted(set(_ShardIndex.model_validate_json(index.read_bytes()).weight_map.values()))
+        content = _ShardIndex.model_validate(read_json(index, max_bytes=_MAX_INDEX_BYTES))
+        names = sorted(set(content.weight_map.values()))
     except ValidationError as error:
         raise DataError(
             f"{index} is not the index of a sharded checkpoint; fetch the checkpoint again"
@@ -114,7 +118,13 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _open_file(path: Path) -> list[StoredTensor]:
-    return _open_safetensors(path) if path.suffix == ".safetensors" else _open_torch(path)
+    tensors = _open_safetensors(path) if path.suffix == ".safetensors" else _open_torch(path)
+    if any(len(tensor.name) > _MAX_NAME for tensor in tensors):
+        raise DataError(
+            f"{path} holds a tensor with a name of over {_MAX_NAME} characters, which no model "
+            "has; fetch the checkpoint again"
+        )
+    return tensors
 
 
 def _open_safetensors(path: Path) -> list[StoredTensor]:
@@ -122,7 +132,8 @@ def _open_safetensors(path: Path) -> list[StoredTensor]:
         handle: Any = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise DataError(
-            f"{path} is not a complete safetensors file ({error}); fetch the checkpoint again"
+            f"{path} is not a complete safetensors file ({error!s:.200}); fetch the checkpoint "
+            "again"
         ) from error
     tensors = []
     for name in handle.keys():  # noqa: SIM118 - the handle is no mapping
@@ -130,7 +141,7 @@ def _open_safetensors(path: Path) -> list[StoredTensor]:
         dtype = _SAFETENSORS_DTYPES.get(part.get_dtype())
         if dtype is None:
             raise DataError(
-                f"{path} holds {name} as {part.get_dtype()}; a checkpoint to train from has "
+                f"{path} holds {name:.255} as {part.get_dtype()}; a checkpoint to train from has "
                 f"one of {', '.join(_SAFETENSORS_DTYPES)}"
             )
         load = partial(handle.get_tensor, name)

@@ -194,8 +194,11 @@ class _StrictTarInfo(tarfile.TarInfo):
         member: Self = super()._proc_member(tarfile_)  # type: ignore[misc]  # typeshed lacks it
         return member
 
-    def _proc_gnusparse_10(self, *_: object) -> None:  # would read a list of any length
+    def _refuse_holes(self, *_: object) -> None:
         raise tarfile.ReadError("a file with holes, which no image is")
+
+    # The three spellings in PAX records; the last would read a list of any length.
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
 
 
 def _extract_tar(archive: Path, writer: _Writer) -> None:

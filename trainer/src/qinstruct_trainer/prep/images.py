@@ -14,6 +14,8 @@ from qinstruct_trainer.prep.progress import Progress
 
 _IMAGES_PER_TASK = 16
 _IN_PROCESS = 256  # images for which starting processes takes longer than decoding
+_DECODING = 3 << 30  # bytes; the largest image that is allowed takes 2.7 GB
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def find_image(image: str, roots: Sequence[Path]) -> int | None:
@@ -53,7 +55,7 @@ def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str |
     """
     folders = tuple(roots)
     tasks = [(image, folders) for image in images]
-    num_processes = len(os.sched_getaffinity(0))
+    num_processes = min(len(os.sched_getaffinity(0)), max(1, memory_limit() // _DECODING))
     if len(images) <= _IN_PROCESS or num_processes == 1:
         yield from map(_examine, tasks)
         return
@@ -69,6 +71,13 @@ def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str |
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def memory_limit(files: Sequence[str] = _LIMITS) -> int:
+    """Bytes that this container may take; without a limit, all of the machine's."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    texts = [path.read_text("ascii").strip() for path in map(Path, files) if path.is_file()]
+    return min([machine, *(int(text) for text in texts if text.isdecimal())])
 
 
 def _examine(task: tuple[str, tuple[Path, ...]]) -> str | None:

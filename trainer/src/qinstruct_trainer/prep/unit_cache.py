@@ -200,7 +200,7 @@ def _changed(folder: Path, manifest: UnitManifest) -> str | None:
             if not is_plain or manifest.mtime_ns not in (None, status.st_mtime_ns):
                 return name
             found += 1
-    except OSError:
+    except (OSError, RecursionError):  # folders that nobody can follow to their end
         return "."
     return None if found == len(expected) == len(manifest.files) else "."
 

@@ -12,7 +12,9 @@ from typing import IO, Final, Protocol
 
 from qinstruct_trainer.contract.errors import DataError
 
-_CHUNK = 1 << 20
+# What follows the end of one compressed stream is copied for the next, and a stream may be of
+# nothing: the larger a chunk, the longer each of them takes.
+_CHUNK = 1 << 14
 _MAX_XZ_MEMORY = 128 << 20  # `xz -9` asks for 65 MiB to unpack
 
 

@@ -16,6 +16,7 @@ from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.plan.gpus import gpu_plan
 from qinstruct_operator.core.plan.source_checks import sources_are_usable
 from qinstruct_operator.errors import Violation
+from qinstruct_trainer.contract.urls import shown_url
 
 _IMAGE_TOKENS = 576  # (336 / 14)^2: what one image takes of the sequence
 _TEXT_TOKENS = 64  # the conversation around it, at the least
@@ -182,7 +183,7 @@ def model_is_usable(spec: Spec) -> Iterator[Violation]:
     if base is not None and not local and (base.count("/") != 1 or ":" in base or " " in base):
         yield Violation(
             "spec.model.base",
-            base,
+            shown_url(base),
             "is no hub repository, absolute folder or file:/// address",
             "write owner/name, /folder or file:///folder",
         )

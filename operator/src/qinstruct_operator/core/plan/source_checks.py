@@ -8,6 +8,7 @@ from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.core.plan.sources import Q_INSTRUCT, source_names
 from qinstruct_operator.errors import Violation
+from qinstruct_trainer.contract.urls import shown_url
 
 _LATER_SCHEMES: Final = ("s3", "gs", "hf", "az")
 
@@ -28,7 +29,7 @@ def sources_are_usable(spec: Spec) -> Iterator[Violation]:
             yield Violation(
                 f"{field}.revision",
                 override.revision,
-                f"means nothing for {url}, which is no hub address with /resolve/",
+                f"means nothing for {shown_url(url)}, which is no hub address with /resolve/",
                 "remove it, or use sha256 to pin the file",
             )
     if spec.size == "Tiny" and len([name for name in Q_INSTRUCT if name in overrides]) == 1:
@@ -48,13 +49,17 @@ def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
         parts = urlsplit(url)
         _ = parts.port  # the port is parsed on access
     except ValueError:
-        yield Violation(field, url, "is not an address", "write http://, https:// or file:///path")
+        yield Violation(
+            field, shown_url(url), "is not an address", "write http://, https:// or file:///path"
+        )
         return
     if parts.scheme in _LATER_SCHEMES:
         reason = f"addresses with {parts.scheme}:// are not supported yet in this version"
-        yield Violation(field, url, reason, "use http://, https:// or file://")
+        yield Violation(field, shown_url(url), reason, "use http://, https:// or file://")
     elif parts.scheme not in ("http", "https", "file"):
-        yield Violation(field, url, "is not an address", "write http://, https:// or file:///path")
+        yield Violation(
+            field, shown_url(url), "is not an address", "write http://, https:// or file:///path"
+        )
     else:
         yield from _address_violations(field, url, parts)
 
@@ -63,12 +68,12 @@ def _address_violations(field: str, url: str, parts: SplitResult) -> Iterator[Vi
     """What is wrong with an address whose scheme is right."""
     if (parts.scheme == "file") == bool(parts.netloc) or not parts.path.strip("/"):
         fix = "write https://host/path, or file:///path of a file"
-        yield Violation(field, url, "names no file", fix)
+        yield Violation(field, shown_url(url), "names no file", fix)
     elif any(character.isspace() or ord(character) < 32 for character in url):
-        yield Violation(field, url, "contains a blank", "write blanks as %20")
+        yield Violation(field, shown_url(url), "contains a blank", "write blanks as %20")
     elif parts.username or parts.password:
         reason = "contains a user name or password, which everyone who sees the run could read"
-        yield Violation(field, url, reason, "use an address without them")
+        yield Violation(field, shown_url(url), reason, "use an address without them")
     elif "/blob/" in parts.path and parts.hostname in ("huggingface.co", "github.com"):
         fix = f"use {url.replace('/blob/', '/resolve/')}"
-        yield Violation(field, url, "is a web page about the file", fix)
+        yield Violation(field, shown_url(url), "is a web page about the file", fix)

@@ -3,6 +3,7 @@
 import pytest
 
 from qinstruct_operator.api import parse
+from qinstruct_operator.core.plan.checks import violations
 from qinstruct_operator.core.plan.source_checks import sources_are_usable
 from support.bad_specs import BAD_SPECS
 from support.operator_documents import document
@@ -48,3 +49,28 @@ def test_every_source_is_checked() -> None:
 def test_an_address_that_can_be_fetched(url: str) -> None:
     sources = {"q-instruct-labels": {"url": url}}
     assert not list(sources_are_usable(parse(document(data={"sources": sources})).spec))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "host/file?s3cret",
+        "me:s3cret@host/file",
+        "//host/file?s3cret",
+        "https:/host/file?s3cret",
+        "ftp:host/file?s3cret",
+        "file:file?s3cret",
+        "https://host/a file?t=a s3cret",
+        "https://me:s3cret@cache/https://host/file",
+        "https://me:x/s3cret@host/file",
+    ],
+)
+def test_what_is_said_of_an_address_has_none_of_its_secrets(url: str) -> None:
+    """Also of one that is none, because its scheme is missing, say."""
+    sources = {"q-instruct-labels": {"url": url, "revision": "v1"}}
+    found = [
+        *sources_are_usable(parse(document(data={"sources": sources})).spec),
+        *violations(parse(document(model={"base": url})).spec),
+    ]
+    assert len(found) >= 2
+    assert not [violation for violation in found if "s3cret" in violation.sentence()]

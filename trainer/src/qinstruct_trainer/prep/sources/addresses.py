@@ -5,7 +5,18 @@ import socket
 from collections.abc import Sequence
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# An IPv6 address outside of these is none of the internet: link, site, documentation, local NAT64,
+# or an IPv4 address in a spelling of its own.
+_INTERNET_V6 = ipaddress.IPv6Network("2000::/3")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Of the numbers of the internet, those that `ipaddress` takes for public, in some version of it.
+_SPECIAL = (
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure: the platform behind each machine
+    ipaddress.ip_network("192.0.0.0/24"),  # Oracle's cloud has machines' metadata there
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays
+    ipaddress.ip_network("2001::/23"),  # Teredo, ORCHID and other uses of the protocol itself
+    ipaddress.ip_network("3fff::/20"),  # documentation
+)
 
 
 class ForbiddenAddressError(Exception):
@@ -37,7 +48,10 @@ def checked_address(host: str, port: int, networks: Sequence[str]) -> str:
 def is_public(address: _Address) -> bool:
     """Whether it is of the internet: not of this machine, its links, a cluster or a company."""
     address = _real(address)
-    return address.is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv6Address) and address not in _INTERNET_V6:
+        return False
+    is_special = address.is_multicast or any(address in network for network in _SPECIAL)
+    return address.is_global and not is_special
 
 
 def _real(address: _Address) -> _Address:
