@@ -19,7 +19,6 @@ from cluster.harness.processes import wait_until
 from cluster.node import real_node as node
 from cluster.node.real_node import RealCluster
 from qinstruct_operator.constants import LABEL_USE, USER_ID
-from qinstruct_operator.settings import Settings
 
 WHY_NOT = node.why_not()
 
@@ -57,8 +56,7 @@ def states(root: Path) -> dict[str, State]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RealCluster]:
-    settings = Settings()
-    started = RealCluster.start(settings.prep_image, settings.trainer_image)
+    started = RealCluster.start("prep")
     try:
         kubeconfig = started.api.kubeconfig_for(install(started.api))
         with operator_process(started.folder / "operator", kubeconfig):
