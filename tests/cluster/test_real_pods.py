@@ -115,7 +115,7 @@ def install_in_pod(cluster: RealCluster) -> None:
         "images": {"trainer": {"repository": node_images.TARGETS["train-cpu"]}},
         "settings": {"progressSeconds": 2, "trainerAttention": ["sdpa", "eager"]},
         "extraEnv": [{"name": f"KUBERNETES_SERVICE_{k}", "value": v} for k, v in address.items()],
-        "resources": {"requests": {"cpu": "1m"}},
+        "resources": {"requests": {"cpu": None}},
     }
     cluster.create_namespace(SYSTEM)
     where = f"--namespace={SYSTEM}"
