@@ -26,6 +26,7 @@ RUN = "run-tiny"
 NAMESPACE = "team"
 PROBES = "probes"
 ENDED = ("Complete", "Failed", "Rejected")
+STANDS_STILL = 15 * 60
 
 
 CORES = len(os.sched_getaffinity(0))
@@ -76,12 +77,18 @@ def read_row(cluster: RealCluster) -> Row:
 
 
 def follow(cluster: RealCluster) -> list[Row]:
-    """Poll every two seconds until the run has ended; the lines seen, without repetitions."""
-    started = time.monotonic()
+    """Poll every two seconds until the run has ended, or stands still for a quarter of an hour.
+
+    Returns:
+        The lines seen, without repetitions.
+    """
+    changed = started = time.monotonic()
     rows: list[Row] = []
     while not rows or rows[-1].phase not in ENDED:
         row = read_row(cluster)
+        assert time.monotonic() - changed < STANDS_STILL, f"the run stands still: {row}"
         if rows[-1:] != [row]:
+            changed = time.monotonic()
             rows.append(row)
             print(f"{time.monotonic() - started:5.0f} s {row.phase:12} {row.progress}")  # noqa: T201
         time.sleep(2)
