@@ -119,7 +119,11 @@ def test_packed_attention_is_that_of_each_record() -> None:
 
     def run(given: Sequence[Tensor], lengths: list[int]) -> list[Tensor]:
         *inputs, into = (each.detach().requires_grad_() for each in given)
-        where = {"lengths": tuple(lengths), "cu_seq_lens_q": starts}
+        where = {
+            "lengths": tuple(lengths),
+            "cu_seq_lens_q": starts,
+            "max_length_q": max(lengths),
+        }
         found, _ = attend(torch.nn.Module(), *inputs, None, scaling=128**-0.5, **where)
         gradients = torch.autograd.grad(found, inputs, into.transpose(1, 2))
         return [found.detach().transpose(1, 2), *gradients]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
@@ -50,6 +51,7 @@ def _attend(
     scaling: float,
     lengths: tuple[int, ...] | None = None,
     cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int = 0,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Causal attention, each record for itself.
@@ -64,6 +66,7 @@ def _attend(
         scaling: Of the scores.
         lengths: Of the records, in order; their sum is T.
         cu_seq_lens_q: [records + 1] int32, where each begins, and T; on the device.
+        max_length_q: The longest of `lengths`.
 
     Returns:
         [B, T, heads, size], and no weights.
@@ -72,9 +75,6 @@ def _attend(
         raise ValueError("packed attention takes no mask")
     grouped = query.shape[1] != key.shape[1]
     if lengths is not None and cu_seq_lens_q is not None and _varlen_runs(query):
-        from torch.nn.attention.varlen import varlen_attn  # of CUDA alone
-
-        longest = max(lengths)
         q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))
         found: Any = varlen_attn(
             q,
@@ -82,8 +82,8 @@ def _attend(
             v,
             cu_seq_lens_q,
             cu_seq_lens_q,
-            longest,
-            longest,
+            max_length_q,
+            max_length_q,
             scale=scaling,
             window_size=(-1, 0),  # causal
             enable_gqa=grouped,
