@@ -7,6 +7,8 @@ escapes is a bug and keeps its traceback.
 
 from typing import ClassVar
 
+from qinstruct_trainer.contract.safe_text import escaped
+
 EXIT_OK = 0
 EXIT_DATA = 65  # EX_DATAERR: the user's data is wrong
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a server or a file is not there
@@ -36,13 +38,6 @@ class RunError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(escaped(message))
-
-
-def escaped(text: str) -> str:
-    """The text as one line: line ends, control and format characters as Python writes them."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-    )
 
 
 class ConfigError(RunError):

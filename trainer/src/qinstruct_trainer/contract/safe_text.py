@@ -13,3 +13,10 @@ def one_line(text: str) -> str:
 def printable(line: str) -> str:
     """The line with `?` for every character that is not printable; tabs stay."""
     return "".join(sign if sign.isprintable() or sign == "\t" else "?" for sign in line)
+
+
+def escaped(text: str) -> str:
+    """The text as one line: line ends, control and format characters as Python writes them."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )

@@ -45,35 +45,36 @@ def sources_are_usable(spec: Spec) -> Iterator[Violation]:
 def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
     if url is None:
         return
+    shown = shown_url(url)
+    no_address = Violation(
+        field, shown, "is not an address", "write http://, https:// or file:///path"
+    )
     try:
         parts = urlsplit(url)
         _ = parts.port  # the port is parsed on access
     except ValueError:
-        yield Violation(
-            field, shown_url(url), "is not an address", "write http://, https:// or file:///path"
-        )
+        yield no_address
         return
     if parts.scheme in _LATER_SCHEMES:
         reason = f"addresses with {parts.scheme}:// are not supported yet in this version"
-        yield Violation(field, shown_url(url), reason, "use http://, https:// or file://")
+        yield Violation(field, shown, reason, "use http://, https:// or file://")
     elif parts.scheme not in ("http", "https", "file"):
-        yield Violation(
-            field, shown_url(url), "is not an address", "write http://, https:// or file:///path"
-        )
+        yield no_address
     else:
         yield from _address_violations(field, url, parts)
 
 
 def _address_violations(field: str, url: str, parts: SplitResult) -> Iterator[Violation]:
     """What is wrong with an address whose scheme is right."""
+    shown = shown_url(url)
     if (parts.scheme == "file") == bool(parts.netloc) or not parts.path.strip("/"):
         fix = "write https://host/path, or file:///path of a file"
-        yield Violation(field, shown_url(url), "names no file", fix)
+        yield Violation(field, shown, "names no file", fix)
     elif any(character.isspace() or ord(character) < 32 for character in url):
-        yield Violation(field, shown_url(url), "contains a blank", "write blanks as %20")
+        yield Violation(field, shown, "contains a blank", "write blanks as %20")
     elif parts.username or parts.password:
         reason = "contains a user name or password, which everyone who sees the run could read"
-        yield Violation(field, shown_url(url), reason, "use an address without them")
+        yield Violation(field, shown, reason, "use an address without them")
     elif "/blob/" in parts.path and parts.hostname in ("huggingface.co", "github.com"):
         fix = f"use {url.replace('/blob/', '/resolve/')}"
-        yield Violation(field, shown_url(url), "is a web page about the file", fix)
+        yield Violation(field, shown, "is a web page about the file", fix)
