@@ -111,7 +111,7 @@ def _reason(detail: ErrorDetails) -> tuple[str, str]:
         )
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        bound = f"{words} {detail['ctx'][key]}"
+        bound = f"{words} {detail['ctx'][key]:.15g}"
         return f"must be {bound}", f"use a value {bound}"
     if kind == "string_pattern_mismatch":
         return "has the wrong form", f"use text that matches {detail['ctx']['pattern']}"
