@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import file_kind
 
 Pixels = npt.NDArray[np.float32]
 
@@ -84,8 +85,10 @@ def _decoded(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise DataError(f"image {path} is missing; fetch it or drop its records") from error
     except UnidentifiedImageError as error:
+        kind = file_kind(path)
+        what = f"but {kind.name}" if kind else "whatever its name says"
         raise DataError(
-            f"image {path} is no JPEG, PNG, GIF, BMP, WebP or TIFF image, whatever its name says; "
+            f"image {path} is no JPEG, PNG, GIF, BMP, WebP or TIFF image, {what}; "
             "fetch it again, convert it or drop its records"
         ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from sentencepiece import sentencepiece_model_pb2
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import instead
 from qinstruct_trainer.json_files import read_json
 
 TOKENIZER_FILES: Final = (
@@ -145,7 +146,9 @@ def _check_pieces(path: Path) -> None:
     try:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise _not_llama(path, "it is no sentencepiece model") from error
+        otherwise = "is no sentencepiece model"
+        reason = f"it {instead(path, 'a sentencepiece model', otherwise)}"
+        raise _not_llama(path, reason) from error
     longest = max((len(piece.piece) for piece in model.pieces), default=0)
     if longest > _MAX_PIECE:
         raise _not_llama(path, f"it has a piece of {longest:,} characters")

@@ -21,8 +21,13 @@ import torch
 from torch import Tensor
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import LEGACY_TORCH, file_kind, instead
 
 _MAX_PICKLE_BYTES = 64 << 20  # of the published 13B model it has 200 KB
+_CONVERT = (
+    "python -c \"import sys, torch; f = sys.argv[1]; torch.save(torch.load(f, 'cpu', "
+    'weights_only=True), f)"'
+)
 _PROTOCOL = 2  # torch's; later ones name functions in other ways
 _DTYPES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _NAMES: Final = frozenset(
@@ -123,12 +128,19 @@ def _as_data_error(path: Path) -> Iterator[None]:
         ) from error
     # A damaged pickle is a program with errors of any kind.
     except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} is not a complete torch file ({first_line:.200})") from error
+        raise _not_whole(path) from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # of a place before the start: it is cut
             raise
-        raise DataError(f"{path} is not a complete torch file") from error
+        raise _not_whole(path) from error
+
+
+def _not_whole(path: Path) -> DataError:
+    """What the library says of it is a guess: it takes every file for one of its own."""
+    if file_kind(path) == LEGACY_TORCH:
+        return DataError(f"{path} is {LEGACY_TORCH.name}; convert it: {_CONVERT} {path}")
+    what = instead(path, "a torch file", "is not a complete torch file", "a zip archive")
+    return DataError(f"{path} {what}")
 
 
 def _check_values(path: Path, content: object, classes: tuple[type, ...]) -> None:

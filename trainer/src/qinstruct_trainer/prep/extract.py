@@ -22,6 +22,7 @@ from typing import IO, Any, Self
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.records import is_utf8
 from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.prep.unpacked_stream import UnpackedStream
 
 _CHUNK = 1 << 20
@@ -57,6 +58,8 @@ _BROKEN = (
 _BAD_NAME = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
 _UNREADABLE = (NotImplementedError, RuntimeError)  # zipfile: unknown compression, encrypted
 
+_ZIP_MEMBER = b"PK\3\4"
+_ARCHIVES = ("a tar archive", "a zip archive", "a gzip file", "a bzip2 file", "an xz file")
 
 def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
     """Unpack every file of an archive below `target`.
@@ -77,7 +80,7 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
     raw = target.with_name(f"{target.name}.raw")
     raw.mkdir(parents=True)
     writer = _Writer(archive, name, raw, progress)
-    with _as_data_error(name):
+    with _as_data_error(name, archive):
         if zipfile.is_zipfile(archive):
             _extract_zip(archive, writer)
         else:
@@ -253,15 +256,15 @@ def _extract_zip(archive: Path, writer: _Writer) -> None:
 
 
 @contextmanager
-def _as_data_error(name: str) -> Iterator[None]:
+def _as_data_error(name: str, archive: Path) -> Iterator[None]:
     try:
         yield
     except (*_BROKEN, *_UNREADABLE) as error:
-        raise _damaged(name, error) from error
+        raise _damaged(name, archive, error) from error
     except OSError as error:
         # Without a number bz2 says so that the stream is damaged; a zip's offset may be negative.
         if error.errno in (None, errno.EINVAL):
-            raise _damaged(name, error) from error
+            raise _damaged(name, archive, error) from error
         if error.errno not in _BAD_NAME:
             raise
         raise DataError(
@@ -270,7 +273,13 @@ def _as_data_error(name: str) -> Iterator[None]:
         ) from error
 
 
-def _damaged(name: str, error: Exception) -> DataError:
+def _damaged(name: str, archive: Path, error: Exception) -> DataError:
+    kind = file_kind(archive)
+    if kind is not None and kind.name not in _ARCHIVES:
+        return DataError(
+            f"{name}: the file is {kind.name}, not a tar or zip archive; "
+            f"set data.sources.{name}.url to one"
+        )
     reason = str(error) or type(error).__name__
     return DataError(
         f"{name}: the archive is truncated or damaged ({reason:.200}); "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import instead
 
 _BLANK = " \t\n\r"
 _CHUNK = 1 << 20  # characters
@@ -28,11 +29,11 @@ def read_elements(path: Path, name: str) -> Iterator[tuple[str, object]]:
         DataError: the file is not one JSON array; says where it goes wrong.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = _Reader(file, name)
+        reader = _Reader(file, name, path)
         try:
             yield from reader.elements()
         except UnicodeDecodeError as error:
-            raise reader.fault("the file is not UTF-8") from error
+            raise reader.not_json("is not UTF-8") from error
         except RecursionError as error:
             raise reader.fault("it is nested too deeply") from error
 
@@ -40,9 +41,10 @@ def read_elements(path: Path, name: str) -> Iterator[tuple[str, object]]:
 class _Reader:
     """A window on the file that grows until it holds the next element."""
 
-    def __init__(self, file: IO[str], name: str):
+    def __init__(self, file: IO[str], name: str, path: Path):
         self._file = file
         self._name = name
+        self._path = path
         self._window = ""
         self._at = 0
         self._index = 0
@@ -50,7 +52,7 @@ class _Reader:
 
     def elements(self) -> Iterator[tuple[str, object]]:
         if self._next_character() != "[":
-            raise self.fault("the file does not begin with [; it is not a JSON array")
+            raise self.not_json("does not begin with [; it is not a JSON array")
         self._at += 1
         if self._next_character() == "]":
             self._at += 1
@@ -58,6 +60,10 @@ class _Reader:
             yield from self._first_and_following()
         if self._next_character():
             raise self.fault("something follows the end of the array")
+
+    def not_json(self, otherwise: str) -> DataError:
+        """An error about the whole file: what it is, or `otherwise`."""
+        return self.fault(f"the file {instead(self._path, 'a JSON array', otherwise)}")
 
     def fault(self, reason: str) -> DataError:
         """An error that names the source and the element."""

@@ -23,6 +23,7 @@ from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
+from qinstruct_trainer.file_kinds import ERROR_DOCUMENT, PAGE, POINTER, FileKind, file_kind
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client, why_failed
@@ -30,7 +31,6 @@ from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, a
 
 _MAX_REDIRECTS = 20
 _RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
-_HTML_STARTS = (b"<!doctype html", b"<html")
 _log = logging.getLogger(__name__)
 
 
@@ -108,7 +108,7 @@ def fetch(
             "give an http://, https:// or file:// URL"
         )
     try:
-        _refuse_html(source, path)
+        _refuse_answer(source, file_kind(path))
         _check_digest(source, path)
     except (UnavailableError, DataError):
         forget(partial)
@@ -239,7 +239,7 @@ def _check_status(source: Source, response: httpx.Response, partial: Path) -> No
             f"correct data.sources.{source.name}.url or set it to a mirror"
         )
     if response.headers.get("content-type", "").startswith("text/html"):
-        raise _html_error(source)
+        _refuse_answer(source, PAGE)
 
 
 def _continues_at(response: httpx.Response, have: int, total: int | None) -> bool:
@@ -322,22 +322,18 @@ def _validator(response: httpx.Response) -> str | None:
     return etag if etag and not etag.startswith("W/") else changed
 
 
-def _refuse_html(source: Source, path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith(_HTML_STARTS):
-        raise _html_error(source)
-
-
-def _html_error(source: Source) -> UnavailableError:
+def _refuse_answer(source: Source, kind: FileKind | None) -> None:
+    """Refuse what servers send in a file's place; all else is for who reads it."""
+    if kind not in (PAGE, ERROR_DOCUMENT, POINTER):
+        return
     expected = "a JSON file" if source.kind == "labels" else "an archive"
-    way_out = (
-        "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
-        if "/blob/" in source.url
-        else f"open it in a browser to see why, and correct data.sources.{source.name}.url"
-    )
-    return UnavailableError(
-        f"{source.name}: {shown_url(source.url)} is an HTML page, not {expected}; {way_out}"
+    way_out = f"open it in a browser to see why, and correct data.sources.{source.name}.url"
+    if "/blob/" in source.url:
+        way_out = "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
+    elif kind == POINTER:
+        way_out = f"set data.sources.{source.name}.url to the file itself (`git lfs pull` makes it)"
+    raise UnavailableError(
+        f"{source.name}: {shown_url(source.url)} is {kind.name}, not {expected}; {way_out}"
     )
 
 
