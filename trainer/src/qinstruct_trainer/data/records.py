@@ -5,6 +5,7 @@ or "gpt", "value": text}, ...]}`; every other key is ignored. Label files come f
 nothing in them is believed: a path cannot leave the image folder, text can be tokenised.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,7 +33,7 @@ class Record:
 
     Attributes:
         id: The record's own id, or its number in the file if it has none.
-        image: Path relative to the image folder, POSIX; None for a text-only record.
+        image: Path relative to the image folder, POSIX, in NFC; None for a text-only record.
         turns: In the order of the file. Speakers alternate; the first may be `gpt`, which the
             published code leaves out.
     """
@@ -96,17 +97,22 @@ def _parse_turn(raw: object, number: int, index: int, name: str) -> Turn:
 
 
 def _parse_image(raw: object, index: int, name: str) -> str | None:
-    """The path, proven to stay below the folder it will be joined to; null means text-only."""
+    """The path, proven to stay below the folder it will be joined to; null means text-only.
+
+    In NFC, as archives are unpacked: macOS writes the same name in another form.
+    """
     if raw is None:
         return None
     if not isinstance(raw, str) or not raw:
         raise _fault(index, name, f"its image is {raw!r:.40}, not a path")
     if "\\" in raw or "\0" in raw or not is_utf8(raw):
         raise _fault(index, name, f"its image {raw!r:.200} has a character no path may have")
-    path = PurePosixPath(raw)
+    path = PurePosixPath(unicodedata.normalize("NFC", raw))
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise _fault(index, name, f"its image {raw[:200]!r} is not below the image folder")
-    if len(raw.encode()) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
+    if len(str(path).encode()) > _MAX_PATH or any(
+        len(part.encode()) > _MAX_NAME for part in path.parts
+    ):
         raise _fault(index, name, f"its image {raw[:100]!r} is longer than any file's name")
     return str(path)
 

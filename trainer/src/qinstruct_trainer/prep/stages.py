@@ -27,8 +27,8 @@ from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",
-    "extract": "1",
-    "gate": "2",
+    "extract": "2",
+    "gate": "3",
     "merge": "1",
     "model": "2",
     "index": "1",
