@@ -10,6 +10,7 @@ from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import PrepDone, emit
 from qinstruct_trainer.durable_files import write_durably
+from qinstruct_trainer.environment import check_connection_settings, check_hub_settings
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Stages
@@ -31,6 +32,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     Raises:
         RunError: a sentence for the user, see `qinstruct_trainer.contract.errors`.
     """
+    _check_environment(config)
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
     cache = UnitCache(config.cache.absolute(), config.run, report)
     stages = Stages(cache, report, config.max_bytes, config.private_networks)
@@ -59,6 +61,16 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
         PrepDone(num_records=prepared.num_records, num_dropped=prepared.num_dropped, path=str(path))
     )
     return prepared
+
+
+def _check_environment(config: PrepConfig) -> None:
+    """Now, not when the model is fetched hours later."""
+    places = (config.model.base, config.model.projector or "")
+    from_hub = any(place and not place.startswith(("file:", "/", ".")) for place in places)
+    if from_hub:
+        check_hub_settings()
+    if from_hub or any(source.url.startswith("http") for source in config.sources):
+        check_connection_settings()
 
 
 def _obtain(stages: Stages, source: Source, seed: int) -> FinishedUnit:

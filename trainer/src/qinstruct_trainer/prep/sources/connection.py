@@ -11,7 +11,9 @@ from typing import Any
 
 import httpcore
 import httpx
+from socksio import SOCKSError
 
+from qinstruct_trainer.environment import check_connection_settings
 from qinstruct_trainer.prep.sources.addresses import checked_address
 from qinstruct_trainer.prep.sources.limits import Watch
 
@@ -34,14 +36,27 @@ def open_client(
         networks: Besides public addresses.
         on_read: Told how many bytes came, headers and encryption included.
         options: More of httpx.
+
+    Raises:
+        ConfigError: the environment names a proxy or certificates that cannot be.
     """
-    client = httpx.Client(**{"timeout": _TIMEOUT, **options})
+    check_connection_settings()
+    client = _Client(**{"timeout": _TIMEOUT, **options})
     # httpx has no public way to give a transport another network than its own.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
             pool = transport._pool
             pool._network_backend = _Network(pool._network_backend, watch, networks, on_read)
     return client
+
+
+class _Client(httpx.Client):
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return super().send(request, **options)
+        # httpcore lets through what its SOCKS library makes of another server's answers.
+        except (SOCKSError, AssertionError) as error:
+            raise httpx.ProxyError("the proxy does not speak SOCKS5", request=request) from error
 
 
 def why_failed(error: BaseException) -> str:
@@ -102,6 +117,11 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
         self._watch = watch
         self._on_read = on_read
+        self._is_wrapped = False
+
+    def __del__(self) -> None:
+        if not self._is_wrapped:  # where a SOCKS proxy refuses, httpcore leaves it open
+            self._stream.close()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._watch.check()
@@ -121,6 +141,7 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         stream = self._stream.start_tls(ssl_context, server_hostname, timeout)
+        self._is_wrapped = True
         return _Stream(stream, self._watch, self._on_read)
 
     def get_extra_info(self, info: str) -> Any:

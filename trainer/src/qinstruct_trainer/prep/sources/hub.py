@@ -32,6 +32,7 @@ from huggingface_hub.errors import (
 )
 
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
+from qinstruct_trainer.environment import check_connection_settings, check_hub_settings
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
@@ -87,7 +88,8 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
         place: Of a repository.
 
     Raises:
-        ConfigError: the source is none of the three, or leads to an address that it may not.
+        ConfigError: the source is none of the three, or leads to an address that it may not; or
+            the environment names a hub, a proxy or a token that cannot be.
         UnavailableError: it is not there, or the hub does not give it.
         DataError: the download is incomplete, or too large.
         StorageError: it cannot be written.
@@ -99,9 +101,11 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
         return path
     if not _REPOSITORY.match(source):
         raise ConfigError(
-            f"model source {source!r} is neither a folder, a file:// URL, nor a repository "
+            f"model source {source!r:.200} is neither a folder, a file:// URL, nor a repository "
             "owner/name on the hub"
         )
+    check_hub_settings()
+    check_connection_settings()
     try:
         with _bounded(place) as budget:
             return _download(source, revision, place, budget)
@@ -225,7 +229,12 @@ def _explain(repository: str, revision: str | None, error: BaseException) -> str
         return (
             f"{repository} is not on the hub, or private; correct model.base, or {_WITH_AN_ACCOUNT}"
         )
-    if isinstance(error, OfflineModeIsEnabled | httpx.TransportError):
+    if isinstance(error, OfflineModeIsEnabled):
+        return (
+            f"{repository} cannot be fetched, HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE in the "
+            "environment forbids it; unset it, or set model.base to a local folder"
+        )
+    if isinstance(error, httpx.TransportError):
         return (
             f"{repository} cannot be fetched, the hub cannot be reached; "
             "set model.base to a local folder, or run again with a network"
