@@ -216,7 +216,7 @@ def test_a_builtin_data_set_comes_with_its_images_and_held_out_questions(
 def test_a_folder_that_cannot_be_written_is_named(server: FaultyServer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     output = tmp_path / "file" / "run"
-    sentence = f"{output}/prepared.json cannot be written: Not a directory"
+    sentence = f"{output} cannot be made, because {output.parent} is no folder"
     with pytest.raises(StorageError, match=sentence):
         prepare(config_for(server, tmp_path, output=output))
 

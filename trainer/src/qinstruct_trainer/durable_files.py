@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,10 +56,15 @@ def write_durably(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)  # in a container every process has the same number
     # Follows no link, and none can have come into its place meanwhile.
-    with os.fdopen(_open_plain(temporary, os.O_EXCL), "w", encoding="utf-8") as file:
-        file.write(text)
-    sync_path(temporary)
-    temporary.replace(path)
+    try:
+        with os.fdopen(_open_plain(temporary, os.O_EXCL), "w", encoding="utf-8") as file:
+            file.write(text)
+        sync_path(temporary)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):  # of a full disk: the room is needed
+            temporary.unlink(missing_ok=True)
+        raise
     sync_path(path.parent)
 
 

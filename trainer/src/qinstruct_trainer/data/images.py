@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.file_kinds import file_kind
+from qinstruct_trainer.storage_errors import OF_THE_MACHINE, DiskFailure, way_out
 
 Pixels = npt.NDArray[np.float32]
 
@@ -43,6 +44,7 @@ def load_pixels(path: Path, size: int = 336) -> Pixels:
 
     Raises:
         DataError: the file is not an image, is truncated, or is too large to decode safely.
+        StorageError: it cannot be read, which says nothing of what is in it.
     """
     with _decoded(path) as image:
         square = _pad_to_square(image.convert("RGB"))
@@ -55,7 +57,7 @@ def verify_image(path: Path) -> None:
     """Decode the whole file and forget it.
 
     Raises:
-        DataError: as `load_pixels` would.
+        DataError, StorageError: as `load_pixels` would.
     """
     with _decoded(path) as image:
         image.convert("RGB")
@@ -92,6 +94,11 @@ def _decoded(path: Path) -> Iterator[Image.Image]:
             "fetch it again, convert it or drop its records"
         ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            failure = DiskFailure(is_full=False, reason=str(error.strerror), number=error.errno)
+            raise StorageError(
+                f"image {path} cannot be read: {failure.reason}; {way_out(path, failure)}"
+            ) from error
         raise DataError(
             f"image {path} does not decode ({type(error).__name__}: {error!s:.120}); "
             "fetch it again or drop its records"

@@ -38,6 +38,7 @@ def image_faults(
 
     Raises:
         DataError: a process that decodes was killed.
+        StorageError: an image cannot be read, which says nothing of what is in it.
     """
     progress.total = len(images)
     faults: dict[str, str] = {}

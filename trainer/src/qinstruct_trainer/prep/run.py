@@ -15,6 +15,7 @@ from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Stages
 from qinstruct_trainer.prep.unit_cache import UnitCache
+from qinstruct_trainer.prep.volumes import check_volumes
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     """
     _check_environment(config)
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
+    check_volumes(config.cache, config.output, config.cache_bytes, config.output_bytes)
     cache = UnitCache(config.cache.absolute(), config.run, report)
     stages = Stages(cache, report, config.max_bytes, config.private_networks)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}

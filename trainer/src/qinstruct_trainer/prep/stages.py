@@ -226,8 +226,11 @@ def _stamp(place: str | None) -> str:
     path = local_path(place or "")
     if place and path is None and place.startswith(("/", "./", "../")):
         path = Path(place)
-    if path is None or not path.exists():
+    try:
+        if path is None or not path.exists():
+            return ""
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        statuses = [(file.name, file.stat()) for file in files]
+    except OSError:  # who opens it says so
         return ""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    statuses = [(file.name, file.stat()) for file in files]
     return json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in statuses])

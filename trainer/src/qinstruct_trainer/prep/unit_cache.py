@@ -37,7 +37,7 @@ from qinstruct_trainer.durable_files import (
 )
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
-from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 MANIFEST = "manifest.json"
 
@@ -284,4 +284,5 @@ def _storage_sentence(folder: str, failure: DiskFailure) -> str:
             f"the disk is full at {place} ({failure.reason}); free space below "
             f"{Path(folder).parent.parent} and run again, finished work is kept"
         )
-    return f"{place} cannot be read or written: {failure.reason}"
+    out = way_out(Path(place), failure)
+    return f"{place} cannot be read or written: {failure.reason}; {out}"

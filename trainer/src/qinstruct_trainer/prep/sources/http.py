@@ -132,12 +132,26 @@ def _scheme(url: str) -> str:
 
 
 def _check_local(source: Source, path: Path) -> None:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    what = why_unreadable(path)
+    if what is not None:
         raise UnavailableError(
             f"data.sources.{source.name}.url {shown_url(source.url)} {what}; "
             f"name a {'JSON file' if source.kind == 'labels' else 'tar or zip archive'}"
         )
+
+
+def why_unreadable(path: Path) -> str | None:
+    """What keeps us from reading a user's file, as the rest of a sentence; None: nothing."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # of a pipe the opening alone would wait for ever
+            return "is a folder" if stat.S_ISDIR(mode) else "is no plain file"
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in its name
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror}; this is user {os.geteuid()}:{os.getegid()})"
+    return None
 
 
 def _download(

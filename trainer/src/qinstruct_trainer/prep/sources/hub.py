@@ -4,6 +4,7 @@ huggingface_hub asks with a client of ours, which keeps it to the addresses, the
 that each download is kept to.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,10 +96,7 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
         StorageError: it cannot be written.
     """
     if source.startswith(("file://", "/", "./", "../")):
-        path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
-        if not path.exists():
-            raise UnavailableError(f"{path} is not there; model.base must name an existing folder")
-        return path
+        return _local(source)
     if not _REPOSITORY.match(source):
         raise ConfigError(
             f"model source {source!r:.200} is neither a folder, a file:// URL, nor a repository "
@@ -126,6 +124,22 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
             f"{source} cannot be stored ({error.strerror}); the download needs room and a "
             f"writable {place.downloads or 'cache of huggingface_hub'}, run again to go on with it"
         ) from error
+
+
+def _local(source: str) -> Path:
+    path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
+    try:
+        _ = list(path.iterdir()) if path.is_dir() else path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UnavailableError(
+            f"{path!s:.300} is not there; model.base must name an existing folder"
+        ) from error
+    except OSError as error:
+        raise UnavailableError(
+            f"{path!s:.300} cannot be read ({error.strerror}; this is user "
+            f"{os.geteuid()}:{os.getegid()}); model.base must name a folder that it may read"
+        ) from error
+    return path
 
 
 class _Budget:
