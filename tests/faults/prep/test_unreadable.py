@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import StorageError, UnavailableError
-from qinstruct_trainer.data import images as images_module
 from qinstruct_trainer.prep.images import image_faults
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.run import run_prep
@@ -105,7 +105,7 @@ def test_an_image_that_cannot_be_read_is_not_a_bad_image(
         raise OSError(number, os.strerror(number), str(path))
 
     (tmp_path / "a.jpg").touch()
-    monkeypatch.setattr(images_module.Image, "open", fail)
+    monkeypatch.setattr(Image, "open", fail)
     progress = Progress(lambda _: None, "gate", "records", "files")
 
     with pytest.raises(StorageError) as caught:
@@ -123,7 +123,7 @@ def test_what_a_decoder_says_of_bytes_is_still_a_bad_image(
         raise OSError(errno.EINVAL, "Invalid argument")  # of an offset before the start
 
     (tmp_path / "a.tif").touch()
-    monkeypatch.setattr(images_module.Image, "open", fail)
+    monkeypatch.setattr(Image, "open", fail)
     progress = Progress(lambda _: None, "gate", "records", "files")
 
     assert "does not decode" in image_faults(["a.tif"], [tmp_path], progress)["a.tif"]

@@ -374,7 +374,7 @@ def test_the_proxy_of_the_environment_is_used(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("place", ["environment", "kubeconfig"])
 def test_a_proxy_that_is_no_address_is_named(proxy: str, place: str, tmp_path: Path) -> None:
-    named = {"proxy": proxy} if place == "kubeconfig" else {}
+    named: dict[str, Any] = {"proxy": proxy} if place == "kubeconfig" else {}
     file = kubeconfig(tmp_path / "config", "https://api.example", **named)
     said = refused(
         kubeconfig=str(file), env={"HTTPS_PROXY": proxy} if place == "environment" else {}

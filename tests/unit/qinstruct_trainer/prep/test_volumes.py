@@ -65,7 +65,8 @@ def test_a_folder_of_another_user(which: str, is_there: bool, folder: Path) -> N
     with unprivileged():
         us = f"{os.geteuid()}:{os.getegid()}"
         ours = Path("/tmp") / f"{folder.name}-{which}"
-        said = refusal(**{"cache": ours, "output": ours} | {which: place})
+        cache, output = (place, ours) if which == "cache" else (ours, place)
+        said = refusal(cache, output)
     ours.rmdir() if ours.exists() else None
 
     owner = f"{os.geteuid()}:{os.getegid()} with mode dr-xr-xr-x"
