@@ -11,7 +11,7 @@ from qinstruct_trainer.contract.errors import EXIT_DATA
 from qinstruct_trainer.data import images, records, tokenizer_files
 from qinstruct_trainer.model import tensors
 from qinstruct_trainer.prep import extract, gate, json_array, unit_cache, unpacked_stream
-from qinstruct_trainer.prep.sources import hub
+from qinstruct_trainer.prep.sources import hub, image_downloads
 from qinstruct_trainer.prep.sources.limits import Limits
 from support.readme import ROOT
 
@@ -39,6 +39,12 @@ NUMBERS: Final[dict[str, list[str]]] = {
         f"{LIMITS.total_seconds / 3600:g}",
     ],
     "repository of the hub": [f"{hub.MAX_FILES:,}", size(hub.MAX_BYTES)],
+    "image of a list of addresses": [
+        size(image_downloads._MAX_IMAGE_BYTES),
+        f"{image_downloads._PARALLEL}",
+        f"{image_downloads._PARALLEL_PER_HOST}",
+        f"{image_downloads._MAX_UNREACHED}",
+    ],
     "archive": [
         size(unpacked_stream._MAX_XZ_MEMORY),
         size(extract._FREE_GROWTH_BYTES),

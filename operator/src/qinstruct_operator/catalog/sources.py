@@ -85,9 +85,9 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             into="gqa",
             num_bytes=20_000_000_000,
         ),
-        # The publishers' own OCR-VQA is a script that fetches 200,000 addresses, most of them
-        # dead. Until the downloader for the data set's own list exists, this version takes the
-        # community's archive of the same files, already saved as .jpg.
+        # The publishers' own OCR-VQA is a list of 200,000 addresses, most of them dead. Its
+        # dataset.json may be given as the url (prep fetches what it lists); unless it is, the
+        # community's archive of the same files, already saved as .jpg, is taken.
         "ocr-vqa": PublishedSource(
             kind="images",
             url="https://huggingface.co/datasets/weizhiwang/llava_v15_instruction_images"

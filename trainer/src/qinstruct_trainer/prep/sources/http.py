@@ -8,7 +8,6 @@ with If-Range, so that a changed file is sent whole).
 import logging
 import os
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +21,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
 from qinstruct_trainer.contract.urls import shown_url, url_identity
-from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
+from qinstruct_trainer.durable_files import (
+    append_to,
+    delete_tree,
+    is_ours_alone,
+    sha256_of,
+    write_durably,
+)
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client, why_failed
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
 
 _MAX_REDIRECTS = 20
-_RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
+RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 _HTML_STARTS = (b"<!doctype html", b"<html")
 _log = logging.getLogger(__name__)
 
@@ -192,7 +197,9 @@ def _attempt(
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     try:
         watch.check()
-        with _answer(client, client.build_request("GET", source.url, headers=headers)) as response:
+        with final_answer(
+            client, client.build_request("GET", source.url, headers=headers)
+        ) as response:
             _check_status(source, response, partial)
             have = have if _continues_at(response, have, known.total) else 0
             _receive(response, source, partial, have, progress, watch)
@@ -211,7 +218,7 @@ def _attempt(
 
 
 @contextmanager
-def _answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
+def final_answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
     """The answer behind all redirects. What a redirect says besides its address is not read."""
     for _ in range(_MAX_REDIRECTS + 1):
         response = client.send(request, stream=True)
@@ -225,13 +232,18 @@ def _answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Resp
     raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
 
+def status_sentence(response: httpx.Response) -> str:
+    """What a server answers, by the standard's phrase: that of the server could be any text."""
+    status = response.status_code
+    return f"the server answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
+
+
 def _check_status(source: Source, response: httpx.Response, partial: Path) -> None:
     status = response.status_code
-    # The phrase of the standard: that of the server could be any text.
-    answer = f"the server answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
+    answer = status_sentence(response)
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         forget(partial)  # longer than the file: it is not a part of it
-    if status in _RETRIED_STATUS:
+    if status in RETRIED_STATUS:
         raise _AttemptError(answer, asked_seconds(response.headers.get("retry-after", "")))
     if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
         raise UnavailableError(
@@ -289,10 +301,8 @@ def _receive(
 def _refuse_planted(partial: Path) -> None:
     """Of a partial file only one that we alone have: another name for its bytes is a trap."""
     for path in (partial, _notes(partial)):
-        if os.path.lexists(path):
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-                delete_tree(path)
+        if os.path.lexists(path) and not is_ours_alone(path):
+            delete_tree(path)
 
 
 def _check_size(source: Source, partial: Path, num_bytes: int, watch: Watch) -> None:
