@@ -71,14 +71,15 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def readme_commands() -> list[str]:
-    """The `qinstruct` commands of the README that need no cluster (tests/cluster has those)."""
-    lines = [line for block in shell_blocks() for line in block if "kubectl" not in " ".join(block)]
+def commands() -> list[str]:
+    """The `qinstruct` commands of pages that need no cluster (tests/cluster has those)."""
+    blocks = [block for page in DOCS for block in shell_blocks(page.read_text("utf-8"))]
+    lines = [line for block in blocks for line in block if "kubectl" not in " ".join(block)]
     return [line for line in lines if line.startswith(".venv/bin/qinstruct ")]
 
 
-@pytest.mark.parametrize("command", readme_commands())
-def test_readme_commands_run(command: str) -> None:
+@pytest.mark.parametrize("command", sorted({*commands()}))
+def test_commands_of_the_pages_run(command: str) -> None:
     _, *arguments = shlex.split(command)
     result = subprocess.run(
         [sys.executable, "-m", "qinstruct_operator", *arguments],
