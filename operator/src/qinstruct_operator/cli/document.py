@@ -14,6 +14,7 @@ from qinstruct_trainer.contract.errors import ConfigError
 
 STDIN = "-"
 _MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server itself takes 1.5 MiB at most
+_MAX_REASON = 200  # characters; it may quote the file
 _MAX_DEPTH = 50  # the composer recurses; the deepest field of the API is at 6
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
@@ -161,9 +162,9 @@ def _refuse_unsupported(text: str, name: str) -> None:
         if depth > _MAX_DEPTH:
             raise ConfigError(f"{line}: nested deeper than {_MAX_DEPTH} levels; no run needs that")
         if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"{line}: alias *{event.anchor} is not supported; write it out")
+            raise ConfigError(f"{line}: alias *{event.anchor:.80} is not supported; write it out")
         if isinstance(event, _TAGGED) and event.tag is not None:
-            raise ConfigError(f"{line}: tag {event.tag} is not supported; write plain values")
+            raise ConfigError(f"{line}: tag {event.tag:.80} is not supported; write plain values")
 
 
 def _line(error: yaml.MarkedYAMLError) -> str:
@@ -172,4 +173,5 @@ def _line(error: yaml.MarkedYAMLError) -> str:
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
-    return error.problem or error.context or "it cannot be parsed"
+    reason = error.problem or error.context or "it cannot be parsed"
+    return reason[:_MAX_REASON]
