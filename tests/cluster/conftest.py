@@ -26,7 +26,7 @@ _CLUSTERS: Final = {"test_cluster", "stock_cluster", "bare_cluster"}
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, object]:
     """Build before a test's clock starts: from nothing it takes longer than a test may."""
-    if _CLUSTERS & set(item.fixturenames) and not _skipped():
+    if (_CLUSTERS | {"kubectl"}) & set(item.fixturenames) and not _skipped():
         _build_programs()
     return (yield)
 
