@@ -8,20 +8,20 @@ from typing import Any, Final
 
 from qinstruct_trainer.model.torch_files import read_torch_file
 
+_ZERO_STAGE: Final = "deepspeed.runtime.zero.config.ZeroStageEnum"
 _FORCE: Final = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
 
 
 def safe_checkpoint_engine(engine: Any) -> Any:
     """DeepSpeed's own reader and writer of files, with another `load`."""
     from deepspeed.runtime.fp16.loss_scaler import LossScaler
-    from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address
 
-    classes = (LossScaler, ZeroStageEnum, fragment_address)
+    classes = (LossScaler, fragment_address)
 
     def load(path: str, map_location: object = None) -> Any:
         del map_location  # the CPU, always
-        return read_torch_file(Path(path), classes=classes)
+        return read_torch_file(Path(path), classes=classes, numbers=[_ZERO_STAGE])
 
     engine.load = load
     return engine
