@@ -181,7 +181,7 @@ def test_a_key_that_is_none_is_named() -> None:
     "raw",
     [
         document() | {"x" * 50_000: 1},
-        document(**{"y" * 50_000: {"z": 1}}),
+        document() | {"spec": {"y" * 50_000: {"z": 1}}},
         document("n" * 50_000),
         document(size="7" * 50_000),
         document(scheduling={"nodeSelector": {"k" * 50_000: "x"}}),
