@@ -1,6 +1,7 @@
 """The base of every API model: camelCase outside, frozen and strict inside."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -14,14 +15,15 @@ class ApiModel(BaseModel):
     )
 
 
+# Python would take more: blanks, `_`, `nan`, digits of other scripts; the server takes none of it.
+_NUMBER_TEXT: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
 def _float_text(value: object) -> object:
     """PyYAML reads `2e-5` (no point) as text, kubectl as a number: take it as a number."""
-    if not isinstance(value, str):
-        return value
-    try:
+    if isinstance(value, str) and _NUMBER_TEXT.fullmatch(value):
         return float(value)
-    except ValueError:
-        return value
+    return value
 
 
 Number = Annotated[float, BeforeValidator(_float_text), Field(allow_inf_nan=False)]

@@ -12,13 +12,14 @@ STDIN = "-"
 _MAX_BYTES = 256 * 1024  # a run is a dozen lines; the API server itself takes 1.5 MiB at most
 _MAX_DEPTH = 50  # the composer recurses; the deepest field of the API is at 6
 _MAX_NUMBER = 40  # characters
+_TEXT = "tag:yaml.org,2002:str"
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses endless numbers, and a key that occurs twice.
+    """A safe loader that refuses endless numbers, keys that are no text, and one that occurs twice.
 
     Of such keys YAML would keep the last; such numbers (in hexadecimal, or to the base 60) it
     would make, but nobody can print them.
@@ -41,7 +42,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            # `<<` would bring keys from elsewhere; 1 and 0x1 would be one key.
+            if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key is not a word", key.start_mark
                 )

@@ -45,7 +45,14 @@ def test_a_number_may_be_text_as_yaml_leaves_it(raw: object, want: float) -> Non
     assert TypeAdapter(Number).validate_python(raw, strict=True) == want
 
 
-@pytest.mark.parametrize("raw", ["fast", "", "nan", float("inf"), None, True, [1]])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("fast", "", "nan", float("inf"), None, True, [1]),
+        *(" 1 ", "1\n", "1_0", "\u0661", "0x10", "0x1p3", "infinity", "-inf", "1e", ".", "1,5"),
+        *("1e400", "9" * 5000, "1:30"),
+    ],
+)
 def test_what_is_no_finite_number_is_refused(raw: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Number).validate_python(raw, strict=True)
