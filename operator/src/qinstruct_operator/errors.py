@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qinstruct_trainer.contract.urls import hide_secrets, shown_url
 
 _MAX_VALUE_CHARS = 80
+_MAX_FIELD_CHARS = 400  # a label's key has up to 317
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Violation:
     def sentence(self) -> str:
         """`<field> <value>: <reason>; <fix>`, on one line, safe to print on a terminal."""
         said = "" if self.value is None else f" {_shown(self.value)}"
-        text = hide_secrets(f"{self.field}{said}: {self.reason}; {self.fix}")
+        field = self.field if len(self.field) <= _MAX_FIELD_CHARS else "..." + self.field[-100:]
+        text = hide_secrets(f"{field}{said}: {self.reason}; {self.fix}")
         return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
@@ -44,5 +46,8 @@ def _shown(value: object) -> str:
     """The value as JSON writes it (text without quotes), cut to a readable length."""
     if isinstance(value, str) and "://" in value:
         value = shown_url(value)  # whole, also with a blank in it
-    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
+    try:
+        text = value if isinstance(value, str) and value else json.dumps(value, default=str)
+    except ValueError:  # a number that nobody can print
+        text = "(a number of thousands of digits)"
     return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."
