@@ -110,7 +110,7 @@ def _more_numbers_than_the_storage_has(path: Path) -> None:
 
 def _storage() -> torch.TypedStorage:
     values = torch.ones(4)
-    return torch.TypedStorage(
+    return torch.TypedStorage(  # type: ignore[no-untyped-call]
         wrap_storage=values.untyped_storage(), dtype=values.dtype, _internal=True
     )
 
