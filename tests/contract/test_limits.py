@@ -13,6 +13,7 @@ from qinstruct_trainer.model import tensors
 from qinstruct_trainer.prep import extract, gate, json_array, unit_cache, unpacked_stream
 from qinstruct_trainer.prep.sources import hub, image_downloads
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.train.checkpoint import verify
 from support.readme import ROOT
 
 PAGE: Final = (ROOT / "docs/operations.md").read_text("utf-8")
@@ -78,6 +79,8 @@ NUMBERS: Final[dict[str, list[str]]] = {
         f"{tokenizer_files._MAX_ADDED:,}",
     ],
     "torch file": [],
+    "checkpoint": [size(verify._MAX_MANIFEST_BYTES)],
+    "unit of the cache": [size(unit_cache._MAX_MANIFEST_BYTES)],
 }
 
 

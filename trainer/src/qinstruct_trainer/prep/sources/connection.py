@@ -7,11 +7,13 @@ of those.
 import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
 import httpx
 
+from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.prep.sources.addresses import checked_address
 from qinstruct_trainer.prep.sources.limits import Watch
 
@@ -27,15 +29,26 @@ def open_client(
     """A client whose connections are watched; the proxies of the environment are used.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
-    allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair.
+    allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair. No
+    cookie is kept: over many attempts they would have no end.
 
     Args:
         watch: Asked before each read.
         networks: Besides public addresses.
         on_read: Told how many bytes came, headers and encryption included.
         options: More of httpx.
+
+    Raises:
+        ConfigError: the environment names a proxy that is none.
     """
-    client = httpx.Client(**{"timeout": _TIMEOUT, **options})
+    forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    try:
+        client = httpx.Client(**{"timeout": _TIMEOUT, "cookies": forgetful, **options})
+    except (ImportError, ValueError, httpx.InvalidURL) as error:  # of another kind, or no address
+        raise ConfigError(
+            "a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none for http:// or "
+            "https://; correct the variable, or remove it"
+        ) from error
     # httpx has no public way to give a transport another network than its own.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):

@@ -7,16 +7,18 @@ with If-Range, so that a changed file is sent whole).
 
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
@@ -25,6 +27,7 @@ from qinstruct_trainer.durable_files import (
     append_to,
     delete_tree,
     is_ours_alone,
+    read_bounded,
     sha256_of,
     write_durably,
 )
@@ -35,6 +38,8 @@ from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, a
 
 _MAX_REDIRECTS = 20
 RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
+_MAX_NOTES_BYTES = 64 << 10
+_VALIDATOR = r"^[ -~]{1,1000}$"  # that a request can carry, and that servers read
 _HTML_STARTS = (b"<!doctype html", b"<html")
 _log = logging.getLogger(__name__)
 
@@ -57,7 +62,7 @@ class _Partial(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     url: str
-    validator: str | None = None
+    validator: Annotated[str, Field(pattern=_VALIDATOR)] | None = None
     total: int | None = None
 
 
@@ -210,10 +215,10 @@ def _attempt(
             f"{source.name} cannot be fetched from {shown_url(source.url)}: more than "
             f"{_MAX_REDIRECTS} redirects; correct data.sources.{source.name}.url"
         ) from error
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:  # the second: of a host's name
         raise UnavailableError(
-            f"{source.name} cannot be fetched: {shown_url(source.url)} is no address; correct "
-            f"data.sources.{source.name}.url"
+            f"{source.name} cannot be fetched: {shown_url(source.url)} is no address, or leads to "
+            f"what is none; correct data.sources.{source.name}.url"
         ) from error
 
 
@@ -328,8 +333,9 @@ def _check_space(partial: Path, total: int | None, have: int) -> None:
 def _validator(response: httpx.Response) -> str | None:
     """What If-Range may carry: a strong ETag, else the date of the last change."""
     etag: str = response.headers.get("etag", "")
-    changed: str | None = response.headers.get("last-modified")
-    return etag if etag and not etag.startswith("W/") else changed
+    changed: str = response.headers.get("last-modified", "")
+    validator = changed if not etag or etag.startswith("W/") else etag
+    return validator if re.fullmatch(_VALIDATOR, validator) else None
 
 
 def _refuse_html(source: Source, path: Path) -> None:
@@ -369,7 +375,7 @@ def _notes(partial: Path) -> Path:
 def _read_notes(partial: Path, url: str) -> _Partial:
     identity = url_identity(url)
     try:
-        notes = _Partial.model_validate_json(_notes(partial).read_bytes())
+        notes = _Partial.model_validate_json(read_bounded(_notes(partial), _MAX_NOTES_BYTES))
     except (OSError, ValidationError):
         return _Partial(url=identity)
     return notes if notes.url == identity else _Partial(url=identity)
