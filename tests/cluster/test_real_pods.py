@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from cluster.harness.control_plane import NODE_NAME
 from cluster.node import images as node_images
 from cluster.node import real_node as node
 from cluster.node.real_node import RealCluster
-from qinstruct_operator.constants import USER_ID
+from qinstruct_operator.constants import USER_ID, VERSION
 from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.events import Evaluation
 from support.helm_chart import CHART, RELEASE, HelmError, helm, why_not_ready
@@ -242,6 +243,14 @@ def test_an_image_runs_as_any_user_on_a_read_only_root_and_says_what_it_has(
 def test_the_operators_image_is_small() -> None:
     base, operator = (node_images.archive(target).stat().st_size for target in ("base", "operator"))
     assert operator - base < 200_000_000  # the archives are not compressed
+
+
+def test_the_list_of_an_images_contents_has_its_packages_of_both_kinds() -> None:
+    listed = {one["purl"].split("?")[0] for one in node_images.sbom("operator")["components"]}
+    assert f"pkg:pypi/qinstruct@{VERSION}" in listed
+    assert f"pkg:pypi/kopf@{version('kopf')}" in listed
+    assert any(one.startswith("pkg:deb/debian/libc6@2.") for one in listed)
+    assert not any(one.startswith("pkg:pypi/torch@") for one in listed)
 
 
 def test_the_model_in_the_output_claim_loads_and_has_learnt(trained: Trained) -> None:
