@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.readme import README, ROOT, shell_blocks
+from support.readme import ROOT, shell_blocks
 
 PACKAGES = {
     "qinstruct_operator": ROOT / "operator/src/qinstruct_operator",
@@ -91,12 +91,6 @@ def test_commands_of_the_pages_run(command: str) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
-
-
-def test_readme_make_targets_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
-        assert f"\n{target}:" in makefile, target
 
 
 def test_the_operator_may_import_nothing_of_the_trainer_but_the_contract() -> None:

@@ -1,8 +1,10 @@
 """What DeepSpeed reads of a checkpoint, read in its place: it unpickles whatever it finds."""
 
+import copyreg
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,13 @@ def safe_checkpoint_engine(engine: Any) -> Any:
         return read_torch_file(Path(path), classes=classes, numbers=[_ZERO_STAGE])
 
     engine.load = load
+    copyreg.pickle(ZeroStageEnum, _by_value)
     return engine
+
+
+def _by_value(member: Enum) -> tuple[type[Enum], tuple[Any]]:
+    """How it is stored; Python before 3.11.4 would store a call of `getattr`, which is refused."""
+    return type(member), (member.value,)
 
 
 @contextmanager
