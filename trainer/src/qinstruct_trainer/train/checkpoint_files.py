@@ -17,6 +17,7 @@ _FORCE: Final = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_O
 def safe_checkpoint_engine(engine: Any) -> Any:
     """DeepSpeed's own reader and writer of files, with another `load`."""
     from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address
 
     classes = (LossScaler, fragment_address)
