@@ -283,6 +283,18 @@ def test_what_is_no_file_is_not_read(kind: str, file: Path) -> None:
         read_torch_file(file)
 
 
+@READERS
+def test_too_little_memory_is_no_damage(
+    read: Callable[[Path], object], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> object:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(MemoryError):
+        read(file)
+
+
 def test_a_file_that_is_gone_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(OSError) as gone:
         read_torch_file(tmp_path / "gone.pt")

@@ -128,7 +128,7 @@ def _check_archive(path: Path, file: IO[bytes], known: Mapping[str, type]) -> No
 def _as_data_error(path: Path) -> Iterator[None]:
     try:
         yield
-    except DataError:
+    except (DataError, MemoryError):  # the second says nothing of the file
         raise
     except pickle.UnpicklingError as error:
         raise DataError(
