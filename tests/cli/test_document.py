@@ -41,6 +41,11 @@ CASES: dict[str, tuple[bytes, str]] = {
     "a key twice in JSON": (b'{"a": 1, "a": 2}', "the key a occurs twice"),
     "deep JSON": (b'{"a":' * 5000, "nested deeper than 50 levels"),
     "text after the separator": (b"--- {a: 1}\n", "line 1: text follows ---"),
+    "another version of YAML": (b"%YAML 9.9\n---\na: 1\n", "is not valid YAML"),
+    "a tag in disguise": (
+        b"%TAG ! tag:yaml.org,2002:python/\n---\na: !name:os.system 1\n",
+        "tag tag:yaml.org,2002:python/name:os.system is not supported",
+    ),
     "not text": (b"\x89PNG\r\n\x1a\n\x00", "is not UTF-8 text"),
     "UTF-16": (GOOD.encode("utf-16"), "is not UTF-8 text"),
     "a control character": (b"a: \x00\n", "is not valid YAML"),

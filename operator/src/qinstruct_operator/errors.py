@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qinstruct_trainer.contract.urls import hide_secrets, shown_url
 
 _MAX_VALUE_CHARS = 80
-_MAX_FIELD_CHARS = 200  # the longest of ours has 60
+_MAX_FIELD_CHARS = 400  # a label's key has up to 317
 _MAX_PART_CHARS = 600
 
 
@@ -48,7 +48,10 @@ def _shown(value: object) -> str:
     """The value as JSON writes it (text without quotes), cut to a readable length."""
     if isinstance(value, str) and "://" in value:
         value = shown_url(value)  # whole, also with a blank in it
-    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
+    try:
+        text = value if isinstance(value, str) and value else json.dumps(value, default=str)
+    except ValueError:  # a number that nobody can print
+        text = "(a number of thousands of digits)"
     return _cut(text, _MAX_VALUE_CHARS)
 
 

@@ -291,6 +291,16 @@ def test_dropped_records_are_counted(
     assert json.loads(prepared.gate_report.read_text())["bad"][0]["id"] == "lost"
 
 
+def test_a_number_of_records_that_was_not_published_is_told(
+    server: FaultyServer, miniature: Miniature, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels, images = PrepConfig.read(config_for(server, tmp_path)).sources
+    published = labels.model_copy(update={"num_records": 200_534})
+    prepare(config_for(server, tmp_path, sources=(published, images)))
+    said = f"q-instruct-labels has {len(miniature.records)} records, 200,534 were published"
+    assert said in caplog.messages
+
+
 def test_label_file_changed_on_this_machine_is_taken(
     server: FaultyServer, miniature: Miniature, tmp_path: Path
 ) -> None:

@@ -35,9 +35,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def delete_tree(path: Path) -> None:
-    """Delete a folder with everything in it; of a link only the link, a file as it is."""
+    """Delete a folder with everything in it; of a link only the link; it may be gone."""
     if path.is_symlink() or not path.is_dir():
-        path.unlink()
+        path.unlink(missing_ok=True)
         return
     try:
         shutil.rmtree(path)
@@ -66,6 +66,15 @@ def write_durably(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_path(path.parent)
+
+
+def is_ours_alone(path: Path) -> bool:
+    """Whether a name is a plain file without another name: those others may plant, to be filled."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def append_to(path: Path) -> BinaryIO:

@@ -7,6 +7,7 @@ The only module that opens image files, and only of the formats that photographs
 knows forty others, hands some to programs of the machine, and goes by the bytes, not by the name.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ PADDING = (122, 116, 104)  # int(255 * CLIP_MEAN), as the published code rounds
 # Twice Pillow's own warning threshold, where Pillow refuses; here also for the padded square.
 MAX_PIXELS = 178_956_970
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+_STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|BM|RIFF.{4}WEBP|II\*\0|MM\0\*", re.DOTALL)
 
 
 def load_pixels(path: Path, size: int = 336) -> Pixels:
@@ -61,6 +63,12 @@ def verify_image(path: Path) -> None:
     """
     with _decoded(path) as image:
         image.convert("RGB")
+
+
+def starts_like_image(path: Path) -> bool:
+    """Whether a file begins as those of `FORMATS` do. Nothing is decoded."""
+    with path.open("rb") as file:
+        return _STARTS.match(file.read(16)) is not None
 
 
 def open_image(file: Path | IO[bytes]) -> Image.Image:

@@ -13,7 +13,6 @@ import pickletools
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -28,6 +27,7 @@ _CONVERT = (
     "python -c \"import sys, torch; f = sys.argv[1]; torch.save(torch.load(f, 'cpu', "
     'weights_only=True), f)"'
 )
+_ZIP: Final = b"PK\x03\x04"
 _PROTOCOL = 2  # torch's; later ones name functions in other ways
 _DTYPES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _NAMES: Final = frozenset(
@@ -42,27 +42,34 @@ _NAMES: Final = frozenset(
         *(f"torch {dtype}Storage" for dtype in _DTYPES),
     }
 )
+_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 _PLAIN = (str, bytes, int, float, bool, type(None), torch.Size, torch.dtype)
 
 
-def read_torch_file(path: Path, *, classes: Sequence[type] = ()) -> Any:
+def read_torch_file(
+    path: Path, *, classes: Sequence[type] = (), numbers: Sequence[str] = ()
+) -> Any:
     """The content of a torch file that stands in a run's own folder: no link is followed.
 
     What is checked is what is read, also if the file is exchanged meanwhile.
 
     Args:
         path: The file.
-        classes: Of objects that may be in it, beside plain values and tensors. Their attributes
-            may only be those that a new object has.
+        classes: Of objects that may be in it, beside plain values and tensors. No attribute may
+            stand in place of what the class has.
+        numbers: Full names of enumerations that are read as plain numbers: their members are of
+            the whole process, and a file could change them.
 
     Raises:
         DataError: it is damaged, or holds more than that.
         OSError: it cannot be read.
     """
     with _open_plain_file(path) as file, _as_data_error(path):
-        _check_archive(path, file, classes)
+        known = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in classes}
+        known |= dict.fromkeys(numbers, int)
+        _check_archive(path, file, known)
         file.seek(0)
-        with torch.serialization.safe_globals(list(classes)):
+        with torch.serialization.safe_globals([(kind, name) for name, kind in known.items()]):
             content = torch.load(file, map_location="cpu", weights_only=True)
     _check_values(path, content, tuple(classes))
     return content
@@ -76,7 +83,7 @@ def map_torch_file(path: Path) -> Any:
     """
     with _as_data_error(path):
         with path.open("rb") as file:
-            _check_archive(path, file, ())
+            _check_archive(path, file, {})
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     _check_values(path, content, ())
     return content
@@ -98,8 +105,12 @@ def _open_plain_file(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _check_archive(path: Path, file: IO[bytes], classes: Sequence[type]) -> None:
+def _check_archive(path: Path, file: IO[bytes], known: Mapping[str, type]) -> None:
     """Look at what is in the file before torch builds anything of it."""
+    # A zip is found from its end; a file that begins in another way torch reads in another way.
+    if file.read(len(_ZIP)) != _ZIP:
+        raise _not_whole(path)
+    file.seek(0)
     reader: Any = torch._C.PyTorchFileReader(file)  # torch's own: no other can read differently
     records = reader.get_all_records()
     unpacked = sum(reader.get_record_size(name) for name in records)
@@ -107,7 +118,7 @@ def _check_archive(path: Path, file: IO[bytes], classes: Sequence[type]) -> None
         raise DataError(f"{path} holds {unpacked:,} bytes, more than it has, as only a bomb does")
     if reader.get_record_size("data.pkl") > _MAX_PICKLE_BYTES:
         raise DataError(f"{path} describes its tensors in more than {_MAX_PICKLE_BYTES:,} bytes")
-    allowed = _NAMES | {f"{kind.__module__} {kind.__qualname__}" for kind in classes}
+    allowed = _NAMES | {" ".join(name.rsplit(".", 1)) for name in known}
     for operation, argument, _ in pickletools.genops(reader.get_record("data.pkl")):
         if operation.proto > _PROTOCOL:
             raise DataError(f"{path} is a pickle of another kind than torch writes")
@@ -122,16 +133,17 @@ def _check_archive(path: Path, file: IO[bytes], classes: Sequence[type]) -> None
 def _as_data_error(path: Path) -> Iterator[None]:
     try:
         yield
+    except (DataError, MemoryError):  # the second says nothing of the file
+        raise
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{path} is a pickle that holds more than tensors; it may run code and is not loaded"
         ) from error
-    # A damaged pickle is a program with errors of any kind.
-    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _not_whole(path) from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # of a place before the start: it is cut
             raise
+        raise _not_whole(path) from error
+    except Exception as error:  # a damaged pickle is a program with errors of any kind
         raise _not_whole(path) from error
 
 
@@ -155,11 +167,11 @@ def _check_values(path: Path, content: object, classes: tuple[type, ...]) -> Non
             storage = value.untyped_storage()
             held[storage.data_ptr()] = storage.nbytes()
         elif isinstance(value, Mapping):
-            inner = [*value.keys(), *value.values()]
+            inner = [*value.keys(), *value.values(), _checked_notes(path, value)]
         elif isinstance(value, list | tuple | set | frozenset):
             inner = list(value)
         elif type(value) in classes:
-            inner = [] if isinstance(value, Enum) else [_checked_object(path, value)]
+            inner = [_checked_object(path, value)]
         elif not isinstance(value, _PLAIN):
             raise DataError(f"{path} holds a {type(value).__name__}, which no checkpoint has")
         rest += (part for part in inner if id(part) not in seen)
@@ -177,8 +189,20 @@ def _checked_attributes(path: Path, tensor: Tensor) -> dict[str, Any]:
     is_dense = tensor.layout == torch.strided and not tensor.is_quantized
     if kind not in (Tensor, torch.nn.Parameter) or not is_dense or tensor.device.type != "cpu":
         raise DataError(f"{path} holds a tensor that is not dense, or without values")
+    if tensor.grad is not None or any(getattr(tensor, name) for name in _HOOKS):
+        raise DataError(f"{path} holds a tensor with a gradient, or with what to call for one")
+    if tensor.is_neg():
+        raise DataError(f"{path} holds a tensor whose values are not those that it stores")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise DataError(f"{path} holds a tensor that says it has more values than it has")
+    return noted
+
+
+def _checked_notes(path: Path, mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    """What is noted on a dictionary: nothing but the versions of a module's weights."""
+    noted: dict[str, Any] = getattr(mapping, "__dict__", {})
+    if more := noted.keys() - {"_metadata"}:
+        raise DataError(f"{path} holds a dictionary with {sorted(more)[0]!r:.100} noted on it")
     return noted
 
 

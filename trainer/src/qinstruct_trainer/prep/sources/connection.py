@@ -7,6 +7,7 @@ of those.
 import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -29,7 +30,8 @@ def open_client(
     """A client whose connections are watched; the proxies of the environment are used.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
-    allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair.
+    allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair. No
+    cookie is kept: over many attempts they would have no end.
 
     Args:
         watch: Asked before each read.
@@ -41,7 +43,8 @@ def open_client(
         ConfigError: the environment names a proxy or certificates that cannot be.
     """
     check_connection_settings()
-    client = _Client(**{"timeout": _TIMEOUT, **options})
+    forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    client = _Client(**{"timeout": _TIMEOUT, "cookies": forgetful, **options})
     # httpx has no public way to give a transport another network than its own.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):

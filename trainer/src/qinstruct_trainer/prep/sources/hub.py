@@ -114,7 +114,7 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
         ) from error
     except (
         *(DryRunError, EndlessError, HfHubHTTPError, HFValidationError, httpx.HTTPError),
-        httpx.InvalidURL,
+        *(httpx.InvalidURL, UnicodeError),  # the second: of a host's name
     ) as error:
         raise UnavailableError(_explain(source, revision, error)) from error
     except OSError as error:
