@@ -33,6 +33,7 @@ from qinstruct_trainer.contract.events import (
     write_termination_message,
 )
 from qinstruct_trainer.contract.urls import hide_secrets
+from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.plain_log import open_log
 
 _log = logging.getLogger(__name__)
@@ -89,16 +90,18 @@ def _prep(parsed: argparse.Namespace) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    from qinstruct_trainer.train.run import train
+    with without_collector():
+        from qinstruct_trainer.train.run import train
 
     train(RunConfig.read(parsed.config))
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
-    from qinstruct_trainer.evaluate import evaluate_model, heldout_images
-    from qinstruct_trainer.train.ranks import Ranks
-    from qinstruct_trainer.train.result.export import export_folder
-    from qinstruct_trainer.train.torch_errors import torch_errors
+    with without_collector():
+        from qinstruct_trainer.evaluate import evaluate_model, heldout_images
+        from qinstruct_trainer.train.ranks import Ranks
+        from qinstruct_trainer.train.result.export import export_folder
+        from qinstruct_trainer.train.torch_errors import torch_errors
 
     config = RunConfig.read(parsed.config)
     heldout = Prepared.read(config.prepared).heldout
