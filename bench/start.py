@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _FIRST_STEP = '"event":"step"'
@@ -99,7 +100,8 @@ def train_bare(prepared: Path) -> None:
 
     folder = json.loads(prepared.read_text())["model"]
     model = LlavaForConditionalGeneration.from_pretrained(folder)
-    size = model.config.vision_config.image_size
+    vision: Any = model.config.vision_config
+    size = vision.image_size
     ids = torch.full((64 + model.config.image_seq_length,), 5)
     ids[1 : 1 + model.config.image_seq_length] = model.config.image_token_index
     row = {"input_ids": ids, "labels": ids, "pixel_values": torch.zeros(3, size, size)}

@@ -15,5 +15,5 @@ Packages and modules, from the bottom up; each imports only from those before it
 - `train`: the training loop, its checkpoints and its export.
 
 `__main__` is the command line: `python -m qinstruct_trainer prep|train|evaluate`. `torchrun` starts
-training and turns the end of its processes into one exit code.
+training as `forks` of itself and turns their ends into one exit code.
 """

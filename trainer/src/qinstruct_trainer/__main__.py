@@ -120,7 +120,7 @@ def _contents(_parsed: argparse.Namespace) -> None:
     sys.stdout.write(installed_contents().model_dump_json(indent=2) + "\n")
 
 
-def _end_process(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """End this process now; whatever must be written or given back has been.
 
     Python would first take apart thousands of modules: more than a second of each rank's time,
@@ -162,4 +162,4 @@ def _leave(failed: Failed) -> None:
 
 
 if __name__ == "__main__":
-    _end_process(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))
