@@ -55,7 +55,7 @@ cluster-programs: setup ## Build the test cluster's Go programs and images, once
 images: ## Build the images, with docker, podman or buildah
 	bash scripts/images.sh $(IMAGES)
 
-sbom: ## Write build/sbom/IMAGE.json (CycloneDX) of the images that `make images` has built
+sbom: setup ## Write build/sbom/IMAGE.json (CycloneDX) of the images that `make images` has built
 	bash scripts/sbom.sh $(IMAGES)
 
 test-fast: setup ## The tests that need seconds, not minutes

@@ -24,8 +24,12 @@ def write(folder: Path, document: object) -> str:
     return str(file)
 
 
+# Of a file with an infinite number kubectl reads nothing, and neither do we: `test_document.py`.
+IN_A_FILE = {name: bad for name, bad in BAD_SPECS.items() if name != "infinite learning rate"}
+
+
 @pytest.mark.parametrize("command", ["plan", "render", "run"])
-@pytest.mark.parametrize("bad", BAD_SPECS.values(), ids=BAD_SPECS)
+@pytest.mark.parametrize("bad", IN_A_FILE.values(), ids=IN_A_FILE)
 def test_a_bad_spec_is_refused_in_one_sentence(
     command: str,
     bad: BadSpec,

@@ -30,16 +30,22 @@ CASES: dict[str, tuple[bytes, str]] = {
     "an object": (b"a: !!python/object/apply:os.system [ls]\n", "tag tag:yaml.org,2002:python"),
     "a tag that fails": (b"a: !!int ''\n", "tag tag:yaml.org,2002:int is not supported"),
     "deep nesting": (b"[" * 5000, "nested deeper than 50 levels"),
-    "an endless number": (b"a: " + b"9" * 5000 + b"\n", "is not valid YAML"),
-    "an endless hexadecimal number": (b"a: 0x" + b"F" * 5000 + b"\n", "line 1, is not valid YAML"),
-    "an endless octal number": (b"a: 0" + b"7" * 9000 + b"\n", "line 1, is not valid YAML"),
-    "an endless binary number": (b"a: -0b" + b"1" * 20000 + b"\n", "line 1, is not valid YAML"),
-    "an endless number to the base 60": (b"a: 1" + b":59" * 3000 + b"\n", "is not valid YAML"),
-    "an endless float to the base 60": (b"a: 1" + b":59" * 3000 + b".5\n", "is not valid YAML"),
-    "an endless number with _": (b"a: 1" + b"_1" * 5000 + b"\n", "is not valid YAML"),
-    "an endless number as a key": (b"0x" + b"F" * 5000 + b": 1\n", "is not valid YAML"),
-    "an endless number in a list": (b"a: [1, 0x" + b"F" * 5000 + b"]\n", "is not valid YAML"),
-    "a date that cannot be": (b"a: 2023-13-45\n", "is not valid YAML"),
+    "an endless number as a key": (b"1" + b"0" * 200 + b".5: 1\n", "is no text; put it in quotes"),
+    "no value as a key": (b"~: 1\n", "the key ~ is no text"),
+    "a merge key": (b"a: {<<: {b: 1}}\n", "a merge key << is not supported"),
+    "infinity": (b"a: -.inf\n", "line 1, is not valid YAML: -.inf is no finite number"),
+    "half a pair": (b'a: "\\ud83d"\n', "half of a surrogate pair is no text"),
+    "half a pair in JSON": (b'{"a": "\\ud83d"}\n', "half of a surrogate pair is no text"),
+    "two keys that are one": (b"{1: a, '1': b}\n", "the key 1 occurs twice"),
+    "two truths that are one": (b"{yes: a, true: b}\n", "the key true occurs twice"),
+    "a key twice in JSON": (b'{"a": 1, "a": 2}', "the key a occurs twice"),
+    "deep JSON": (b'{"a":' * 5000, "nested deeper than 50 levels"),
+    "text after the separator": (b"--- {a: 1}\n", "line 1: text follows ---"),
+    "another version of YAML": (b"%YAML 9.9\n---\na: 1\n", "is not valid YAML"),
+    "a tag in disguise": (
+        b"%TAG ! tag:yaml.org,2002:python/\n---\na: !name:os.system 1\n",
+        "tag tag:yaml.org,2002:python/name:os.system is not supported",
+    ),
     "not text": (b"\x89PNG\r\n\x1a\n\x00", "is not UTF-8 text"),
     "UTF-16": (GOOD.encode("utf-16"), "is not UTF-8 text"),
     "a control character": (b"a: \x00\n", "is not valid YAML"),
@@ -69,6 +75,33 @@ def test_a_file_that_is_no_document(
     assert expected in said.err
     assert said.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]  # nothing was begun
+
+
+ENDLESS = {
+    "decimal": "9" * 5000,
+    "hexadecimal": "0x" + "F" * 5000,
+    "octal": "0" + "7" * 9000,
+    "binary": "-0b" + "1" * 20000,
+    "to the base 60": "1" + ":59" * 3000,
+    "with _": "1" + "_1" * 5000,
+    "with a fraction": "1." + "4" * 100_000,
+    "with an exponent": "1e" + "9" * 5000,
+    "in a list": "[1, 0x" + "F" * 5000 + "]",
+}
+
+
+@pytest.mark.parametrize("number", ENDLESS.values(), ids=ENDLESS)
+def test_an_endless_number_is_refused_in_a_short_sentence(
+    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"{GOOD}spec: {{size: Tiny, strategy: after, gpu: {{nodes: {number}}}}}\n")
+
+    assert main(["plan", str(file)]) == EXIT_CONFIG
+
+    said = capsys.readouterr().err
+    assert "spec.gpu.nodes" in said
+    assert len(said) < 500
 
 
 @pytest.mark.parametrize("file", ["missing.yaml", "a-folder", "a-folder/x\0y", "x" * 5000])

@@ -1,12 +1,9 @@
 """The test cluster of a session, and a namespace for each test."""
 
-import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +11,9 @@ import pytest
 
 from cluster.clients.operator_process import Operator, install, operator_process
 from cluster.clients.runs import Runs, runs_of
-from cluster.harness import control_plane
+from cluster.harness import control_plane, needs
 from cluster.harness.processes import Processes
-from cluster.harness.programs import BuildError, program
+from cluster.harness.programs import program
 from cluster.harness.testcluster import PROGRAMS_USED, OwnCluster, TestCluster
 from qinstruct_operator.constants import GROUP, PLURAL
 
@@ -26,17 +23,11 @@ _CLUSTERS: Final = {"test_cluster", "stock_cluster", "bare_cluster"}
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Function) -> Generator[None, object, object]:
     """Build before a test's clock starts: from nothing it takes longer than a test may."""
-    if _CLUSTERS & set(item.fixturenames) and not _skipped():
-        _build_programs()
+    if _CLUSTERS & set(item.fixturenames):
+        needs.build(*PROGRAMS_USED, "helm")
+    elif "kubectl" in item.fixturenames:
+        needs.build("kubectl")
     return (yield)
-
-
-@cache
-def _build_programs() -> None:
-    """Once a worker: to find a program its module files are read and digested."""
-    with suppress(BuildError):  # the fixture reports it
-        for name in (*PROGRAMS_USED, "helm"):
-            program(name)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,26 +42,10 @@ def pytest_runtest_makereport(
     return report
 
 
-def _skipped() -> bool:
-    return os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1"
-
-
-@contextmanager
-def _reporting() -> Iterator[None]:
-    """Skip, or fail with a sentence, where no cluster can be started."""
-    if _skipped():
-        pytest.skip("QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out")
-    try:
-        yield
-    except BuildError as error:
-        said = f"{error}\nQINSTRUCT_SKIP_CLUSTER=1 leaves out what needs a real cluster."
-        pytest.fail(said, pytrace=False)
-
-
 @pytest.fixture(scope="session")
 def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
     """A running cluster; its logs are kept when a test failed."""
-    with _reporting():
+    with needs.reporting():
         cluster = TestCluster.start()
     yield cluster
     cluster.stop(keep_logs=request.session.testsfailed > 0)
@@ -79,7 +54,7 @@ def test_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
 @pytest.fixture(scope="module")
 def stock_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
     """One with the training-operator, in which nobody has installed anything of ours."""
-    with _reporting():
+    with needs.reporting():
         program("helm")
         cluster = TestCluster.start()
     cluster.kubectl("delete", "crd", f"{PLURAL}.{GROUP}")
@@ -90,7 +65,7 @@ def stock_cluster(request: pytest.FixtureRequest) -> Iterator[TestCluster]:
 @pytest.fixture(scope="module")
 def bare_cluster(request: pytest.FixtureRequest) -> Iterator[OwnCluster]:
     """A control plane alone: no training-operator, no nodes, and nothing of ours."""
-    with _reporting():
+    with needs.reporting():
         program("helm")
         processes = Processes(Path(tempfile.mkdtemp(prefix="qinstruct-cluster-")))
         cluster = OwnCluster(control_plane.start(processes))

@@ -3,7 +3,8 @@
 import signal
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 
 import pytest
@@ -39,17 +40,13 @@ def test_follow_and_watch_a_whole_run(runs: Runs, capfd: pytest.CaptureFixture[s
     train = lines({**STEP, "step": 430}, {**STEP, "step": 1000})
     runs.behave("one", "train", Behaviour(run_for="2s"), logs=[f"hello {EVIL}", *train])
     runs.apply("one", PUBLISHED)
-    followed: list[int] = []
-    follow = threading.Thread(
-        target=lambda: followed.append(qinstruct(runs, "logs", "one", "--follow"))
-    )
-    follow.start()  # prints into the same stream as the watch
-
-    assert qinstruct(runs, "status", "one", "--watch") == EXIT_OK
-
-    follow.join(30)
-    assert followed == [EXIT_OK]
-    out = capfd.readouterr().out
+    # A process of its own: Typer keeps a setting in the environment while it reads a command's
+    # arguments, which two threads of one process take from each other.
+    with started(runs, "logs one --follow") as follow:
+        assert qinstruct(runs, "status", "one", "--watch") == EXIT_OK
+        followed, error = follow.communicate(timeout=30)
+    assert (follow.returncode, error) == (EXIT_OK, "")
+    out = followed + capfd.readouterr().out
     assert "\x1b" not in out
     shown = " ".join(out.split())
     assert [text for text in WHOLE_RUN if text in shown] == WHOLE_RUN
@@ -134,36 +131,38 @@ def test_follow_and_watch_survive_a_restart_of_the_server(runs: Runs) -> None:
     runs.apply("busy", PUBLISHED)
     runs.wait_phase("busy", "Preparing")
     with started(runs, "logs busy --follow") as logs, started(runs, "status busy -w") as watch:
-        try:
-            assert logs.stdout is not None
-            assert watch.stdout is not None
-            assert logs.stdout.readline() == "line 1\n"
-            watch.stdout.readline()
-            runs.cluster.bounce("kube-apiserver")
-            runs.cluster.kwok.log("busy", "prep", "line 2", namespace=runs.namespace)
-            said = [*takewhile(lambda line: line != "line 2\n", logs.stdout)]
-            runs.end_pod("busy", "prep")
-            said += takewhile(lambda line: line != "trained\n", logs.stdout)
-            assert logs.poll() is None
-            while "busy: Loading" not in (line := watch.stdout.readline()):
-                assert line != ""
-        finally:
-            logs.kill()
-            watch.kill()
+        assert logs.stdout is not None
+        assert watch.stdout is not None
+        assert logs.stdout.readline() == "line 1\n"
+        watch.stdout.readline()
+        runs.cluster.bounce("kube-apiserver")
+        runs.cluster.kwok.log("busy", "prep", "line 2", namespace=runs.namespace)
+        said = [*takewhile(lambda line: line != "line 2\n", logs.stdout)]
+        runs.end_pod("busy", "prep")
+        said += takewhile(lambda line: line != "trained\n", logs.stdout)
+        assert logs.poll() is None
+        while "busy: Loading" not in (line := watch.stdout.readline()):
+            assert line != ""
     assert "reading on" in "".join(said)
     assert [line for line in said if line.startswith("line")] == [], "a line was shown twice"
 
 
-def started(runs: Runs, command: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(runs: Runs, command: str) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, which the block does not leave alive."""
     arguments = [*command.split(), "-n", runs.namespace]
     # A shell's background jobs, CI's too, ignore Ctrl-C and leave that to their children.
     listening = ("env", "--default-signal=INT")
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*listening, sys.executable, "-m", "qinstruct_operator", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_user_without_permissions_gets_a_sentence(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cluster.clients.operator_process import install, operator_process
+from cluster.harness import needs
 from cluster.harness.control_plane import NODE_NAME
 from cluster.harness.processes import wait_until
 from cluster.node import real_node as node
@@ -56,7 +57,8 @@ def states(root: Path) -> dict[str, State]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RealCluster]:
-    started = RealCluster.start("prep")
+    with needs.reporting():
+        started = RealCluster.start("prep")
     try:
         kubeconfig = started.api.kubeconfig_for(install(started.api))
         with operator_process(started.folder / "operator", kubeconfig):

@@ -5,20 +5,22 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from transformers import LlavaForConditionalGeneration
 
+from cluster.harness import needs
 from cluster.harness.control_plane import NODE_NAME
 from cluster.node import images as node_images
 from cluster.node import real_node as node
 from cluster.node.real_node import RealCluster
-from qinstruct_operator.constants import USER_ID
+from qinstruct_operator.constants import USER_ID, VERSION
 from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.events import Evaluation
-from support.helm_chart import CHART, RELEASE, helm
+from support.helm_chart import CHART, RELEASE, HelmError, helm, why_not_ready
 from support.helm_chart import NAMESPACE as SYSTEM
 from support.operator_documents import SAMPLES
 
@@ -97,7 +99,8 @@ def follow(cluster: RealCluster) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
-    cluster = RealCluster.start(*node_images.TARGETS)
+    with needs.reporting():
+        cluster = RealCluster.start(*node_images.TARGETS)
     try:
         install_in_pod(cluster)
         cluster.create_namespace(NAMESPACE)
@@ -242,6 +245,14 @@ def test_the_operators_image_is_small() -> None:
     assert operator - base < 200_000_000  # the archives are not compressed
 
 
+def test_the_list_of_an_images_contents_has_its_packages_of_both_kinds() -> None:
+    listed = {one["purl"].split("?")[0] for one in node_images.sbom("operator")["components"]}
+    assert f"pkg:pypi/qinstruct@{VERSION}" in listed
+    assert f"pkg:pypi/kopf@{version('kopf')}" in listed
+    assert any(one.startswith("pkg:deb/debian/libc6@2.") for one in listed)
+    assert not any(one.startswith("pkg:pypi/torch@") for one in listed)
+
+
 def test_the_model_in_the_output_claim_loads_and_has_learnt(trained: Trained) -> None:
     assert trained.get("qit", RUN)["status"]["model"] == f"{RUN}-output:/model"
     output = trained.cluster.files_of(NAMESPACE, f"{RUN}-output")
@@ -257,3 +268,26 @@ def test_the_model_in_the_output_claim_loads_and_has_learnt(trained: Trained) ->
     found = Evaluation.model_validate_json((output / "evaluation.json").read_bytes())
     assert found.trained.questions >= 300
     assert found.trained.accuracy >= found.trained.majority + 0.20
+
+
+def test_a_wrong_image_of_the_operator_is_told_by_the_command_of_the_notes(
+    trained: Trained,
+) -> None:
+    assert_a_wrong_image_is_told(trained.cluster)
+
+
+def assert_a_wrong_image_is_told(cluster: RealCluster) -> None:
+    cluster.create_namespace("wrong")
+    values = {
+        "crds": {"install": False},
+        "admissionPolicy": {"enabled": False},
+        "images": {"registry": "127.0.0.1:1"},  # nothing listens there
+        "resources": {"requests": {"cpu": None}},
+    }
+    where = ("--namespace=wrong", "--wait", "--timeout=10s")
+    admin = cluster.api.admin_kubeconfig
+    with pytest.raises(HelmError, match="context deadline exceeded"):
+        helm("install", "wrong", CHART, *where, kubeconfig=admin, values=values)
+    notes = helm("get", "notes", "wrong", "--namespace=wrong", kubeconfig=admin)
+    _, *command = why_not_ready(notes).split()
+    assert 'Failed to pull image "127.0.0.1:1/operator:' in cluster.kubectl(*command)

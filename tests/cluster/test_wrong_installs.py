@@ -1,7 +1,8 @@
 """Installations that go wrong end in a sentence that says what to do.
 
-Here those that are the cluster's: no rights for the CRD, no training-operator. A storage class, an
-image or a quota that is wrong is told by a run's conditions (`test_failure_conditions.py`).
+Here those that are the cluster's: no rights for the CRD, no training-operator, a quota. The
+operator's image is wrong in `test_real_pods.py`; of a run, its conditions tell a storage class, an
+image or a quota that is wrong (`test_failure_conditions.py`).
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import OwnCluster
 from qinstruct_operator.constants import PLURAL
 from qinstruct_operator.core.backends.pytorchjob import PYTORCHJOB
-from support.helm_chart import CHART, HelmError
+from support.helm_chart import CHART, HelmError, why_not_ready
 from support.operator_documents import document
 from support.readme import ROOT
 
@@ -87,6 +88,21 @@ def test_without_the_training_operator_notes_and_the_first_run_say_how_to_instal
         assert prepared(bare_cluster)["reason"] == "Unreadable"
         assert "Traceback" not in operator.log
     assert bare_cluster.kubectl("get", "jobs", "--namespace=first", "--output=name") == ""
+
+
+def test_a_quota_of_the_operators_namespace_is_told_by_the_command_of_the_notes(
+    bare_cluster: OwnCluster, tenant: InstalledChart
+) -> None:
+    quota = ("create", "quota", "cpus", "--hard=limits.cpu=8", "--namespace=mine")
+    bare_cluster.kubectl(*quota)
+    notes = tenant.install(values=MINE)
+    _, *command = why_not_ready(notes).split()
+    wait_until(lambda: "must specify limits.cpu" in bare_cluster.kubectl(*command), "it is told")
+    tenant.helm("upgrade", CHART, "--set=resources.limits.cpu=1", values=MINE)
+    wait_until(
+        lambda: bare_cluster.kubectl("get", "pods", "--namespace=mine", "--output=name") != "",
+        "the pod is made",
+    )
 
 
 def prepared(cluster: OwnCluster) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-import shutil
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -107,19 +107,20 @@ def test_no_image_is_built_without_a_builder_or_under_another_name() -> None:
     assert done.stderr.startswith("trianer is no image: operator, prep, train")
 
 
-def test_without_syft_no_list_of_contents_is_written_and_the_way_to_it_is_said(
+def test_of_an_image_that_is_not_built_no_list_is_written_and_the_way_to_it_is_said(
     tmp_path: Path,
 ) -> None:
-    for name in ("bash", "dirname"):
-        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    buildah = tmp_path / "buildah"
+    buildah.write_text("#!/bin/sh\necho image not known >&2\nexit 125\n")
+    buildah.chmod(0o755)
     done = subprocess.run(
-        [tmp_path / "bash", ROOT / "scripts/sbom.sh"],
-        env={"PATH": str(tmp_path), "BUILDER": "buildah"},
+        ["bash", ROOT / "scripts/sbom.sh", "operator"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "BUILDER": "buildah"},
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stdout) == (69, "")
-    assert done.stderr.startswith("syft is not here: go install github.com/anchore/syft/")
+    assert f"operator:{VERSION} cannot be looked into: build it with `make images`" in done.stderr
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -127,6 +128,30 @@ def test_a_release_refuses_a_base_without_a_digest(target: str) -> None:
     done = images(target, BUILDER="buildah", PINNED="1", BASE="python:3.11")
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.startswith("BASE python:3.11 has no digest: say BASE=IMAGE@sha256:")
+
+
+@pytest.mark.parametrize("target", ["prep", "train-cpu"])
+@pytest.mark.parametrize(
+    "torch", ["", "torch==2.13.0", "torch @ https://download.pytorch.org/whl/cpu/x.whl"]
+)
+def test_a_release_of_cpu_images_refuses_torch_on_stubs_or_without_a_digest(
+    target: str, torch: str
+) -> None:
+    base = f"localhost/python@sha256:{'0' * 64}"
+    done = images(target, BUILDER="buildah", PINNED="1", BASE=base, TORCH_CPU=torch)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith(f"TORCH_CPU '{torch}' is not PyTorch's build for CPUs with its")
+
+
+def test_another_torch_takes_the_place_of_the_locked_one_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "trainer-cpu.txt"
+    before = (ROOT / "requirements" / lock.name).read_text("utf-8")
+    lock.write_text(before, "utf-8")
+    (command,) = re.findall(r"sed -i '.*' trainer-cpu\.txt", DOCKERFILES[1].read_text("utf-8"))
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
+    torch = re.findall(r"^torch==(?:.*\\\n)*.*\n", before, re.MULTILINE)
+    assert len(torch) == 1
+    assert lock.read_text("utf-8") == before.replace(torch[0], "")
 
 
 def test_a_release_of_the_trainer_refuses_a_cuda_base_without_a_digest() -> None:

@@ -11,8 +11,9 @@ from qinstruct_trainer.contract.errors import EXIT_DATA
 from qinstruct_trainer.data import images, records, tokenizer_files
 from qinstruct_trainer.model import tensors
 from qinstruct_trainer.prep import extract, gate, json_array, unit_cache, unpacked_stream
-from qinstruct_trainer.prep.sources import hub
+from qinstruct_trainer.prep.sources import hub, image_downloads
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.train.checkpoint import verify
 from support.readme import ROOT
 
 PAGE: Final = (ROOT / "docs/operations.md").read_text("utf-8")
@@ -39,6 +40,12 @@ NUMBERS: Final[dict[str, list[str]]] = {
         f"{LIMITS.total_seconds / 3600:g}",
     ],
     "repository of the hub": [f"{hub.MAX_FILES:,}", size(hub.MAX_BYTES)],
+    "image of a list of addresses": [
+        size(image_downloads._MAX_IMAGE_BYTES),
+        f"{image_downloads._PARALLEL}",
+        f"{image_downloads._PARALLEL_PER_HOST}",
+        f"{image_downloads._MAX_UNREACHED}",
+    ],
     "archive": [
         size(unpacked_stream._MAX_XZ_MEMORY),
         size(extract._FREE_GROWTH_BYTES),
@@ -72,6 +79,8 @@ NUMBERS: Final[dict[str, list[str]]] = {
         f"{tokenizer_files._MAX_ADDED:,}",
     ],
     "torch file": [],
+    "checkpoint": [size(verify._MAX_MANIFEST_BYTES)],
+    "unit of the cache": [size(unit_cache._MAX_MANIFEST_BYTES)],
 }
 
 

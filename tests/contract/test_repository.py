@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.readme import README, ROOT, shell_blocks
+from support.readme import ROOT, shell_blocks
 
 PACKAGES = {
     "qinstruct_operator": ROOT / "operator/src/qinstruct_operator",
@@ -71,14 +71,15 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def readme_commands() -> list[str]:
-    """The `qinstruct` commands of the README that need no cluster (tests/cluster has those)."""
-    lines = [line for block in shell_blocks() for line in block if "kubectl" not in " ".join(block)]
+def commands() -> list[str]:
+    """The `qinstruct` commands of pages that need no cluster (tests/cluster has those)."""
+    blocks = [block for page in DOCS for block in shell_blocks(page.read_text("utf-8"))]
+    lines = [line for block in blocks for line in block if "kubectl" not in " ".join(block)]
     return [line for line in lines if line.startswith(".venv/bin/qinstruct ")]
 
 
-@pytest.mark.parametrize("command", readme_commands())
-def test_readme_commands_run(command: str) -> None:
+@pytest.mark.parametrize("command", sorted({*commands()}))
+def test_commands_of_the_pages_run(command: str) -> None:
     _, *arguments = shlex.split(command)
     result = subprocess.run(
         [sys.executable, "-m", "qinstruct_operator", *arguments],
@@ -90,12 +91,6 @@ def test_readme_commands_run(command: str) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
-
-
-def test_readme_make_targets_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE):
-        assert f"\n{target}:" in makefile, target
 
 
 def test_the_operator_may_import_nothing_of_the_trainer_but_the_contract() -> None:

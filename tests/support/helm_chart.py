@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,6 +75,12 @@ def operator_container(manifests: Iterable[Manifest]) -> Manifest:
 def without_tests(manifests: Iterable[Manifest]) -> list[Manifest]:
     """What an install creates: all but the pod of `helm test`."""
     return [one for one in manifests if "helm.sh/hook" not in _annotations(one)]
+
+
+def why_not_ready(notes: str) -> str:
+    """The command of a release's notes that says why the operator is not ready."""
+    (command,) = re.findall(r"this says why;.*\n\n  (kubectl .*)", notes)
+    return str(command)
 
 
 def _annotations(manifest: Manifest) -> dict[str, str]:

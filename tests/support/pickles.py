@@ -37,6 +37,26 @@ def replace_by_legacy_file(path: Path, witness: Path) -> None:
     torch.save({"module": Touch(witness)}, path, _use_new_zipfile_serialization=False)
 
 
+def begin_as_a_legacy_file(path: Path, content: object) -> None:
+    """Both formats in one file: the zip, which is found from its end, after the first format."""
+    with zipfile.ZipFile(path) as package:
+        members = {name: package.read(name) for name in package.namelist()}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with zipfile.ZipFile(path, "a") as package:
+        for name, data in members.items():
+            package.writestr(name, data)
+
+
+class Reduced:
+    """Pickled as the call of a function, with a state that is set on what it returns."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, state: Any = None):
+        self._reduced = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reduced
+
+
 def rewrite_pickle(path: Path, change: Callable[[bytes], bytes], *, squeeze: bool = False) -> None:
     """Change the pickle inside a torch file; its tensors stay."""
     with zipfile.ZipFile(path) as package:

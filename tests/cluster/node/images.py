@@ -6,6 +6,7 @@ the test programs keeps what is built, one archive for each target and state of 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cluster.harness.programs import BuildError, cache_folder, locked
 from qinstruct_operator.constants import VERSION
@@ -73,6 +74,16 @@ def archive(target: str) -> Path:
             seconds = time.monotonic() - started
             print(f"{seconds:.0f} s", file=sys.stderr, flush=True)  # noqa: T201 - progress
     return made
+
+
+def sbom(target: str) -> dict[str, Any]:
+    """What `scripts/sbom.sh` says that the image of a target contains."""
+    made, name = archive(target), TARGETS[target]
+    with locked(_folder() / "build"):
+        _run("buildah", "pull", "--quiet", f"docker-archive:{made}")
+        _run("bash", "scripts/sbom.sh", name)
+    found: dict[str, Any] = json.loads((_ROOT / f"build/sbom/{name}.json").read_bytes())
+    return found
 
 
 def _key(target: str) -> str:
@@ -165,6 +176,7 @@ def _environment() -> dict[str, str]:
         "BUILDER": "buildah",
         "BUILDAH_ISOLATION": "chroot",
         "CONTAINERS_STORAGE_CONF": str(config),
+        "PYTHON": sys.executable,
         "TMPDIR": str(temporary),
     }
 

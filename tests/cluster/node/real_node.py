@@ -3,14 +3,13 @@
 Needs root and a few packages of Debian or Ubuntu; `why_not` says in a sentence what is missing.
 """
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cluster.harness import control_plane, training_operator
+from cluster.harness import control_plane, needs, training_operator
 from cluster.harness.processes import Processes
 from cluster.harness.testcluster import OwnCluster
 from cluster.node import containerd as node_containerd
@@ -84,8 +83,8 @@ class RealCluster(OwnCluster):
 
 def why_not() -> str | None:
     """Why this machine cannot or must not run a real node, in a sentence; None when it can."""
-    if os.environ.get("QINSTRUCT_SKIP_CLUSTER") == "1":
-        return "QINSTRUCT_SKIP_CLUSTER=1: tests that need a real cluster are left out"
+    if reason := needs.left_out():
+        return reason
     missing = {name: package for name, package in _PACKAGES.items() if shutil.which(name) is None}
     if node_containerd.plugin_folder() is None:
         missing["the CNI plugin bridge"] = "containernetworking-plugins"

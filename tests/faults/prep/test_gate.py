@@ -47,7 +47,7 @@ def test_good_data_passes(miniature: Miniature, tmp_path: Path) -> None:
 
 def test_a_label_file_that_is_no_array_is_named_by_its_source(tmp_path: Path) -> None:
     sentence = (
-        r"^labels, record 0: the file does not begin with \[; it is not a JSON array; correct the "
+        r"^labels, record 0: the file is a JSON object, not a JSON array; correct the "
         r"file or set data\.sources\.labels\.url to a good copy$"
     )
     with pytest.raises(DataError, match=sentence):

@@ -216,7 +216,7 @@ def test_a_builtin_data_set_comes_with_its_images_and_held_out_questions(
 def test_a_folder_that_cannot_be_written_is_named(server: FaultyServer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     output = tmp_path / "file" / "run"
-    sentence = f"{output}/prepared.json cannot be written: Not a directory"
+    sentence = f"{output} cannot be made, because {output.parent} is no folder"
     with pytest.raises(StorageError, match=sentence):
         prepare(config_for(server, tmp_path, output=output))
 
@@ -289,6 +289,16 @@ def test_dropped_records_are_counted(
     prepared, _ = prepare(config)
     assert (prepared.num_records, prepared.num_dropped) == (len(miniature.records), 1)
     assert json.loads(prepared.gate_report.read_text())["bad"][0]["id"] == "lost"
+
+
+def test_a_number_of_records_that_was_not_published_is_told(
+    server: FaultyServer, miniature: Miniature, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels, images = PrepConfig.read(config_for(server, tmp_path)).sources
+    published = labels.model_copy(update={"num_records": 200_534})
+    prepare(config_for(server, tmp_path, sources=(published, images)))
+    said = f"q-instruct-labels has {len(miniature.records)} records, 200,534 were published"
+    assert said in caplog.messages
 
 
 def test_label_file_changed_on_this_machine_is_taken(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import Source
-from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep import unit_cache
@@ -73,6 +73,20 @@ def a_pipe_as_manifest(folder: Path, _: Path) -> None:
     os.mkfifo(folder / "manifest.json")
 
 
+def a_manifest_without_an_end(folder: Path, _: Path) -> None:
+    """It has holes: it takes no room, but memory where it is read."""
+    os.truncate(folder / "manifest.json", 200 << 20)
+
+
+def a_manifest_nested_without_an_end(folder: Path, _: Path) -> None:
+    (folder / "manifest.json").write_text('{"files":' + "[" * 10**6)
+
+
+def a_manifest_with_endless_numbers(folder: Path, _: Path) -> None:
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace('"bytes":3', '"bytes":' + "3" * 10**6))
+
+
 def a_file_in_its_place(folder: Path, aside: Path) -> None:
     folder.rename(aside / "unit")
     folder.write_bytes(b"")
@@ -102,6 +116,9 @@ def path_outside(folder: Path, aside: Path) -> None:
         another_file,
         a_pipe,
         a_pipe_as_manifest,
+        a_manifest_without_an_end,
+        a_manifest_nested_without_an_end,
+        a_manifest_with_endless_numbers,
         a_file_in_its_place,
         of_another_key,
         path_outside,
@@ -246,3 +263,18 @@ def test_a_unit_with_folders_without_an_end_is_a_sentence(tmp_path: Path) -> Non
     finally:
         subprocess.run(["rm", "-r", folder], check=True)
     assert cache.get(UNIT, fill) == folder
+
+
+def test_a_manifest_is_read_to_its_bound_and_written_to_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = cache_at(tmp_path)
+    folder = cache.get(UNIT, fill)
+    size = (folder / "manifest.json").stat().st_size
+    monkeypatch.setattr(unit_cache, "_MAX_MANIFEST_BYTES", size - 1)
+    assert not is_whole(folder, UNIT)
+    with pytest.raises(DataError, match="so many files, or such long names"):
+        cache.get(UNIT, fill)
+    assert not [path for path in folder.parent.iterdir() if path.name != ".leases"]
+    monkeypatch.setattr(unit_cache, "_MAX_MANIFEST_BYTES", size)
+    assert is_whole(cache.get(UNIT, fill), UNIT)

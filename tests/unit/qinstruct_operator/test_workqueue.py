@@ -1,15 +1,10 @@
-"""The work queue: each key once, never twice at a time, never lost, ever more slowly after errors.
-
-Time is virtual: the event loop's clock jumps to the next timer when nothing else is to be done.
-"""
+"""The work queue: each key once, never two at a time, never lost, more slowly after errors."""
 
 import asyncio
 import logging
-import selectors
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,29 +12,9 @@ from hypothesis import strategies as st
 
 from qinstruct_operator.cluster.errors import ClusterError, Conflict
 from qinstruct_operator.workqueue import WorkQueue
+from support.virtual_time import VirtualLoop
 
 Work = Callable[[str], Awaitable[float | None]]
-
-
-class _Jump(selectors.DefaultSelector):
-    """Waits for nothing: what it would have waited is added to the loop's clock."""
-
-    waited = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        ready: list[Any] = super().select(0)
-        if not ready and timeout:
-            self.waited += timeout
-        return ready
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        return self._jump.waited
 
 
 def run(work: Work, drive: Callable[[WorkQueue[str]], Awaitable[None]], workers: int = 3) -> None:
@@ -53,7 +28,7 @@ def run(work: Work, drive: Callable[[WorkQueue[str]], Awaitable[None]], workers:
         await asyncio.wait([working])
         assert working.cancelled()
 
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
 
 
@@ -246,13 +221,20 @@ def test_a_stopped_queue_leaves_no_timer() -> None:
         await asyncio.sleep(100)
         assert len(queue) == 0
 
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
     assert work.calls == [(0, "a")]
 
 
 ENDS = st.sampled_from(["done", "again", "lost", "conflict", "bug"])
 KEYS = st.sampled_from("abc")
+
+
+_RAISED: dict[str, Exception] = {
+    "lost": ClusterError("no answer"),
+    "conflict": Conflict("changed"),
+    "bug": ValueError("a bug"),
+}
 
 
 @settings(deadline=None, max_examples=150)
@@ -300,69 +282,3 @@ def test_never_two_at_a_time_and_never_lost(
     assert all(most[key] == 1 for key in added)
     assert all(began[key] >= added[key] for key in added)
     assert ended == dict.fromkeys(added, "done")
-
-
-_RAISED: dict[str, Exception] = {
-    "lost": ClusterError("no answer"),
-    "conflict": Conflict("changed"),
-    "bug": ValueError("a bug"),
-}
-
-
-@pytest.mark.parametrize("by_clock", [False, True])
-@pytest.mark.parametrize("workers", [1, 3])
-def test_one_tenants_flood_does_not_hold_up_another(by_clock: bool, workers: int) -> None:
-    """Every pass of 500 runs makes news for its run at once; a quiet run is looked at in turn."""
-    done: list[str] = []
-
-    async def work(key: str) -> float | None:
-        done.append(key)
-        await asyncio.sleep(1)
-        if key.startswith("loud"):
-            queue.add(key)
-        return None
-
-    async def main() -> None:
-        working = asyncio.create_task(queue.run())
-        for number in range(500):
-            queue.add(f"loud/{number}")
-        await asyncio.sleep(10.5)
-        if by_clock:
-            queue.add_after("quiet/1", 0)
-            queue.add_after("quiet/2", 0)
-        else:
-            queue.add("quiet/1")
-            queue.add("quiet/2")
-        before = len(done)
-        await asyncio.sleep(5)
-        assert {"quiet/1", "quiet/2"} <= set(done[before : before + 2 * workers + 2])
-        working.cancel()
-        await asyncio.wait([working])
-
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        queue: WorkQueue[str] = WorkQueue(
-            work, workers=workers, tenant=lambda key: key.split("/")[0]
-        )
-        runner.run(main())
-
-
-def test_tenants_take_turns_and_each_tenants_order_is_kept() -> None:
-    done: list[str] = []
-
-    async def work(key: str) -> None:
-        done.append(key)
-
-    async def main() -> None:
-        for key in ("a/1", "a/2", "a/3", "b/1", "c/1", "b/2"):
-            queue.add(key)
-        assert len(queue) == 6
-        working = asyncio.create_task(queue.run())
-        await asyncio.sleep(1)
-        assert len(queue) == 0
-        working.cancel()
-        await asyncio.wait([working])
-
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        queue: WorkQueue[str] = WorkQueue(work, workers=1, tenant=lambda key: key[0])
-        runner.run(main())
-    assert done == ["a/1", "b/1", "c/1", "a/2", "b/2", "a/3"]

@@ -2,11 +2,19 @@
 
 import errno
 import os
+import re
+import socket
+from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.errors import DataError, StorageError
-from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
+from qinstruct_trainer.contract.errors import (
+    DataError,
+    OutOfMemoryError,
+    StorageError,
+    UnavailableError,
+)
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
@@ -48,3 +56,46 @@ def test_the_caller_words_the_sentence() -> None:
     expected = "unit: /cache/x, False, Permission denied"
     with pytest.raises(StorageError, match=expected), storage_errors("unit", sentence):
         raise error
+
+
+NET = "^a connection failed \\(.*\\); run again later$"
+PROCESS = "^this machine has no room for another process \\(.*\\); raise its limits of"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset"), UnavailableError, NET),
+        (TimeoutError("timed out"), UnavailableError, NET),
+        (socket.gaierror(socket.EAI_NONAME, "Name not known"), UnavailableError, NET),
+        (BlockingIOError(errno.EAGAIN, "Try again"), OutOfMemoryError, PROCESS),  # of a fork
+        (ChildProcessError(errno.ECHILD, "No child processes"), OutOfMemoryError, PROCESS),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemoryError, PROCESS),
+    ],
+)
+def test_what_is_of_no_file_is_not_told_as_a_fault_of_the_disk(
+    error: OSError, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words), storage_errors("/out"):
+        raise error
+
+
+def test_the_same_error_of_a_file_is() -> None:
+    error = TimeoutError(errno.ETIMEDOUT, "Connection timed out", "/nfs/file")  # of a lost server
+    expected = "^/out cannot be written: Connection timed out"
+    with pytest.raises(StorageError, match=expected), storage_errors("/out"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, r"belongs to \d+:\d+ with mode drwx.*, and this process is \d+:\d+; `chown"),
+        (errno.EROFS, "; mount the volume so that it can be written$"),
+        (errno.EMFILE, "^raise the limit of open files"),
+        (errno.EIO, "^check the volume"),
+    ],
+)
+def test_the_way_out_follows_from_what_it_was(number: int, words: str, tmp_path: Path) -> None:
+    failure = DiskFailure(is_full=False, reason=os.strerror(number), number=number)
+    assert re.search(words, way_out(tmp_path / "not" / "there", failure))

@@ -33,6 +33,7 @@ from qinstruct_trainer.contract.events import (
     write_termination_message,
 )
 from qinstruct_trainer.contract.urls import hide_secrets
+from qinstruct_trainer.environment import check_import_settings
 from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.plain_log import open_log
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = parsed.command
     try:
+        check_import_settings()
         command(parsed)
     except Stopped as stopped:
         say(str(stopped))

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,9 +35,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def delete_tree(path: Path) -> None:
-    """Delete a folder with everything in it; of a link only the link, a file as it is."""
+    """Delete a folder with everything in it; of a link only the link; it may be gone."""
     if path.is_symlink() or not path.is_dir():
-        path.unlink()
+        path.unlink(missing_ok=True)
         return
     try:
         shutil.rmtree(path)
@@ -55,11 +56,25 @@ def write_durably(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)  # in a container every process has the same number
     # Follows no link, and none can have come into its place meanwhile.
-    with os.fdopen(_open_plain(temporary, os.O_EXCL), "w", encoding="utf-8") as file:
-        file.write(text)
-    sync_path(temporary)
-    temporary.replace(path)
+    try:
+        with os.fdopen(_open_plain(temporary, os.O_EXCL), "w", encoding="utf-8") as file:
+            file.write(text)
+        sync_path(temporary)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):  # of a full disk: the room is needed
+            temporary.unlink(missing_ok=True)
+        raise
     sync_path(path.parent)
+
+
+def is_ours_alone(path: Path) -> bool:
+    """Whether a name is a plain file without another name: those others may plant, to be filled."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def append_to(path: Path) -> BinaryIO:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import instead
 
 MAX_CONFIG_BYTES = 1 << 20  # the published ones have some thousand
 
@@ -33,7 +34,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON; fetch the checkpoint again") from error
+        what = instead(path, "a JSON object", "is not JSON; fetch the checkpoint again")
+        raise DataError(f"{path} {what}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path} is not a JSON object; fetch the checkpoint again")
     return document

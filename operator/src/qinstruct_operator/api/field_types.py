@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -14,18 +14,8 @@ class ApiModel(BaseModel):
     )
 
 
-def _float_text(value: object) -> object:
-    """PyYAML reads `2e-5` (no point) as text, kubectl as a number: take it as a number."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value
-
-
-Number = Annotated[float, BeforeValidator(_float_text), Field(allow_inf_nan=False)]
-"""A JSON number, also in the YAML 1.1 spellings that PyYAML leaves as text."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
+"""A JSON number."""
 
 MAX_RUN_NAME_LENGTH = 48
 """`<run>-<attempt>` must stay within 54 characters (core.names), attempts up to 99999."""

@@ -1,6 +1,7 @@
 """Parse a document into a `QInstructTraining`, or raise a violation for each fault."""
 
 import difflib
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from qinstruct_operator.api.field_types import MAX_RUN_NAME_LENGTH
 from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.errors import InvalidSpec, Violation
+from qinstruct_operator.kubectl_yaml import plain_value
 
 _MAX_VIOLATIONS = 20  # a document with more faults is another kind of document
 _MAX_DEPTH = 64  # of a spec; the schema's own is 7, a pod template in a patch has up to 12 more
@@ -80,6 +82,8 @@ def _violation(detail: ErrorDetails) -> Violation:
         return Violation(field, value, "is not a name that a run can have", _NAME_FIX)
     if value is None:
         return Violation(field, value, "has no value", f"give {field} a value or remove it")
+    if kind in _TYPES:
+        return Violation(field, value, *_type_reason(_TYPES[kind], location, value))
     return Violation(field, value, *_reason(detail))
 
 
@@ -105,19 +109,46 @@ def _reason(detail: ErrorDetails) -> tuple[str, str]:
     kind = detail["type"]
     if kind == "literal_error":
         expected = detail["ctx"]["expected"].replace("'", "")
-        near = _nearest(str(detail["input"]), expected.replace(" or ", ", ").split(", "))
+        near = _nearest_choice(str(detail["input"]), expected.replace(" or ", ", ").split(", "))
         return "is not one of the choices", f"use {expected}" + (
             f"; did you mean {near}?" if near else ""
         )
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        bound = f"{words} {detail['ctx'][key]}"
+        bound = f"{words} {detail['ctx'][key]:.15g}"
         return f"must be {bound}", f"use a value {bound}"
     if kind == "string_pattern_mismatch":
         return "has the wrong form", f"use text that matches {detail['ctx']['pattern']}"
-    if kind in _TYPES:
-        return f"is not {_TYPES[kind]}", f"write {_TYPES[kind]}"
     return _message(detail), "see `kubectl explain qit.spec` or `qinstruct crd` for what it may be"
+
+
+def _type_reason(wanted: str, location: list[str | int], value: object) -> tuple[str, str]:
+    """What the value is instead, and the way out: what was probably meant, or where to read it."""
+    found = _kind(value)
+    if isinstance(value, float) and wanted == "a whole number":
+        below = math.floor(value) if math.isfinite(value) else 0
+        return f"is not {wanted}", f"write {below} or {below + 1}" if below else "write 1"
+    if wanted == "text":
+        return f"is {found}, not text", "put it in quotes"
+    if isinstance(value, str) and wanted in _UNQUOTED and _is_number(value):
+        return f"is text, not {wanted}", "remove the quotes"
+    if wanted == "true or false":
+        return f"is {found}, not {wanted}", f"write {wanted}, without quotes"
+    names = [str(part) for part in location if not isinstance(part, int)]
+    return f"is {found}, not {wanted}", f"see `kubectl explain qit.{'.'.join(names)}`"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return _kind(plain_value(text)) == "a number"
+    except ValueError:
+        return False
+
+
+def _kind(value: object) -> str:
+    names = {bool: "a truth value", str: "text", dict: "a mapping", list: "a list"}
+    names |= {int: "a number", float: "a number"}
+    return names.get(type(value), "nothing that is known")
 
 
 _BOUNDS = {
@@ -132,12 +163,15 @@ _TYPES = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
-    "string_type": "text (put it in quotes)",
+    "string_type": "text",
     "model_type": "a mapping of fields",
     "model_attributes_type": "a mapping of fields",
     "dict_type": "a mapping",
     "tuple_type": "a list",
 }
+
+
+_UNQUOTED = ("a whole number", "a number")
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -157,6 +191,15 @@ def _nearest(word: str, known: list[str]) -> str | None:
     folded = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else None
+
+
+def _nearest_choice(word: str, choices: list[str]) -> str | None:
+    """The same of values: another number is another thing, not a slip. 70B is not nearly 7B."""
+    return _nearest(word, [name for name in choices if _digits(name) == _digits(word)])
+
+
+def _digits(word: str) -> str:
+    return "".join(sign for sign in word if sign.isdecimal())
 
 
 def _known_fields(location: list[str | int]) -> list[str]:

@@ -76,8 +76,8 @@ class SourceOverride(ApiModel):
         default=None,
         min_length=1,
         max_length=2048,
-        description="http://, https:// or file:// address of the same file. Default: the "
-        "published address.",
+        description="http://, https:// or file:// address of the same file; of images also of a "
+        "list of their addresses like OCR-VQA's dataset.json. Default: the published address.",
     )
     sha256: str | None = Field(
         default=None,

@@ -2,8 +2,10 @@
 
 To add a source, add a row: the API's names and descriptions, the CRD's rules and the plan are
 made from the table. Addresses: Q-Instruct's training instructions and LLaVA's data page, with
-`/blob/main/`, which is a web page, replaced by `/resolve/main/`. Sizes are the published ones, as
-rounded there; record counts were measured on the published files.
+`/blob/main/`, which is a web page, replaced by `/resolve/main/`. Sizes: of the hub's files as its
+pages round them; of COCO's, TextVQA's and Visual Genome's archives the bytes that several public
+download scripts check for, of GQA's as those round it. The one of OCR-VQA's archive is unknown: it
+is an estimate for 207,572 covers. Record counts were measured on the published files.
 """
 
 from collections.abc import Mapping
@@ -76,18 +78,18 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             url="http://images.cocodataset.org/zips/train2017.zip",
             licence="CC BY 4.0 annotations; images by Flickr's terms",
             into="coco",
-            num_bytes=19_000_000_000,
+            num_bytes=19_336_861_798,
         ),
         "gqa": PublishedSource(
             kind="images",
             url="https://downloads.cs.stanford.edu/nlp/data/gqa/images.zip",
             licence="CC BY 4.0",
             into="gqa",
-            num_bytes=20_000_000_000,
+            num_bytes=20_300_000_000,
         ),
-        # The publishers' own OCR-VQA is a script that fetches 200,000 addresses, most of them
-        # dead. Until the downloader for the data set's own list exists, this version takes the
-        # community's archive of the same files, already saved as .jpg.
+        # The publishers' own OCR-VQA is a list of 200,000 addresses, most of them dead. Its
+        # dataset.json may be given as the url (prep fetches what it lists); unless it is, the
+        # community's archive of the same files, already saved as .jpg, is taken.
         "ocr-vqa": PublishedSource(
             kind="images",
             url="https://huggingface.co/datasets/weizhiwang/llava_v15_instruction_images"
@@ -101,21 +103,21 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             url="https://dl.fbaipublicfiles.com/textvqa/images/train_val_images.zip",
             licence="CC BY 4.0",
             into="textvqa",
-            num_bytes=7_000_000_000,
+            num_bytes=7_072_297_970,
         ),
         "vg-1": PublishedSource(
             kind="images",
             url=f"{_VISUAL_GENOME}/images.zip",
             licence="CC BY 4.0",
             into="vg",
-            num_bytes=9_200_000_000,
+            num_bytes=9_731_705_982,
         ),
         "vg-2": PublishedSource(
             kind="images",
             url=f"{_VISUAL_GENOME}/images2.zip",
             licence="CC BY 4.0",
             into="vg",
-            num_bytes=5_470_000_000,
+            num_bytes=5_471_658_058,
         ),
     }
 )

@@ -30,6 +30,7 @@ from qinstruct_operator.cluster.kube import KubeCluster
 from qinstruct_operator.cluster.refusals import sentence
 from qinstruct_operator.constants import FIELD_MANAGER, VERSION
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.urls import shown_url
 
 # What the library and the modules below it raise, the last four on YAML of another shape.
 _UNUSABLE: Final = (
@@ -213,7 +214,18 @@ def _set_proxy(configuration: Configuration, env: Mapping[str, str]) -> None:
     configuration.proxy = proxy
     if proxy is None:
         return
-    url = urlsplit(proxy)
+    try:
+        url = urlsplit(proxy)
+        is_address = (
+            bool(url.hostname) and url.port != 0
+        )  # asked for a port that is none, it raises
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ConfigError(
+            f"the proxy for {configuration.host} is {shown_url(proxy)!r:.200}, which is no address;"
+            " write HTTPS_PROXY, or proxy-url in the kubeconfig, as http://HOST:PORT"
+        )
     if url.scheme not in ("http", "https"):
         raise ConfigError(
             f"the proxy for {configuration.host} speaks {url.scheme}, which is not supported;"

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,48 @@ def test_words_of_a_server_are_not_repeated(tmp_path: Path) -> None:
     with serve(talk) as url, pytest.raises(RunError, match="404 Not Found") as caught:
         get(f"{url}/file", tmp_path, None)
     assert "kubectl" not in str(caught.value)
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """What a proxy, that the environment names, is asked for."""
+    asked: list[bytes] = []
+
+    def talk(peer: socket.socket, _: threading.Event) -> None:
+        asked.append(b"")
+        peer.sendall(ANSWER)
+
+    with serve(talk) as url:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, url)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield asked
+
+
+@pytest.mark.parametrize("networks", [(), ("10.0.0.0/8",)])
+def test_a_proxy_of_no_allowed_network_is_not_asked(
+    networks: tuple[str, ...], proxied: list[bytes], tmp_path: Path
+) -> None:
+    """Whatever the source's own address is: the connection goes to the proxy."""
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1, which is no public address"):
+        get(f"http://{PUBLIC}/file", tmp_path, networks)
+    assert proxied == []
+
+
+def test_a_proxy_of_an_allowed_network_is_asked(proxied: list[bytes], tmp_path: Path) -> None:
+    assert get(f"http://{PUBLIC}/file", tmp_path, ("127.0.0.0/8",)) == b"[1, 2]"
+    assert len(proxied) == 1
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://127.0.0.1:1", "socks5://10.0.0.1:1080", "ftp://127.0.0.1", "x"]
+)
+def test_a_proxy_that_is_none_is_a_sentence(
+    proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(RunError) as refused:
+        get(f"http://{PUBLIC}/file", tmp_path, ("127.0.0.0/8",))
+    assert "\n" not in str(refused.value)

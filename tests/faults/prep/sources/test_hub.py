@@ -107,6 +107,26 @@ def test_no_redirect_leads_into_a_cluster(url: str, tmp_path: Path) -> None:
         fetch(hub, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://xn--/",
+        "http://a..example/",
+        f"http://{'a' * 300}.example/",
+        "http://[::1",
+        "data:,x",
+    ],
+)
+def test_no_redirect_of_a_hub_ends_in_anything_but_a_sentence(url: str, tmp_path: Path) -> None:
+    with (
+        serve(Hub(REPOSITORY, FILES, answer=redirect(url))) as hub,
+        pytest.raises(RunError) as refused,
+    ):
+        fetch(hub, tmp_path)
+    assert "\n" not in str(refused.value)
+    assert REPOSITORY in str(refused.value)
+
+
 ENDLESS: list[tuple[Answer, str]] = [
     (endless, "more than it says"),
     (endless_error, "more than it says"),

@@ -66,27 +66,59 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "truth": (
         {"output": {"retain": "yes"}},
-        "spec.output.retain yes: is not true or false; write true or false",
+        "spec.output.retain yes: is text, not true or false; write true or false, without quotes",
     ),
     "whole number": (
         {"training": {"epochs": 0.5}},
-        "spec.training.epochs 0.5: is not a whole number; write a whole number",
+        "spec.training.epochs 0.5: is not a whole number; write 1",
+    ),
+    "whole number, above one": (
+        {"training": {"epochs": 2.5}},
+        "spec.training.epochs 2.5: is not a whole number; write 2 or 3",
+    ),
+    "a number in quotes": (
+        {"training": {"epochs": "3"}},
+        "spec.training.epochs 3: is text, not a whole number; remove the quotes",
+    ),
+    "a number to the base 60": (
+        {"checkpoint": {"everyMinutes": "1:30"}},
+        "spec.checkpoint.everyMinutes 1:30: is text, not a number; "
+        "see `kubectl explain qit.spec.checkpoint.everyMinutes`",
+    ),
+    "a truth for a number": (
+        {"training": {"epochs": True}},
+        "spec.training.epochs true: is a truth value, not a whole number; "
+        "see `kubectl explain qit.spec.training.epochs`",
     ),
     "number": (
         {"training": {"learningRate": "fast"}},
-        "spec.training.learningRate fast: is not a number; write a number",
+        "spec.training.learningRate fast: is text, not a number; "
+        "see `kubectl explain qit.spec.training.learningRate`",
     ),
     "text": (
         {"output": {"size": 500}},
-        "spec.output.size 500: is not text (put it in quotes); write text (put it in quotes)",
+        "spec.output.size 500: is a number, not text; put it in quotes",
     ),
     "group": (
         {"gpu": "A100"},
-        "spec.gpu A100: is not a mapping of fields; write a mapping of fields",
+        "spec.gpu A100: is text, not a mapping of fields; see `kubectl explain qit.spec.gpu`",
     ),
     "list": (
         {"scheduling": {"tolerations": "sku"}},
-        "spec.scheduling.tolerations sku: is not a list; write a list",
+        "spec.scheduling.tolerations sku: is text, not a list; "
+        "see `kubectl explain qit.spec.scheduling.tolerations`",
+    ),
+    "another number is no slip": (
+        {"size": "70B"},
+        "spec.size 70B: is not one of the choices; use 7B, 13B or Tiny",
+    ),
+    "another number in lower case": (
+        {"size": "3b"},
+        "spec.size 3b: is not one of the choices; use 7B, 13B or Tiny",
+    ),
+    "the same number in lower case": (
+        {"size": "13b"},
+        "spec.size 13b: is not one of the choices; use 7B, 13B or Tiny; did you mean 13B?",
     ),
     "form": (
         {"output": {"size": "500"}},
@@ -143,6 +175,22 @@ def test_a_key_that_is_none_is_named() -> None:
     (said,) = sentences(document(scheduling={"nodeSelector": {"a b": "x"}}))
     start = "spec.scheduling.nodeSelector a b: is not a valid key; use a key that matches: string"
     assert said.startswith(start)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        document() | {"x" * 50_000: 1},
+        document() | {"spec": {"y" * 50_000: {"z": 1}}},
+        document("n" * 50_000),
+        document(size="7" * 50_000),
+        document(scheduling={"nodeSelector": {"k" * 50_000: "x"}}),
+        document(data={"sources": {"s" * 50_000: {}}}),
+        document(data={"sources": {"coco": {"url": "https://h/" + "u" * 50_000, "x": 1}}}),
+    ],
+)
+def test_no_name_is_quoted_at_full_length(raw: dict[str, Any]) -> None:
+    assert all(len(said) < 1000 for said in sentences(raw))
 
 
 def test_every_fault_is_said() -> None:

@@ -365,6 +365,25 @@ def test_the_proxy_of_the_environment_is_used(tmp_path: Path) -> None:
     asyncio.run(trial())
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("http://me:secret@p:99999", "http://p:abc", "http://p:0", "http://[::1", "http://"),
+        *("http://:80", "p:abc", "://p"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "kubeconfig"])
+def test_a_proxy_that_is_no_address_is_named(proxy: str, place: str, tmp_path: Path) -> None:
+    named: dict[str, Any] = {"proxy": proxy} if place == "kubeconfig" else {}
+    file = kubeconfig(tmp_path / "config", "https://api.example", **named)
+    said = refused(
+        kubeconfig=str(file), env={"HTTPS_PROXY": proxy} if place == "environment" else {}
+    )
+    assert said.startswith("the proxy for https://api.example is '")
+    assert "which is no address; write HTTPS_PROXY, or proxy-url in the kubeconfig, as" in said
+    assert "secret" not in said
+
+
 def test_a_proxy_of_another_protocol_is_refused(tmp_path: Path) -> None:
     file = kubeconfig(tmp_path / "config", "https://api.example")
     said = refused(kubeconfig=str(file), env={"HTTPS_PROXY": "socks5://127.0.0.1:1"})

@@ -1,5 +1,6 @@
 """A run as a pass finds it: planned or refused, with what its status says."""
 
+import time
 from typing import Any
 
 import pytest
@@ -62,3 +63,71 @@ def test_what_its_status_says(status: Status, prepared: bool, finished: bool) ->
 @pytest.mark.parametrize(("stored", "attempt"), [(None, 1), (0, 1), (1, 1), (7, 7)])
 def test_the_first_attempt_is_one(stored: int | None, attempt: int) -> None:
     assert read(PREPARED.model_copy(update={"attempt": stored})).attempt == attempt
+
+
+LONG = "k" * 1_000_000
+URL = "https://" + "a:" * 500_000
+
+
+def _nested(levels: int, *, as_list: bool = False) -> Any:
+    value: Any = {}
+    for _ in range(levels):
+        value = [value] if as_list else {"a": value}
+    return value
+
+
+# What an API server could store, and more: each is read by the operator, for all its tenants.
+HUGE: dict[str, dict[str, Any]] = {
+    "a name of a source": {"data": {"sources": {LONG: {}}}},
+    "a fault below a long name": {"data": {"sources": {LONG: {"url": 1}}}},
+    "a key of a label": {"scheduling": {"nodeSelector": {LONG: "x"}}},
+    "a fault below a long key": {"scheduling": {"nodeSelector": {LONG: "a b"}}},
+    "very many labels": {"prep": {"nodeSelector": {f"k{i}": "!" for i in range(50_000)}}},
+    "very many tolerations": {"prep": {"tolerations": [{"key": "a!"}] * 20_000}},
+    "very many patches": {"patches": [{"target": "Prep", "patch": {}}] * 20_000},
+    "a wide patch": {"patches": [{"target": "Prep", "patch": {f"k{i}": 1 for i in range(50_000)}}]},
+    "very many unknown fields": {f"x{i}": 1 for i in range(50_000)},
+    "an unknown field": {LONG: 1},
+    "a choice": {"size": LONG},
+    "a list for a choice": {"strategy": [LONG] * 3},
+    "an address": {"data": {"sources": {"q-instruct-labels": {"url": URL}}}},
+    "an address where none is meant": {"size": URL},
+    "an address in a name": {"data": {"sources": {URL: {"url": 1}}}},
+    "a base model": {"model": {"base": "a:" * 500_000 + "@"}},
+    "a number as text": {"training": {"learningRate": "9" * 1_000_000}},
+    "a number of thousands of digits": {"training": {"epochs": 10**5000}},
+    "half a character": {"size": "\ud800"},
+    "half a character in a field": {"\ud800": 1},
+    "a NUL": {"output": {"claimName": "a\0b"}},
+    **{
+        f"a deep {field}": {field: _nested(100_000, as_list=as_list)}
+        for field in ("size", "training", "suspend", "patches", "x")
+        for as_list in (False, True)
+    },
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("spec", HUGE.values(), ids=HUGE)
+def test_a_huge_spec_is_read_in_a_moment_and_refused_in_short_sentences(
+    spec: dict[str, Any],
+) -> None:
+    raw = training()
+    raw["spec"] = raw["spec"] | spec
+    began = time.process_time()
+    found = [violation.sentence() for violation in Run.read(raw, Settings()).violations]
+    assert time.process_time() - began < 20
+    assert 0 < len(found) <= 20
+    assert all(len(sentence) < 800 and sentence.isprintable() for sentence in found)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("place", ["annotations", "ownerReferences", "managedFields", "status"])
+def test_what_is_deep_beside_the_spec_is_no_error_either(place: str) -> None:
+    raw = training()
+    if place == "status":
+        raw |= {"status": {"conditions": _nested(100_000), "phase": LONG, "message": LONG}}
+    else:
+        raw["metadata"] = raw["metadata"] | {place: _nested(100_000)}
+    run = Run.read(raw, Settings())
+    assert (run.plan is None) == (place != "status")

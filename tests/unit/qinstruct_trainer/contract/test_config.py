@@ -66,6 +66,8 @@ SAME_PREP: dict[str, object] = {
     "output": Path("/elsewhere"),
     "max_bytes": {"q-instruct-labels": 1},
     "private_networks": (),
+    "cache_bytes": 1,
+    "output_bytes": 1,
 }
 OTHER_RUN: dict[str, object] = {
     "size": "7B",

@@ -73,6 +73,12 @@ def test_what_is_said_is_one_line_and_no_event(
     assert parse_line(line, None) is None
 
 
+@pytest.mark.parametrize("text", ["reading a.jpg", "(in brackets)", "[1, 2]", "é \U0001f600"])
+def test_what_is_no_event_is_said_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say(text)
+    assert capsys.readouterr().err == f"{text}\n"
+
+
 @pytest.mark.usefixtures("termination_log")
 @pytest.mark.parametrize("event", [PROGRESS, *FINAL], ids=lambda event: event.event)
 def test_an_event_is_one_line_that_reads_back(

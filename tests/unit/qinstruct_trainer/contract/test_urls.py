@@ -73,3 +73,27 @@ def test_a_secret_may_have_any_signs_in_it(text: str, said: str) -> None:
 def test_half_a_character_in_an_address_is_no_error() -> None:
     """As JSON can spell it, and no encoding."""
     assert url_identity("https://host/a?\ud800").startswith("https://host/a#sha256=")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("end", ["", "/", "@", "/@host", "?", "://"])
+@pytest.mark.parametrize("part", ["a", "a:", ":", "a+", "://", "http://", "a@", "[", "1"])
+def test_no_text_takes_long(part: str, end: str) -> None:
+    """In a time in the square of its length a word of a megabyte would take hours."""
+    text = part * (200_000 // len(part)) + end
+    for url in (text, f"https://{text}", f"https://host/{text}"):
+        assert len(shown_url(url)) < 100
+        hide_secrets(url)
+        hide_secrets(" ".join([url[:2000]] * 5))
+
+
+def test_what_is_too_long_for_an_address_is_shown_by_its_length() -> None:
+    url = "https://me:s3cret@host/" + "a" * 2048
+    assert shown_url(url) == "(an address of 2,071 characters)"
+    assert hide_secrets(f"from {url}, again") == "from (an address of 2,071 characters), again"
+    assert "s3cret" not in url_identity(url)
+    assert url_identity(url) != url_identity(url[:-1] + "b")
+
+
+def test_a_long_scheme_hides_no_secret() -> None:
+    assert hide_secrets("x" * 40 + "https://me:s3cret@host/a") == "x" * 40 + "https://host/a"

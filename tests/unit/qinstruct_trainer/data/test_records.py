@@ -49,7 +49,7 @@ BAD = {
     "NUL": (record(image="a\0b.jpg"), "character no path may have"),
     "surrogate in image": (record(image="\udc00.jpg"), "character no path may have"),
     "empty image": (record(image=""), "not a path"),
-    "image is a list": (record(image=["a.jpg", "b.jpg"]), "not a path"),
+    "image is a list": (record(image=["a.jpg", "b.jpg"]), "it names 2 images"),
     "id is a list": (record(id=[1]), "its id is a list"),
 }
 

@@ -107,6 +107,30 @@ PARTS: dict[str, tuple[Change, str]] = {
         NOT_LLAMA + "its model is not a BPE; use",
     ),
     "a part that is a number": (lambda t: t.update(normalizer=7), DOES_NOT_LOAD),
+    "merges that are left out at random": (
+        lambda t: t["model"].update(dropout=0.1),
+        NOT_LLAMA + r"its model has dropout 0\.1; use",
+    ),
+    "merges that are all left out": (
+        lambda t: t["model"].update(dropout=1),
+        NOT_LLAMA + "its model has dropout 1; use",
+    ),
+    "a share of merges that is no number": (
+        lambda t: t["model"].update(dropout="x" * 10**5),
+        NOT_LLAMA + "its model has dropout 'x+; use",
+    ),
+    "parts of words that are other tokens": (
+        lambda t: t["model"].update(continuing_subword_prefix="##"),
+        NOT_LLAMA + "its model has continuing_subword_prefix '##'; use",
+    ),
+    "ends of words that are other tokens": (
+        lambda t: t["model"].update(end_of_word_suffix="</w>"),
+        NOT_LLAMA + "its model has end_of_word_suffix '</w>'; use",
+    ),
+    "a page in front of each text": (
+        lambda t: t.update(normalizer={"type": "Prepend", "prepend": "x" * 8000}),
+        NOT_LLAMA + "its normalizer puts a text in front of each; use",
+    ),
     "a token without a row": (
         lambda t: t["model"]["vocab"].update({"▁is": 4_000_000_000}),
         NOT_LLAMA,
@@ -189,6 +213,12 @@ def test_a_tokenizer_that_is_no_llamas_is_refused_in_a_sentence(
     with pytest.raises(DataError, match=reason) as refused:
         load_tokenizer(folder)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("share", [None, 0, 0.0])
+def test_a_tokenizer_that_leaves_no_merge_out_is_taken(share: float | None, folder: Path) -> None:
+    change_json(folder / "tokenizer.json", lambda t: t["model"].update(dropout=share))
+    assert load_tokenizer(folder)("Is it sharp?").input_ids
 
 
 def test_a_model_whose_type_is_not_said_is_a_bpe(folder: Path) -> None:

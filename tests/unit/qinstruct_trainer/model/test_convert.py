@@ -161,6 +161,16 @@ def wrong_shape(root: Path) -> None:
     )
 
 
+def of(dtype: torch.dtype) -> Callable[[Path], None]:
+    """Weights that are no floating-point numbers, in their right shape."""
+
+    def damage(root: Path) -> None:
+        file, name = root / "projector/mm_projector.bin", "model.mm_projector.0.bias"
+        change(file, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+
+    return damage
+
+
 def text_tower_only(root: Path) -> None:
     write_torch(root / "clip", {"text_model.x": torch.ones(1)})
 
@@ -172,6 +182,9 @@ def text_tower_only(root: Path) -> None:
         (add_key, "unknown tensor model.mm_projector.4.bias"),
         (add_key_again, r"mm_projector\.0\.bias, which .*mm_projector\.bin has already; remove"),
         (add_layer, "model.layers.2.mlp.up_proj.weight, which a model of its config.json"),
+        (of(torch.int64), r"model.mm_projector.0.bias as torch.int64, which is no number that can"),
+        (of(torch.uint8), r"model.mm_projector.0.bias as torch.uint8, which is no number that can"),
+        (of(torch.bool), r"model.mm_projector.0.bias as torch.bool, which is no number that can"),
         (wrong_shape, r"model.mm_projector.0.bias as \[3\]"),
         (text_tower_only, "lacks"),
     ],

@@ -48,8 +48,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             r"layers\.9\..* which a model of its config\.json does not have",
         ),
         ({"something.else": torch.ones(3)}, r"unknown tensor something\.else"),
+        (
+            {"multi_modal_projector.linear_1.bias": torch.ones(32, dtype=torch.int64)},
+            r"linear_1\.bias as torch\.int64, which is no number that can be trained",
+        ),
     ],
-    ids=["missing", "misshapen", "misshapen norm", "one layer more", "unknown"],
+    ids=["missing", "misshapen", "misshapen norm", "one layer more", "unknown", "whole numbers"],
 )
 def test_loading_refuses_what_transformers_only_warns_about(
     change: dict[str, torch.Tensor | None], sentence: str, load: Load, folder: Path, tmp_path: Path

@@ -11,7 +11,7 @@ import pytest
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.prep.gate import GateReport, RecordFile
-from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Stages
+from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 from support.prep.miniature import write_miniature
 
@@ -69,8 +69,9 @@ def extract(into: str = "here", fetched: str = "f", name: str = "images") -> Mak
 def gate(
     source: str = "labels", published: int | None = 5, key: str = "f", images: str = "i"
 ) -> Make:
-    files = [RecordFile(source=source, path=Path("/labels"), published=published)]
-    return lambda stages: stages.gate(files, [key], ImageFolders((Path("/one"),), (images,)))
+    file = RecordFile(source=source, path=Path("/labels"), published=published)
+    folders = ImageFolders((Path("/one"),), (images,))
+    return lambda stages: stages.gate(Labels((file,), (key,)), folders)
 
 
 def merge(gate: str = "g") -> Make:

@@ -151,6 +151,12 @@ class PrepConfig(_RunDocument):
         default=None,
         description="Networks that a download may come from besides public addresses; none: any.",
     )
+    cache_bytes: Changeable[int] = Field(
+        default=0, ge=0, description="Room that the run needs in an empty cache."
+    )
+    output_bytes: Changeable[int] = Field(
+        default=0, ge=0, description="Room that all of the run's own folder needs."
+    )
 
 
 class Checkpointing(_Config):

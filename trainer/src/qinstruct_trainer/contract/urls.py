@@ -9,7 +9,9 @@ import re
 from typing import Final
 
 # Up to the next blank: a secret may have quotes and brackets in it.
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+# A scheme is short, so that a long word is not looked through from each of its letters.
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://\S+")
+_MAX_SHOWN: Final = 2048  # characters, as a source's may have; the time is in their square
 _PUNCTUATION = ":;,.)]}\"'"  # of the text that an address ends
 # Name and password, wherever they stand: an address may be a part of another one's path, lack its
 # scheme, or have a password whose slash or question mark ends what a reader takes for the host.
@@ -19,7 +21,12 @@ _LOGIN: Final = re.compile(
 
 
 def shown_url(url: str) -> str:
-    """An address without name, password, query and fragment; any text that is none, likewise."""
+    """An address without name, password, query and fragment; any text that is none, likewise.
+
+    Of one that is longer than any may be, only its length.
+    """
+    if len(url) > _MAX_SHOWN:
+        return f"(an address of {len(url):,} characters)"
     return re.split(r"[?#]", _LOGIN.sub("", url), maxsplit=1)[0]
 
 

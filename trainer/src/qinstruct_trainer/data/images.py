@@ -7,6 +7,7 @@ The only module that opens image files, and only of the formats that photographs
 knows forty others, hands some to programs of the machine, and goes by the bytes, not by the name.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.file_kinds import file_kind
+from qinstruct_trainer.storage_errors import OF_THE_MACHINE, DiskFailure, way_out
 
 Pixels = npt.NDArray[np.float32]
 
@@ -28,6 +31,7 @@ PADDING = (122, 116, 104)  # int(255 * CLIP_MEAN), as the published code rounds
 # Twice Pillow's own warning threshold, where Pillow refuses; here also for the padded square.
 MAX_PIXELS = 178_956_970
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+_STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|BM|RIFF.{4}WEBP|II\*\0|MM\0\*", re.DOTALL)
 
 
 def load_pixels(path: Path, size: int = 336) -> Pixels:
@@ -42,6 +46,7 @@ def load_pixels(path: Path, size: int = 336) -> Pixels:
 
     Raises:
         DataError: the file is not an image, is truncated, or is too large to decode safely.
+        StorageError: it cannot be read, which says nothing of what is in it.
     """
     with _decoded(path) as image:
         square = _pad_to_square(image.convert("RGB"))
@@ -54,10 +59,16 @@ def verify_image(path: Path) -> None:
     """Decode the whole file and forget it.
 
     Raises:
-        DataError: as `load_pixels` would.
+        DataError, StorageError: as `load_pixels` would.
     """
     with _decoded(path) as image:
         image.convert("RGB")
+
+
+def starts_like_image(path: Path) -> bool:
+    """Whether a file begins as those of `FORMATS` do. Nothing is decoded."""
+    with path.open("rb") as file:
+        return _STARTS.match(file.read(16)) is not None
 
 
 def open_image(file: Path | IO[bytes]) -> Image.Image:
@@ -84,11 +95,18 @@ def _decoded(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise DataError(f"image {path} is missing; fetch it or drop its records") from error
     except UnidentifiedImageError as error:
+        kind = file_kind(path)
+        what = f"but {kind.name}" if kind else "whatever its name says"
         raise DataError(
-            f"image {path} is no JPEG, PNG, GIF, BMP, WebP or TIFF image, whatever its name says; "
+            f"image {path} is no JPEG, PNG, GIF, BMP, WebP or TIFF image, {what}; "
             "fetch it again, convert it or drop its records"
         ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            failure = DiskFailure(is_full=False, reason=str(error.strerror), number=error.errno)
+            raise StorageError(
+                f"image {path} cannot be read: {failure.reason}; {way_out(path, failure)}"
+            ) from error
         raise DataError(
             f"image {path} does not decode ({type(error).__name__}: {error!s:.120}); "
             "fetch it again or drop its records"

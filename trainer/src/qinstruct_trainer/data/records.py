@@ -5,15 +5,19 @@ or "gpt", "value": text}, ...]}`; every other key is ignored. Label files come f
 nothing in them is believed: a path cannot leave the image folder, text can be tokenised.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from qinstruct_trainer.contract.errors import DataError
 
 Speaker = Literal["human", "gpt"]
+_IMAGE_SIGN: Final = "<image>"
+_PICTURE_KEYS: Final = ("image", "img", "picture", "photo")  # how other tools' keys begin
+_NAMING: Final = (str, list, dict)
 _MAX_PATH, _MAX_NAME = 1024, 255  # bytes; the latter is the limit of file systems
 _SPEAKERS = frozenset(get_args(Speaker))
 
@@ -32,7 +36,7 @@ class Record:
 
     Attributes:
         id: The record's own id, or its number in the file if it has none.
-        image: Path relative to the image folder, POSIX; None for a text-only record.
+        image: Path relative to the image folder, POSIX, in NFC; None for a text-only record.
         turns: In the order of the file. Speakers alternate; the first may be `gpt`, which the
             published code leaves out.
     """
@@ -64,10 +68,36 @@ def parse_record(raw: object, index: int) -> Record:
         raise _fault(index, str(index), f"its id is {_kind(identifier)}, not a text or a number")
     name = str(identifier)
     turns = _parse_turns(raw.get("conversations"), index, name)
-    record = Record(name, _parse_image(raw.get("image"), index, name), turns)
+    record = Record(name, _parse_image(_named_image(raw), index, name), turns)
     if record.num_words == 0:
         raise _fault(index, name, "its conversation has not a single word")
     return record
+
+
+def sign_of_a_picture(raw: object, record: Record) -> str | None:
+    """What in a record says that there is a picture, whether it names one or not; None: nothing.
+
+    Args:
+        raw: The decoded JSON value.
+        record: What was read of it.
+    """
+    if record.image is not None:
+        return "its image"
+    if isinstance(raw, Mapping):
+        for key, value in raw.items():
+            if key.lower().startswith(_PICTURE_KEYS) and value and isinstance(value, _NAMING):
+                return f"its field {key:.40}"
+    if any(_IMAGE_SIGN in turn.text for turn in record.turns):
+        return f"{_IMAGE_SIGN} in its text"
+    return None
+
+
+def _named_image(raw: Mapping[str, object]) -> object:
+    """The value that names the picture, in the forms of other tools: a list of one is that one."""
+    value = raw.get("image")
+    if value is None:
+        value = raw.get("images") or None
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _parse_turns(raw: object, index: int, name: str) -> tuple[Turn, ...]:
@@ -96,17 +126,24 @@ def _parse_turn(raw: object, number: int, index: int, name: str) -> Turn:
 
 
 def _parse_image(raw: object, index: int, name: str) -> str | None:
-    """The path, proven to stay below the folder it will be joined to; null means text-only."""
+    """The path, proven to stay below the folder it will be joined to; null means text-only.
+
+    In NFC, as archives are unpacked: macOS writes the same name in another form.
+    """
     if raw is None:
         return None
+    if isinstance(raw, list) and len(raw) > 1:
+        raise _fault(index, name, f"it names {len(raw):,} images, and a record has at most one")
     if not isinstance(raw, str) or not raw:
         raise _fault(index, name, f"its image is {raw!r:.40}, not a path")
     if "\\" in raw or "\0" in raw or not is_utf8(raw):
         raise _fault(index, name, f"its image {raw!r:.200} has a character no path may have")
-    path = PurePosixPath(raw)
+    path = PurePosixPath(unicodedata.normalize("NFC", raw))
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise _fault(index, name, f"its image {raw[:200]!r} is not below the image folder")
-    if len(raw.encode()) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
+    if len(str(path).encode()) > _MAX_PATH or any(
+        len(part.encode()) > _MAX_NAME for part in path.parts
+    ):
         raise _fault(index, name, f"its image {raw[:100]!r} is longer than any file's name")
     return str(path)
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 from sentencepiece import sentencepiece_model_pb2
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import instead
 from qinstruct_trainer.json_files import read_json
 
 TOKENIZER_FILES: Final = (
@@ -31,6 +32,8 @@ _MAX_PIECE = 128  # characters; what a piece is made of is looked for at each of
 _MAX_ADDED = 1000  # tokens beside the vocabulary, each of which is looked for in every text
 _MAX_PART = 8192  # characters of a step of the pipeline; the longest of a Llama's has some 1,000
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+# Which merges are left out at random, and what makes other tokens of the same texts.
+_NOT_IN_A_LLAMAS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
 _TYPES = frozenset(
     {
         *("Sequence", "Prepend", "Replace", "Metaspace", "TemplateProcessing"),
@@ -145,7 +148,9 @@ def _check_pieces(path: Path) -> None:
     try:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise _not_llama(path, "it is no sentencepiece model") from error
+        otherwise = "is no sentencepiece model"
+        reason = f"it {instead(path, 'a sentencepiece model', otherwise)}"
+        raise _not_llama(path, reason) from error
     longest = max((len(piece.piece) for piece in model.pieces), default=0)
     if longest > _MAX_PIECE:
         raise _not_llama(path, f"it has a piece of {longest:,} characters")
@@ -184,6 +189,8 @@ def _check_pipeline(path: Path, document: dict[str, Any]) -> None:
 def _vocabulary_size(path: Path, model: object) -> int:
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         raise _not_llama(path, "its model is not a BPE")
+    if odd := next((name for name in _NOT_IN_A_LLAMAS if model.get(name)), None):
+        raise _not_llama(path, f"its model has {odd} {model[odd]!r:.80}")
     vocabulary = model.get("vocab")
     if not isinstance(vocabulary, dict) or not _is_dense(vocabulary):
         raise _not_llama(path, "its vocabulary is not numbered from 0 on")
@@ -198,6 +205,8 @@ def _check_step(path: Path, name: str, step: dict[str, Any], num_tokens: int) ->
         raise _not_llama(path, f"its {name} has the pattern {step['Regex']!r:.80}")
     if kind == "Replace" and _grows(step):
         raise _not_llama(path, f"its {name} puts a longer text in place of another")
+    if kind == "Prepend" and len(str(step.get("prepend", ""))) > 1:
+        raise _not_llama(path, f"its {name} puts a text in front of each")
     if kind == "TemplateProcessing" and not _is_plain(step, num_tokens):
         raise _not_llama(path, f"its {name} adds other tokens, or repeats the text")
 

@@ -63,7 +63,7 @@ def check_tensors(
         unpadded_rows: Rows that embedding and head may have instead of their padded number.
 
     Raises:
-        DataError: a tensor is missing, extra, or has another shape.
+        DataError: a tensor is missing, extra, has another shape, or no floating-point numbers.
     """
     missing = [name for name in shapes if name not in found]
     if missing:
@@ -80,6 +80,11 @@ def check_tensors(
         accepted = [shapes[name]]
         if unpadded_rows is not None and name in (EMBEDDING, HEAD):
             accepted.append((unpadded_rows, *shapes[name][1:]))
+        if not tensor.dtype.is_floating_point:
+            raise DataError(
+                f"{tensor.file} holds {tensor.name} as {tensor.dtype}, which is no number that "
+                "can be trained; use a checkpoint with weights in float16, bfloat16 or float32"
+            )
         if tensor.shape not in accepted:
             raise DataError(
                 f"{tensor.file} holds {tensor.name} as {list(tensor.shape)}, its config.json asks "

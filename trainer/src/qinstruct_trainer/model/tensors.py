@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.file_kinds import instead
 from qinstruct_trainer.json_files import read_json
 from qinstruct_trainer.model.torch_files import map_torch_file
 
@@ -131,10 +132,8 @@ def _open_safetensors(path: Path) -> list[StoredTensor]:
     try:
         handle: Any = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path} is not a complete safetensors file ({error!s:.200}); fetch the checkpoint "
-            "again"
-        ) from error
+        otherwise = f"is not a complete safetensors file ({error!s:.200}); fetch it again"
+        raise DataError(f"{path} {instead(path, 'a safetensors file', otherwise)}") from error
     tensors = []
     for name in handle.keys():  # noqa: SIM118 - the handle is no mapping
         part = handle.get_slice(name)

@@ -12,6 +12,7 @@ import shutil
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import IO, Any, Self
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.records import is_utf8
+from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.unpacked_stream import UnpackedStream
 
@@ -38,6 +40,12 @@ _MAX_DEPTH = 32
 _MAX_HEADER_BYTES = 64 << 10  # of a name, a link's target or a record before a member
 _MAX_GLOBAL_RECORDS = 64
 _MAX_DIRECTORY_BYTES = 256 << 20  # of a zip; 1,000,000 entries with long names
+_OF_PACKING = frozenset(  # of macOS, Windows, Synology's systems, and of tar where it was unpacked
+    {
+        *("__MACOSX", ".DS_Store", ".Spotlight-V100", ".Trashes", ".fseventsd", "@eaDir"),
+        *("Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information", "PaxHeaders"),
+    }
+)
 _EXTENDED = frozenset(
     {
         tarfile.GNUTYPE_LONGNAME,
@@ -50,11 +58,19 @@ _EXTENDED = frozenset(
 # The others unpack a whole chunk at once, into a thousand times the memory.
 _ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ENTRY = b"PK\1\2"
+_ZIP_MEMBER = b"PK\3\4"
+_ARCHIVES = ("a tar archive", "a zip archive", "a gzip file", "a bzip2 file", "an xz file")
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
     *(ValueError, OverflowError, struct.error),  # numbers and names in a zip that cannot be
 )
 _BAD_NAME = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
+# typeshed lacks these
+_END: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
+_REST_OF_A_BLOCK: tuple[type[Exception], ...] = (
+    tarfile.EmptyHeaderError,  # type: ignore[attr-defined]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+)
 _UNREADABLE = (NotImplementedError, RuntimeError)  # zipfile: unknown compression, encrypted
 
 
@@ -77,7 +93,7 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
     raw = target.with_name(f"{target.name}.raw")
     raw.mkdir(parents=True)
     writer = _Writer(archive, name, raw, progress)
-    with _as_data_error(name):
+    with _as_data_error(name, archive):
         if zipfile.is_zipfile(archive):
             _extract_zip(archive, writer)
         else:
@@ -91,6 +107,11 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
     else:
         raw.rename(target)
     progress.finish()
+
+
+def _is_of_packing(path: PurePosixPath) -> bool:
+    """Whether a system that packed it left this for itself: no image, and in nobody's folder."""
+    return path.name.startswith("._") or not _OF_PACKING.isdisjoint(path.parts)
 
 
 class _Writer:
@@ -109,9 +130,12 @@ class _Writer:
 
     def write(self, member: str, file: IO[bytes], size: int) -> None:
         """Copy one member. `size` is what the archive claims; the bytes are counted too."""
-        path = self._folder / self._safe(member)
+        inside = self._safe(member)
         self._check_bounds(member, size)
         self.count(member)
+        if _is_of_packing(inside):
+            return
+        path = self._folder / inside
         self._make_folder(path.parent, member)
         with path.open("wb") as out:
             while chunk := file.read(_CHUNK):
@@ -147,7 +171,7 @@ class _Writer:
             folder.mkdir()
 
     def _safe(self, member: str) -> PurePosixPath:
-        path = PurePosixPath(member)
+        path = PurePosixPath(unicodedata.normalize("NFC", member))  # as records' are
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise self.refuse(member, "leads out of the folder")
         if "\\" in member or "\0" in member or not is_utf8(member):
@@ -169,6 +193,12 @@ class _Writer:
             )
 
 
+class _Tar(tarfile.TarFile):
+    """One or more archives in one file, as `cat a.tar b.tar` makes it."""
+
+    has_ended = False  # the zero block that ends every tar was the last that was read
+
+
 class _StrictTarInfo(tarfile.TarInfo):
     """A header that is missing or damaged is an error; tarfile takes it for the end.
 
@@ -177,12 +207,19 @@ class _StrictTarInfo(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
+        assert isinstance(tarfile_, _Tar)
         try:
-            return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed lacks it
-            raise  # the zero block that ends every tar
+            member = super().fromtarfile(tarfile_)
+        except _END:
+            tarfile_.has_ended = True
+            raise
         except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"no member header at byte {tarfile_.offset}") from error
+            if tarfile_.has_ended and isinstance(error, _REST_OF_A_BLOCK):
+                raise
+            after = " after the archive's end" if tarfile_.has_ended else ""
+            raise tarfile.ReadError(f"no member header at byte {tarfile_.offset}{after}") from error
+        tarfile_.has_ended = False
+        return member
 
     def _proc_member(self, tarfile_: tarfile.TarFile) -> Self:
         if self.type in _EXTENDED and self.size > _MAX_HEADER_BYTES:
@@ -204,7 +241,8 @@ class _StrictTarInfo(tarfile.TarInfo):
 def _extract_tar(archive: Path, writer: _Writer) -> None:
     with archive.open("rb") as file:
         stream: Any = UnpackedStream(file, writer.max_bytes, writer.refuse_archive)
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictTarInfo) as tar:
+        options: Any = {"tarinfo": _StrictTarInfo, "ignore_zeros": True}  # to what follows an end
+        with _Tar.open(fileobj=stream, mode="r|", **options) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 if member.isdir():
@@ -237,9 +275,18 @@ class _BoundedFile(io.FileIO):
         return content
 
 
+def _begins_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == _ZIP_MEMBER
+
+
 def _extract_zip(archive: Path, writer: _Writer) -> None:
     with _BoundedFile(archive, writer) as file, zipfile.ZipFile(file) as package:
-        for member in package.infolist():
+        members = package.infolist()
+        before = min((member.header_offset for member in members), default=0)
+        if before > 0 and _begins_as_zip(archive):
+            raise zipfile.BadZipFile(f"another zip archive stands before it, of {before:,} bytes")
+        for member in members:
             mode = member.external_attr >> 16
             if stat.S_ISLNK(mode):
                 raise writer.refuse(member.filename, "is a link")
@@ -253,15 +300,15 @@ def _extract_zip(archive: Path, writer: _Writer) -> None:
 
 
 @contextmanager
-def _as_data_error(name: str) -> Iterator[None]:
+def _as_data_error(name: str, archive: Path) -> Iterator[None]:
     try:
         yield
     except (*_BROKEN, *_UNREADABLE) as error:
-        raise _damaged(name, error) from error
+        raise _damaged(name, archive, error) from error
     except OSError as error:
         # Without a number bz2 says so that the stream is damaged; a zip's offset may be negative.
         if error.errno in (None, errno.EINVAL):
-            raise _damaged(name, error) from error
+            raise _damaged(name, archive, error) from error
         if error.errno not in _BAD_NAME:
             raise
         raise DataError(
@@ -270,7 +317,13 @@ def _as_data_error(name: str) -> Iterator[None]:
         ) from error
 
 
-def _damaged(name: str, error: Exception) -> DataError:
+def _damaged(name: str, archive: Path, error: Exception) -> DataError:
+    kind = file_kind(archive)
+    if kind is not None and kind.name not in _ARCHIVES:
+        return DataError(
+            f"{name}: the file is {kind.name}, not a tar or zip archive; "
+            f"set data.sources.{name}.url to one"
+        )
     reason = str(error) or type(error).__name__
     return DataError(
         f"{name}: the archive is truncated or damaged ({reason:.200}); "

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.records import Record, parse_record
+from qinstruct_trainer.data.records import Record, parse_record, sign_of_a_picture
 from qinstruct_trainer.prep.images import image_faults
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
@@ -36,12 +36,26 @@ class BadRecord(BaseModel):
 
 
 class SourceCount(BaseModel):
-    """Records of one label file, beside the published number."""
+    """Records of one label file, beside the published number.
+
+    Attributes:
+        signs: Good records that speak of a picture.
+        blind: Those of them that name none, and would be trained on without it.
+        first_blind: The first of those, for people.
+    """
 
     model_config = ConfigDict(frozen=True)
     source: str
     records: int
     published: int | None
+    signs: int = 0
+    blind: int = 0
+    first_blind: str | None = None
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether most that speak of a picture name none: labels in a form that is not read."""
+        return 2 * self.blind > self.signs
 
 
 class GateReport(BaseModel):
@@ -75,13 +89,22 @@ class GateReport(BaseModel):
         return sum(count.records for count in self.counts)
 
     def warnings(self) -> Iterator[str]:
-        """Counts that differ from the published ones: no fault, since a mirror may be a part."""
+        """What is no fault: a mirror may be a part, and a text may speak of a picture."""
         for count in self.counts:
             if count.published is not None and count.records != count.published:
                 yield (
                     f"{count.source} has {count.records:,} records, "
                     f"{count.published:,} were published"
                 )
+            if count.blind and not count.is_blind:
+                yield f"{_blind_sentence(count)}; they are trained on as text"
+
+
+def _blind_sentence(count: SourceCount) -> str:
+    return (
+        f"{count.source}: {count.blind:,} of {count.signs:,} records that speak of a picture name "
+        f"none in `image`, the first is {count.first_blind}"
+    )
 
 
 class RecordFile(BaseModel):
@@ -112,14 +135,30 @@ def inspect_records(
     images: dict[str, None] = {}  # a set that keeps the order: same report each time
     with lines.open("w", encoding="utf-8", newline="") as out:
         for file in files:
-            number = 0
+            number = signs = blind = 0
+            first_blind: str | None = None
             for number, (text, raw, record) in enumerate(_records(file), start=1):
                 out.write(text + "\n")
                 if isinstance(record, DataError):
                     bad.add(file, number - 1, raw, str(record))
-                elif record.image is not None:
+                    continue
+                sign = sign_of_a_picture(raw, record)
+                signs += sign is not None
+                if record.image is not None:
                     images[record.image] = None
-            counts.append(SourceCount(source=file.source, records=number, published=file.published))
+                elif sign is not None:
+                    blind += 1
+                    first_blind = first_blind or f"record {number - 1} ({sign})"
+            counts.append(
+                SourceCount(
+                    source=file.source,
+                    records=number,
+                    published=file.published,
+                    signs=signs,
+                    blind=blind,
+                    first_blind=first_blind,
+                )
+            )
     faults = image_faults(list(images), roots, progress)
     if faults:
         bad = _all_bad(files, faults)
@@ -171,8 +210,15 @@ def apply_policy(report: GateReport, policy: MissingImages, max_missing: int, pa
         path: Where the report can be read, for the message.
 
     Raises:
-        DataError: more records are bad than the policy allows; has the first faults.
+        DataError: more records are bad than the policy allows, with the first faults; or most
+            records of a source that speak of a picture name none, which no policy allows.
     """
+    for count in report.counts:
+        if count.is_blind:
+            raise DataError(
+                f"{_blind_sentence(count)}; write the path of the one picture as image, or correct "
+                f"data.sources.{count.source}.url"
+            )
     allowed = max_missing if policy == "Drop" else 0
     num_bad = report.num_bad
     if num_bad == report.num_records:

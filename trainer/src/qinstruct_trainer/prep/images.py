@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from urllib.parse import unquote
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.images import verify_image
@@ -13,6 +15,7 @@ from qinstruct_trainer.parent_death import kill_worker_with_pool
 from qinstruct_trainer.prep.progress import Progress
 
 _IMAGES_PER_TASK = 16
+_MISSING = ""  # in the place of a fault, which is worded when all that are missing are known
 _IN_PROCESS = 256  # images for which starting processes takes longer than decoding
 _DECODING = 3 << 30  # bytes; the largest image that is allowed takes 2.7 GB
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -35,6 +38,7 @@ def image_faults(
 
     Raises:
         DataError: a process that decodes was killed.
+        StorageError: an image cannot be read, which says nothing of what is in it.
     """
     progress.total = len(images)
     faults: dict[str, str] = {}
@@ -42,8 +46,43 @@ def image_faults(
         if fault is not None:
             faults[image] = fault
         progress.add()
+    missing = [image for image, fault in faults.items() if fault == _MISSING]
+    faults |= _missing_faults(missing, roots)
     progress.finish()
     return faults
+
+
+def _missing_faults(images: Sequence[str], roots: Sequence[Path]) -> dict[str, str]:
+    """A sentence for each image that is not there, with the file that was probably meant."""
+    near = _by_likeness(roots) if images else {}
+    faults = {}
+    for image in images:
+        found = near.get(_likeness(image))
+        hint = f"; {found} is there, {_difference(image, found)}" if found else ""
+        faults[image] = str(DataError(f"image {image} is in none of the image archives{hint}"))
+    return faults
+
+
+def _by_likeness(roots: Sequence[Path]) -> dict[str, str]:
+    """Every file's path below its root, by what is left of it without such differences."""
+    return {
+        _likeness(path): path
+        for root in reversed(roots)
+        for folder, _, names in os.walk(root)
+        for path in (Path(folder, name).relative_to(root).as_posix() for name in names)
+    }
+
+
+def _likeness(path: str) -> str:
+    return unicodedata.normalize("NFKC", unquote(path)).casefold()
+
+
+def _difference(image: str, found: str) -> str:
+    if image.casefold() == found.casefold():
+        return "whose name has other upper and lower case"
+    if unquote(image) == unquote(found):
+        return "whose name is percent-encoded otherwise"
+    return "whose name has other characters that look alike"
 
 
 def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str | None]:
@@ -84,7 +123,7 @@ def _examine(task: tuple[str, tuple[Path, ...]]) -> str | None:
     image, roots = task
     number = find_image(image, roots)
     if number is None:
-        return str(DataError(f"image {image} is in none of the image archives"))
+        return _MISSING
     try:
         verify_image(roots[number] / image)
     except DataError as error:

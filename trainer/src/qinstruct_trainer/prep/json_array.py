@@ -1,15 +1,17 @@
-"""Read a JSON array of any length one element at a time, each exactly as it is written.
+"""Read a JSON array, or an object, of any length one element at a time, as it is written.
 
 The text of an element is kept, not only its value: so the merged file has every number and
 escape of the published ones, which a reader that decodes and encodes again would change.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NoReturn
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.file_kinds import instead
 
 _BLANK = " \t\n\r"
 _CHUNK = 1 << 20  # characters
@@ -27,12 +29,25 @@ def read_elements(path: Path, name: str) -> Iterator[tuple[str, object]]:
     Raises:
         DataError: the file is not one JSON array; says where it goes wrong.
     """
+    with _reader(path, name) as reader:
+        yield from reader.elements()
+
+
+def read_members(path: Path, name: str) -> Iterator[tuple[str, object]]:
+    """The members of a JSON object: (name, decoded value). The rest is as in `read_elements`."""
+    with _reader(path, name) as reader:
+        yield from reader.members()
+
+
+@contextmanager
+def _reader(path: Path, name: str) -> Iterator["_Reader"]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = _Reader(file, name)
+        reader = _Reader(file, name, path)
         try:
-            yield from reader.elements()
+            yield reader
         except UnicodeDecodeError as error:
-            raise reader.fault("the file is not UTF-8") from error
+            json_kinds = ("a JSON array", "a JSON object")
+            raise reader.not_json("is not UTF-8", "JSON in UTF-8", *json_kinds) from error
         except RecursionError as error:
             raise reader.fault("it is nested too deeply") from error
 
@@ -40,24 +55,24 @@ def read_elements(path: Path, name: str) -> Iterator[tuple[str, object]]:
 class _Reader:
     """A window on the file that grows until it holds the next element."""
 
-    def __init__(self, file: IO[str], name: str):
+    def __init__(self, file: IO[str], name: str, path: Path):
         self._file = file
         self._name = name
+        self._path = path
         self._window = ""
         self._at = 0
         self._index = 0
         self._decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
     def elements(self) -> Iterator[tuple[str, object]]:
-        if self._next_character() != "[":
-            raise self.fault("the file does not begin with [; it is not a JSON array")
-        self._at += 1
-        if self._next_character() == "]":
-            self._at += 1
-        else:
-            yield from self._first_and_following()
-        if self._next_character():
-            raise self.fault("something follows the end of the array")
+        yield from self._all_between("[", "]", "array", self._element)
+
+    def members(self) -> Iterator[tuple[str, object]]:
+        yield from self._all_between("{", "}", "object", self._member)
+
+    def not_json(self, otherwise: str, expected: str, *same: str) -> DataError:
+        """An error about the whole file: what it is, or `otherwise`."""
+        return self.fault(f"the file {instead(self._path, expected, otherwise, *same)}")
 
     def fault(self, reason: str) -> DataError:
         """An error that names the source and the element."""
@@ -66,16 +81,36 @@ class _Reader:
             f"correct the file or set data.sources.{self._name}.url to a good copy"
         )
 
-    def _first_and_following(self) -> Iterator[tuple[str, object]]:
-        separator = ","
+    def _all_between(
+        self, start: str, end: str, kind: str, read: Callable[[], tuple[str, object]]
+    ) -> Iterator[tuple[str, object]]:
+        if self._next_character() != start:
+            otherwise = f"does not begin with {start}; it is not a JSON {kind}"
+            raise self.not_json(otherwise, f"a JSON {kind}")
+        self._at += 1
+        separator = "," if self._next_character() != end else self._take()
         while separator == ",":
             self._next_character()
-            yield self._element()
+            yield read()
             self._index += 1
-            separator = self._next_character()
-            self._at += 1
-        if separator != "]":
-            raise self.fault("the array is not closed; the file is truncated or damaged")
+            separator = self._take()
+        if separator != end:
+            raise self.fault(f"the {kind} is not closed; the file is truncated or damaged")
+        if self._next_character():
+            raise self.fault(f"something follows the end of the {kind}")
+
+    def _member(self) -> tuple[str, object]:
+        name = self._element()[1]
+        if not isinstance(name, str) or self._take() != ":":
+            raise self.fault("it is not valid JSON (a member is no name, colon and value)")
+        self._next_character()
+        return name, self._element()[1]
+
+    def _take(self) -> str:
+        """The next character that is not blank; "" at the end."""
+        character = self._next_character()
+        self._at += len(character)
+        return character
 
     def _element(self) -> tuple[str, object]:
         while True:

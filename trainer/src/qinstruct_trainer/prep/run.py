@@ -10,10 +10,13 @@ from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import PrepDone, emit
 from qinstruct_trainer.durable_files import write_durably
+from qinstruct_trainer.environment import check_connection_settings, check_hub_settings
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
+from qinstruct_trainer.prep.image_list import is_image_list
 from qinstruct_trainer.prep.progress import Report
-from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Stages
+from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import UnitCache
+from qinstruct_trainer.prep.volumes import check_volumes
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +34,15 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     Raises:
         RunError: a sentence for the user, see `qinstruct_trainer.contract.errors`.
     """
+    _check_environment(config)
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
+    check_volumes(config.cache, config.output, config.cache_bytes, config.output_bytes)
     cache = UnitCache(config.cache.absolute(), config.run, report)
     stages = Stages(cache, report, config.max_bytes, config.private_networks)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
-    images = _images(stages, config.sources, fetched)
-    files = _record_files(config.sources, fetched)
-    gate = stages.gate(files, [fetched[file.source].key for file in files], images)
+    labels = _labels(config.sources, fetched)
+    images = _images(stages, config.sources, fetched, labels)
+    gate = stages.gate(labels, images)
     found = _accepted(config, gate)
     merged = stages.merge(gate, found)
     model = stages.model(config.model, config.seed, merged)
@@ -61,19 +66,34 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     return prepared
 
 
+def _check_environment(config: PrepConfig) -> None:
+    """Now, not when the model is fetched hours later."""
+    places = (config.model.base, config.model.projector or "")
+    from_hub = any(place and not place.startswith(("file:", "/", ".")) for place in places)
+    if from_hub:
+        check_hub_settings()
+    if from_hub or any(source.url.startswith("http") for source in config.sources):
+        check_connection_settings()
+
+
 def _obtain(stages: Stages, source: Source, seed: int) -> FinishedUnit:
     return stages.builtin(source, seed) if source.kind == "builtin" else stages.fetch(source)
 
 
 def _images(
-    stages: Stages, sources: Sequence[Source], fetched: dict[str, FinishedUnit]
+    stages: Stages, sources: Sequence[Source], fetched: dict[str, FinishedUnit], labels: Labels
 ) -> ImageFolders:
     roots: list[Path] = []
     keys: list[str] = []
     for source in sources:
         unit = fetched[source.name]
         if source.kind == "images":
-            unit = stages.extract(source, unit)
+            is_list = is_image_list(unit.folder / "file")
+            unit = (
+                stages.fetch_listed(source, unit, labels)
+                if is_list
+                else stages.extract(source, unit)
+            )
             roots.append(unit.folder / "files")
             keys.append(unit.key)
         elif source.kind == "builtin":
@@ -82,9 +102,9 @@ def _images(
     return ImageFolders(tuple(roots), tuple(keys))
 
 
-def _record_files(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> list[RecordFile]:
+def _labels(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> Labels:
     names = {"labels": "file", "builtin": "labels.json"}
-    files = [
+    files = tuple(
         RecordFile(
             source=source.name,
             path=fetched[source.name].folder / names[source.kind],
@@ -92,10 +112,10 @@ def _record_files(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -
         )
         for source in sources
         if source.kind in names
-    ]
+    )
     if not files:
         raise ConfigError("data.sources has no label file; add q-instruct-labels")
-    return files
+    return Labels(files, tuple(fetched[file.source].key for file in files))
 
 
 def _heldout(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> Path | None:

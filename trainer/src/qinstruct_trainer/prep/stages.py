@@ -5,8 +5,9 @@ that makes the unit: raise it when that code changes what it makes.
 """
 
 import json
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,26 +17,30 @@ from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.contract.urls import shown_url, url_identity
-from qinstruct_trainer.durable_files import link_or_copy
+from qinstruct_trainer.durable_files import delete_tree, link_or_copy
 from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
+from qinstruct_trainer.prep.image_list import read_image_list, referenced_names
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
+from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",
-    "extract": "1",
-    "gate": "2",
+    "extract": "2",
+    "gate": "3",
     "merge": "1",
     "model": "2",
     "index": "1",
 }
+_log = logging.getLogger(__name__)
 _RECORDS = "records.jsonl"
 REPORT = "report.json"
+DEAD = "dead.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
 
 
@@ -52,6 +57,14 @@ class ImageFolders:
     """Image folders, and the keys of the units they belong to."""
 
     roots: tuple[Path, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Label files in the order of the merge, and the keys of the units they belong to."""
+
+    files: tuple[RecordFile, ...]
     keys: tuple[str, ...]
 
 
@@ -125,20 +138,48 @@ class Stages:
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
 
-    def gate(
-        self, files: Sequence[RecordFile], keys: Sequence[str], images: ImageFolders
-    ) -> FinishedUnit:
+    def fetch_listed(self, source: Source, fetched: FinishedUnit, labels: Labels) -> FinishedUnit:
+        """The images of a fetched list that the labels refer to, below `files/<into>`.
+
+        `dead.json` has those without an image, and why: what that means is the gate's policy.
+        """
+        unit = _unit("fetch", f"{source.name}-images", source.into, fetched.key, *labels.keys)
+        partial = self.cache.downloads / unit.folder_name
+
+        def build(folder: Path) -> None:
+            wanted = referenced_names(labels.files, source.into)
+            images = read_image_list(fetched.folder / "file", source.name, wanted)
+            progress = self._progress("fetch", f"{source.name}-images", "files")
+            limits = Limits(self.max_bytes.get(source.name), self.networks)
+            dead = fetch_images(images, partial, source.name, progress, limits=limits)
+            target = folder / "files" / source.into
+            target.mkdir(parents=True)
+            for image in images:
+                if image.name not in dead:
+                    link_or_copy(partial / image.name, target / image.name)
+            (folder / DEAD).write_text(json.dumps(dead, indent=2) + "\n", "utf-8")
+            if dead:
+                _log.warning(
+                    "%s: %d of %d addresses have no image; %s of this unit lists them with reasons",
+                    *(source.name, len(dead), len(images), DEAD),
+                )
+
+        finished = FinishedUnit(unit.key, self.cache.get(unit, build))
+        delete_tree(partial)
+        return finished
+
+    def gate(self, labels: Labels, images: ImageFolders) -> FinishedUnit:
         """What the gate found, `report.json`, and what it read, `records.jsonl`.
 
         Whether the policy accepts the report is not part of the unit.
         """
-        names = tuple(file.source for file in files)
-        published = tuple(str(file.published) for file in files)
-        unit = _unit("gate", "records", *names, *published, *keys, *images.keys)
+        names = tuple(file.source for file in labels.files)
+        published = tuple(str(file.published) for file in labels.files)
+        unit = _unit("gate", "records", *names, *published, *labels.keys, *images.keys)
 
         def build(folder: Path) -> None:
             progress = self._progress("gate", "records", "files")
-            found = inspect_records(files, images.roots, folder / _RECORDS, progress)
+            found = inspect_records(labels.files, images.roots, folder / _RECORDS, progress)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
@@ -229,8 +270,11 @@ def _stamp(place: str | None) -> str:
     path = local_path(place or "")
     if place and path is None and place.startswith(("/", "./", "../")):
         path = Path(place)
-    if path is None or not path.exists():
+    try:
+        if path is None or not path.exists():
+            return ""
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        statuses = [(file.name, file.stat()) for file in files]
+    except OSError:  # who opens it says so
         return ""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    statuses = [(file.name, file.stat()) for file in files]
     return json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in statuses])

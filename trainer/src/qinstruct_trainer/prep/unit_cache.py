@@ -37,14 +37,14 @@ from qinstruct_trainer.durable_files import (
 )
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
-from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 MANIFEST = "manifest.json"
 
 _KEY_CHARACTERS = 16  # 64 bits of the digest: enough to tell the units of one cache apart
 _HASH_THREADS = 4
 _SAMPLE_BYTES = 256 << 20  # of files whose digests are compared before a unit is used
-_MAX_MANIFEST_BYTES = 1 << 30  # of a million files it has a quarter of that
+_MAX_MANIFEST_BYTES = 128 << 20  # of 200,000 files, the most of a published source, 40 MB
 # Of every file of a unit, so that one that was written to later differs, whatever its size, and
 # that two units may share the bytes of a file. 2000-01-01: no file system rounds it.
 _MTIME_NS = 946_684_800 * 10**9
@@ -220,8 +220,14 @@ def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease
         build(building)
         # The files themselves are not flushed one by one (there may be 100,000): if the machine
         # loses power their sizes will not match the manifest, and the unit is built again.
-        manifest = _manifest_of(unit, building)
-        write_durably(building / MANIFEST, manifest.model_dump_json())
+        manifest = _manifest_of(unit, building).model_dump_json()
+        if len(manifest) > _MAX_MANIFEST_BYTES:
+            raise DataError(
+                f"{unit.item} has so many files, or such long names, that their list has "
+                f"{len(manifest):,} characters, and at most {_MAX_MANIFEST_BYTES:,} are read of "
+                "one; give an archive with fewer files"
+            )
+        write_durably(building / MANIFEST, manifest)
         lease.check()
         building.rename(folder)
         sync_path(folder.parent)
@@ -284,4 +290,5 @@ def _storage_sentence(folder: str, failure: DiskFailure) -> str:
             f"the disk is full at {place} ({failure.reason}); free space below "
             f"{Path(folder).parent.parent} and run again, finished work is kept"
         )
-    return f"{place} cannot be read or written: {failure.reason}"
+    out = way_out(Path(place), failure)
+    return f"{place} cannot be read or written: {failure.reason}; {out}"

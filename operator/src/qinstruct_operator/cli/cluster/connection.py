@@ -9,7 +9,7 @@ from pathlib import Path
 from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden
 from qinstruct_operator.cluster.port import Cluster
-from qinstruct_trainer.contract.errors import UnavailableError
+from qinstruct_trainer.contract.errors import ConfigError, UnavailableError
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -32,11 +32,16 @@ async def open_connection(context: str | None) -> AsyncIterator[Connection]:
     """Connect to the cluster of a kubeconfig's context; None: the current one, or our pod's.
 
     Raises:
-        ConfigError: no kubeconfig, or one that cannot be used.
+        ConfigError: no kubeconfig, or one that cannot be used, or so is the environment.
         UnavailableError: for any ClusterError while the connection was open.
     """
-    from qinstruct_operator.cluster.connect import connect  # half a second of imports
-
+    try:  # half a second of imports; aiohttp begins to keep the keys of TLS while it is imported
+        from qinstruct_operator.cluster.connect import connect
+    except OSError as error:
+        raise ConfigError(
+            f"SSLKEYLOGFILE in the environment names {error.filename!r:.200}, which cannot be "
+            f"written ({error.strerror}); name another file, or unset it"
+        ) from error
     try:
         async with connect(context=context) as cluster:
             yield Connection(cluster, cluster.namespace)

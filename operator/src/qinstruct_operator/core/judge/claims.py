@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from qinstruct_operator.constants import CONDITION_PREPARED, LABEL_USE
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge.observe import Claim, Observed
+from qinstruct_operator.core.names import CACHE_CLAIM, TINY_CACHE_CLAIM
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.core.run import Run
@@ -54,7 +55,9 @@ def _denied(run: str, namespace: str, name: str, claim: Claim, use: str) -> str:
     made_for = "" if use == "cache" else run
     if claim.made_for not in ("", made_for):
         return f"claim {name} is the output of run {claim.made_for}; name another claim"
-    is_own = claim.is_ours and claim.made_for == made_for
+    # An output that has lost its run's label is no cache: those of ours have these names alone.
+    is_made_as_such = use == "output" or name in (CACHE_CLAIM, TINY_CACHE_CLAIM)
+    is_own = claim.is_ours and claim.made_for == made_for and is_made_as_such
     if is_own or claim.use == use:
         return ""
     return (

@@ -12,7 +12,19 @@ from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 
 _SYSTEM_PRIORITY = "system-"
-_SYSTEM_TAINTS = ("node-role.kubernetes.io/", "CriticalAddonsOnly")
+# Of control planes, and of nodes that are to take no new pods: in maintenance, not initialized yet,
+# short of something, or fenced off after a failure.
+_SYSTEM_TAINTS = (
+    "node-role.kubernetes.io/",
+    "CriticalAddonsOnly",
+    "node.kubernetes.io/unschedulable",
+    "node.kubernetes.io/network-unavailable",
+    "node.kubernetes.io/memory-pressure",
+    "node.kubernetes.io/disk-pressure",
+    "node.kubernetes.io/pid-pressure",
+    "node.kubernetes.io/out-of-service",
+    "node.cloudprovider.kubernetes.io/",
+)
 
 
 def allowed_violations(spec: Spec, settings: Settings) -> Iterator[Violation]:
@@ -58,7 +70,8 @@ def _is_taint_allowed(key: str, settings: Settings) -> bool:
     """The system's taints only where a pattern names them: `*` alone does not."""
     patterns = settings.allowed_taints
     if key.startswith(_SYSTEM_TAINTS):
-        patterns = tuple(each for each in patterns if each.startswith(_SYSTEM_TAINTS))
+        own = key.partition("/")[0]
+        patterns = tuple(each for each in patterns if each.startswith(own))
     return _matches(key, patterns)
 
 

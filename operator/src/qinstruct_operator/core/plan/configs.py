@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog import recipes
-from qinstruct_operator.core.plan import batch
+from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_operator.core.plan import batch, disk
 from qinstruct_operator.core.plan.sources import (
     builtin_source,
     max_bytes,
@@ -28,6 +29,7 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
     """prep.json."""
     names = source_names(spec.size, spec.strategy, spec.data.sources)
     sources = planned_sources(names, spec.data.sources)
+    network = SIZES[spec.size].network
     return PrepConfig(
         run=name,
         cache=settings.cache_path,
@@ -40,6 +42,8 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
         seed=spec.training.seed,
         max_bytes=max_bytes(names, spec.data.sources),
         private_networks=settings.allowed_networks,
+        cache_bytes=disk.cache_bytes(sources, network) if network else 0,
+        output_bytes=disk.least_output_bytes(network, spec.checkpoint.keep),
     )
 
 

@@ -37,6 +37,16 @@ def output_bytes(network: Network | None, keep: int) -> int:
     return (keep + 2) * checkpoint_bytes(network) + export
 
 
+def least_output_bytes(network: Network | None, keep: int) -> int:
+    """What the run's folder holds without anything damaged: a volume with less stops the run.
+
+    Less than the claim, of which a file system keeps a part for itself. 0 for size Tiny.
+    """
+    if network is None:
+        return 0
+    return (keep + 1) * checkpoint_bytes(network) + WEIGHT_BYTES * network.parameters
+
+
 def quantity(num_bytes: int) -> str:
     """The Kubernetes quantity that holds so many bytes, in whole gibibytes."""
     return f"{math.ceil(num_bytes / GIBIBYTE)}Gi"

@@ -13,6 +13,7 @@ from qinstruct_operator.core.judge.claims import (
     content_lost,
     volume_lost,
 )
+from qinstruct_operator.errors import InvalidSpec
 from support.observed import (
     COMPLETE,
     NOW,
@@ -143,7 +144,33 @@ DENIED: dict[str, tuple[str, dict[str, str], str]] = {
         "claim db is the output of run x; name another claim",
     ),
     "its own output under another name": ("output", {**OURS, "run": "x"}, ""),
-    "a cache that an operator made": ("data", OURS, ""),
+    "an output that has lost its run's label, as cache": ("data", OURS, NO_CACHE),
+    **{
+        f"{use!r} spelled otherwise": (group, {"use": use}, unsaid)
+        for use, group, unsaid in (
+            ("Cache", "data", NO_CACHE),
+            ("CACHE", "data", NO_CACHE),
+            (" cache", "data", NO_CACHE),
+            ("cache\n", "data", NO_CACHE),
+            ("cache,output", "data", NO_CACHE),
+            ("c\u0430che", "data", NO_CACHE),
+            ("", "data", NO_CACHE),
+            ("Output", "output", NO_OUTPUT),
+            ("output.cache", "output", NO_OUTPUT),
+            ("true", "output", NO_OUTPUT),
+        )
+    },
+    "a maker spelled otherwise": ("output", {"by": "Qinstruct-operator", "run": "x"}, NO_OUTPUT),
+    "the run's name spelled otherwise": (
+        "output",
+        {**OURS, "run": "X"},
+        "claim db is the output of run X; name another claim",
+    ),
+    "a run's name that would be another line": (
+        "output",
+        {**OURS, "run": "x\nclaim y is fine"},
+        "claim db is the output of run x claim y is fine; name another claim",
+    ),
     "such a cache as output": ("output", OURS, NO_OUTPUT),
     "the run's name and no maker": ("output", {"run": "x"}, NO_OUTPUT),
 }
@@ -169,7 +196,67 @@ def test_a_claim_of_a_default_name_is_taken_only_if_a_run_made_it(name: str) -> 
     assert claim_denied(run_of(), seen(snapshot_of())) == ""
 
 
+@pytest.mark.parametrize("name", ["qinstruct-cache", "qinstruct-cache-tiny"])
+def test_a_cache_that_an_operator_made_is_one_under_its_own_names_alone(name: str) -> None:
+    observed = seen(snapshot_of(claims=labelled(name, **OURS)))
+    assert claim_denied(run_of(made=plan(data={"claimName": name})), observed) == ""
+    with pytest.raises(InvalidSpec, match=f"{name}: is the claim of the cache"):
+        plan(output={"claimName": name})
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": None},
+        {"labels": ["qinstruct.dev/use"]},
+        {"labels": "qinstruct.dev/use=output"},
+        {"labels": {"qinstruct.dev/use": ["output"]}},
+        {"labels": {"qinstruct.dev/use": True}},
+        {"labels": {"qinstruct.dev/Use": "output"}},
+        {"labels": {"use": "output"}},
+        {"labels": {"qinstruct.dev.evil.example/use": "output"}},
+        {"annotations": {"qinstruct.dev/use": "output"}},
+        {"labels": {"qinstruct.dev": {"use": "output"}}},
+    ],
+    ids=str,
+)
+def test_nothing_but_the_label_gives_a_claim_to_runs(metadata: dict[str, Any]) -> None:
+    raw = labelled("db")["db"]
+    raw["metadata"] = {"name": "db", "namespace": "team", "uid": "u"} | metadata
+    run = run_of(made=plan(output={"claimName": "db"}))
+    assert claim_denied(run, seen(snapshot_of(claims={"db": raw}))) == NO_OUTPUT
+
+
+@pytest.mark.parametrize("name", ["y-output", "x-1-output", "x"])
+def test_a_claim_that_another_run_has_yet_to_make_is_not_waited_for(name: str) -> None:
+    """It would be that run's output, or the cache, as soon as it is there."""
+    run = run_of(made=plan(output={"claimName": name}))
+    observed = seen(snapshot_of(claims={name: None}))
+    assert claim_denied(run, observed).startswith(f"claim {name} is not there in namespace team")
+    assert decide(run, observed) == ()
+
+
+def test_a_label_that_is_removed_under_way_keeps_training_from_being_made() -> None:
+    run = run_of(PREPARED, made=plan(output={"claimName": "db"}))
+    given = snapshot_of(prep=DONE, claims=labelled("db", use="output") | CACHE)
+    assert [one.child.component for one in decide(run, seen(given))][-1] == "train"
+    for labels in ({}, {"use": "cache"}, {**OURS, "run": "y"}):
+        taken = snapshot_of(prep=DONE, claims=labelled("db", **labels) | CACHE)
+        assert decide(run, seen(taken)) == ()
+        assert claim_denied(run, seen(taken))
+
+
+def test_a_claim_of_a_run_that_is_being_deleted_is_still_its_own() -> None:
+    going = labelled("db", **OURS, run="y")
+    going["db"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    run = run_of(made=plan(output={"claimName": "db"}))
+    observed = seen(snapshot_of(claims=going))
+    assert claim_denied(run, observed) == OTHERS
+    assert decide(run, observed) == ()
+
+
 DONE = prep_job(COMPLETE)
+CACHE = {"qinstruct-cache": claim("qinstruct-cache")}
 PREPARED = status_of(snapshot_of(prep=DONE))  # at NOW
 CLAIMS = {"qinstruct-cache": claim("qinstruct-cache"), "x-output": claim()}
 LOST = (

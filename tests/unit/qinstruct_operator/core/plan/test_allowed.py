@@ -6,6 +6,8 @@ import pytest
 
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.core.plan.allowed import allowed_violations
+from qinstruct_operator.core.plan.make import make_plan
+from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.settings import Settings
 from support.operator_documents import document
 
@@ -55,6 +57,16 @@ def test_priority_classes(group: str, name: str, patterns: str, is_allowed: bool
         ("node-role.kubernetes.io/control-plane", "*,node-role.kubernetes.io/*", True),
         ("CriticalAddonsOnly", "*", False),
         ("CriticalAddonsOnly", "*,CriticalAddonsOnly", True),
+        ("CriticalAddonsOnly", "*,node-role.kubernetes.io/*", False),
+        ("node-role.kubernetes.io/control-plane", "*,n*,?*,[a-z]*", False),
+        ("node-role.kubernetes.io/control-plane", "*,node.kubernetes.io/*", False),
+        ("node.kubernetes.io/unschedulable", "*", False),
+        ("node.kubernetes.io/unschedulable", "*,node-role.kubernetes.io/*", False),
+        ("node.kubernetes.io/unschedulable", "*,node.kubernetes.io/unschedulable", True),
+        ("node.kubernetes.io/disk-pressure", "*", False),
+        ("node.kubernetes.io/out-of-service", "*,node.*", False),
+        ("node.kubernetes.io/not-ready", "*", True),
+        ("node.cloudprovider.kubernetes.io/uninitialized", "*", False),
     ],
 )
 def test_taints(group: str, operator: str, key: str, patterns: str, is_allowed: bool) -> None:
@@ -68,6 +80,65 @@ def test_taints(group: str, operator: str, key: str, patterns: str, is_allowed: 
 def test_no_run_tolerates_every_taint(group: str, effect: dict[str, str]) -> None:
     asked = {"tolerations": [{"operator": "Exists"} | effect]}
     assert fields(group, asked) == [f"spec.{group}.tolerations[0].key"]
+
+
+SPELLINGS: list[tuple[str, object]] = [
+    *(
+        ("priorityClassName", name)
+        for name in (
+            "System-node-critical",
+            "SYSTEM-NODE-CRITICAL",
+            "system-node-critical\n",
+            " system-node-critical",
+            "system-node-critical\u200b",
+            "\uff53ystem-node-critical",
+            "",
+            ["system-node-critical"],
+        )
+    ),
+    *(
+        ("tolerations", [toleration])
+        for toleration in (
+            {},
+            {"operator": "Equal"},
+            {"operator": "Exists", "key": None},
+            {"operator": "Exists", "key": ""},
+            {"operator": "Exists", "effect": ""},
+            {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3600},
+            {"operator": "Exists", "value": ""},
+            {"operator": "exists"},
+            {"operator": "Gt", "key": "a", "value": "1"},
+            {"operator": "Exists", "key": "*"},
+            {"operator": "Exists", "key": "node-role.kubernetes.io/control-plane\n"},
+            {"operator": "Exists", "key": "Node-Role.kubernetes.io/control-plane"},
+            {"operator": "Exists", "key": "node-role.kubernetes.io/control-plane/"},
+            {"key": "a", "effect": "NoSchedule", "tolerationSeconds": 1},
+            {"key": "a", "tolerationSeconds": -1},
+        )
+    ),
+    ("tolerations", [{"key": "a"}] * 17),
+    ("tolerations", {"operator": "Exists"}),
+    ("priority", 2_000_000_000),
+    ("priorityClass", "system-node-critical"),
+    ("runtimeClassName", "privileged"),
+    ("serviceAccountName", "admin"),
+    ("hostNetwork", True),
+    ("nodeName", "control-plane"),
+    ("preemptionPolicy", "PreemptLowerPriority"),
+    ("nodeSelector", {"node-role.kubernetes.io/control-plane\n": ""}),
+]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("field", "value"), SPELLINGS)
+def test_no_other_spelling_gets_through(group: str, field: str, value: object) -> None:
+    raw = document()
+    raw["spec"][group] = {field: value}
+    with pytest.raises(InvalidSpec) as refused:
+        make_plan(parse(raw), Settings())
+    for sentence in str(refused.value).splitlines():
+        assert sentence.isprintable()
+        assert sentence.startswith(f"spec.{group}.")
 
 
 @pytest.mark.parametrize(

@@ -30,3 +30,16 @@ def test_the_output_claim_holds_all_checkpoints_of_the_worst_moment_and_the_mode
     assert made.run_config.checkpoint.keep == 2
     model = 2 * network.parameters + 1_000_000_000  # bf16, and the files beside it
     assert made.output_bytes == 4 * 14 * network.parameters + model
+
+
+def test_prep_asks_for_less_than_the_claim_of_which_a_file_system_keeps_a_part() -> None:
+    made = plan(document())
+
+    assert made.prep_config.cache_bytes == made.cache_bytes
+    assert 0.6 < made.prep_config.output_bytes / made.output_bytes < 0.9
+
+
+def test_of_size_tiny_prep_asks_for_no_room() -> None:
+    config = plan(document(size="Tiny")).prep_config
+
+    assert (config.cache_bytes, config.output_bytes) == (0, 0)

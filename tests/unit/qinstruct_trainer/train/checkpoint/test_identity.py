@@ -72,6 +72,17 @@ def test_a_value_that_an_older_version_did_not_record_is_not_compared(
     ours.check(Identity.model_validate(old), WHERE)
 
 
+@pytest.mark.parametrize("value", ["x" * 10**6, "0.1\n\x1b[2Jdone", [[0.1] * 10**5], "\ud800"])
+def test_what_a_file_says_is_shown_short_and_harmless(
+    value: object, config: RunConfig, prepared: Prepared
+) -> None:
+    ours = identity(config, prepared)
+    with pytest.raises(ConfigError, match="was written with learning_rate") as refusal:
+        ours.check(ours.model_copy(update={"learning_rate": value}), WHERE)
+    assert len(str(refusal.value)) < 500
+    assert str(refusal.value).isprintable()
+
+
 def test_a_document_without_model_and_data_is_no_identity() -> None:
     with pytest.raises(ValidationError):
         Identity.model_validate_json('{"learning_rate": 0.5}')

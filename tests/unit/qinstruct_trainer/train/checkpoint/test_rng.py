@@ -66,6 +66,13 @@ def _code(path: Path) -> None:
     add_code(path, path.with_name("code-ran"))
 
 
+def _change(path: Path, generator: str, position: int, value: object) -> None:
+    """One value of a generator's state, which runs no code but may be out of bounds."""
+    content = torch.load(path)
+    content[generator][position] = value
+    torch.save(content, path)
+
+
 @pytest.mark.parametrize(
     "attack",
     [
@@ -76,6 +83,16 @@ def _code(path: Path) -> None:
         lambda path: torch.save(torch.load(path) | {"torch": torch.zeros(3)}, path),
         lambda path: torch.save(torch.load(path) | {"numpy": ["MT19937", None, 1, 2, 3]}, path),
         lambda path: path.write_bytes(b"x"),
+        lambda path: _change(path, "numpy", 2, 600_000_000),
+        lambda path: _change(path, "numpy", 2, 625),
+        lambda path: _change(path, "numpy", 2, -5),
+        lambda path: _change(path, "numpy", 2, float("nan")),
+        lambda path: _change(path, "numpy", 0, "PCG64"),
+        lambda path: _change(path, "numpy", 1, torch.zeros(3, dtype=torch.int64)),
+        lambda path: _change(path, "numpy", 4, "1e400"),
+        lambda path: _change(path, "python", 1, [0] * 624 + [625]),
+        lambda path: _change(path, "python", 1, [2**40] * 625),
+        lambda path: _change(path, "python", 2, "1.0"),
     ],
 )
 def test_what_are_no_states_is_refused_in_a_sentence(

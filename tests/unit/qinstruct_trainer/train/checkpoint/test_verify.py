@@ -1,6 +1,7 @@
 import os
 import resource
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,18 @@ def _link_all(folder: Path) -> None:
     folder.symlink_to("elsewhere")
 
 
+def _endless_manifest(folder: Path) -> None:
+    """Of a terabyte, all of it holes."""
+    os.truncate(folder / "manifest.json", 10**12)
+
+
+def _manifest(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "manifest.json").write_text(text)
+
+
+_DEEP = '{"step":7,"identity":' + '{"model":' * 100_000
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "one bit of a file is wrong": _flip,
     "a file is cut": _truncate,
@@ -101,6 +114,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a folder is a link": _link_a_folder,
     "it is a link itself": _link_all,
     "there is a pipe in it": lambda folder: os.mkfifo(folder / "pipe"),
+    "the manifest has no end": _endless_manifest,
+    "the manifest is nested without an end": _manifest(_DEEP),
+    "the manifest has a number without an end": _manifest('{"step":' + "7" * 100_000 + "}"),
     "the manifest is another document": lambda folder: (folder / "manifest.json").write_text("{}"),
 }
 
@@ -109,6 +125,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_damage_is_found(damage: Callable[[Path], object], folder: Path) -> None:
     damage(folder)
     assert verified_manifest(folder, RANKS) is None
+
+
+def test_folders_in_folders_without_an_end_are_damage(folder: Path) -> None:
+    subprocess.run(["mkdir", "-p", "/".join("a" * 1500)], cwd=folder, check=True)
+    try:
+        assert verified_manifest(folder, RANKS) is None
+    finally:
+        subprocess.run(["rm", "-r", folder], check=True)
 
 
 def test_what_cannot_be_read_now_is_not_called_damaged(folder: Path) -> None:

@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.train.metrics.metrics_file import (
     append_metrics,
     read_steps,
@@ -43,3 +45,25 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_has_no_steps(tmp_path: Path) -> None:
     assert read_steps(tmp_path / "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "device"])
+def test_what_is_no_plain_file_is_neither_read_nor_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"metrics\.jsonl cannot be read: .*; move it away"):
+        read_steps(path)
+
+
+def test_nothing_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    (tmp_path / "metrics.jsonl").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic links"):
+        append_metrics(tmp_path / "metrics.jsonl", step_event(1))
+    assert elsewhere.read_text() == ""

@@ -1,9 +1,11 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.events import Evaluated, Evaluation, parse_line
 from qinstruct_trainer.train.result.evaluation import evaluate_result
 from support.model.builtin import read_array
@@ -21,6 +23,21 @@ def test_the_result_of_an_earlier_attempt_is_reported_without_a_model(
     (tmp_path / "evaluation.json").write_text(EARLIER.model_dump_json())
     evaluate_result(tmp_path, tmp_path / "no model", tmp_path / "no questions")
     assert _said(capsys) == [EARLIER.untrained, EARLIER.trained]
+
+
+@pytest.mark.parametrize("content", ["{}", "[" * 10**5, '{"trained": 1e999}', "pipe", "link"])
+def test_what_no_attempt_has_written_is_not_believed(content: str, tmp_path: Path) -> None:
+    """It is computed again: here there is nothing to compute it from."""
+    path = tmp_path / "evaluation.json"
+    if content == "pipe":
+        os.mkfifo(path)
+    elif content == "link":
+        (tmp_path / "elsewhere").write_text(EARLIER.model_dump_json())
+        path.symlink_to("elsewhere")
+    else:
+        path.write_text(content)
+    with pytest.raises(StorageError, match="no questions"):
+        evaluate_result(tmp_path, tmp_path / "no model", tmp_path / "no questions")
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def test_what_a_killed_export_has_left_is_no_part_of_the_model(
     assert not partial.exists()
 
 
+def test_a_planted_link_does_not_lead_the_model_elsewhere(
+    prepared_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("another model's")
+    (tmp_path / "model.partial").symlink_to("other")
+    export_to(tmp_path, prepared_file)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["config.json"]
+    assert (tmp_path / "other" / "config.json").read_text() == "another model's"
+    assert not (tmp_path / "model").is_symlink()
+
+
 def test_whose_model_it_is_survives_a_power_cut(
     identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,12 +157,16 @@ def test_the_model_of_another_run_is_refused(identity: Identity, tmp_path: Path)
         has_export(tmp_path, identity)
 
 
-@pytest.mark.parametrize("content", [None, "{"], ids=["no file", "a torn file"])
+@pytest.mark.parametrize(
+    "content", [None, "{", "[" * 10**5, "pipe"], ids=["no file", "a torn file", "deep", "a pipe"]
+)
 def test_a_model_that_no_run_claims_is_refused(
     content: str | None, identity: Identity, tmp_path: Path
 ) -> None:
     (tmp_path / "model").mkdir()
-    if content is not None:
+    if content == "pipe":
+        os.mkfifo(tmp_path / "identity.json")
+    elif content is not None:
         (tmp_path / "identity.json").write_text(content)
     with pytest.raises(DataError, match="does not say which run made it"):
         has_export(tmp_path, identity)

@@ -19,7 +19,7 @@ from qinstruct_trainer.data.index.format import (
     IndexMeta,
 )
 from qinstruct_trainer.data.label_mask import IGNORE_INDEX, Ids
-from qinstruct_trainer.storage_errors import DiskFailure, storage_errors
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 
 class IndexWriter:
@@ -158,10 +158,10 @@ class IndexWriter:
 
 
 def _storage_sentence(what: str, failure: DiskFailure) -> str:
-    return (
-        f"{what} cannot be written: {failure.reason}; make room and run again, which goes on "
-        "from the last finished unit"
-    )
+    out = way_out(Path(failure.path or "."), failure)
+    if failure.is_full:
+        out = "make room and run again, which goes on from the last finished unit"
+    return f"{what} cannot be written: {failure.reason}; {out}"
 
 
 def _spans(labels: Ids) -> npt.NDArray[np.int32]:

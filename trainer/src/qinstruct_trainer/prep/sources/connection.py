@@ -7,11 +7,14 @@ of those.
 import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
 import httpx
+from socksio import SOCKSError
 
+from qinstruct_trainer.environment import check_connection_settings
 from qinstruct_trainer.prep.sources.addresses import checked_address
 from qinstruct_trainer.prep.sources.limits import Watch
 
@@ -27,21 +30,36 @@ def open_client(
     """A client whose connections are watched; the proxies of the environment are used.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
-    allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair.
+    allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair. No
+    cookie is kept: over many attempts they would have no end.
 
     Args:
         watch: Asked before each read.
         networks: Besides public addresses.
         on_read: Told how many bytes came, headers and encryption included.
         options: More of httpx.
+
+    Raises:
+        ConfigError: the environment names a proxy or certificates that cannot be.
     """
-    client = httpx.Client(**{"timeout": _TIMEOUT, **options})
+    check_connection_settings()
+    forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    client = _Client(**{"timeout": _TIMEOUT, "cookies": forgetful, **options})
     # httpx has no public way to give a transport another network than its own.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
             pool = transport._pool
             pool._network_backend = _Network(pool._network_backend, watch, networks, on_read)
     return client
+
+
+class _Client(httpx.Client):
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return super().send(request, **options)
+        # httpcore lets through what its SOCKS library makes of another server's answers.
+        except (SOCKSError, AssertionError) as error:
+            raise httpx.ProxyError("the proxy does not speak SOCKS5", request=request) from error
 
 
 def why_failed(error: BaseException) -> str:
@@ -102,6 +120,11 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
         self._watch = watch
         self._on_read = on_read
+        self._is_wrapped = False
+
+    def __del__(self) -> None:
+        if not self._is_wrapped:  # where a SOCKS proxy refuses, httpcore leaves it open
+            self._stream.close()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._watch.check()
@@ -121,6 +144,7 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         stream = self._stream.start_tls(ssl_context, server_hostname, timeout)
+        self._is_wrapped = True
         return _Stream(stream, self._watch, self._on_read)
 
     def get_extra_info(self, info: str) -> Any:

@@ -7,6 +7,7 @@ with If-Range, so that a changed file is sent whole).
 
 import logging
 import os
+import re
 import shutil
 import stat
 import time
@@ -14,23 +15,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
 from qinstruct_trainer.contract.urls import shown_url, url_identity
-from qinstruct_trainer.durable_files import append_to, delete_tree, sha256_of, write_durably
+from qinstruct_trainer.durable_files import (
+    append_to,
+    delete_tree,
+    is_ours_alone,
+    read_bounded,
+    sha256_of,
+    write_durably,
+)
+from qinstruct_trainer.file_kinds import ERROR_DOCUMENT, PAGE, POINTER, FileKind, file_kind
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client, why_failed
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
 
 _MAX_REDIRECTS = 20
-_RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
-_HTML_STARTS = (b"<!doctype html", b"<html")
+RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
+_MAX_NOTES_BYTES = 64 << 10
+_VALIDATOR = r"^[ -~]{1,1000}$"  # that a request can carry, and that servers read
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +63,7 @@ class _Partial(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     url: str
-    validator: str | None = None
+    validator: Annotated[str, Field(pattern=_VALIDATOR)] | None = None
     total: int | None = None
 
 
@@ -108,7 +119,7 @@ def fetch(
             "give an http://, https:// or file:// URL"
         )
     try:
-        _refuse_html(source, path)
+        _refuse_answer(source, file_kind(path))
         _check_digest(source, path)
     except (UnavailableError, DataError):
         forget(partial)
@@ -132,12 +143,26 @@ def _scheme(url: str) -> str:
 
 
 def _check_local(source: Source, path: Path) -> None:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    what = why_unreadable(path)
+    if what is not None:
         raise UnavailableError(
             f"data.sources.{source.name}.url {shown_url(source.url)} {what}; "
             f"name a {'JSON file' if source.kind == 'labels' else 'tar or zip archive'}"
         )
+
+
+def why_unreadable(path: Path) -> str | None:
+    """What keeps us from reading a user's file, as the rest of a sentence; None: nothing."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # of a pipe the opening alone would wait for ever
+            return "is a folder" if stat.S_ISDIR(mode) else "is no plain file"
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in its name
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror}; this is user {os.geteuid()}:{os.getegid()})"
+    return None
 
 
 def _download(
@@ -192,7 +217,9 @@ def _attempt(
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     try:
         watch.check()
-        with _answer(client, client.build_request("GET", source.url, headers=headers)) as response:
+        with final_answer(
+            client, client.build_request("GET", source.url, headers=headers)
+        ) as response:
             _check_status(source, response, partial)
             have = have if _continues_at(response, have, known.total) else 0
             _receive(response, source, partial, have, progress, watch)
@@ -203,15 +230,15 @@ def _attempt(
             f"{source.name} cannot be fetched from {shown_url(source.url)}: more than "
             f"{_MAX_REDIRECTS} redirects; correct data.sources.{source.name}.url"
         ) from error
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:  # the second: of a host's name
         raise UnavailableError(
-            f"{source.name} cannot be fetched: {shown_url(source.url)} is no address; correct "
-            f"data.sources.{source.name}.url"
+            f"{source.name} cannot be fetched: {shown_url(source.url)} is no address, or leads to "
+            f"what is none; correct data.sources.{source.name}.url"
         ) from error
 
 
 @contextmanager
-def _answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
+def final_answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
     """The answer behind all redirects. What a redirect says besides its address is not read."""
     for _ in range(_MAX_REDIRECTS + 1):
         response = client.send(request, stream=True)
@@ -225,13 +252,18 @@ def _answer(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Resp
     raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
 
+def status_sentence(response: httpx.Response) -> str:
+    """What a server answers, by the standard's phrase: that of the server could be any text."""
+    status = response.status_code
+    return f"the server answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
+
+
 def _check_status(source: Source, response: httpx.Response, partial: Path) -> None:
     status = response.status_code
-    # The phrase of the standard: that of the server could be any text.
-    answer = f"the server answers {status} {httpx.codes.get_reason_phrase(status)}".strip()
+    answer = status_sentence(response)
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         forget(partial)  # longer than the file: it is not a part of it
-    if status in _RETRIED_STATUS:
+    if status in RETRIED_STATUS:
         raise _AttemptError(answer, asked_seconds(response.headers.get("retry-after", "")))
     if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
         raise UnavailableError(
@@ -239,7 +271,7 @@ def _check_status(source: Source, response: httpx.Response, partial: Path) -> No
             f"correct data.sources.{source.name}.url or set it to a mirror"
         )
     if response.headers.get("content-type", "").startswith("text/html"):
-        raise _html_error(source)
+        _refuse_answer(source, PAGE)
 
 
 def _continues_at(response: httpx.Response, have: int, total: int | None) -> bool:
@@ -289,10 +321,8 @@ def _receive(
 def _refuse_planted(partial: Path) -> None:
     """Of a partial file only one that we alone have: another name for its bytes is a trap."""
     for path in (partial, _notes(partial)):
-        if os.path.lexists(path):
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-                delete_tree(path)
+        if os.path.lexists(path) and not is_ours_alone(path):
+            delete_tree(path)
 
 
 def _check_size(source: Source, partial: Path, num_bytes: int, watch: Watch) -> None:
@@ -318,26 +348,23 @@ def _check_space(partial: Path, total: int | None, have: int) -> None:
 def _validator(response: httpx.Response) -> str | None:
     """What If-Range may carry: a strong ETag, else the date of the last change."""
     etag: str = response.headers.get("etag", "")
-    changed: str | None = response.headers.get("last-modified")
-    return etag if etag and not etag.startswith("W/") else changed
+    changed: str = response.headers.get("last-modified", "")
+    validator = changed if not etag or etag.startswith("W/") else etag
+    return validator if re.fullmatch(_VALIDATOR, validator) else None
 
 
-def _refuse_html(source: Source, path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith(_HTML_STARTS):
-        raise _html_error(source)
-
-
-def _html_error(source: Source) -> UnavailableError:
+def _refuse_answer(source: Source, kind: FileKind | None) -> None:
+    """Refuse what servers send in a file's place; all else is for who reads it."""
+    if kind not in (PAGE, ERROR_DOCUMENT, POINTER):
+        return
     expected = "a JSON file" if source.kind == "labels" else "an archive"
-    way_out = (
-        "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
-        if "/blob/" in source.url
-        else f"open it in a browser to see why, and correct data.sources.{source.name}.url"
-    )
-    return UnavailableError(
-        f"{source.name}: {shown_url(source.url)} is an HTML page, not {expected}; {way_out}"
+    way_out = f"open it in a browser to see why, and correct data.sources.{source.name}.url"
+    if "/blob/" in source.url:
+        way_out = "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
+    elif kind == POINTER:
+        way_out = f"set data.sources.{source.name}.url to the file itself (`git lfs pull` makes it)"
+    raise UnavailableError(
+        f"{source.name}: {shown_url(source.url)} is {kind.name}, not {expected}; {way_out}"
     )
 
 
@@ -359,7 +386,7 @@ def _notes(partial: Path) -> Path:
 def _read_notes(partial: Path, url: str) -> _Partial:
     identity = url_identity(url)
     try:
-        notes = _Partial.model_validate_json(_notes(partial).read_bytes())
+        notes = _Partial.model_validate_json(read_bounded(_notes(partial), _MAX_NOTES_BYTES))
     except (OSError, ValidationError):
         return _Partial(url=identity)
     return notes if notes.url == identity else _Partial(url=identity)

@@ -4,6 +4,7 @@ huggingface_hub asks with a client of ours, which keeps it to the addresses, the
 that each download is kept to.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from huggingface_hub.errors import (
 )
 
 from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError, UnavailableError
+from qinstruct_trainer.environment import check_connection_settings, check_hub_settings
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
@@ -87,21 +89,21 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
         place: Of a repository.
 
     Raises:
-        ConfigError: the source is none of the three, or leads to an address that it may not.
+        ConfigError: the source is none of the three, or leads to an address that it may not; or
+            the environment names a hub, a proxy or a token that cannot be.
         UnavailableError: it is not there, or the hub does not give it.
         DataError: the download is incomplete, or too large.
         StorageError: it cannot be written.
     """
     if source.startswith(("file://", "/", "./", "../")):
-        path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
-        if not path.exists():
-            raise UnavailableError(f"{path} is not there; model.base must name an existing folder")
-        return path
+        return _local(source)
     if not _REPOSITORY.match(source):
         raise ConfigError(
-            f"model source {source!r} is neither a folder, a file:// URL, nor a repository "
+            f"model source {source!r:.200} is neither a folder, a file:// URL, nor a repository "
             "owner/name on the hub"
         )
+    check_hub_settings()
+    check_connection_settings()
     try:
         with _bounded(place) as budget:
             return _download(source, revision, place, budget)
@@ -112,7 +114,7 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
         ) from error
     except (
         *(DryRunError, EndlessError, HfHubHTTPError, HFValidationError, httpx.HTTPError),
-        httpx.InvalidURL,
+        *(httpx.InvalidURL, UnicodeError),  # the second: of a host's name
     ) as error:
         raise UnavailableError(_explain(source, revision, error)) from error
     except OSError as error:
@@ -122,6 +124,22 @@ def resolve(source: str, revision: str | None, place: Place) -> Path:
             f"{source} cannot be stored ({error.strerror}); the download needs room and a "
             f"writable {place.downloads or 'cache of huggingface_hub'}, run again to go on with it"
         ) from error
+
+
+def _local(source: str) -> Path:
+    path = Path(unquote(urlsplit(source).path) if source.startswith("file:") else source)
+    try:
+        _ = list(path.iterdir()) if path.is_dir() else path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UnavailableError(
+            f"{path!s:.300} is not there; model.base must name an existing folder"
+        ) from error
+    except OSError as error:
+        raise UnavailableError(
+            f"{path!s:.300} cannot be read ({error.strerror}; this is user "
+            f"{os.geteuid()}:{os.getegid()}); model.base must name a folder that it may read"
+        ) from error
+    return path
 
 
 class _Budget:
@@ -225,7 +243,12 @@ def _explain(repository: str, revision: str | None, error: BaseException) -> str
         return (
             f"{repository} is not on the hub, or private; correct model.base, or {_WITH_AN_ACCOUNT}"
         )
-    if isinstance(error, OfflineModeIsEnabled | httpx.TransportError):
+    if isinstance(error, OfflineModeIsEnabled):
+        return (
+            f"{repository} cannot be fetched, HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE in the "
+            "environment forbids it; unset it, or set model.base to a local folder"
+        )
+    if isinstance(error, httpx.TransportError):
         return (
             f"{repository} cannot be fetched, the hub cannot be reached; "
             "set model.base to a local folder, or run again with a network"

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.safe_text import one_line
 from qinstruct_trainer.data.index.reader import Index
+
+_MAX_SHOWN = 200  # characters
 
 
 class Identity(BaseModel):
@@ -41,6 +44,11 @@ class Identity(BaseModel):
             was = recorded.get(name, now)
             if was != now:
                 raise ConfigError(
-                    f"{where} was written with {name} {was}, but the run now has {now}; "
+                    f"{where} was written with {name} {_shown(was)}, but the run now has {now}; "
                     "set it back to go on, or give the run another name to start anew"
                 )
+
+
+def _shown(value: object) -> str:
+    """A value of a file that anybody may have written."""
+    return one_line(str(value)[:_MAX_SHOWN])

@@ -36,8 +36,9 @@ def partial_folders(checkpoints: Path) -> list[Path]:
 
 
 def quarantined_folders(checkpoints: Path) -> list[Path]:
-    """The damaged checkpoints that were set aside, oldest first."""
-    return _in_order(checkpoints / output_files.QUARANTINE, "")
+    """The damaged checkpoints that were set aside, oldest first; none where a link leads."""
+    quarantine = checkpoints / output_files.QUARANTINE
+    return [] if quarantine.is_symlink() else _in_order(quarantine, "")
 
 
 def quarantined_folder(checkpoints: Path, folder: Path) -> Path:

@@ -11,5 +11,7 @@ def set_aside(checkpoints: Path, damaged: Path) -> Path:
     target = quarantined_folder(checkpoints, damaged)
     for earlier in quarantined_folders(checkpoints):
         delete_tree(earlier)
+    if target.parent.is_symlink():  # nobody moves a checkpoint to where a link leads
+        target.parent.unlink()
     target.parent.mkdir(exist_ok=True)
     return damaged.rename(target)

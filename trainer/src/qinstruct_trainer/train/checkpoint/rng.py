@@ -50,9 +50,13 @@ def _restore(state: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
     version, internal, gauss = state["python"]
+    if not isinstance(gauss, float | None):  # Python takes anything, and fails at the next draw
+        raise TypeError("the second of a pair of normal numbers")
     random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    name, keys, position, *rest = state["numpy"]
+    if not 0 <= position <= len(keys):  # numpy would read the memory beside its state
+        raise ValueError("the position of numpy's generator")
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, *rest))
 
 
 def _file(folder: Path, rank: int) -> Path:

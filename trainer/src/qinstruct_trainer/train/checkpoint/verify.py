@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.durable_files import read_bounded
 from qinstruct_trainer.train.checkpoint.layout import step_of
 from qinstruct_trainer.train.checkpoint.manifest import (
     MANIFEST,
@@ -19,6 +20,7 @@ from qinstruct_trainer.train.checkpoint.manifest import (
 )
 from qinstruct_trainer.train.ranks import Ranks, sum_over_ranks
 
+_MAX_MANIFEST_BYTES: Final = 16 << 20  # that of a thousand ranks has half a million
 # What the system says of a file that is gone. EIO is no verdict: a network volume that comes and
 # goes says it too.
 _DAMAGE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
@@ -37,9 +39,10 @@ def verified_manifest(folder: Path, ranks: Ranks) -> CheckpointManifest | None:
     try:
         manifest, found = None, {}
         if is_plain(folder):
-            manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
+            content = read_bounded(folder / MANIFEST, _MAX_MANIFEST_BYTES)
+            manifest = CheckpointManifest.model_validate_json(content)
             found = share_of_digests(folder, ranks)
-    except ValidationError:
+    except (ValidationError, RecursionError):  # the second: folders in folders without an end
         manifest, found = None, {}
     except OSError as error:
         if error.errno not in _DAMAGE:

@@ -1,5 +1,6 @@
 """loss.png: the loss over the steps with its moving average."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,8 @@ from qinstruct_trainer.train.metrics.metrics_file import read_steps
 
 def draw_loss_curve(metrics: Path, picture: Path) -> None:
     """Draw the losses of a metrics file as a PNG."""
-    import matplotlib as mpl  # needed once, at the end
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+    os.environ["MPLBACKEND"] = "agg"  # what a user set may be none that is there
+    from matplotlib import pyplot as plt  # needed once, at the end
 
     steps = read_steps(metrics)
     numbers = [event.step for event in steps]

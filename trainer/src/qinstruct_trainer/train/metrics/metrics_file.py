@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.events import Step, parse_line
-from qinstruct_trainer.durable_files import write_durably
+from qinstruct_trainer.durable_files import append_to, read_bounded, write_durably
+
+_MAX_BYTES = 256 << 20  # of a million steps
 
 
 def truncate_metrics(path: Path, step: int) -> None:
@@ -14,13 +17,23 @@ def truncate_metrics(path: Path, step: int) -> None:
 
 def append_metrics(path: Path, event: Step) -> None:
     """Add a step."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(event.model_dump_json() + "\n")
+    with append_to(path) as file:
+        file.write(event.model_dump_json().encode() + b"\n")
 
 
 def read_steps(path: Path) -> list[Step]:
-    """The steps in a metrics file; a line cut by a crash is left out."""
-    if not path.exists():
+    """The steps in a metrics file; a line cut by a crash is left out.
+
+    Raises:
+        StorageError: it cannot be read, or is no plain file.
+    """
+    try:
+        content = read_bounded(path, _MAX_BYTES)
+    except FileNotFoundError:
         return []
-    lines = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be read: {error.strerror}; move it away, then run again"
+        ) from error
+    lines = content.decode("utf-8", errors="replace").splitlines()
     return [event for line in lines if isinstance(event := parse_line(line, None), Step)]

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.events import Evaluation, emit
-from qinstruct_trainer.durable_files import write_durably
+from qinstruct_trainer.durable_files import read_bounded, write_durably
 from qinstruct_trainer.evaluate import evaluate_model, heldout_images
 from qinstruct_trainer.train.result.export import export_folder
+
+_MAX_BYTES = 1 << 20
 
 
 def evaluate_result(output: Path, base: Path, heldout: Path) -> None:
@@ -22,8 +26,8 @@ def evaluate_result(output: Path, base: Path, heldout: Path) -> None:
         StorageError: the file of questions cannot be read.
     """
     path = output / output_files.EVALUATION
-    if path.exists():
-        found = Evaluation.model_validate_json(path.read_bytes())
+    found = _earlier(path)
+    if found is not None:
         emit(found.untrained)
         emit(found.trained)
         return
@@ -34,3 +38,11 @@ def evaluate_result(output: Path, base: Path, heldout: Path) -> None:
     emit(trained)
     text = Evaluation(untrained=untrained, trained=trained).model_dump_json(indent=2)
     write_durably(path, text + "\n")
+
+
+def _earlier(path: Path) -> Evaluation | None:
+    """What an earlier attempt has written; None where it is not there, or is something else."""
+    try:
+        return Evaluation.model_validate_json(read_bounded(path, _MAX_BYTES))
+    except (OSError, ValidationError):
+        return None

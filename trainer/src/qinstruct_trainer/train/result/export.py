@@ -17,7 +17,14 @@ from qinstruct_trainer.contract.errors import DataError, RunError
 from qinstruct_trainer.contract.events import Exported, emit
 from qinstruct_trainer.data.collate import collate
 from qinstruct_trainer.data.index.reader import Example, Index
-from qinstruct_trainer.durable_files import num_bytes, sync_path, sync_tree, write_durably
+from qinstruct_trainer.durable_files import (
+    delete_tree,
+    num_bytes,
+    read_bounded,
+    sync_path,
+    sync_tree,
+    write_durably,
+)
 from qinstruct_trainer.model.export import (
     check_export,
     dry_run_export,
@@ -29,6 +36,7 @@ from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.context import RunContext
 from qinstruct_trainer.train.engine import Engine
 
+_MAX_IDENTITY_BYTES = 1 << 20
 _MAX_SEARCHED = 1000  # records read to find one with an image
 
 
@@ -43,7 +51,7 @@ def has_export(output: Path, identity: Identity) -> bool:
     if not model.is_dir():
         return False
     try:
-        found = Identity.model_validate_json(owner.read_bytes())
+        found = Identity.model_validate_json(read_bounded(owner, _MAX_IDENTITY_BYTES))
     except (OSError, ValidationError) as error:
         raise DataError(
             f"{model} is there, but {owner} does not say which run made it; move it away, or give "
@@ -77,8 +85,9 @@ def preflight_export(engine: Engine, run: RunContext) -> None:
         StorageError: the output folder cannot be written.
     """
     if run.ranks.is_main:
-        folder = _remove_partial(run.config.output)
+        folder = run.config.output / output_files.PARTIAL_MODEL
         with storage_errors(f"the model {folder}"):
+            _remove_partial(run.config.output)
             dry_run_export(engine.model, run.prepared.model, folder)
             shutil.rmtree(folder)
 
@@ -169,5 +178,6 @@ def _shows_one_image(index: Index, example: Example) -> bool:
 def _remove_partial(output: Path) -> Path:
     """The path of the partial folder, without what a killed attempt may have left there."""
     folder = output / output_files.PARTIAL_MODEL
-    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        delete_tree(folder)  # of a link only the link: nothing is written to where it leads
     return folder

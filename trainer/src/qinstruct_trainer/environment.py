@@ -1,0 +1,124 @@
+"""Settings of the environment that libraries read: a bad one is a sentence that names it.
+
+They read them while they are imported or a client is made, and raise whatever comes. Torch-free.
+"""
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.urls import shown_url
+
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
+_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_HUB_SECONDS: Final = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
+_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+def check_connection_settings(env: Mapping[str, str] = os.environ) -> None:
+    """Prove that a client can be made: proxies, and what encryption needs.
+
+    Raises:
+        ConfigError: a variable has a value that no client can use.
+    """
+    for name, value in env.items():
+        if name.lower() in _PROXIES and value:
+            _check_address(name, value if "://" in value else f"http://{value}", _PROXY_SCHEMES)
+        elif name.lower() == "no_proxy":
+            _check_exemptions(name, value)
+    _check_certificates(env)
+
+
+def check_hub_settings(env: Mapping[str, str] = os.environ) -> None:
+    """Prove that the hub of models can be asked.
+
+    Raises:
+        ConfigError: a variable has a value that is no address or no token.
+    """
+    if endpoint := env.get("HF_ENDPOINT"):
+        _check_address("HF_ENDPOINT", endpoint, ("https", "http"))
+    for name in _TOKENS:
+        token = env.get(name, "").strip()
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            reason = "has a character that no token has"
+            raise _bad(name, reason, "copy the token again, without quotes and blanks")
+
+
+def check_import_settings(env: Mapping[str, str] = os.environ) -> None:
+    """Prove that the libraries can be imported.
+
+    Raises:
+        ConfigError: a variable has a value with which one of them cannot.
+    """
+    for name in _HUB_SECONDS:
+        value = env.get(name, "1")
+        if not (value.isascii() and value.isdecimal()):
+            reason = f"is {value!r:.40}, not a whole number of seconds"
+            raise _bad(name, reason, "write digits alone")
+    accelerator = env.get("DS_ACCELERATOR", "cpu")
+    if accelerator not in ("cpu", "cuda"):
+        reason = f"is {accelerator!r:.40}, and training knows cpu and cuda"
+        raise _bad("DS_ACCELERATOR", reason, "write one of them")
+
+
+def _check_address(name: str, value: str, schemes: tuple[str, ...]) -> None:
+    form = f"write it as {schemes[0]}://HOST:PORT"
+    shown = f"is {shown_url(value)!r:.200}"
+    try:
+        url = urlsplit(value)
+        port, host = url.port, url.hostname
+    except ValueError:  # brackets that do not close, a port that is none
+        raise _bad(name, f"{shown}, which is no address", form) from None
+    if url.scheme not in schemes:
+        known = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise _bad(name, f"{shown}, which begins with none of {known}", form)
+    if not host or not value.isprintable() or " " in value or port == 0:
+        raise _bad(name, f"{shown}, which has no host or a port that cannot be", form)
+
+
+def _check_exemptions(name: str, value: str) -> None:
+    for entry in (part.strip() for part in value.split(",")):
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            host, _, port = entry.rpartition("://")[2].partition(":")
+            is_host = host.isascii() and host.isprintable()
+            if not is_host or (port and not port.isdecimal()) or int(port[:9] or 0) > 65535:
+                reason = f"has {entry!r:.80}, which is neither a name nor an address"
+                raise _bad(
+                    name, reason, "write HOST or HOST:PORT, and addresses without brackets"
+                ) from None
+
+
+def _check_certificates(env: Mapping[str, str]) -> None:
+    # As httpx does: SSL_CERT_DIR is read only where there is no SSL_CERT_FILE.
+    file, folder = env.get("SSL_CERT_FILE"), env.get("SSL_CERT_DIR")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if file:
+        try:
+            context.load_verify_locations(cafile=file)
+        except OSError as error:
+            # OpenSSL's words are for programmers, and its number is none of the system's.
+            is_none = isinstance(error, ssl.SSLError)
+            why = "holds no certificate" if is_none else f"cannot be read ({error.strerror})"
+            raise _bad(
+                "SSL_CERT_FILE", f"names {file!r:.200}, which {why}", "name a PEM file"
+            ) from error
+    elif folder and not any(Path(part).is_dir() for part in folder.split(os.pathsep)):
+        reason = f"names {folder!r:.200}, which is no folder"
+        raise _bad("SSL_CERT_DIR", reason, "name a folder of certificates")
+    if log := env.get("SSLKEYLOGFILE"):
+        try:
+            context.keylog_filename = log
+        except OSError as error:
+            reason = f"names {log!r:.200}, which cannot be written ({error.strerror})"
+            raise _bad("SSLKEYLOGFILE", reason, "name another file") from error
+
+
+def _bad(name: str, reason: str, way_out: str) -> ConfigError:
+    return ConfigError(f"{name} in the environment {reason}; {way_out}, or unset it")

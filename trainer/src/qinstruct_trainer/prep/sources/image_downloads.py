@@ -1,0 +1,227 @@
+"""Fetch many images by their addresses: in parallel, each on its own, what is dead is listed.
+
+The addresses are those of a fetched list, which is not trusted: each goes through the same policy
+of hosts as a source's own, is bounded in bytes, and is an image by its bytes or is not kept.
+"""
+
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from qinstruct_trainer.contract.errors import DataError, UnavailableError
+from qinstruct_trainer.contract.urls import shown_url
+from qinstruct_trainer.data.images import starts_like_image
+from qinstruct_trainer.durable_files import is_ours_alone
+from qinstruct_trainer.prep.image_list import ListedImage
+from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
+from qinstruct_trainer.prep.sources.connection import open_client, why_failed
+from qinstruct_trainer.prep.sources.http import (
+    RETRIED_STATUS,
+    Retry,
+    final_answer,
+    status_sentence,
+)
+from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
+
+_PARALLEL: Final = 16
+_PARALLEL_PER_HOST: Final = 8
+_MAX_IMAGE_BYTES: Final = 64 << 20
+_AS_IT_IS: Final = {"Accept-Encoding": "identity"}
+# An address that fails so often may be slow or dead; so many of them are a net or a host that is
+# not there, which more patience does not mend.
+_MAX_UNREACHED: Final = 50
+
+
+class _DeadError(Exception):
+    """An address has no image, and will not have one in an hour; the text says why."""
+
+
+class _UnreachedError(Exception):
+    """An address may have an image another time; the text says why not now."""
+
+
+def fetch_images(
+    images: Sequence[ListedImage],
+    folder: Path,
+    source: str,
+    progress: Progress,
+    *,
+    limits: Limits | None = None,
+    retry: Retry | None = None,
+) -> dict[str, str]:
+    """Bring images into a folder; those that are there are not fetched again.
+
+    Args:
+        images: With names of their own.
+        folder: Takes them; each appears when it is whole.
+        source: For messages.
+        progress: Counts the images that are there or dead.
+        limits: Bytes and time of all of them together.
+        retry: Waiting between the attempts for one image.
+
+    Returns:
+        Why there is no image, by its name: dead addresses, ascending by name.
+
+    Raises:
+        UnavailableError: some could not be reached now, or none of them is alive. What has come
+            stays in the folder, so that another call goes on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    watch = Watch(limits or Limits())
+    with open_client(watch, watch.limits.networks) as client:
+        work = _Work(client, source, folder, progress, watch, retry or Retry(), deque(images))
+        progress.total = len(images)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for worker in [pool.submit(work.run) for _ in range(_PARALLEL)]:
+                worker.result()
+    _judge(work, source, len(images))
+    progress.finish()
+    return dict(sorted(work.dead.items()))
+
+
+def _judge(work: "_Work", source: str, num_images: int) -> None:
+    way_out = f"set data.sources.{source}.url to an archive of the images"
+    if work.ended is not None:
+        raise UnavailableError(
+            f"{source}: {work.ended}; run again later, which goes on, or {way_out}"
+        )
+    if work.unreached:
+        host, why = next(iter(work.unreached.items()))
+        raise UnavailableError(
+            f"{source}: {sum(work.failed.values()):,} of {num_images:,} images cannot be reached "
+            f"now, first from {host}: {why}; run again later, which goes on, or {way_out}"
+        )
+    if num_images and len(work.dead) == num_images:
+        raise UnavailableError(
+            f"{source}: none of the {num_images:,} addresses of the list has an image, the first: "
+            f"{next(iter(work.dead.values()))}; {way_out}"
+        )
+
+
+@dataclass
+class _Work:
+    """What the threads share: the images that are left, and what became of the others."""
+
+    client: httpx.Client
+    source: str
+    folder: Path
+    progress: Progress
+    watch: Watch
+    retry: Retry
+    left: deque[ListedImage]
+    dead: dict[str, str] = field(default_factory=dict)
+    unreached: dict[str, str] = field(default_factory=dict)  # why, by host
+    failed: Counter[str] = field(default_factory=Counter)  # images, by host
+    ended: str | None = None
+    num_bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _hosts: defaultdict[str, threading.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: threading.Semaphore(_PARALLEL_PER_HOST))
+    )
+
+    def run(self) -> None:
+        """Fetch one image after the other until none is left; an error ends all threads."""
+        try:
+            while True:
+                self._obtain(self.left.popleft())
+        except IndexError:
+            return
+        except EndlessError as error:
+            self.ended = str(error)
+        finally:
+            self.left.clear()
+
+    def _obtain(self, image: ListedImage) -> None:
+        host = _host(image.url)
+        with self._lock:
+            semaphore = self._hosts[host]
+        try:
+            if not is_ours_alone(self.folder / image.name):
+                with semaphore:
+                    self._fetch(image)
+        except _DeadError as error:
+            self.dead[image.name] = f"{shown_url(image.url)}: {error}"
+        except _UnreachedError as error:
+            self._note_unreached(host, str(error))
+        with self._lock:
+            self.progress.add()
+
+    def _note_unreached(self, host: str, why: str) -> None:
+        with self._lock:
+            self.failed[host] += 1
+            self.unreached.setdefault(host, why)
+            if self.failed.total() >= _MAX_UNREACHED:
+                self.left.clear()
+
+    def _fetch(self, image: ListedImage) -> None:
+        """Attempt after attempt."""
+        for failures in range(1, self.retry.attempts + 1):
+            asked = None
+            try:
+                why, asked = self._attempt(image)
+            except ForbiddenAddressError as error:
+                raise _DeadError(str(error)) from error
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+                raise _DeadError(f"no address ({type(error).__name__})") from error
+            except httpx.TransportError as error:
+                why = why_failed(error)
+            if why is None:
+                return
+            if failures < self.retry.attempts:
+                time.sleep(min(self.retry.delay(failures, asked), self.watch.seconds_left()))
+        raise _UnreachedError(f"{why} ({self.retry.attempts} attempts)")
+
+    def _attempt(self, image: ListedImage) -> tuple[str | None, float | None]:
+        """One request. Why another one is due, and when the server wants it; None: it is there."""
+        request = self.client.build_request("GET", image.url, headers=_AS_IT_IS)
+        part = self.folder / f".{threading.get_ident()}.part"
+        with final_answer(self.client, request) as response:
+            answer = status_sentence(response)
+            if response.status_code in RETRIED_STATUS:
+                return answer, asked_seconds(response.headers.get("retry-after", ""))
+            if response.status_code != httpx.codes.OK:
+                raise _DeadError(answer)
+            part.unlink(missing_ok=True)
+            self._receive(response, part)
+        if not starts_like_image(part):
+            raise _DeadError("what the server sends is no image")
+        part.replace(self.folder / image.name)
+        return None, None
+
+    def _receive(self, response: httpx.Response, part: Path) -> None:
+        num_bytes = 0
+        with part.open("xb") as file:
+            for chunk in response.iter_raw():
+                num_bytes += len(chunk)
+                if num_bytes > _MAX_IMAGE_BYTES:
+                    raise _DeadError(f"it has more than {_MAX_IMAGE_BYTES >> 20} MiB")
+                file.write(chunk)
+                self._count(len(chunk))
+
+    def _count(self, num_bytes: int) -> None:
+        most = self.watch.limits.max_bytes
+        with self._lock:
+            self.watch.add(num_bytes)
+            self.num_bytes += num_bytes
+        if most is not None and self.num_bytes > most:
+            raise DataError(
+                f"{self.source}: the images of its list have more than {most:,} bytes, the most "
+                "that this source may have; correct its url, or if it is the right list set "
+                f"data.sources.{self.source}.maxBytes"
+            )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
