@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from cluster.clients.operator_process import Operator, install, operator_process
+from cluster.clients.rights import forbidden
 from cluster.clients.runs import Runs, runs_of
 from cluster.harness import control_plane, needs
 from cluster.harness.processes import Processes
@@ -94,12 +95,18 @@ def operator_token(test_cluster: TestCluster) -> str:
 def operator(
     test_cluster: TestCluster, operator_token: str, request: pytest.FixtureRequest
 ) -> Iterator[Operator]:
-    """The operator for all namespaces, with the rights of its service account only."""
+    """The operator for all namespaces, with the rights of its service account only.
+
+    It must need no other: nothing that it asks for in the whole module is forbidden, unless the
+    module says that it takes rights away (`TAKES_RIGHTS_AWAY`).
+    """
     kubeconfig = test_cluster.api.kubeconfig_for(operator_token)
     environment = {"QINSTRUCT_PROGRESS_SECONDS": "1", "QINSTRUCT_WAITING_SECONDS": "4"}
     folder = test_cluster.folder / f"operator-{request.module.__name__}"
     with operator_process(folder, kubeconfig, environment=environment) as process:
         yield process
+    if not getattr(request.module, "TAKES_RIGHTS_AWAY", False):
+        assert forbidden(test_cluster, operator_token) == set()
 
 
 @pytest.fixture

@@ -90,6 +90,13 @@ FOREIGN_OWNER: Final = {
     "uid": UID,
     "controller": True,
 }
+OWNER: Final = {
+    "apiVersion": "qinstruct.dev/v1alpha1",
+    "kind": "QInstructTraining",
+    "name": "x",
+    "uid": UID,
+}
+SECOND_OWNER: Final = FOREIGN_OWNER | {"controller": False}
 PODS: Final[dict[str, Change]] = {
     "another service account": pod(serviceAccountName="admin"),
     "another service account by its old name": pod(serviceAccount="admin"),
@@ -151,6 +158,54 @@ PODS: Final[dict[str, Change]] = {
     "a role of the cloud": named("annotations", iam_amazonaws_com__role="admin"),
     "an injector of secrets": named("annotations", vault_hashicorp_com__agent="true"),
     "another value": named("annotations", sidecar_istio_io__inject="custom"),
+    "every taint": pod(tolerations=[{"operator": "Exists"}]),
+    "every taint by another spelling": pod(tolerations=[{"operator": "Exists", "key": ""}]),
+    "every taint that ends pods": pod(
+        tolerations=[{"key": "sku"}, {"operator": "Exists", "effect": "NoExecute"}]
+    ),
+    "a number as a priority": pod(priority=2_000_000_000),
+    "another runtime": pod(runtimeClassName="privileged"),
+    "users of the host": pod(hostUsers=True),
+    "names of hosts": pod(hostAliases=[{"ip": "10.0.0.1", "hostnames": ["mirror.example"]}]),
+    "another name service": pod(dnsConfig={"nameservers": ["10.0.0.1"]}),
+    "a secret for images": pod(imagePullSecrets=[{"name": "registry"}]),
+    "claims of devices": pod(resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}]),
+    "a name in the network": pod(hostname="database", subdomain="database"),
+    "a gate that holds it": pod(schedulingGates=[{"name": "example.com/never"}]),
+    "a SELinux label": pod_security(seLinuxOptions={"type": "spc_t"}),
+    "an AppArmor profile": pod_security(appArmorProfile={"type": "Unconfined"}),
+    "another user with the same group": pod_security(runAsUser=1001),
+    "a change of every file's group": pod_security(fsGroupChangePolicy="Always"),
+    "a profile of the node": container_security(
+        seccompProfile={"type": "Localhost", "localhostProfile": "x.json"}
+    ),
+    "fewer dropped capabilities": container_security(capabilities={"drop": ["NET_RAW"]}),
+    "a probe that the kubelet sends": container(
+        livenessProbe={"httpGet": {"host": "169.254.169.254", "port": 80, "path": "/"}}
+    ),
+    "a probe that runs": container(startupProbe={"exec": {"command": ["sh"]}}),
+    "a terminal": container(stdin=True, tty=True),
+    "a ConfigMap as a variable": container(
+        env=[{"name": "P", "valueFrom": {"configMapKeyRef": {"name": "x-config", "key": "a"}}}]
+    ),
+    "a limit as a variable": container(
+        env=[{"name": "P", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]
+    ),
+    "the service account as a variable": container(
+        env=[{"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}}]
+    ),
+    "a pod's fields as files": volume(
+        downwardAPI={"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.uid"}}]}
+    ),
+    "an image as a volume": volume(image={"reference": "busybox"}),
+    "a share with a login": volume(
+        iscsi={"targetPortal": "10.0.0.1", "iqn": "iqn.2001-04.com.example:x", "lun": 0}
+    ),
+    "a repository": volume(gitRepo={"repository": "https://example.com/x"}),
+    "a finalizer on the pods": lambda one: template(one)["metadata"].update(
+        finalizers=["example.com/never"]
+    ),
+    "a name for the pods": lambda one: template(one)["metadata"].update(name="database"),
 }
 ANY: Final[dict[str, Change]] = {
     "no label of ours": metadata(labels={"team": "vision"}),  # none at all: the server adds some
@@ -158,6 +213,24 @@ ANY: Final[dict[str, Change]] = {
     "another name": metadata(name="coredns"),
     "another owner": metadata(ownerReferences=[FOREIGN_OWNER]),
     "a finalizer": metadata(finalizers=["example.com/never"]),
+    "two owners": lambda one: one["metadata"].update(
+        ownerReferences=[*one["metadata"].get("ownerReferences", [OWNER]), SECOND_OWNER]
+    ),
+    "an owner of a like group": lambda one: one["metadata"].update(
+        ownerReferences=[OWNER | {"apiVersion": "qinstruct.dev.example/v1"}]
+    ),
+    "an owner of no group": lambda one: one["metadata"].update(
+        ownerReferences=[OWNER | {"apiVersion": "v1"}]
+    ),
+    "an owner of another kind": lambda one: one["metadata"].update(
+        ownerReferences=[OWNER | {"kind": "QInstructTrainings"}]
+    ),
+    "a run that owns another's": lambda one: one["metadata"].update(
+        ownerReferences=[OWNER | {"name": "victim"}]
+    ),
+    "a manager spelled otherwise": metadata(
+        labels={"app.kubernetes.io/managed-by": "qinstruct-operator-2"}
+    ),
 }
 JOBS: Final[dict[str, Change]] = {
     "others' pods": spec(
@@ -167,6 +240,17 @@ JOBS: Final[dict[str, Change]] = {
     "none": spec(parallelism=0),
     "many times": spec(completions=100_000),
     "another controller": spec(managedBy="example.com/thief"),
+    # Of a PyTorchJob's pods the server drops this one, and its own name may end in anything.
+    "an owner of the pods": lambda one: template(one)["metadata"].update(
+        ownerReferences=[FOREIGN_OWNER]
+    ),
+    "a name that the server makes": lambda one: one["metadata"].update(
+        generateName=one["metadata"].pop("name") + "-"
+    ),
+    "a rule for its success": spec(
+        completionMode="Indexed", successPolicy={"rules": [{"succeededCount": 1}]}
+    ),
+    "a limit for each index": spec(completionMode="Indexed", backoffLimitPerIndex=9),
     "a time after which it is deleted": spec(ttlSecondsAfterFinished=0),
 }
 OWNED: Final[dict[str, Change]] = {
@@ -185,6 +269,7 @@ CLAIMS: Final[dict[str, Change]] = {
     ),
     "another's volume": spec(volumeName="database"),
     "any volume with a label": spec(selector={"matchLabels": {"app": "database"}}),
+    "a class of attributes": spec(volumeAttributesClassName="gold"),
 }
 MORE_PODS: Final[dict[str, Change]] = {
     "a worker beside the master": lambda one: one["spec"]["pytorchReplicaSpecs"].update(
@@ -196,6 +281,12 @@ MORE_PODS: Final[dict[str, Change]] = {
         schedulingPolicy={"priorityClass": "system-node-critical"}
     ),
     "another controller": lambda one: one["spec"]["runPolicy"].update(managedBy="example.com/x"),
+    "a master spelled otherwise": lambda one: one["spec"]["pytorchReplicaSpecs"].update(
+        master=one["spec"]["pytorchReplicaSpecs"].pop("Master")
+    ),
+    "a time after which it is deleted": lambda one: one["spec"]["runPolicy"].update(
+        ttlSecondsAfterFinished=0
+    ),
 }
 ATTACKS: Final = [
     *(("Job", what, JOBS[what]) for what in JOBS),
@@ -248,11 +339,12 @@ def test_the_account_writes_nothing_else(
     assert refused(answer), answer.content
 
 
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
 @pytest.mark.parametrize("kind", ["Job", "PyTorchJob", "ConfigMap", "PersistentVolumeClaim"])
 def test_nothing_goes_into_the_clusters_own_namespaces(
-    api: ControlPlane, operator_token: str, kind: str
+    api: ControlPlane, operator_token: str, kind: str, namespace: str
 ) -> None:
-    answer = create(api, child(kind), operator_token, "kube-system")
+    answer = create(api, child(kind), operator_token, namespace)
     assert refused(answer), answer.content
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.clients.runs import FOR_EVER, Runs
+from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN, LABEL_USE
 
@@ -96,6 +97,20 @@ def test_a_claim_that_nobody_gave_to_runs(runs: Runs, spec: dict[str, Any], use:
     assert command.endswith(f"{LABEL_USE}={use}")
     runs.kubectl(*command.split())
     runs.wait_phase("greedy", "Complete", 90)
+
+
+def test_a_label_that_is_removed_while_data_are_prepared(runs: Runs) -> None:
+    """No training is made until the claim is given again."""
+    claim(runs, "mine", "9Ti", "ReadWriteMany", labels=FOR_OUTPUT)
+    runs.behave("revoked", "prep", Behaviour(run_for="8s"))
+    runs.apply("revoked", {**SPEC, "output": {"claimName": "mine"}})
+    runs.wait_phase("revoked", "Preparing")
+    runs.kubectl("label", "pvc", "mine", f"{LABEL_USE}-")
+    message = runs.wait("revoked", "Scheduled", "False", "ClaimNotAllowed", 60)
+    assert message.startswith("claim mine is not said to be for runs")
+    assert runs.get("pytorchjobs") == []
+    runs.kubectl("label", "pvc", "mine", f"{LABEL_USE}=output")
+    runs.wait_phase("revoked", "Complete", 90)
 
 
 def test_another_runs_output_is_never_used(runs: Runs) -> None:

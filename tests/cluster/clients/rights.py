@@ -21,3 +21,12 @@ def granted(
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
+
+
+def forbidden(cluster: OwnCluster, token: str) -> set[str]:
+    """The requests with this token that RBAC forbade; what admission refuses is not among them."""
+    return {
+        f"{event['verb']} {event['requestURI']}"
+        for event in cluster.api.audited(token)
+        if event["annotations"]["authorization.k8s.io/decision"] == "forbid"
+    }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,12 +93,11 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
 
 def signal_rank(process: subprocess.Popen[str], rank: int, number: signal.Signals) -> None:
     """Send one rank a signal; nothing if it has already ended."""
-    for pid in map(
-        int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    ):
-        environment = Path(f"/proc/{pid}/environ")
-        if f"RANK={rank}" in environment.read_text("utf-8", "replace").split("\0"):
-            os.kill(pid, number)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in children:
+        with suppress(OSError):  # it has ended
+            if Path(f"/proc/{pid}/comm").read_text() == f"rank {rank}\n":
+                os.kill(int(pid), number)
 
 
 def printed(config: RunConfig, text: str) -> bool:

@@ -4,7 +4,7 @@ Packages and modules, from the bottom up; each imports only from those before it
 `train` do not know each other:
 
 - `contract`: everything that the operator and the trainer agree on. No torch here.
-- `durable_files`: files that survive a power cut.
+- `durable_files`: files that survive a power cut; `imports`: large libraries, loaded quicker.
 - `lease`, `parent_death`, `storage_errors`: one process at a time, processes that end with their
   parent, a full disk as a sentence.
 - `data`: records to token ids, labels, pixels, an index on disk and an order of samples.
@@ -15,5 +15,5 @@ Packages and modules, from the bottom up; each imports only from those before it
 - `train`: the training loop, its checkpoints and its export.
 
 `__main__` is the command line: `python -m qinstruct_trainer prep|train|evaluate`. `torchrun` starts
-training and turns the end of its processes into one exit code.
+training as `forks` of itself and turns their ends into one exit code.
 """

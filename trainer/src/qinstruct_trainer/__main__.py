@@ -34,6 +34,7 @@ from qinstruct_trainer.contract.events import (
 )
 from qinstruct_trainer.contract.urls import hide_secrets
 from qinstruct_trainer.environment import check_import_settings
+from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.plain_log import open_log
 
 _log = logging.getLogger(__name__)
@@ -91,16 +92,18 @@ def _prep(parsed: argparse.Namespace) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    from qinstruct_trainer.train.run import train
+    with without_collector():
+        from qinstruct_trainer.train.run import train
 
     train(RunConfig.read(parsed.config))
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
-    from qinstruct_trainer.evaluate import evaluate_model, heldout_images
-    from qinstruct_trainer.train.ranks import Ranks
-    from qinstruct_trainer.train.result.export import export_folder
-    from qinstruct_trainer.train.torch_errors import torch_errors
+    with without_collector():
+        from qinstruct_trainer.evaluate import evaluate_model, heldout_images
+        from qinstruct_trainer.train.ranks import Ranks
+        from qinstruct_trainer.train.result.export import export_folder
+        from qinstruct_trainer.train.torch_errors import torch_errors
 
     config = RunConfig.read(parsed.config)
     heldout = Prepared.read(config.prepared).heldout
@@ -119,7 +122,7 @@ def _contents(_parsed: argparse.Namespace) -> None:
     sys.stdout.write(installed_contents().model_dump_json(indent=2) + "\n")
 
 
-def _end_process(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """End this process now; whatever must be written or given back has been.
 
     Python would first take apart thousands of modules: more than a second of each rank's time,
@@ -161,4 +164,4 @@ def _leave(failed: Failed) -> None:
 
 
 if __name__ == "__main__":
-    _end_process(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))

@@ -2,6 +2,7 @@ import io
 import logging
 import os
 import random
+import subprocess
 import sys
 
 import numpy as np
@@ -85,3 +86,16 @@ def test_what_logs_to_stdout_goes_to_stderr_and_nothing_else_is_touched() -> Non
     log_to_stderr(logger)
     assert first.stream is sys.stderr
     assert second.stream is elsewhere
+
+
+@pytest.mark.slow
+def test_deepspeed_does_not_load_torchs_compiler_to_look_at_an_optimizer() -> None:
+    """It asks whether it is Muon; importing that compiled Muon's kernels, for 0.8 s a rank."""
+    script = (
+        "import sys\n"
+        "from qinstruct_trainer.train.ranks import load_deepspeed\n"
+        "load_deepspeed('cpu')\n"
+        "from deepspeed.runtime.zero.muon.muon_optimizer import MuonWithAuxAdam\n"
+        "sys.exit('torch._inductor.compile_fx' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -18,6 +18,7 @@ from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
+from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.image_list import read_image_list, referenced_names
@@ -204,8 +205,9 @@ class Stages:
 
         def build(folder: Path) -> None:
             # These two stages alone need torch and transformers: imported when they begin.
-            from qinstruct_trainer.prep.model import build_model, read_texts
-            from qinstruct_trainer.prep.sources.hub import Place
+            with without_collector():
+                from qinstruct_trainer.prep.model import build_model, read_texts
+                from qinstruct_trainer.prep.sources.hub import Place
 
             progress = self._progress("model", item, "bytes")
 
@@ -238,7 +240,8 @@ class Stages:
         unit = _unit("index", "records", str(max_length), *keys, *roots)
 
         def build(folder: Path) -> None:
-            from qinstruct_trainer.prep.index import write_index
+            with without_collector():
+                from qinstruct_trainer.prep.index import write_index
 
             progress = Progress(self.report, "index", "records", "records", num_records)
             records = merged.folder / _RECORDS

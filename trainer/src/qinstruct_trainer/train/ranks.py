@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import distributed
 
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.imports import without_collector
 
 # Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
 # dies is noticed at once, by its closed connection or by torchrun.
@@ -93,27 +94,37 @@ def compute_alike_each_time() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-@contextmanager
-def process_group(ranks: Ranks) -> Iterator[None]:
-    """Join the ranks: NCCL on GPUs, gloo on CPUs."""
-    on_gpu = ranks.device.type == "cuda"
+def load_deepspeed(device_type: str) -> Any:
+    """DeepSpeed for a kind of device; it logs to stderr, and compiles nothing on its own."""
     # What DeepSpeed would find too, but without a warning on stdout that there is no GPU.
-    os.environ.setdefault("DS_ACCELERATOR", ranks.device.type)
-    import deepspeed  # a second of start-up that other commands do not need
-    import deepspeed.comm.torch
+    os.environ.setdefault("DS_ACCELERATOR", device_type)
+    with without_collector():
+        import deepspeed
+        import deepspeed.comm.torch
+        import deepspeed.runtime.compiler
 
     log_to_stderr(deepspeed.utils.logger)
     # DeepSpeed calls what torch 2.13 renamed; a line for each call would bury the rest.
     warnings.filterwarnings("ignore", r"`torch\.distributed\..*is deprecated", FutureWarning)
-    # NCCL takes the current device, which is set here; torch would say so in each run's log.
+    # NCCL takes the current device, which we set; torch would say so in each run's log.
     warnings.filterwarnings("ignore", r"barrier\(\): using the device under", UserWarning)
+    if device_type == "cpu":
+        # It would compile a shared-memory operator with g++ first; gloo needs none. The module is
+        # reached by name, because `deepspeed.comm.torch` resolves to torch itself.
+        sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]
+    # To ask whether our optimizer is Muon it imports Muon, and with it torch's whole compiler.
+    deepspeed.runtime.compiler.compile = lambda: deepspeed.runtime.compiler.dummy_decorator
+    return deepspeed
+
+
+@contextmanager
+def process_group(ranks: Ranks) -> Iterator[None]:
+    """Join the ranks: NCCL on GPUs, gloo on CPUs."""
+    deepspeed = load_deepspeed(ranks.device.type)
+    on_gpu = ranks.device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(ranks.device)
         compute_alike_each_time()
-    else:
-        # DeepSpeed would compile a shared-memory operator with g++ first; gloo needs none. Its
-        # module is reached by name, because `deepspeed.comm.torch` resolves to torch itself.
-        sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]
     deepspeed.init_distributed(
         dist_backend="nccl" if on_gpu else "gloo",
         auto_mpi_discovery=False,
