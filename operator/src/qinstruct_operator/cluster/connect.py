@@ -216,9 +216,7 @@ def _set_proxy(configuration: Configuration, env: Mapping[str, str]) -> None:
         return
     try:
         url = urlsplit(proxy)
-        is_address = (
-            bool(url.hostname) and url.port != 0
-        )  # asked for a port that is none, it raises
+        is_address = bool(url.hostname) and url.port != 0  # the port, if it is none, raises
     except ValueError:
         is_address = False
     if not is_address:

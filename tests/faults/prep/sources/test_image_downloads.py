@@ -95,6 +95,32 @@ def test_what_is_dead_is_listed_with_its_reason_and_the_rest_comes(
     assert left == {image.name for image in images} - {*dead}
 
 
+@pytest.mark.parametrize("networks", [None, ("127.0.0.0/8",)], ids=["local", "cluster"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://xn--/1.gif", "http://xn--a.example/1.gif", "http://127.0.0.1/\ud800"),
+        *("http://a..example/1.gif", f"http://{'a' * 300}.example/1.gif"),
+        *("http://\ud800.example/1.gif", "http://127.0.0.1:http/", "http:///1.gif", "", "data:,x"),
+    ],
+    ids=lambda url: ascii(url[:30]),
+)
+def test_what_is_no_address_is_dead_and_the_rest_comes(
+    url: str, networks: tuple[str, ...] | None, server: FaultyServer, tmp_path: Path
+) -> None:
+    images = [ListedImage("x.jpg", url), *listed(server)]
+    dead, _ = fetch(images, tmp_path / "images", Limits(networks=networks))
+    assert [*dead] == ["x.jpg"]
+    assert "no address" in dead["x.jpg"]
+
+
+def test_a_host_of_any_length_is_named_in_a_short_sentence(tmp_path: Path) -> None:
+    host = ".".join(["a" * 60] * 500)
+    with pytest.raises(UnavailableError, match="1 of 1 images cannot be reached now") as caught:
+        fetch([ListedImage("x.jpg", f"http://{host}/1.gif")], tmp_path / "images")
+    assert len(str(caught.value)) < 1000
+
+
 def test_an_address_may_not_lead_into_the_cluster(server: FaultyServer, tmp_path: Path) -> None:
     images = [*listed(server)[:1], ListedImage("x.jpg", server.url.replace("127.0.0.1", "[::1]"))]
     limits = Limits(networks=("127.0.0.0/8",))
@@ -165,3 +191,14 @@ def test_a_planted_name_is_not_taken_for_an_image(
     fetch(listed(server), tmp_path / "images")
     assert planted.read_bytes() == (served / "1.gif").read_bytes()
     assert aside.read_bytes() == b"planted"
+
+
+def test_nothing_is_written_to_where_a_planted_folder_leads(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    (tmp_path / "images").symlink_to(aside)
+    fetch(listed(server)[:2], tmp_path / "images")
+    assert not [*aside.iterdir()]
+    assert len([*(tmp_path / "images").glob("*.jpg")]) == 2

@@ -104,7 +104,7 @@ class _Network(httpcore.NetworkBackend):
         if self._networks is not None:
             try:
                 host = checked_address(host, port, self._networks)
-            except (OSError, UnicodeError) as error:
+            except OSError as error:
                 raise httpcore.ConnectError(str(error)) from error
         stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         return _Stream(stream, self._watch, self._on_read)

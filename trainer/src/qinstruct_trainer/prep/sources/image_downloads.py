@@ -6,7 +6,7 @@ of hosts as a source's own, is bounded in bytes, and is an image by its bytes or
 
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ import httpx
 from qinstruct_trainer.contract.errors import DataError, UnavailableError
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.data.images import starts_like_image
-from qinstruct_trainer.durable_files import is_ours_alone
+from qinstruct_trainer.durable_files import delete_tree, is_ours_alone
 from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
@@ -35,6 +35,10 @@ from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, a
 _PARALLEL: Final = 16
 _PARALLEL_PER_HOST: Final = 8
 _MAX_IMAGE_BYTES: Final = 64 << 20
+_NO_ADDRESS: Final = (
+    *(httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects),
+    UnicodeError,  # of a host's name, or of half a surrogate pair
+)
 _AS_IT_IS: Final = {"Accept-Encoding": "identity"}
 # An address that fails so often may be slow or dead; so many of them are a net or a host that is
 # not there, which more patience does not mend.
@@ -75,6 +79,8 @@ def fetch_images(
         UnavailableError: some could not be reached now, or none of them is alive. What has come
             stays in the folder, so that another call goes on.
     """
+    if folder.is_symlink():
+        delete_tree(folder)  # planted: nothing is written to where it leads
     folder.mkdir(parents=True, exist_ok=True)
     watch = Watch(limits or Limits())
     with open_client(watch, watch.limits.networks) as client:
@@ -94,11 +100,10 @@ def _judge(work: "_Work", source: str, num_images: int) -> None:
         raise UnavailableError(
             f"{source}: {work.ended}; run again later, which goes on, or {way_out}"
         )
-    if work.unreached:
-        host, why = next(iter(work.unreached.items()))
+    if work.first_unreached is not None:
         raise UnavailableError(
-            f"{source}: {sum(work.failed.values()):,} of {num_images:,} images cannot be reached "
-            f"now, first from {host}: {why}; run again later, which goes on, or {way_out}"
+            f"{source}: {work.num_unreached:,} of {num_images:,} images cannot be reached now, "
+            f"first {work.first_unreached}; run again later, which goes on, or {way_out}"
         )
     if num_images and len(work.dead) == num_images:
         raise UnavailableError(
@@ -119,8 +124,8 @@ class _Work:
     retry: Retry
     left: deque[ListedImage]
     dead: dict[str, str] = field(default_factory=dict)
-    unreached: dict[str, str] = field(default_factory=dict)  # why, by host
-    failed: Counter[str] = field(default_factory=Counter)  # images, by host
+    num_unreached: int = 0
+    first_unreached: str | None = None  # from where, and why
     ended: str | None = None
     num_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -157,9 +162,9 @@ class _Work:
 
     def _note_unreached(self, host: str, why: str) -> None:
         with self._lock:
-            self.failed[host] += 1
-            self.unreached.setdefault(host, why)
-            if self.failed.total() >= _MAX_UNREACHED:
+            self.num_unreached += 1
+            self.first_unreached = self.first_unreached or f"from {host:.255}: {why}"
+            if self.num_unreached >= _MAX_UNREACHED:
                 self.left.clear()
 
     def _fetch(self, image: ListedImage) -> None:
@@ -170,7 +175,7 @@ class _Work:
                 why, asked = self._attempt(image)
             except ForbiddenAddressError as error:
                 raise _DeadError(str(error)) from error
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+            except _NO_ADDRESS as error:
                 raise _DeadError(f"no address ({type(error).__name__})") from error
             except httpx.TransportError as error:
                 why = why_failed(error)
