@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What is in the images that scripts/images.sh has built, as build/sbom/IMAGE.json (CycloneDX):
-# `scripts/sbom.sh [operator] [prep] [trainer] [trainer-cpu]`. BUILDER and REGISTRY as there; PYTHON
+# `scripts/sbom.sh [operator] [prep] [train] [train-cpu]`, named as there. BUILDER and REGISTRY as there; PYTHON
 # has cyclonedx-python-lib, as .venv does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,8 +17,9 @@ inside() {  # IMAGE: what scripts/sbom.py finds in it
     buildah rm "$container" > /dev/null
 }
 mkdir -p build/sbom
-[ $# -gt 0 ] || set -- operator prep trainer
+[ $# -gt 0 ] || set -- operator prep train
 for name; do
+    case $name in train | train-cpu) name=trainer${name#train} ;; esac
     image=${REGISTRY:-ghcr.io/qinstruct}/$name:$version
     found=$(inside "$image") || {
         echo "$image cannot be looked into: build it with \`make images\`." >&2

