@@ -67,6 +67,21 @@ def test_whatever_is_installed_is_locked_with_hashes(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
+def test_what_is_built_has_one_order_of_sets(file: Path) -> None:
+    """DeepSpeed's setup.py writes a set into its metadata: each build was another layer."""
+    seeded: dict[str, bool] = {}
+    for name, arguments in instructions(file):
+        if name == "FROM":
+            base, _, stage = arguments.partition(" AS ")
+            seeded[stage] = seeded.get(base, False)
+        elif name == "ENV" and "PYTHONHASHSEED=0" in arguments:
+            seeded[stage] = True
+        elif name == "RUN" and re.search(r"\bpip\b.* install\b|compileall|uv build", arguments):
+            assert seeded[stage], stage
+    assert sum(seeded.values()) >= 3
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
 def test_images_run_as_the_user_that_owns_the_claims(file: Path) -> None:
     users = [arguments for name, arguments in instructions(file) if name == "USER"]
     assert set(users) == {f"{USER_ID}:{USER_ID}"}
