@@ -168,3 +168,26 @@ def test_private_networks_and_a_known_api_server() -> None:
     assert not reached(spec, "10.2.2.3")
     assert reached(spec, "52.1.2.4")
     assert not reached(spec, "52.1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("cidr", "excepted"),
+    [
+        ("2600:1f00::/40", True),
+        ("3000::1/128", True),
+        ("fd00:10::1/128", False),
+        ("::1/128", False),
+        ("fe80::/10", False),
+        ("2:3::/32", False),
+    ],
+)
+def test_an_exception_lies_in_its_block(cidr: str, excepted: bool) -> None:
+    network = {"runNamespaces": ["team-a"], "apiServer": {"cidrs": [cidr]}}
+    spec = policies({"networkPolicy": network})["team-a", "prep"]
+    for block in blocks(spec):
+        around = ipaddress.ip_network(block["cidr"])
+        for each in map(ipaddress.ip_network, block.get("except", ())):
+            assert each.version == around.version
+            assert each.subnet_of(around)  # type: ignore[arg-type]  # of one version
+    assert (cidr in str(spec)) == excepted
+    assert not reached(spec, cidr.split("/")[0])
