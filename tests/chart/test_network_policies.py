@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from qinstruct_trainer.prep.sources.addresses import is_public
-from support.helm_chart import Manifest, Values, of_kind, render
+from support.helm_chart import HelmError, Manifest, Values, of_kind, render
 from support.operator_documents import document, manifests, plan
 
 pytestmark = pytest.mark.cluster
@@ -74,6 +74,15 @@ def test_what_a_shared_namespace_and_a_known_api_server_change() -> None:
     (own,) = found.values()
     (block4, block6) = blocks(own)
     assert (block4["cidr"], block6["cidr"]) == ("10.96.0.1/32", "fd00::1/128")
+
+
+@pytest.mark.parametrize("namespace", ["default", "kube-system", "kube-public"])
+def test_nobody_in_a_shared_namespace_is_cut_off_by_mistake(namespace: str) -> None:
+    with pytest.raises(HelmError, match=f"cut off every pod of namespace {namespace}, .*: install"):
+        render(f"--namespace={namespace}")
+    for key in ("wholeNamespace", "enabled"):
+        made = render(f"--namespace={namespace}", f"--set=networkPolicy.{key}=false")
+        assert all(one["spec"]["podSelector"] for one in of_kind(made, "NetworkPolicy"))
 
 
 def test_policies_can_be_switched_off() -> None:

@@ -146,7 +146,7 @@ def test_no_value_can_be_taken_away(
 ) -> None:
     taken = [name for name in values if name != "runAsUser"]  # whose null has a meaning
     nulls: Values = dict.fromkeys(taken)
-    with pytest.raises(HelmError, match=f"at '{path}': missing propert") as error:
+    with pytest.raises(HelmError, match=f"at '{path}': missing (property|properties)") as error:
         render(values=at(path.strip("/"), nulls) if path else nulls)
     assert all(f"'{name}'" in str(error.value) for name in taken)
 
