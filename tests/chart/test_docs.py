@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from cluster.harness.programs import program
-from support.helm_chart import CHART, RELEASE
+from support.helm_chart import CHART, NAMESPACE, RELEASE
 from support.readme import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -24,7 +24,8 @@ def commands() -> list[str]:
         text = page.read_text("utf-8").replace("\\\n", " ")
         found |= set(re.findall(r"^ *(helm install .*)$", text, re.MULTILINE))
         for options in re.findall(r"`(--set [^`]+)`", text):
-            found.add(f"helm install {RELEASE} {CHART.relative_to(ROOT)} {options}")
+            where = f"{CHART.relative_to(ROOT)} --namespace {NAMESPACE}"
+            found.add(f"helm install {RELEASE} {where} {options}")
     return sorted(found)
 
 

@@ -37,7 +37,7 @@ ANY_NAMESPACE: Final = "namespace-of-kubectl"  # left out: `kubectl apply --name
 
 def written(text: str) -> str:
     """The manifests of `helm template`, without what Helm alone needs."""
-    text = HELM_ONLY.sub("", text).replace(f"  namespace: {ANY_NAMESPACE}\n", "")
+    text = HELM_ONLY.sub("", text).replace(f'  namespace: "{ANY_NAMESPACE}"\n', "")
     return HEAD.format(chart=CHART.relative_to(ROOT)) + re.sub(r"(---\n)+", "---\n", text)
 
 

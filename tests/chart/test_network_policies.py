@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from qinstruct_trainer.prep.sources.addresses import is_public
-from support.helm_chart import Manifest, Values, of_kind, render
+from support.helm_chart import HelmError, Manifest, Values, of_kind, render
 from support.operator_documents import document, manifests, plan
 
 pytestmark = pytest.mark.cluster
@@ -74,6 +74,15 @@ def test_what_a_shared_namespace_and_a_known_api_server_change() -> None:
     (own,) = found.values()
     (block4, block6) = blocks(own)
     assert (block4["cidr"], block6["cidr"]) == ("10.96.0.1/32", "fd00::1/128")
+
+
+@pytest.mark.parametrize("namespace", ["default", "kube-system", "kube-public"])
+def test_nobody_in_a_shared_namespace_is_cut_off_by_mistake(namespace: str) -> None:
+    with pytest.raises(HelmError, match=f"cut off every pod of namespace {namespace}, .*: install"):
+        render(f"--namespace={namespace}")
+    for key in ("wholeNamespace", "enabled"):
+        made = render(f"--namespace={namespace}", f"--set=networkPolicy.{key}=false")
+        assert all(one["spec"]["podSelector"] for one in of_kind(made, "NetworkPolicy"))
 
 
 def test_policies_can_be_switched_off() -> None:
@@ -168,3 +177,26 @@ def test_private_networks_and_a_known_api_server() -> None:
     assert not reached(spec, "10.2.2.3")
     assert reached(spec, "52.1.2.4")
     assert not reached(spec, "52.1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("cidr", "excepted"),
+    [
+        ("2600:1f00::/40", True),
+        ("3000::1/128", True),
+        ("fd00:10::1/128", False),
+        ("::1/128", False),
+        ("fe80::/10", False),
+        ("2:3::/32", False),
+    ],
+)
+def test_an_exception_lies_in_its_block(cidr: str, excepted: bool) -> None:
+    network = {"runNamespaces": ["team-a"], "apiServer": {"cidrs": [cidr]}}
+    spec = policies({"networkPolicy": network})["team-a", "prep"]
+    for block in blocks(spec):
+        around = ipaddress.ip_network(block["cidr"])
+        for each in map(ipaddress.ip_network, block.get("except", ())):
+            assert each.version == around.version
+            assert each.subnet_of(around)  # type: ignore[arg-type]  # of one version
+    assert (cidr in str(spec)) == excepted
+    assert not reached(spec, cidr.split("/")[0])

@@ -4,7 +4,14 @@ from typing import Any, Final
 
 import pytest
 
-from support.helm_chart import Manifest, of_kind, operator_container, render, without_tests
+from support.helm_chart import (
+    Manifest,
+    Values,
+    of_kind,
+    operator_container,
+    render,
+    without_tests,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -108,3 +115,24 @@ def test_two_releases_share_no_object() -> None:
         for name in ("one", "two")
     ]
     assert {each for each in names[0] & names[1] if "default-deny" not in each[2]} == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "bound"),
+    [
+        ({}, "system:serviceaccount:[^:]+:qinstruct-operator$"),
+        (
+            {"serviceAccount": {"create": False, "name": "default"}},
+            "system:serviceaccount:qinstruct-system:default$",
+        ),
+        ({"serviceAccount": {"name": "a.b"}}, "system:serviceaccount:qinstruct-system:a[.]b$"),
+    ],
+)
+def test_the_policy_binds_nobody_else_s_account(values: Values, bound: str) -> None:
+    policy = next(
+        one
+        for one in of_kind(render(values=values), "ValidatingAdmissionPolicy")
+        if one["metadata"]["name"] == "qinstruct-operator"
+    )
+    (condition,) = policy["spec"]["matchConditions"]
+    assert f'matches("^{bound}")' in condition["expression"]

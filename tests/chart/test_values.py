@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from qinstruct_operator.settings import Settings
-from support.helm_chart import CHART, HelmError, Values, operator_container, render
+from support.helm_chart import CHART, HelmError, Values, helm, operator_container, render
 
 pytestmark = pytest.mark.cluster
 
@@ -138,6 +138,57 @@ def test_values_and_schema_name_the_same(
     for name, field in schema["properties"].items():
         described = "description" in field or "properties" in field
         assert described, f"{path}/{name} says what it is nowhere"
+
+
+@pytest.mark.parametrize(("path", "schema", "values"), list(groups(SCHEMA, DEFAULTS)))
+def test_no_value_can_be_taken_away(
+    path: str, schema: dict[str, Any], values: dict[str, Any]
+) -> None:
+    taken = [name for name in values if name != "runAsUser"]  # whose null has a meaning
+    nulls: Values = dict.fromkeys(taken)
+    with pytest.raises(HelmError, match=f"at '{path}': missing (property|properties)") as error:
+        render(values=at(path.strip("/"), nulls) if path else nulls)
+    assert all(f"'{name}'" in str(error.value) for name in taken)
+
+
+@pytest.mark.parametrize("field", ["registry", "repository", "tag", "digest"])
+def test_nor_can_a_part_of_an_image(field: str) -> None:
+    with pytest.raises(HelmError, match=f"at '/images/prep': missing property '{field}'"):
+        render(values=at(f"images/prep/{field}", None))
+
+
+@pytest.mark.parametrize("name", ["123", "1e3", "true", "null", "0x1f"])
+def test_a_name_that_yaml_reads_as_something_else_stays_a_name(name: str) -> None:
+    values = {
+        "fullnameOverride": name,
+        "serviceAccount": {"name": name},
+        "priorityClassName": name,
+        "watchNamespaces": [name],
+        "networkPolicy": {"runNamespaces": [name]},
+    }
+    made = helm("template", name, CHART, f"--namespace={name}", values=values)
+    assert not {type(value) for value in leaves(named(made))} - {str}
+
+
+def leaves(value: object) -> Iterator[object]:
+    """The plain values in lists and maps."""
+    if isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from leaves(each)
+    else:
+        yield value
+
+
+def named(made: str) -> list[Any]:
+    """What stands for a name or a label in manifests."""
+    found = [one for one in yaml.safe_load_all(made) if one]
+    pods = [one["spec"]["template"]["spec"] for one in found if one["kind"] == "Deployment"]
+    return [
+        *(one["metadata"] for one in found),
+        *(one.get("subjects") for one in found if "subjects" in one),
+        *(one["roleRef"] for one in found if "roleRef" in one),
+        *((pod["serviceAccountName"], pod["priorityClassName"]) for pod in pods),
+    ]
 
 
 # What the operator's settings have and the chart's do not, and why.

@@ -14,7 +14,7 @@
 {{/* Of the pods that are ours in the operator's namespace: the operator, and `helm test`. */}}
 {{- define "qinstruct.podLabels" -}}
 app.kubernetes.io/name: qinstruct
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "qinstruct.selectorLabels" -}}
