@@ -175,7 +175,8 @@ def _known(type_: str, evidence: Evidence, judged: Judged, notes: Mapping[str, s
             return _kept(before, notes[part])
     for doubt in _doubts(type_, evidence, judged):
         if doubt.part in notes and (doubt.judged is None or judged.reason in doubt.judged):
-            return _explained(judged, before, doubt, notes[doubt.part])
+            known = _still(type_, evidence, judged)  # what it would be if that were read
+            return _explained(known, before, doubt, notes[doubt.part])
     return _still(type_, evidence, judged)
 
 

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any, Final, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qinstruct_operator.api.status import Condition, Status
@@ -120,6 +120,9 @@ def every_choice() -> list[tuple[Part, ...]]:
 
 
 @settings(deadline=None, max_examples=500)
+@example(
+    "training, with a container beside it", "the container runs and has said nothing", {"node"}
+)
 @given(
     st.sampled_from([None, *UNFINISHED]),
     st.sampled_from(list(CASES)),

@@ -108,8 +108,8 @@ def _judge(work: "_Work", source: str, num_images: int) -> None:
     if num_images and len(work.dead) == num_images:
         raise UnavailableError(
             f"{source}: none of the {num_images:,} addresses of the list has an image, the first: "
-            f"{next(iter(work.dead.values()))}; {way_out}, or where the addresses are your mirror's "
-            "have its network added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
+            f"{next(iter(work.dead.values()))}; {way_out}, or where they lead to "
+            "your mirror have its network added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
         )
 
 
