@@ -85,6 +85,7 @@ BAD: Final[list[tuple[str, object, str]]] = [
     ("podLabels", {"app.kubernetes.io/name": "x"}, "/podLabels"),
     ("extraEnv", [{"value": "x"}], "/extraEnv/0"),
     ("extraEnv", [{"name": "QINSTRUCT_WORKERS", "value": "4"}], "/extraEnv/0/name"),
+    ("extraEnv", [{"name": "USER", "value": "me"}], "/extraEnv/0/name"),
     ("extraEnv", [{"name": "X", "value": 1}], "/extraEnv/0/value"),
 ]
 

@@ -1,7 +1,7 @@
 """Settings of an installation: images, paths, storage, intervals; read from the environment."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,6 +13,8 @@ from qinstruct_trainer.contract.config import Attention
 
 _KERNELS: Final[tuple[str, ...]] = get_args(Attention)
 _DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_MOUNTS: Final = ("cache_path", "output_path", "config_path")
+_OF_PODS: Final = (Path("/tmp"), Path("/dev/shm"))  # core.children.pod mounts these as well
 _QUEUE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}([.]{_DNS_LABEL})*")
 
 
@@ -124,9 +126,24 @@ class Settings:
             except ValueError:
                 reason = "is not a network"
                 yield Violation("QINSTRUCT_PRIVATE_NETWORKS", text, reason, "use e.g. 10.1.0.0/16")
+        for name in _MOUNTS:
+            path = getattr(self, name)
+            others = [getattr(self, other) for other in _MOUNTS if other != name]
+            if why := _misplaced(path, [*others, *_OF_PODS]):
+                yield Violation(f"QINSTRUCT_{name.upper()}", str(path), why, "use e.g. /" + name)
         if self.default_queue and not _QUEUE.fullmatch(self.default_queue):
             reason = "is not the name of a LocalQueue: up to 63 small letters, digits, - and ."
             yield Violation("QINSTRUCT_DEFAULT_QUEUE", self.default_queue, reason, "use e.g. gpus")
+
+
+def _misplaced(path: Path, others: Sequence[Path]) -> str | None:
+    """Why nothing can be mounted there, beside the others."""
+    if not path.is_absolute() or ".." in path.parts:
+        return "is no absolute path without .."
+    for other in others:
+        if path.is_relative_to(other) or other.is_relative_to(path):
+            return f"and {other} would lie in each other"
+    return None
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -118,3 +118,28 @@ def test_networks_of_mirrors_are_separated_by_commas() -> None:
     for bad in ("mirror.example", "10.1.0.1/16", "10.1.0.0/16,"):
         with pytest.raises(InvalidSpec, match=r"QINSTRUCT_PRIVATE_NETWORKS .*is not a network"):
             Settings.from_env({"QINSTRUCT_PRIVATE_NETWORKS": bad})
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("cache", "is no absolute path"),
+        ("/cache/../etc", "is no absolute path"),
+        ("/", "and /output would lie in each other"),
+        ("/output", "and /output would lie in each other"),
+        ("/output/cache", "and /output would lie in each other"),
+        ("/etc", "and /etc/qinstruct would lie in each other"),
+        ("/tmp/cache", "and /tmp would lie in each other"),
+        ("/dev", "and /dev/shm would lie in each other"),
+    ],
+)
+def test_a_mount_in_the_way_of_another_is_refused(bad: str, why: str) -> None:
+    with pytest.raises(InvalidSpec, match=f"QINSTRUCT_CACHE_PATH {bad}.*{why}"):
+        Settings.from_env({"QINSTRUCT_CACHE_PATH": bad})
+
+
+@pytest.mark.parametrize(
+    "good", ["/c", "/outputs", "/data/cache", "/etc/qinstruct-cache", "/tmpdir"]
+)
+def test_a_mount_beside_the_others(good: str) -> None:
+    assert str(Settings.from_env({"QINSTRUCT_CACHE_PATH": good}).cache_path) == good

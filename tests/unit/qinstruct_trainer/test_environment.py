@@ -24,9 +24,10 @@ NO_CLIENT = [
     ("SSL_CERT_DIR", "/nowhere"),
     ("SSLKEYLOGFILE", "/nowhere/keys"),
 ]
+WORD = "p%40ss"
 GOOD = [
     *[{"ALL_PROXY": f"{scheme}://a:1"} for scheme in ("http", "https", "socks5", "socks5h")],
-    {"http_proxy": "proxy:8080", "HTTPS_PROXY": "http://me:p%40ss@proxy", "ALL_PROXY": ""},
+    {"http_proxy": "proxy:8080", "HTTPS_PROXY": f"http://me:{WORD}@proxy", "ALL_PROXY": ""},
     {"NO_PROXY": "*, .svc,localhost,10.0.0.0/8, ::1,fe80::/10,a_b.c:8080,,http://a"},
     {"SSL_CERT_DIR": f"/nowhere{os.pathsep}/"},
     {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""},

@@ -59,6 +59,9 @@ class _Client(httpx.Client):
             return super().send(request, **options)
         # httpcore lets through what its SOCKS library makes of another server's answers.
         except (SOCKSError, AssertionError) as error:
+            pool = getattr(self._transport_for_url(request.url), "_pool", None)
+            if not isinstance(pool, httpcore.SOCKSProxy):
+                raise
             raise httpx.ProxyError("the proxy does not speak SOCKS5", request=request) from error
 
 
