@@ -106,7 +106,7 @@ def test_each_kind_is_recognised(content: bytes, name: str, tmp_path: Path) -> N
     assert kind.name.startswith(name)
 
 
-@pytest.mark.parametrize("content", [b"hello", b"\x00\x01\x02", b"{", b'{"a": ', os.urandom(3)])
+@pytest.mark.parametrize("content", [b"hello", b"\x00\x01\x02", b"{", b'{"a": ', b"\xfc4\x93"])
 def test_what_is_nothing_known_has_no_name(content: bytes) -> None:
     kind = kind_of(b"?" + content)
     assert kind is None
