@@ -97,16 +97,14 @@ def operator(
 ) -> Iterator[Operator]:
     """The operator for all namespaces, with the rights of its service account only.
 
-    It must need no other: nothing that it asks for in the whole module is forbidden, unless the
-    module says that it takes rights away (`TAKES_RIGHTS_AWAY`).
+    It must need no other: whatever it asks for in the whole module is allowed once.
     """
     kubeconfig = test_cluster.api.kubeconfig_for(operator_token)
     environment = {"QINSTRUCT_PROGRESS_SECONDS": "1", "QINSTRUCT_WAITING_SECONDS": "4"}
     folder = test_cluster.folder / f"operator-{request.module.__name__}"
     with operator_process(folder, kubeconfig, environment=environment) as process:
         yield process
-    if not getattr(request.module, "TAKES_RIGHTS_AWAY", False):
-        assert forbidden(test_cluster, operator_token) == set()
+    assert forbidden(test_cluster, operator_token) == set()
 
 
 @pytest.fixture

@@ -120,9 +120,6 @@ def test_a_webhook_of_events_does_not_answer(runs: Runs) -> None:
     assert [one for one in runs.get("events") if one["involvedObject"]["name"] == "held"] == []
 
 
-TAKES_RIGHTS_AWAY = True
-
-
 @contextmanager
 def without(cluster: TestCluster, verb: str, resource: str) -> Iterator[None]:
     """Take one right from the operator's ClusterRole."""

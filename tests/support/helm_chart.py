@@ -79,7 +79,7 @@ def without_tests(manifests: Iterable[Manifest]) -> list[Manifest]:
 
 def why_not_ready(notes: str) -> str:
     """The command of a release's notes that says why the operator is not ready."""
-    (command,) = re.findall(r"this says why;.*\n\n  (kubectl .*)", notes)
+    (command,) = re.findall(r"says why;.*\n\n  (kubectl .*)", notes)
     return str(command)
 
 

@@ -24,9 +24,15 @@ def granted(
 
 
 def forbidden(cluster: OwnCluster, token: str) -> set[str]:
-    """The requests with this token that RBAC forbade; what admission refuses is not among them."""
-    return {
-        f"{event['verb']} {event['requestURI']}"
-        for event in cluster.api.audited(token)
-        if event["annotations"]["authorization.k8s.io/decision"] == "forbid"
-    }
+    """What RBAC forbade to this token each time that it was asked for, e.g. `get pods/log`.
+
+    What was allowed at another time was granted: a test takes rights away for a while, and a server
+    that has just started knows no roles yet. What admission refuses is not among them.
+    """
+    asked: dict[str, set[str]] = {}
+    for event in cluster.api.audited(token):
+        target = event.get("objectRef", {})
+        names = [target[key] for key in ("resource", "subresource") if key in target]
+        what = f"{event['verb']} {'/'.join(names) or event['requestURI']}"
+        asked.setdefault(what, set()).add(event["annotations"]["authorization.k8s.io/decision"])
+    return {what for what, decisions in asked.items() if "allow" not in decisions}

@@ -176,6 +176,9 @@ def test_what_ranks_are_forked_from_has_not_called_cuda(devices: str, tmp_path: 
         "WITNESS": str(witness),
     }
 
+    # A library that other tests import may have set it in this process.
+    environment.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
     def run(*lines: str) -> None:
         subprocess.run([sys.executable, "-c", "\n".join(lines)], env=environment, check=True)
 

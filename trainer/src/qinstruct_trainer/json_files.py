@@ -34,8 +34,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        what = instead(path, "a JSON object", "is not JSON; fetch the checkpoint again")
-        raise DataError(f"{path} {what}") from error
+        what = instead(path, "a JSON object", "is not JSON")
+        raise DataError(f"{path} {what}; fetch the checkpoint again") from error
     if not isinstance(document, dict):
         raise DataError(f"{path} is not a JSON object; fetch the checkpoint again")
     return document

@@ -132,8 +132,9 @@ def _open_safetensors(path: Path) -> list[StoredTensor]:
     try:
         handle: Any = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        otherwise = f"is not a complete safetensors file ({error!s:.200}); fetch it again"
-        raise DataError(f"{path} {instead(path, 'a safetensors file', otherwise)}") from error
+        otherwise = f"is not a complete safetensors file ({error!s:.200})"
+        what = instead(path, "a safetensors file", otherwise)
+        raise DataError(f"{path} {what}; fetch it again") from error
     tensors = []
     for name in handle.keys():  # noqa: SIM118 - the handle is no mapping
         part = handle.get_slice(name)
