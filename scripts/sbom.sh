@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What is in the images that scripts/images.sh has built, as build/sbom/IMAGE.json (CycloneDX):
-# `scripts/sbom.sh [operator] [prep] [train] [train-cpu]`, named as there. BUILDER and REGISTRY as there; PYTHON
-# has cyclonedx-python-lib, as .venv does.
+# `scripts/sbom.sh [operator] [prep] [train] [train-cpu]`. Names, BUILDER and REGISTRY as there;
+# PYTHON has cyclonedx-python-lib, as .venv does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/builder.sh

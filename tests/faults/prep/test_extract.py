@@ -12,25 +12,8 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.prep.extract import extract
-from qinstruct_trainer.prep.progress import Progress
-from support.prep.miniature import add_file, write_miniature
-
-NAME = "q-instruct-images"
-
-
-def unpack(archive: Path) -> dict[str, bytes]:
-    target = archive.parent / "unit" / "files"
-    extract(archive, NAME, target, Progress(lambda _: None, "extract", NAME, "files"))
-    paths = [path for path in (archive.parent / "unit").rglob("*") if path.is_file()]
-    return {path.relative_to(target).as_posix(): path.read_bytes() for path in paths}
-
-
-def tar_of(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
-        for name, content in files.items():
-            add_file(tar, name, content)
-    return path
+from support.prep.archives import NAME, tar_of, unpack
+from support.prep.miniature import write_miniature
 
 
 def zip_of(path: Path, files: dict[str, bytes]) -> Path:

@@ -1,7 +1,6 @@
 """What packing leaves in an archive: other systems' files, other forms of a name, two in one."""
 
 import io
-import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -12,28 +11,12 @@ from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.records import parse_record
-from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.images import image_faults
 from qinstruct_trainer.prep.progress import Progress
-from support.prep.miniature import add_file
+from support.prep.archives import NAME, tar_of, unpack
 
-NAME = "q-instruct-images"
 FILES = {"a/1.jpg": b"one", "b/2.jpg": b"two" * 4000}
 Pack = Callable[[Path, dict[str, bytes]], Path]
-
-
-def unpack(archive: Path) -> dict[str, bytes]:
-    target = archive.parent / "unit" / "files"
-    extract(archive, NAME, target, Progress(lambda _: None, "extract", NAME, "files"))
-    paths = [path for path in (archive.parent / "unit").rglob("*") if path.is_file()]
-    return {path.relative_to(target).as_posix(): path.read_bytes() for path in paths}
-
-
-def tar_of(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
-        for name, content in files.items():
-            add_file(tar, name, content)
-    return path
 
 
 def zip_of(path: Path, files: dict[str, bytes]) -> Path:

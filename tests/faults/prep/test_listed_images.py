@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.config import ModelSource, Prepared, PrepConfig, Source
+from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.data.index.reader import Index
@@ -17,6 +17,7 @@ from qinstruct_trainer.prep.run import run_prep
 from support.prep import driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import LABELS, Miniature, write_miniature
+from support.prep.prep_json import write_prep_json
 
 INTO = "ocr_vqa/images"
 
@@ -54,18 +55,7 @@ def config_for(server: FaultyServer, folder: Path, run: str = "run", **changes: 
         Source(name="labels", kind="labels", url=f"{server.url}/{LABELS}"),
         Source(name="ocr-vqa", kind="images", url=f"{server.url}/dataset.json", into=INTO),
     )
-    config = PrepConfig(
-        run=run,
-        cache=folder / "cache",
-        output=folder / run,
-        sources=sources,
-        model=ModelSource(kind="tiny"),
-        max_length=512,
-        seed=0,
-    ).model_copy(update=changes)
-    path = folder / f"{run}.json"
-    path.write_text(config.to_json())
-    return path
+    return write_prep_json(folder, run, sources, **changes)
 
 
 def prepare(config: Path) -> tuple[Prepared, list[Event]]:

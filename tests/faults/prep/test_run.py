@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.builtin.dataset import write_builtin
-from qinstruct_trainer.contract.config import ModelSource, Prepared, PrepConfig, Source
+from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import (
     EXIT_STOPPED,
     DataError,
@@ -29,6 +29,7 @@ from qinstruct_trainer.prep.unit_cache import UnitManifest, verify
 from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
+from support.prep.prep_json import write_prep_json
 from support.syncs import note_syncs
 
 STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
@@ -53,19 +54,7 @@ def config_for(server: FaultyServer, folder: Path, run: str = "run", **changes: 
         Source(name="q-instruct-labels", kind="labels", url=f"{server.url}/{LABELS}"),
         Source(name="q-instruct-images", kind="images", url=f"{server.url}/{ARCHIVE}"),
     )
-    config = PrepConfig(
-        run=run,
-        cache=folder / "cache",
-        output=folder / run,
-        sources=sources,
-        model=ModelSource(kind="tiny"),
-        max_length=512,
-        seed=0,
-    ).model_copy(update=changes)
-    path = folder / f"{run}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(config.to_json())
-    return path
+    return write_prep_json(folder, run, sources, **changes)
 
 
 def prepare(config: Path) -> tuple[Prepared, list[Event]]:
