@@ -235,6 +235,8 @@ def test_a_preempted_run_is_queued_and_admitted_again(runs: Runs) -> None:
     assert queued["progress"] == "43%"
     assert "samplesPerSecond" not in queued["training"]
     held = queued["gpuHours"]
+    # Training Operator 1.9 fails a job that is resumed while a pod of it is still ending.
+    runs.kubectl("wait", "--for=delete", "pod/taken-1-master-0", "--timeout=30s")
     patch(runs, "pytorchjob/taken-1", {"spec": {"runPolicy": {"suspend": False}}}, "--type=merge")
     runs.wait("taken", "Running", "True", "Training")
     again = status(runs, "taken")
