@@ -5,6 +5,7 @@ of those.
 """
 
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -75,6 +76,12 @@ def why_failed(error: BaseException) -> str:
             said = os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
             return f"{type(error).__name__} ({said})"
     return type(error).__name__
+
+
+def is_unknown_name(error: BaseException) -> bool:
+    """Whether a connection failed because nobody knows its host's name."""
+    gone = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+    return any(isinstance(each, socket.gaierror) and each.errno in gone for each in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
