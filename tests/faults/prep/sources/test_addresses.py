@@ -173,6 +173,16 @@ def test_a_proxy_of_an_allowed_network_is_asked(proxied: list[bytes], tmp_path: 
     assert len(proxied) == 1
 
 
+@pytest.mark.parametrize("no_proxy", ["127.0.0.0/8", "x, 127.0.0.1", "*"])
+def test_what_no_proxy_exempts_is_reached_itself(
+    no_proxy: str, proxied: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    with serve(lambda peer, _: peer.sendall(ANSWER)) as url:
+        assert get(f"{url}/file", tmp_path, None) == b"[1, 2]"
+    assert proxied == []
+
+
 @pytest.mark.parametrize(
     "proxy", ["http://127.0.0.1:1", "socks5://10.0.0.1:1080", "ftp://127.0.0.1", "x"]
 )

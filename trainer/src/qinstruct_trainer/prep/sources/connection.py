@@ -7,14 +7,17 @@ of those.
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 from socksio import SOCKSError
 
+from qinstruct_trainer.contract.no_proxy import is_exempt
 from qinstruct_trainer.environment import check_connection_settings
 from qinstruct_trainer.prep.sources.addresses import checked_address
 from qinstruct_trainer.prep.sources.limits import Watch
@@ -45,25 +48,57 @@ def open_client(
     """
     check_connection_settings()
     forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    client = _Client(**{"timeout": _TIMEOUT, "cookies": forgetful, **options})
-    # httpx has no public way to give a transport another network than its own.
-    for transport in (client._transport, *client._mounts.values()):
-        if isinstance(transport, httpx.HTTPTransport):
-            pool = transport._pool
-            pool._network_backend = _Network(pool._network_backend, watch, networks, on_read)
-    return client
+    transport = _Transport(lambda network: _Network(network, watch, networks, on_read))
+    return httpx.Client(
+        transport=transport, **{"timeout": _TIMEOUT, "cookies": forgetful, **options}
+    )
 
 
-class _Client(httpx.Client):
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+def proxy_for(server: str, env: Mapping[str, str] = os.environ) -> str | None:
+    """The proxy that leads to a server's URL, by the environment; None: it is reached directly.
+
+    `HTTPS_PROXY` or `HTTP_PROXY` by the server's scheme, else `ALL_PROXY`, unless `NO_PROXY`
+    exempts it.
+    """
+    scheme = urlsplit(server).scheme
+    names = [f"{scheme}_proxy", "all_proxy"]
+    values = (env.get(name) or env.get(name.upper()) for name in names)
+    proxy = next(filter(None, values), None)
+    if proxy is None or is_exempt(server, env.get("no_proxy") or env.get("NO_PROXY") or ""):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class _Transport(httpx.BaseTransport):
+    """Sends each request directly or through its proxy, over connections that are watched."""
+
+    def __init__(self, watched: Callable[[httpcore.NetworkBackend], httpcore.NetworkBackend]):
+        self._watched = watched
+        self._by_proxy: dict[str | None, httpx.HTTPTransport] = {}
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_for(str(request.url))
+        with self._lock:
+            transport = self._by_proxy.get(proxy) or self._open(proxy)
         try:
-            return super().send(request, **options)
+            return transport.handle_request(request)
         # httpcore lets through what its SOCKS library makes of another server's answers.
         except (SOCKSError, AssertionError) as error:
-            pool = getattr(self._transport_for_url(request.url), "_pool", None)
-            if not isinstance(pool, httpcore.SOCKSProxy):
+            if proxy is None or not proxy.startswith("socks"):
                 raise
             raise httpx.ProxyError("the proxy does not speak SOCKS5", request=request) from error
+
+    def close(self) -> None:
+        for transport in self._by_proxy.values():
+            transport.close()
+
+    def _open(self, proxy: str | None) -> httpx.HTTPTransport:
+        transport = self._by_proxy[proxy] = httpx.HTTPTransport(proxy=proxy)
+        # httpx has no public way to give a transport another network than its own.
+        pool = transport._pool
+        pool._network_backend = self._watched(pool._network_backend)
+        return transport
 
 
 def why_failed(error: BaseException) -> str:
