@@ -20,6 +20,7 @@ from qinstruct_operator.core.children.pod import (
 from qinstruct_operator.core.children.resources import prep_requests, resources
 from qinstruct_operator.core.children.scheduling import prep_node_selector, prep_tolerations
 from qinstruct_operator.core.plan.types import Plan
+from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from qinstruct_trainer.contract.launch import prep_command
@@ -76,6 +77,17 @@ def build_prep_job(plan: Plan) -> Manifest:
     }
 
 
+def _net(settings: Settings) -> list[Manifest]:
+    """How downloads leave the cluster; training reads volumes alone."""
+    values = {
+        "HTTP_PROXY": settings.prep_proxy,
+        "HTTPS_PROXY": settings.prep_proxy,
+        "NO_PROXY": settings.prep_no_proxy,
+        "HF_ENDPOINT": settings.hub_endpoint,
+    }
+    return [{"name": name, "value": value} for name, value in values.items() if value]
+
+
 def _pod(plan: Plan) -> Manifest:
     requests = prep_requests(plan)
     return {
@@ -95,7 +107,7 @@ def _pod(plan: Plan) -> Manifest:
                 "command": prep_command(
                     "python", plan.settings.config_path / output_files.PREP_CONFIG
                 ),
-                "env": environment(),
+                "env": [*environment(), *_net(plan.settings)],
                 "resources": resources(requests),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

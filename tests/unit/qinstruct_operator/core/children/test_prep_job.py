@@ -84,6 +84,26 @@ def _container(spec: dict[str, Any]) -> dict[str, Any]:
     return container
 
 
+def test_downloads_leave_the_cluster_as_the_installation_says() -> None:
+    made = plan(document())
+    names = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT"}
+    plain = _container(build_prep_job(made)["spec"])["env"]
+    assert names.isdisjoint(each["name"] for each in plain)
+    settings = replace(
+        made.settings,
+        prep_proxy="http://proxy.example:3128",
+        prep_no_proxy=".example",
+        hub_endpoint="https://hub.example",
+    )
+    env = _container(build_prep_job(replace(made, settings=settings))["spec"])["env"]
+    assert {each["name"]: each["value"] for each in env if each["name"] in names} == {
+        "HTTP_PROXY": "http://proxy.example:3128",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+        "NO_PROXY": ".example",
+        "HF_ENDPOINT": "https://hub.example",
+    }
+
+
 def test_the_job_has_a_deadline_of_the_installation() -> None:
     made = plan(document())
     assert build_prep_job(made)["spec"]["activeDeadlineSeconds"] == 72 * 3600
