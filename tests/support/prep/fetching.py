@@ -20,11 +20,13 @@ def source(url: str, sha256: str | None = None) -> Source:
     return Source(name="q-instruct-labels", kind="labels", url=url, sha256=sha256)
 
 
-def get(url: str, folder: Path, sha256: str | None = None, **options: Any) -> bytes:
+def get(
+    url: str, folder: Path, sha256: str | None = None, retry: Retry = QUICK, **options: Any
+) -> bytes:
     """The fetched bytes; the last event says how many they are."""
     events: list[Event] = []
     progress = Progress(events.append, "fetch", "labels", "bytes")
-    path = fetch(source(url, sha256), folder / "part", progress, QUICK, **options)
+    path = fetch(source(url, sha256), folder / "part", progress, retry, **options)
     last = events[-1]
     assert isinstance(last, PrepProgress)
     assert last.done == last.total == path.stat().st_size

@@ -117,3 +117,13 @@ def test_partial_that_is_too_long_is_thrown_away(server: FaultyServer, tmp_path:
     with (tmp_path / "part").open("ab") as file:
         file.write(bytes(len(CONTENT)))
     assert get(f"{server.url}/file", tmp_path) == CONTENT
+
+
+def test_a_rest_of_another_version_is_not_joined(server: FaultyServer, tmp_path: Path) -> None:
+    """By a server that sends a part whatever If-Range says."""
+    server.faults = ["reset", "gone"]
+    fault_of(f"{server.url}/file", tmp_path)
+    changed = CONTENT[::-1]
+    (tmp_path / "served" / "file").write_bytes(changed)
+    server.etag, server.faults = '"two"', ["ignore-if-range"]
+    assert get(f"{server.url}/file", tmp_path) == changed

@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 
 from qinstruct_trainer.prep.sources.retry import AttemptError
+from qinstruct_trainer.prep.sources.spans import Span
 
 RETRIED_STATUS: Final = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 VALIDATOR: Final = r"^[ -~]{1,1000}$"
@@ -63,3 +64,38 @@ def validator_of(response: httpx.Response) -> str | None:
     changed: str = response.headers.get("last-modified", "")
     validator = changed if not etag or etag.startswith("W/") else etag
     return validator if re.fullmatch(VALIDATOR, validator) else None
+
+
+def divisible_bytes(response: httpx.Response) -> int | None:
+    """The size of a file that its server gives in parts too; None where it may not.
+
+    Parts of it can be joined only under a strong ETag (RFC 9110, 13.1.5), and a coding may come out
+    otherwise the next time.
+    """
+    headers = response.headers
+    gives_parts = headers.get("accept-ranges", "").lower() == "bytes"
+    is_whole = response.status_code == httpx.codes.OK and not _is_coded(response)
+    return length_of(response) if gives_parts and is_whole and _strong_etag(response) else None
+
+
+def is_part(response: httpx.Response, span: Span, total: int | None, etag: str) -> bool:
+    """Whether the answer is exactly this part of this version of a file."""
+    start, end = span
+    return (
+        response.status_code == httpx.codes.PARTIAL_CONTENT
+        and response.headers.get("content-range") == f"bytes {start}-{end - 1}/{total}"
+        and length_of(response) in (None, end - start)
+        and _strong_etag(response) == etag
+        and not _is_coded(response)
+    )
+
+
+def _is_coded(response: httpx.Response) -> bool:
+    """Whether the bytes are not those of the file, although they were asked for as they are."""
+    encoding: str = response.headers.get("content-encoding", "identity")
+    return encoding != "identity"
+
+
+def _strong_etag(response: httpx.Response) -> str | None:
+    etag: str = response.headers.get("etag", "")
+    return etag if etag.startswith('"') and re.fullmatch(VALIDATOR, etag) else None

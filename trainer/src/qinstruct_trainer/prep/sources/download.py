@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
 
@@ -20,12 +21,17 @@ from qinstruct_trainer.prep.sources.answers import (
     final_answer,
     status_sentence,
 )
-from qinstruct_trainer.prep.sources.connection import why_failed
+from qinstruct_trainer.prep.sources.connection import Client, why_failed
 from qinstruct_trainer.prep.sources.limits import Watch, asked_seconds
 from qinstruct_trainer.prep.sources.partial_file import PartialFile
-from qinstruct_trainer.prep.sources.retry import AttemptError, Retry
+from qinstruct_trainer.prep.sources.retry import AttemptError, Retry, Stalls
 
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
+
+
+class RangeRefusedError(AttemptError):
+    """What is there is longer than the file: it is not a part of it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Download:
     """A source's file, from where it comes and to where it goes."""
 
     source: Source
-    client: httpx.Client
+    client: Client
     partial: PartialFile
     progress: Progress
     watch: Watch
@@ -46,25 +52,38 @@ class Download:
             f"again later, or set data.sources.{self.source.name}.url to a mirror"
         )
 
-    def patiently(self, attempt: Callable[[], None]) -> None:
-        """Attempt after attempt until one returns; progress sets the patience back.
+    def patiently(
+        self,
+        attempt: Callable[[], Result],
+        *,
+        have: Callable[[], int],
+        have_together: Callable[[], int] | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> Result:
+        """Attempt after attempt until one returns.
+
+        Args:
+            attempt: One request.
+            have: How many bytes these attempts have brought; more make the next wait short.
+            have_together: The same of all connections, where there are more; while others bring
+                bytes, patience has no end.
+            wait: Called with the seconds before the next attempt.
 
         Raises:
-            UnavailableError: there was none in too many of them.
+            UnavailableError: too many of them brought nothing.
         """
-        failures, furthest = 0, self.partial.size()
+        mine, together = Stalls(have), Stalls(have_together or have)
         while True:
             try:
                 return attempt()
             except AttemptError as error:
-                failures = 1 if self.partial.size() > furthest else failures + 1
-                furthest = max(furthest, self.partial.size())
-                if failures >= self.retry.attempts:
-                    raise self.unavailable(f"{error} ({failures} attempts)") from error
+                failures, idle = mine.count(), together.count()
+                if idle >= self.retry.attempts:
+                    raise self.unavailable(f"{error} ({idle} attempts)") from error
                 delay = self.retry.delay(failures, error.retry_after)
                 delay = min(delay, self.watch.seconds_left())
                 _log.warning("%s: %s; again in %.1f s", shown_url(self.source.url), error, delay)
-                time.sleep(delay)
+                wait(delay)
 
     @contextmanager
     def ask(self, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
@@ -100,7 +119,7 @@ class Download:
         status = response.status_code
         answer = status_sentence(response)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            self.partial.forget()  # longer than the file: it is not a part of it
+            raise RangeRefusedError(answer)
         if status in RETRIED_STATUS:
             raise AttemptError(answer, asked_seconds(response.headers.get("retry-after", "")))
         if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:

@@ -1,8 +1,10 @@
 """Fetch one file over HTTP(S) or from a local path: resumed, bounded, checked."""
 
+import logging
 import os
 import stat
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from qinstruct_trainer.contract.config import Source
@@ -17,7 +19,12 @@ from qinstruct_trainer.prep.sources.download import Download, refuse_answer
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
 from qinstruct_trainer.prep.sources.partial_file import PartialFile
 from qinstruct_trainer.prep.sources.retry import Retry
+from qinstruct_trainer.prep.sources.segments import ChangedError, fetch_segments
+from qinstruct_trainer.prep.sources.spans import SEGMENTATION, Segmentation
 from qinstruct_trainer.prep.sources.stream import fetch_stream
+
+_CHANCES: Final = 2  # of a server whose segments do not fit together; then it is one stream
+_log = logging.getLogger(__name__)
 
 
 def local_path(url: str) -> Path | None:
@@ -31,6 +38,7 @@ def fetch(
     progress: Progress,
     retry: Retry | None = None,
     limits: Limits | None = None,
+    segmentation: Segmentation = SEGMENTATION,
 ) -> Path:
     """Bring the source's file to this machine.
 
@@ -40,6 +48,7 @@ def fetch(
         progress: Counts the bytes done, and learns their total.
         retry: Waiting between attempts.
         limits: What a download may take of bytes and of time.
+        segmentation: How a large file is divided.
 
     Returns:
         The whole file: `partial`, or the path that a `file://` URL names.
@@ -56,7 +65,8 @@ def fetch(
         _check_local(source, path)
         progress.set(path.stat().st_size)
     elif _scheme(source.url) in {"http", "https"}:
-        _download(source, partial, progress, retry or Retry(), Watch(limits or Limits()))
+        watch = Watch(limits or Limits())
+        _download(source, partial, progress, retry or Retry(), watch, segmentation)
         path = partial
     else:
         raise ConfigError(
@@ -110,7 +120,12 @@ def why_unreadable(path: Path) -> str | None:
 
 
 def _download(
-    source: Source, partial: Path, progress: Progress, retry: Retry, watch: Watch
+    source: Source,
+    partial: Path,
+    progress: Progress,
+    retry: Retry,
+    watch: Watch,
+    segmentation: Segmentation,
 ) -> None:
     partial.parent.mkdir(parents=True, exist_ok=True)
     file = PartialFile(partial)
@@ -118,7 +133,7 @@ def _download(
     with open_client(watch, watch.limits.networks) as client:
         download = Download(source, client, file, progress, watch, retry)
         try:
-            fetch_stream(download)
+            _fetch_whole(download, segmentation)
         except ForbiddenAddressError as error:
             raise ConfigError(
                 f"{source.name} cannot be fetched from {shown_url(source.url)}: {error}; "
@@ -127,6 +142,22 @@ def _download(
             ) from error
         except EndlessError as error:
             raise download.unavailable(str(error)) from error
+
+
+def _fetch_whole(download: Download, segmentation: Segmentation) -> None:
+    """In segments where the server gives those, else in one stream."""
+    for _ in range(_CHANCES):
+        is_divided = download.partial.read_notes(download.source.url).spans is not None
+        if not is_divided and fetch_stream(download, segmentation.min_bytes):
+            return
+        try:
+            fetch_segments(download, segmentation)
+        except ChangedError as error:
+            _log.warning("%s: %s; it is fetched anew", shown_url(download.source.url), error)
+            download.partial.forget()
+        else:
+            return
+    fetch_stream(download)
 
 
 def _check_digest(source: Source, path: Path) -> None:
