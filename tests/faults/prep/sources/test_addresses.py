@@ -12,8 +12,9 @@ from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, RunError
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError, checked_address
-from qinstruct_trainer.prep.sources.http import Retry, fetch
+from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.raw_server import serve
 
 PUBLIC = "93.184.215.14"

@@ -10,9 +10,9 @@ from qinstruct_trainer.contract.errors import DataError, UnavailableError
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import Retry
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import jpeg
 

@@ -9,9 +9,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import httpcore
 import httpx
@@ -30,7 +32,7 @@ def open_client(
     networks: Sequence[str] | None = None,
     on_read: Callable[[int], None] | None = None,
     **options: Any,
-) -> httpx.Client:
+) -> "Client":
     """A client whose connections are watched; the proxies of the environment are used.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
@@ -48,10 +50,40 @@ def open_client(
     """
     check_connection_settings()
     forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    transport = _Transport(lambda network: _Network(network, watch, networks, on_read))
-    return httpx.Client(
-        transport=transport, **{"timeout": _TIMEOUT, "cookies": forgetful, **options}
-    )
+    streams = _OpenStreams()
+    transport = _Transport(lambda network: _Network(network, watch, networks, on_read, streams))
+    options = {"timeout": _TIMEOUT, "cookies": forgetful, **options}
+    return Client(streams, transport=transport, **options)
+
+
+class Client(httpx.Client):
+    """What `open_client` makes."""
+
+    def __init__(self, streams: "_OpenStreams", **options: Any):
+        super().__init__(**options)
+        self._streams = streams
+
+    def hang_up(self) -> None:
+        """Break all connections, so that no thread waits for one any more."""
+        self._streams.shut_down()
+
+
+class _OpenStreams:
+    def __init__(self) -> None:
+        self._streams: WeakSet[httpcore.NetworkStream] = WeakSet()
+        self._lock = threading.Lock()
+
+    def add(self, stream: httpcore.NetworkStream) -> None:
+        with self._lock:
+            self._streams.add(stream)
+
+    def shut_down(self) -> None:
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            with suppress(OSError):
+                # Also of an encrypted one the socket itself: its own way takes it from its reader.
+                socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
 
 def proxy_for(server: str, env: Mapping[str, str] = os.environ) -> str | None:
@@ -132,11 +164,13 @@ class _Network(httpcore.NetworkBackend):
         watch: Watch,
         networks: Sequence[str] | None,
         on_read: Callable[[int], None] | None,
+        streams: _OpenStreams,
     ):
         self._network = network
         self._watch = watch
         self._networks = networks
         self._on_read = on_read
+        self._streams = streams
 
     def connect_tcp(
         self,
@@ -152,7 +186,7 @@ class _Network(httpcore.NetworkBackend):
             except OSError as error:
                 raise httpcore.ConnectError(str(error)) from error
         stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _Stream(stream, self._watch, self._on_read)
+        return _Stream(stream, self._watch, self._on_read, self._streams)
 
 
 class _Stream(httpcore.NetworkStream):
@@ -161,8 +195,11 @@ class _Stream(httpcore.NetworkStream):
         stream: httpcore.NetworkStream,
         watch: Watch,
         on_read: Callable[[int], None] | None,
+        streams: _OpenStreams,
     ):
         self._stream = stream
+        self._streams = streams
+        streams.add(stream)
         self._watch = watch
         self._on_read = on_read
         self._is_wrapped = False
@@ -190,7 +227,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         stream = self._stream.start_tls(ssl_context, server_hostname, timeout)
         self._is_wrapped = True
-        return _Stream(stream, self._watch, self._on_read)
+        return _Stream(stream, self._watch, self._on_read, self._streams)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

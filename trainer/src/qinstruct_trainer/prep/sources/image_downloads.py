@@ -26,18 +26,14 @@ from qinstruct_trainer.durable_files import delete_tree, is_ours_alone
 from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
+from qinstruct_trainer.prep.sources.answers import RETRIED_STATUS, final_answer, status_sentence
 from qinstruct_trainer.prep.sources.connection import (
     is_unknown_name,
     open_client,
     why_failed,
 )
-from qinstruct_trainer.prep.sources.http import (
-    RETRIED_STATUS,
-    Retry,
-    final_answer,
-    status_sentence,
-)
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
+from qinstruct_trainer.prep.sources.retry import Retry
 
 _PARALLEL: Final = 16
 _PARALLEL_PER_HOST: Final = 8
