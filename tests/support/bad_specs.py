@@ -236,7 +236,7 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         url="https://huggingface.co/datasets/q-future/Q-Instruct-DB/blob/main/cleaned_labels.json",
     ),
     "bucket": _source("q-instruct-labels", "not supported yet", url="s3://bucket/labels.json"),
-    "hub address": _source("q-instruct-images", "not supported yet", url="hf://q-future/x.tar"),
+    "hub address": _source("q-instruct-images", "names no file", url="hf://q-future/x.tar"),
     "path instead of address": _source("q-instruct-labels", "file:///", url="/data/labels.json"),
     "relative file address": _source("q-instruct-labels", "file:///", url="file://labels.json"),
     "address with a password": _source(

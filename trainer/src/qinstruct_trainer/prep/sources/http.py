@@ -37,6 +37,7 @@ from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client, why_failed
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
+from qinstruct_trainer.prep.sources.locations import SCHEMES, location_of
 
 _MAX_REDIRECTS = 20
 RETRIED_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
@@ -100,7 +101,7 @@ def fetch(
         The whole file: `partial`, or the path that a `file://` URL names.
 
     Raises:
-        ConfigError: the URL is not http(s) or file.
+        ConfigError: the URL is of no known scheme, or nothing can be asked for it.
         UnavailableError: the server does not answer, too slowly, or with something else than the
             file.
         DataError: the digest differs, or it is too large.
@@ -110,13 +111,13 @@ def fetch(
     if path is not None:
         _check_local(source, path)
         progress.set(path.stat().st_size)
-    elif _scheme(source.url) in {"http", "https"}:
+    elif _scheme(source.url) in SCHEMES:
         _download(source, partial, progress, retry or Retry(), Watch(limits or Limits()))
         path = partial
     else:
         raise ConfigError(
             f"data.sources.{source.name}.url {shown_url(source.url)} is not supported; "
-            "give an http://, https:// or file:// URL"
+            f"give a URL of {', '.join(f'{scheme}://' for scheme in SCHEMES)} or file://"
         )
     try:
         _refuse_answer(source, file_kind(path))
@@ -217,9 +218,8 @@ def _attempt(
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     try:
         watch.check()
-        with final_answer(
-            client, client.build_request("GET", source.url, headers=headers)
-        ) as response:
+        request = location_of(source.name, source.url).request(client, headers)
+        with final_answer(client, request) as response:
             _check_status(source, response, partial)
             have = have if _continues_at(response, have, known.total) else 0
             _receive(response, source, partial, have, progress, watch)
@@ -269,6 +269,7 @@ def _check_status(source: Source, response: httpx.Response, partial: Path) -> No
         raise UnavailableError(
             f"{source.name} cannot be fetched from {shown_url(source.url)}: {answer}; "
             f"correct data.sources.{source.name}.url or set it to a mirror"
+            f"{location_of(source.name, source.url).way_out(status)}"
         )
     if response.headers.get("content-type", "").startswith("text/html"):
         _refuse_answer(source, PAGE)
