@@ -265,7 +265,9 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     ),
     "packing": _spec("training.packing", "not supported yet", training={"packing": "prefix"}),
     "token": _spec(
-        "data.tokenSecretRef", "not supported yet", data={"tokenSecretRef": {"name": "hub"}}
+        "data.tokenSecretRef.name",
+        "does not begin with qinstruct-",
+        data={"tokenSecretRef": {"name": "hub"}},
     ),
     "clean-up": _spec(
         "scheduling.ttlSecondsAfterFinished",

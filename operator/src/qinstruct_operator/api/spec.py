@@ -22,7 +22,7 @@ from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
 from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
 from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR, SOURCES, sources_of
-from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE, SECRET_PREFIX
 from qinstruct_trainer.contract.config import (
     Attention,
     MissingImages,
@@ -141,7 +141,10 @@ class Data(ApiModel):
         f"{DEFAULT_MAX_MISSING} with Drop.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Token for downloads that need one."
+        default=None,
+        description="Secret with the hub's token, for sources and models that are private or "
+        f"gated. Its name begins with {SECRET_PREFIX}; only the prep pod gets it. "
+        "`qinstruct run` takes HF_TOKEN of its environment instead.",
     )
 
 

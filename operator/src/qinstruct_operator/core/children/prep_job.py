@@ -76,6 +76,27 @@ def build_prep_job(plan: Plan) -> Manifest:
     }
 
 
+def _credentials(plan: Plan) -> list[Manifest]:
+    """What downloads need of the run's Secret: each variable by its name.
+
+    `envFrom` would let a Secret set any variable, also those that programs are loaded by. The
+    kubelet reads the Secret, the operator never does; a token without its Secret or key is no pod.
+    """
+    secret = plan.spec.data.token_secret_ref
+    if secret is None:
+        return []
+    # A hub of one's own stands beside the token that is for it alone.
+    return [
+        _variable("HF_TOKEN", secret.name, secret.key),
+        _variable("HF_ENDPOINT", secret.name, "HF_ENDPOINT", optional=True),
+    ]
+
+
+def _variable(name: str, secret: str, key: str, **optional: bool) -> Manifest:
+    reference = {"name": secret, "key": key, **optional}
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
+
+
 def _pod(plan: Plan) -> Manifest:
     requests = prep_requests(plan)
     return {
@@ -95,7 +116,7 @@ def _pod(plan: Plan) -> Manifest:
                 "command": prep_command(
                     "python", plan.settings.config_path / output_files.PREP_CONFIG
                 ),
-                "env": environment(),
+                "env": [*environment(), *_credentials(plan)],
                 "resources": resources(requests),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

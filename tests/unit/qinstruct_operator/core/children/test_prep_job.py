@@ -1,5 +1,6 @@
 """The prep Job: which ends are final, and what it asks for."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,26 @@ def test_bad_data_and_bad_config_end_it_and_disruptions_cost_no_retry() -> None:
     assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
     assert spec["backoffLimit"] > 0
     assert spec["template"]["spec"]["restartPolicy"] == "Never"  # what podFailurePolicy demands
+
+
+def test_it_alone_has_the_token_and_only_by_reference() -> None:
+    made = plan(document(data={"tokenSecretRef": {"name": "qinstruct-hub", "key": "hf"}}))
+    without = plan(document())
+    env = _container(build_prep_job(made)["spec"])["env"]
+    more = [one for one in env if one not in _container(build_prep_job(without)["spec"])["env"]]
+    assert more == [
+        {
+            "name": "HF_TOKEN",
+            "valueFrom": {"secretKeyRef": {"name": "qinstruct-hub", "key": "hf"}},
+        },
+        {
+            "name": "HF_ENDPOINT",
+            "valueFrom": {
+                "secretKeyRef": {"name": "qinstruct-hub", "key": "HF_ENDPOINT", "optional": True}
+            },
+        },
+    ]
+    assert "secret" not in json.dumps(build_training(made, 1)).lower()
 
 
 def test_it_asks_for_no_gpu_and_takes_nothing_of_what_schedules_training() -> None:

@@ -21,11 +21,13 @@ SCHEMES: Final = ("http", "https", "hf")
 """Of the addresses that are asked for over a network."""
 
 _TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_REFUSALS: Final = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-_TOKEN_WAY: Final = (
+REFUSALS: Final = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+"""Answers to a token that may not read, and to none."""
+TOKEN_WAY: Final = (
     "give a token of an account that may read it by data.tokenSecretRef (with `qinstruct run`: "
     "HF_TOKEN in the environment)"
 )
+"""What to do where the hub wants an account."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Location:
 
     def way_out(self, status: int) -> str:
         """What else to do about a status, as the end of a sentence; "" where nothing is known."""
-        return f", or {self.if_refused}" if self.if_refused and status in _REFUSALS else ""
+        return f", or {self.if_refused}" if self.if_refused and status in REFUSALS else ""
 
 
 def location_of(name: str, url: str, env: Mapping[str, str] = os.environ) -> Location:
@@ -77,10 +79,10 @@ def location_of(name: str, url: str, env: Mapping[str, str] = os.environ) -> Loc
     asked = f"{endpoint}{path}"
     token = next((env[key].strip() for key in _TOKENS if env.get(key, "").strip()), None)
     if token is None:
-        return Location(asked, if_refused=f"if it is private or gated, {_TOKEN_WAY}")
+        return Location(asked, if_refused=f"if it is private or gated, {TOKEN_WAY}")
     # The hub answers 401 to a token that it does not know, also for what is public.
     return Location(
-        asked, {"Authorization": f"Bearer {token}"}, f"{_TOKEN_WAY}, not the present one"
+        asked, {"Authorization": f"Bearer {token}"}, f"{TOKEN_WAY}, not the present one"
     )
 
 
