@@ -235,7 +235,7 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "/resolve/main/",
         url="https://huggingface.co/datasets/q-future/Q-Instruct-DB/blob/main/cleaned_labels.json",
     ),
-    "bucket": _source("q-instruct-labels", "not supported yet", url="s3://bucket/labels.json"),
+    "bucket": _source("q-instruct-labels", "names no object", url="s3://labels.json"),
     "hub address": _source("q-instruct-images", "names no file", url="hf://q-future/x.tar"),
     "path instead of address": _source("q-instruct-labels", "file:///", url="/data/labels.json"),
     "relative file address": _source("q-instruct-labels", "file:///", url="file://labels.json"),

@@ -31,6 +31,7 @@ from qinstruct_trainer.contract.config import (
     ZeroStage,
 )
 from qinstruct_trainer.contract.hub_files import FORM
+from qinstruct_trainer.contract.object_urls import OBJECT_FORM
 
 if TYPE_CHECKING:
     GpuProduct = str
@@ -80,8 +81,8 @@ class SourceOverride(ApiModel):
     url: SourceUrl | None = Field(
         default=None,
         description="http://, https:// or file:// address of the same file, or one on the hub, "
-        f"{FORM}; of images also of a list of their addresses like OCR-VQA's dataset.json. "
-        "Default: the published address.",
+        f"{FORM}, or of a store, {OBJECT_FORM}; of images also of a list of their addresses like "
+        "OCR-VQA's dataset.json. Default: the published address.",
     )
     mirrors: Annotated[tuple[SourceUrl, ...], Field(strict=False)] = Field(
         default=(),
@@ -143,8 +144,9 @@ class Data(ApiModel):
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
         description="Secret with the hub's token, for sources and models that are private or "
-        f"gated. Its name begins with {SECRET_PREFIX}; only the prep pod gets it. "
-        "`qinstruct run` takes HF_TOKEN of its environment instead.",
+        "gated, and with the keys of stores, each by its name in the environment "
+        f"(AWS_ACCESS_KEY_ID, ...). Its name begins with {SECRET_PREFIX}; only the prep pod gets "
+        "it. `qinstruct run` takes its own environment instead.",
     )
 
 

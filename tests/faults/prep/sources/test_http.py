@@ -191,7 +191,7 @@ def test_unreachable_server_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("s3://bucket/file", ConfigError),
+        ("ftp://host/file", ConfigError),
         ("file", ConfigError),
         ("http://", UnavailableError),
         ("http://[::1/file", ConfigError),

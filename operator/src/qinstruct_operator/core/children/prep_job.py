@@ -23,6 +23,7 @@ from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from qinstruct_trainer.contract.launch import prep_command
+from qinstruct_trainer.contract.object_urls import CREDENTIALS
 
 # Prep resumes, so a retry only costs what was missing.
 _RETRIES = 3
@@ -85,10 +86,16 @@ def _credentials(plan: Plan) -> list[Manifest]:
     secret = plan.spec.data.token_secret_ref
     if secret is None:
         return []
-    # A hub of one's own stands beside the token that is for it alone.
+    sources = plan.prep_config.sources
+    addresses = [url for source in sources for url in (source.url, *source.mirrors)]
+    schemes = [each for each in CREDENTIALS if any(url.startswith(f"{each}:") for url in addresses)]
+    # An endpoint of one's own stands beside the token or key that is for it alone. Whoever has
+    # keys of a store needs no token; what is missing then, the store's refusal says.
+    names = ["HF_ENDPOINT", *(name for scheme in schemes for name in CREDENTIALS[scheme])]
+    may_lack_token = {"optional": True} if schemes else {}
     return [
-        _variable("HF_TOKEN", secret.name, secret.key),
-        _variable("HF_ENDPOINT", secret.name, "HF_ENDPOINT", optional=True),
+        _variable("HF_TOKEN", secret.name, secret.key, **may_lack_token),
+        *(_variable(name, secret.name, name, optional=True) for name in names),
     ]
 
 

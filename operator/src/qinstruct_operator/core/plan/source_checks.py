@@ -1,7 +1,6 @@
 """Rules about the sources of training data: their names and their addresses. Pure."""
 
 from collections.abc import Iterator
-from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from qinstruct_operator.api.spec import SourceOverride, Spec
@@ -9,9 +8,8 @@ from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.core.plan.sources import Q_INSTRUCT, source_names
 from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract.hub_files import FORM, parse_hub_url
+from qinstruct_trainer.contract.object_urls import OBJECT_FORM, OBJECT_SCHEMES, parse_object_url
 from qinstruct_trainer.contract.urls import shown_url
-
-_LATER_SCHEMES: Final = ("s3", "gs", "az")
 
 
 def sources_are_usable(spec: Spec) -> Iterator[Violation]:
@@ -67,7 +65,7 @@ def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
         return
     shown = shown_url(url)
     no_address = Violation(
-        field, shown, "is not an address", "write http://, https://, hf:// or file:///path"
+        field, shown, "is not an address", "write https://, hf://, s3:// or file:///path"
     )
     try:
         parts = urlsplit(url)
@@ -75,9 +73,9 @@ def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
     except ValueError:
         yield no_address
         return
-    if parts.scheme in _LATER_SCHEMES:
-        reason = f"addresses with {parts.scheme}:// are not supported yet in this version"
-        yield Violation(field, shown, reason, "use http://, https://, hf:// or file://")
+    if parts.scheme in OBJECT_SCHEMES:
+        if parse_object_url(url) is None:
+            yield Violation(field, shown, "names no object of a store", f"write {OBJECT_FORM}")
     elif parts.scheme == "hf":
         if parse_hub_url(url) is None:
             yield Violation(field, shown, "names no file of the hub", f"write {FORM}")

@@ -49,6 +49,24 @@ def test_it_alone_has_the_token_and_only_by_reference() -> None:
     assert "secret" not in json.dumps(build_training(made, 1)).lower()
 
 
+def test_of_stores_it_has_the_keys_of_those_that_are_used() -> None:
+    sources = {
+        "q-instruct-labels": {"url": "s3://bucket/labels.json"},
+        "q-instruct-images": {"url": "https://h/f", "mirrors": ["az://container/images.tar"]},
+    }
+    data = {"tokenSecretRef": {"name": "qinstruct-keys"}, "sources": sources}
+    env = _container(build_prep_job(plan(document(data=data)))["spec"])["env"]
+    references = [one["valueFrom"] for one in env if "secretKeyRef" in one.get("valueFrom", {})]
+    assert [one["secretKeyRef"]["key"] for one in references] == [
+        "token",
+        "HF_ENDPOINT",
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        *("AWS_REGION", "AWS_ENDPOINT_URL"),
+        *("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_SAS_TOKEN"),
+    ]
+    assert all(one["secretKeyRef"]["optional"] for one in references)
+
+
 def test_it_asks_for_no_gpu_and_takes_nothing_of_what_schedules_training() -> None:
     given = {
         "queueName": "gpus",

@@ -32,7 +32,7 @@ def test_a_source_that_cannot_be_used(case: str) -> None:
 
 def test_every_source_is_checked() -> None:
     sources = {
-        "q-instruct-labels": {"url": "s3://bucket/labels.json"},
+        "q-instruct-labels": {"url": "s3://Bucket/labels.json"},
         "q-instruct-images": {"url": "/images.tar"},
         "coco": {"url": "s3://bucket/coco.zip"},
     }
@@ -52,6 +52,9 @@ def test_every_source_is_checked() -> None:
         "file:///f",
         "https://huggingface.co/a/resolve/b",
         "hf://datasets/me/set@v1/f.tar",
+        "s3://bucket/folder/f.tar",
+        "gs://bucket/f.tar",
+        "az://container/f.tar",
     ],
 )
 def test_an_address_that_can_be_fetched(url: str) -> None:

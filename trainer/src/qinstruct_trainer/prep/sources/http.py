@@ -261,9 +261,10 @@ def status_sentence(response: httpx.Response) -> str:
 def _check_status(source: Source, response: httpx.Response, partial: Path) -> None:
     status = response.status_code
     answer = status_sentence(response)
-    if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-        forget(partial)  # longer than the file: it is not a part of it
-    if status in RETRIED_STATUS:
+    is_changed = status == httpx.codes.PRECONDITION_FAILED
+    if is_changed or status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        forget(partial)  # of another version, or longer than the file: it is not a part of it
+    if is_changed or status in RETRIED_STATUS:
         raise _AttemptError(answer, asked_seconds(response.headers.get("retry-after", "")))
     if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
         raise UnavailableError(

@@ -1,4 +1,4 @@
-"""What is asked for a source's address: a hub's file by its own address, with the token.
+"""What is asked for a source's address: a hub's file with the token, an object as it is signed.
 
 A location may hold a secret: it is sent, and never shown, logged or stored. All of those take the
 source's own address (`contract.urls`).
@@ -13,11 +13,13 @@ import httpx
 
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.hub_files import FORM, SCHEME, parse_hub_url
+from qinstruct_trainer.contract.object_urls import OBJECT_FORM, OBJECT_SCHEMES, parse_object_url
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.environment import check_hub_settings
+from qinstruct_trainer.prep.sources.object_stores import object_address, way_to_keys
 
 HUB: Final = "https://huggingface.co"
-SCHEMES: Final = ("http", "https", "hf")
+SCHEMES: Final = ("http", "https", "hf", *OBJECT_SCHEMES)
 """Of the addresses that are asked for over a network."""
 
 _TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -38,20 +40,29 @@ class Location:
         url: http(s).
         headers: For the host of the URL alone. httpx takes `Authorization` off where a redirect
             leads to another one.
-        if_refused: What to do about an answer 401 or 403.
+        if_refused: What to do about an answer of `refusals`.
+        refusals: Statuses of answers that want other keys.
+        is_object: Whether it is an object of a store.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     if_refused: str | None = None
+    refusals: tuple[int, ...] = REFUSALS
+    is_object: bool = False
 
     def request(self, client: httpx.Client, headers: Mapping[str, str]) -> httpx.Request:
         """The request for the file, with more headers."""
-        return client.build_request("GET", self.url, headers={**headers, **self.headers})
+        sent = {**headers, **self.headers}
+        # Stores need not know If-Range, and would send the rest of another version. They all know
+        # If-Match, and answer 412 where the object has changed.
+        if self.is_object and sent.get("If-Range", "").startswith('"'):
+            sent["If-Match"] = sent.pop("If-Range")
+        return client.build_request("GET", self.url, headers=sent)
 
     def way_out(self, status: int) -> str:
         """What else to do about a status, as the end of a sentence; "" where nothing is known."""
-        return f", or {self.if_refused}" if self.if_refused and status in REFUSALS else ""
+        return f", or {self.if_refused}" if self.if_refused and status in self.refusals else ""
 
 
 def location_of(name: str, url: str, env: Mapping[str, str] = os.environ) -> Location:
@@ -62,13 +73,15 @@ def location_of(name: str, url: str, env: Mapping[str, str] = os.environ) -> Loc
 
     Args:
         name: Of the source, for messages.
-        url: Its address: http(s) or hf.
-        env: Endpoint and token.
+        url: Its address, of one of `SCHEMES`.
+        env: Endpoints, token and keys.
 
     Raises:
-        ConfigError: it is no address of a file, or the environment has no endpoint or token of
-            the right form.
+        ConfigError: it is no address of a file, or the environment has no endpoint, token or key
+            of the right form.
     """
+    if url.partition(":")[0] in OBJECT_SCHEMES:
+        return _object_location(name, url, env)
     path = _hub_path(name, url)
     endpoint = (env.get("HF_ENDPOINT") or HUB).rstrip("/")
     if path is None:
@@ -84,6 +97,19 @@ def location_of(name: str, url: str, env: Mapping[str, str] = os.environ) -> Loc
     return Location(
         asked, {"Authorization": f"Bearer {token}"}, f"{TOKEN_WAY}, not the present one"
     )
+
+
+def _object_location(name: str, url: str, env: Mapping[str, str]) -> Location:
+    found = parse_object_url(url)
+    if found is None:
+        raise ConfigError(
+            f"data.sources.{name}.url {shown_url(url)} names no object; write {OBJECT_FORM}"
+        )
+    # S3 answers 301 or 400 to a signature for another region, and 400 where a session has ended.
+    refusals = (*REFUSALS, httpx.codes.MOVED_PERMANENTLY, httpx.codes.BAD_REQUEST)
+    address = object_address(found, env)
+    hint = way_to_keys(found.scheme)
+    return Location(address, if_refused=hint, refusals=refusals, is_object=True)
 
 
 def _hub_path(name: str, url: str) -> str | None:
