@@ -32,7 +32,7 @@ def test_wrong_digest_is_refused_and_forgotten(server: FaultyServer, tmp_path: P
 @pytest.mark.parametrize(
     ("url", "error"),
     [
-        ("s3://bucket/file", ConfigError),
+        ("ftp://host/file", ConfigError),
         ("file", ConfigError),
         ("http://", UnavailableError),
         ("http://[::1/file", ConfigError),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import httpx
 
@@ -23,6 +23,7 @@ from qinstruct_trainer.prep.sources.answers import (
 )
 from qinstruct_trainer.prep.sources.connection import Client, why_failed
 from qinstruct_trainer.prep.sources.limits import Watch, asked_seconds
+from qinstruct_trainer.prep.sources.locations import Location, location_of
 from qinstruct_trainer.prep.sources.partial_file import PartialFile
 from qinstruct_trainer.prep.sources.retry import AttemptError, Retry, Stalls
 
@@ -30,8 +31,14 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
+_NOT_A_PART: Final = (
+    httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
+    httpx.codes.PRECONDITION_FAILED,
+)
+
+
 class RangeRefusedError(AttemptError):
-    """What is there is longer than the file: it is not a part of it."""
+    """What is there is longer than the file, or of another version: it is not a part of it."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,10 @@ class Download:
         headers = {"Accept-Encoding": "identity", **headers}
         try:
             self.watch.check()
-            request = self.client.build_request("GET", self.source.url, headers=headers)
+            location = location_of(self.source.name, self.source.url)
+            request = location.request(self.client, headers)
             with final_answer(self.client, request) as response:
-                self._check_status(response)
+                self._check_status(response, location)
                 yield response
         except httpx.TransportError as error:
             raise AttemptError(why_failed(error)) from error
@@ -115,10 +123,10 @@ class Download:
                 f"data.sources.{self.source.name}.url"
             ) from error
 
-    def _check_status(self, response: httpx.Response) -> None:
+    def _check_status(self, response: httpx.Response, location: Location) -> None:
         status = response.status_code
         answer = status_sentence(response)
-        if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if status in _NOT_A_PART:
             raise RangeRefusedError(answer)
         if status in RETRIED_STATUS:
             raise AttemptError(answer, asked_seconds(response.headers.get("retry-after", "")))
@@ -126,6 +134,7 @@ class Download:
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: "
                 f"{answer}; correct data.sources.{self.source.name}.url or set it to a mirror"
+                f"{location.way_out(status)}"
             )
         if response.headers.get("content-type", "").startswith("text/html"):
             refuse_answer(self.source, PAGE)

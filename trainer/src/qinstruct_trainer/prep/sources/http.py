@@ -17,6 +17,7 @@ from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.download import Download, refuse_answer
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
+from qinstruct_trainer.prep.sources.locations import SCHEMES
 from qinstruct_trainer.prep.sources.partial_file import PartialFile
 from qinstruct_trainer.prep.sources.retry import Retry
 from qinstruct_trainer.prep.sources.segments import ChangedError, fetch_segments
@@ -54,7 +55,7 @@ def fetch(
         The whole file: `partial`, or the path that a `file://` URL names.
 
     Raises:
-        ConfigError: the URL is not http(s) or file.
+        ConfigError: the URL is of no known scheme, or nothing can be asked for it.
         UnavailableError: the server does not answer, too slowly, or with something else than the
             file.
         DataError: the digest differs, or it is too large.
@@ -64,14 +65,14 @@ def fetch(
     if path is not None:
         _check_local(source, path)
         progress.set(path.stat().st_size)
-    elif _scheme(source.url) in {"http", "https"}:
+    elif _scheme(source.url) in SCHEMES:
         watch = Watch(limits or Limits())
         _download(source, partial, progress, retry or Retry(), watch, segmentation)
         path = partial
     else:
         raise ConfigError(
             f"data.sources.{source.name}.url {shown_url(source.url)} is not supported; "
-            "give an http://, https:// or file:// URL"
+            f"give a URL of {', '.join(f'{scheme}://' for scheme in SCHEMES)} or file://"
         )
     try:
         refuse_answer(source, file_kind(path))
