@@ -94,6 +94,10 @@ def _decoded(path: Path) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError as error:
         raise DataError(f"image {path} is missing; fetch it or drop its records") from error
+    except Image.DecompressionBombError as error:  # before its size could be read
+        raise DataError(
+            f"image {path} is more than {MAX_PIXELS:,} pixels; make it smaller or drop its records"
+        ) from error
     except UnidentifiedImageError as error:
         kind = file_kind(path)
         what = f"but {kind.name}" if kind else "whatever its name says"

@@ -35,7 +35,7 @@ CODE_VERSION: Final[dict[Stage, str]] = {
     "extract": "2",
     "gate": "3",
     "merge": "1",
-    "model": "2",
+    "model": "3",
     "index": "1",
 }
 _log = logging.getLogger(__name__)
