@@ -183,3 +183,16 @@ def test_no_word_of_the_hub_is_told(code: str, tmp_path: Path) -> None:
     with serve(Hub(REPOSITORY, FILES, answer=refuse)) as hub, pytest.raises(RunError) as caught:
         fetch(hub, tmp_path)
     assert "pay" not in str(caught.value)
+
+
+def test_no_redirect_takes_the_token_to_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_s3cret")
+    store = Hub("any/thing", FILES)
+    with serve(store) as other:
+        answer = redirect(f"{other.url}/x/config.json")
+        with serve(Hub(REPOSITORY, FILES, token="hf_s3cret", answer=answer)) as hub:
+            assert (fetch(hub, tmp_path) / "config.json").read_bytes() == FILES["config.json"]
+    assert {sent for _, sent in hub.asked} == {"Bearer hf_s3cret"}
+    assert store.asked == [("/x/config.json", None)]

@@ -84,7 +84,7 @@ class Source(_Config):
     kind: Literal["labels", "images", "builtin"] = Field(
         description="labels: a JSON array of records. images: a tar or zip of image files."
     )
-    url: str = Field(description="http(s)://, hf://, file:// or builtin:.")
+    url: str = Field(description="http(s)://, hf://, s3://, gs://, az://, file:// or builtin:.")
     mirrors: tuple[str, ...] = Field(
         default=(), description="Addresses of the same file, tried in order where url fails."
     )
