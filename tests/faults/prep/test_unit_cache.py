@@ -1,5 +1,6 @@
 """The unit cache: built once, whole or not there."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,11 +10,17 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import Source
-from qinstruct_trainer.contract.errors import DataError, OutputBusyError, StorageError
+from qinstruct_trainer.contract.errors import (
+    DataError,
+    OutputBusyError,
+    RunError,
+    Stopped,
+    StorageError,
+)
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, is_whole, verify
+from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, WrittenFile, is_whole, verify
 from support.prep.file_server import serve
 from support.syncs import note_syncs
 
@@ -212,3 +219,91 @@ def test_download_that_cannot_fit_is_refused_first(small_disk: Path, tmp_path: P
         with pytest.raises(StorageError, match=r"needs 2,097,152 bytes"):
             fetch(source, small_disk / "part", progress)
     assert not (small_disk / "part").exists()
+
+
+def test_what_a_build_says_of_its_files_is_not_read_again(tmp_path: Path) -> None:
+    def build(folder: Path) -> dict[str, WrittenFile]:
+        fill(folder)
+        return {"below/one": WrittenFile(3, "0" * 64)}
+
+    folder = cache_at(tmp_path).get(UNIT, build)
+    with pytest.raises(DataError, match=r"below/one was damaged"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("said", [{"below/one": 4}, {"below/one": 3, "gone": 1}], ids=str)
+def test_a_file_that_is_not_as_it_was_written_is_told(said: dict[str, int], tmp_path: Path) -> None:
+    def build(folder: Path) -> dict[str, WrittenFile]:
+        fill(folder)
+        return {name: WrittenFile(size, "0" * 64) for name, size in said.items()}
+
+    with pytest.raises(StorageError, match=r"was written with \d bytes and is not there so"):
+        cache_at(tmp_path).get(UNIT, build)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [
+        (Stopped("stopped"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (DataError("bad archive"), False),
+    ],
+    ids=["stopped", "full disk", "bad data"],
+)
+def test_what_resumes_is_kept_unless_its_input_is_bad(
+    error: Exception, stays: bool, tmp_path: Path
+) -> None:
+    def fail(folder: Path) -> None:
+        fill(folder)
+        raise error
+
+    with pytest.raises(RunError):
+        cache_at(tmp_path).get(UNIT, fail, resumes=True)
+
+    there: list[str] = []
+
+    def look(folder: Path) -> dict[str, WrittenFile]:
+        there.extend(path.name for path in folder.rglob("*") if path.is_file())
+        return {}
+
+    cache_at(tmp_path).get(UNIT, look, resumes=True)
+    assert sorted(there) == (["one", "two"] if stays else [])
+
+
+def test_what_others_planted_where_it_resumes_is_gone(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    fill_folder = elsewhere / "deep"
+    fill_folder.mkdir(parents=True)
+    (fill_folder / "theirs").write_bytes(b"theirs")
+    building = tmp_path / "units" / f".{UNIT.folder_name}.building"
+    building.mkdir(parents=True)
+    (building / "link").symlink_to(fill_folder / "theirs")
+    (building / "below").symlink_to(fill_folder)
+    (building / "two").hardlink_to(fill_folder / "theirs")
+    os.mkfifo(building / "pipe")
+    (building / "not named").write_bytes(b"x")
+
+    def build(folder: Path) -> dict[str, WrittenFile]:
+        assert [path.name for path in folder.iterdir()] == ["not named"]
+        fill(folder)
+        return {"two": WrittenFile(0, "0" * 64)}
+
+    folder = cache_at(tmp_path).get(UNIT, build, resumes=True)
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert names == {"two", "manifest.json"}, "what the build does not name is in the unit"
+    assert (fill_folder / "theirs").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_nothing_is_built_through_what_stands_in_its_place(kind: str, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    building = tmp_path / "units" / f".{UNIT.folder_name}.building"
+    building.parent.mkdir()
+    if kind == "link":
+        building.symlink_to(elsewhere)
+    else:
+        building.write_bytes(b"")
+    cache_at(tmp_path).get(UNIT, fill, resumes=True)
+    assert [*elsewhere.iterdir()] == []

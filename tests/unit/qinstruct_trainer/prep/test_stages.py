@@ -12,7 +12,7 @@ from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.prep.gate import GateReport, RecordFile
 from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Labels, Stages
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
+from qinstruct_trainer.prep.unit_cache import Build, Unit, UnitCache
 from support.prep.miniature import write_miniature
 
 # Ends when the last record is merged; says at every event which of the heavy packages are there.
@@ -38,7 +38,7 @@ Make = Callable[[Stages], FinishedUnit]
 class UnbuiltCache(UnitCache):
     """Names the units and builds none: here only their names matter."""
 
-    def get(self, unit: Unit, build: Callable[[Path], None]) -> Path:
+    def get(self, unit: Unit, build: Build, *, resumes: bool = False) -> Path:
         return self.downloads.parent / unit.folder_name
 
 

@@ -3,6 +3,7 @@
 Nothing is written outside the folder, no link or device is made, a truncated archive is an
 error and not a short data set, and a decompression bomb is stopped while it is unpacked. Headers,
 names, members and folders are bounded while they are read, in proportion to the archive's size.
+What an attempt that was killed has unpacked is not unpacked again.
 """
 
 import errno
@@ -17,16 +18,21 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.records import is_utf8
+from qinstruct_trainer.durable_files import delete_tree, num_bytes
 from qinstruct_trainer.file_kinds import file_kind
+from qinstruct_trainer.prep.member_files import Member, MemberFiles
 from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.unit_cache import WrittenFile
 from qinstruct_trainer.prep.unpacked_stream import UnpackedStream
 
-_CHUNK = 1 << 20
+_TAR_READ = 1 << 16  # at once; with 10 KiB, as it is by itself, a twelfth more time is taken
+_MAX_IN_MEMORY = 16 << 20  # of a tar's member; what is larger is no image
 # Photographs are compressed already: an archive of them grows by a few percent. What grows more
 # than this (above a floor, for archives of drawings) is a bomb.
 _MAX_GROWTH = 100
@@ -74,7 +80,7 @@ _REST_OF_A_BLOCK: tuple[type[Exception], ...] = (
 _UNREADABLE = (NotImplementedError, RuntimeError)  # zipfile: unknown compression, encrypted
 
 
-def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
+def extract(archive: Path, name: str, target: Path, progress: Progress) -> dict[str, WrittenFile]:
     """Unpack every file of an archive below `target`.
 
     A single top-level folder called like the source is left out: some copies of
@@ -83,30 +89,42 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> None:
     Args:
         archive: The file; its content decides what it is, not its name.
         name: Of the source, for messages and the top-level folder.
-        target: Where the files go; must not exist.
+        target: Where the files go. It and `<target>.raw` may be from an attempt that was killed:
+            files with the right content stay, all else goes.
         progress: Counts the files done.
+
+    Returns:
+        What the files are, by their paths below `target`.
 
     Raises:
         DataError: not an archive, truncated, or a member is unsafe; names it.
         StorageError: the files do not fit on the disk.
     """
     raw = target.with_name(f"{target.name}.raw")
-    raw.mkdir(parents=True)
-    writer = _Writer(archive, name, raw, progress)
-    with _as_data_error(name, archive):
-        if zipfile.is_zipfile(archive):
-            _extract_zip(archive, writer)
-        else:
-            _extract_tar(archive, writer)
-    if progress.done == 0:
+    is_new = not raw.exists() and not target.exists()
+    raw.mkdir(parents=True, exist_ok=True)
+    guard = _Guard(archive, name, raw, num_bytes(raw) + num_bytes(target))
+    earlier = None if is_new else partial(_places, name, raw, target)
+    with _as_data_error(name, archive), MemberFiles(raw, earlier, progress) as files:
+        unpack = _extract_zip if zipfile.is_zipfile(archive) else _extract_tar
+        written = unpack(archive, guard, files)
+    if not written:
         raise DataError(f"{name}: the archive holds no file; correct data.sources.{name}.url")
-    inner = raw / name
-    if inner.is_dir() and len(list(raw.iterdir())) == 1:
-        inner.rename(target)
-        raw.rmdir()
+    delete_tree(target)  # what is wanted of it was moved
+    if all(path.startswith(f"{name}/") for path in written):
+        (raw / name).rename(target)
+        delete_tree(raw)
+        written = {path.removeprefix(f"{name}/"): file for path, file in written.items()}
     else:
         raw.rename(target)
     progress.finish()
+    return written
+
+
+def _places(name: str, raw: Path, target: Path, path: PurePosixPath) -> tuple[Path, ...]:
+    """Where a member's file is after an attempt that was killed early, or when all was there."""
+    stripped = (target / path.relative_to(name),) if path.parts[0] == name else ()
+    return (raw / path, target / path, *stripped)
 
 
 def _is_of_packing(path: PurePosixPath) -> bool:
@@ -114,35 +132,34 @@ def _is_of_packing(path: PurePosixPath) -> bool:
     return path.name.startswith("._") or not _OF_PACKING.isdisjoint(path.parts)
 
 
-class _Writer:
-    """Writes members below a folder, within the free space and a plausible growth."""
+class _Guard:
+    """Refuses what must not be unpacked, and what exceeds the free space or a plausible growth."""
 
-    def __init__(self, archive: Path, name: str, folder: Path, progress: Progress):
+    def __init__(self, archive: Path, name: str, folder: Path, there: int):
+        """`there` are the bytes of an earlier attempt, which become part of this one."""
         self._name = name
         self._folder = folder
-        self._progress = progress
         self._num_bytes = 0
         self._num_entries = 0
+        self._folders: set[PurePosixPath] = set()
         size = archive.stat().st_size
         self.max_entries = min(_FREE_ENTRIES + size // _BYTES_PER_ENTRY, _MAX_ENTRIES)
-        self._free = shutil.disk_usage(folder).free
+        self._free = shutil.disk_usage(folder).free + there
         self.max_bytes = _FREE_GROWTH_BYTES + _MAX_GROWTH * size
 
-    def write(self, member: str, file: IO[bytes], size: int) -> None:
-        """Copy one member. `size` is what the archive claims; the bytes are counted too."""
+    def path_of(self, member: str, size: int) -> PurePosixPath | None:
+        """Where a file of this size may go; None: nowhere, it is no content.
+
+        The size is what the archive claims. No more is read, and less is an error.
+        """
         inside = self._safe(member)
         self._check_bounds(member, size)
         self.count(member)
         if _is_of_packing(inside):
-            return
-        path = self._folder / inside
-        self._make_folder(path.parent, member)
-        with path.open("wb") as out:
-            while chunk := file.read(_CHUNK):
-                self._num_bytes += len(chunk)
-                self._check_bounds(member, 0)
-                out.write(chunk)
-        self._progress.add()
+            return None
+        self._num_bytes += size
+        self._count_folders(inside.parent, member)
+        return inside
 
     def count(self, member: str) -> None:
         """Note a file or a folder; also one of which nothing is written."""
@@ -164,11 +181,11 @@ class _Writer:
             f"set data.sources.{self._name}.url to a good one"
         )
 
-    def _make_folder(self, folder: Path, member: str) -> None:
-        if not folder.is_dir():
-            self._make_folder(folder.parent, member)
+    def _count_folders(self, folder: PurePosixPath, member: str) -> None:
+        if folder.parts and folder not in self._folders:
+            self._count_folders(folder.parent, member)
             self.count(member)
-            folder.mkdir()
+            self._folders.add(folder)
 
     def _safe(self, member: str) -> PurePosixPath:
         path = PurePosixPath(unicodedata.normalize("NFC", member))  # as records' are
@@ -238,38 +255,48 @@ class _StrictTarInfo(tarfile.TarInfo):
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
 
 
-def _extract_tar(archive: Path, writer: _Writer) -> None:
+def _extract_tar(archive: Path, guard: _Guard, files: MemberFiles) -> dict[str, WrittenFile]:
     with archive.open("rb") as file:
-        stream: Any = UnpackedStream(file, writer.max_bytes, writer.refuse_archive)
+        stream: Any = UnpackedStream(file, guard.max_bytes, guard.refuse_archive)
         options: Any = {"tarinfo": _StrictTarInfo, "ignore_zeros": True}  # to what follows an end
-        with _Tar.open(fileobj=stream, mode="r|", **options) as tar:
+        with _Tar.open(fileobj=stream, mode="r|", bufsize=_TAR_READ, **options) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 if member.isdir():
-                    writer.count(member.name)
+                    guard.count(member.name)
                     continue
                 if not member.isreg():
                     kind = "is a link" if member.issym() or member.islnk() else "is a device"
-                    raise writer.refuse(member.name, kind)
+                    raise guard.refuse(member.name, kind)
+                path = guard.path_of(member.name, member.size)
                 content = tar.extractfile(member)
-                if content is not None:
-                    writer.write(member.name, content, member.size)
+                if path is None or content is None:
+                    continue
+                if member.size <= _MAX_IN_MEMORY:
+                    files.add(Member(path, member.size, partial(io.BytesIO, content.read())))
+                else:
+                    files.add_now(Member(path, member.size, partial(_itself, content)))
+    return files.finish()
+
+
+def _itself(content: IO[bytes]) -> IO[bytes]:
+    return content
 
 
 class _BoundedFile(io.FileIO):
     """A zip's file. zipfile reads the table of contents at once, and keeps a value an entry."""
 
-    def __init__(self, path: Path, writer: _Writer):
+    def __init__(self, path: Path, guard: _Guard):
         super().__init__(path)
-        self._writer = writer
+        self._guard = guard
 
     def read(self, size: int | None = -1, /) -> Any:
         if size is not None and size > _MAX_DIRECTORY_BYTES:
-            raise self._writer.refuse_archive(f"has a table of contents of {size:,} bytes")
+            raise self._guard.refuse_archive(f"has a table of contents of {size:,} bytes")
         content = super().read(-1 if size is None else size)
-        if content.startswith(_ZIP_ENTRY) and content.count(_ZIP_ENTRY) > self._writer.max_entries:
-            raise self._writer.refuse_archive(
-                f"has more than {self._writer.max_entries:,} files and folders, too many for its "
+        if content.startswith(_ZIP_ENTRY) and content.count(_ZIP_ENTRY) > self._guard.max_entries:
+            raise self._guard.refuse_archive(
+                f"has more than {self._guard.max_entries:,} files and folders, too many for its "
                 "size"
             )
         return content
@@ -280,8 +307,8 @@ def _begins_as_zip(path: Path) -> bool:
         return file.read(4) == _ZIP_MEMBER
 
 
-def _extract_zip(archive: Path, writer: _Writer) -> None:
-    with _BoundedFile(archive, writer) as file, zipfile.ZipFile(file) as package:
+def _extract_zip(archive: Path, guard: _Guard, files: MemberFiles) -> dict[str, WrittenFile]:
+    with _BoundedFile(archive, guard) as file, zipfile.ZipFile(file) as package:
         members = package.infolist()
         before = min((member.header_offset for member in members), default=0)
         if before > 0 and _begins_as_zip(archive):
@@ -289,14 +316,17 @@ def _extract_zip(archive: Path, writer: _Writer) -> None:
         for member in members:
             mode = member.external_attr >> 16
             if stat.S_ISLNK(mode):
-                raise writer.refuse(member.filename, "is a link")
+                raise guard.refuse(member.filename, "is a link")
             if member.compress_type not in _ZIP_COMPRESSIONS:
-                raise writer.refuse(member.filename, "is neither stored nor deflated")
+                raise guard.refuse(member.filename, "is neither stored nor deflated")
             if member.filename.endswith("/"):  # is_dir() takes an empty name for a bug
-                writer.count(member.filename)
+                guard.count(member.filename)
                 continue
-            with package.open(member) as content:
-                writer.write(member.filename, content, member.file_size)
+            path = guard.path_of(member.filename, member.file_size)
+            if path is not None:
+                content = partial(package.open, member)
+                files.add(Member(path, member.file_size, content, member.CRC))
+        return files.finish()  # here, for it reads what is not written yet
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from qinstruct_trainer.builtin.dataset import write_builtin
@@ -28,7 +28,7 @@ from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
+from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, WrittenFile
 
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",
@@ -131,12 +131,13 @@ class Stages:
         """The archive's files below `files/<into>`."""
         unit = _unit("extract", source.name, source.into, fetched.key)
 
-        def build(folder: Path) -> None:
+        def build(folder: Path) -> dict[str, WrittenFile]:
             progress = self._progress("extract", source.name, "files")
-            target = folder / "files" / source.into
-            extract(fetched.folder / "file", source.name, target, progress)
+            into = PurePosixPath("files", source.into)
+            written = extract(fetched.folder / "file", source.name, folder / into, progress)
+            return {f"{into}/{path}": file for path, file in written.items()}
 
-        return FinishedUnit(unit.key, self.cache.get(unit, build))
+        return FinishedUnit(unit.key, self.cache.get(unit, build, resumes=True))
 
     def fetch_listed(self, source: Source, fetched: FinishedUnit, labels: Labels) -> FinishedUnit:
         """The images of a fetched list that the labels refer to, below `files/<into>`.

@@ -17,7 +17,7 @@ import random
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,10 +26,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting, Stage
 from qinstruct_trainer.durable_files import (
     delete_tree,
+    is_ours_alone,
     read_bounded,
     sha256_of,
     sync_path,
@@ -47,7 +48,8 @@ _SAMPLE_BYTES = 256 << 20  # of files whose digests are compared before a unit i
 _MAX_MANIFEST_BYTES = 128 << 20  # of 200,000 files, the most of a published source, 40 MB
 # Of every file of a unit, so that one that was written to later differs, whatever its size, and
 # that two units may share the bytes of a file. 2000-01-01: no file system rounds it.
-_MTIME_NS = 946_684_800 * 10**9
+MTIME_NS = 946_684_800 * 10**9
+_MODE = 0o644
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ class Unit:
         return f"{self.stage}-{item or 'item'}-{self.key}"
 
 
+@dataclass(frozen=True)
+class WrittenFile:
+    """What a build knows of a file that it has written, which need not be read again.
+
+    Attributes:
+        num_bytes: Its size.
+        sha256: Hexadecimal digest of the content.
+    """
+
+    num_bytes: int
+    sha256: str
+
+
+Build = Callable[[Path], Mapping[str, WrittenFile] | None]
+"""Fills a folder. It may return what it knows of files, by their paths in the folder."""
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True)
     path: str
@@ -106,12 +125,17 @@ class UnitCache:
         self._stale_seconds = stale_seconds
         self.downloads = root / "downloads"
 
-    def get(self, unit: Unit, build: Callable[[Path], None]) -> Path:
+    def get(self, unit: Unit, build: Build, *, resumes: bool = False) -> Path:
         """The unit's folder; `build` fills an empty folder if no run has made it before.
+
+        With `resumes` the folder may hold plain files of an attempt that was killed, stopped or
+        had no room: of whatever content, so that `build` compares it. What it does not return
+        is not of the unit.
 
         Raises:
             StorageError: the disk is full or cannot be written.
-            RunError: whatever `build` raises; nothing of its work is kept.
+            RunError: whatever `build` raises. Nothing of its work is kept, but of one that
+                `resumes` and has found its input good.
         """
         folder = self._root / unit.folder_name
         if is_whole(folder, unit):
@@ -127,14 +151,14 @@ class UnitCache:
                 self._report_cached(unit)
                 return folder
             with storage_errors(str(folder), _storage_sentence):
-                self._sweep(folder)
-                _build(unit, folder, build, lease)
+                self._sweep(folder, but=_building(folder) if resumes else None)
+                _build(unit, folder, build, lease, resumes=resumes)
         return folder
 
-    def _sweep(self, folder: Path) -> None:
+    def _sweep(self, folder: Path, but: Path | None) -> None:
         """Remove what a killed builder left, and a unit whose files were damaged since."""
         for leftover in [*self._root.glob(f".{folder.name}.*"), folder]:
-            if os.path.lexists(leftover):
+            if os.path.lexists(leftover) and leftover != but:
                 delete_tree(leftover)
 
     def _report_cached(self, unit: Unit) -> None:
@@ -192,8 +216,7 @@ def _changed(folder: Path, manifest: UnitManifest) -> str | None:
     expected = {file.path: file.bytes for file in manifest.files}
     found = 0
     try:
-        for path, status in _walk(folder):
-            name = path.relative_to(folder).as_posix()
+        for name, _, status in _walk(folder):
             if name == MANIFEST:
                 continue
             is_plain = stat.S_ISREG(status.st_mode) and expected.get(name) == status.st_size
@@ -212,67 +235,123 @@ def _has_digest(folder: Path, file: _File) -> bool:
         return False
 
 
-def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease) -> None:
-    """Build beside the final name and publish; on any way out nothing half made remains."""
-    building = folder.with_name(f".{folder.name}.building")
-    building.mkdir(parents=True)
+def _building(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.building")
+
+
+def _build(unit: Unit, folder: Path, build: Build, lease: Lease, *, resumes: bool) -> None:
+    """Build beside the final name and publish; on any way out nothing half made remains there."""
+    building = _building(folder)
+    if resumes and os.path.lexists(building):
+        _keep_plain_files(building)
+    building.mkdir(parents=True, exist_ok=resumes)
+    is_kept = False
     try:
-        build(building)
+        written = build(building) or {}
+        if resumes:
+            _remove_others(building, written)
         # The files themselves are not flushed one by one (there may be 100,000): if the machine
         # loses power their sizes will not match the manifest, and the unit is built again.
-        manifest = _manifest_of(unit, building).model_dump_json()
-        if len(manifest) > _MAX_MANIFEST_BYTES:
-            raise DataError(
-                f"{unit.item} has so many files, or such long names, that their list has "
-                f"{len(manifest):,} characters, and at most {_MAX_MANIFEST_BYTES:,} are read of "
-                "one; give an archive with fewer files"
-            )
-        write_durably(building / MANIFEST, manifest)
+        write_durably(building / MANIFEST, _manifest_of(unit, building, written))
         lease.check()
         building.rename(folder)
         sync_path(folder.parent)
+    except DataError:  # the same input gives the same again
+        raise
+    except BaseException:
+        is_kept = resumes
+        raise
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if not is_kept:
+            shutil.rmtree(building, ignore_errors=True)
 
 
-def _manifest_of(unit: Unit, folder: Path) -> UnitManifest:
-    paths = sorted(path for path, _ in _walk(folder))
-    _set_modes(folder, paths)
+def _keep_plain_files(folder: Path) -> None:
+    """Remove links and whatever else others may have planted, so that nothing leads out of it."""
+    if folder.is_symlink() or not folder.is_dir():
+        delete_tree(folder)
+        return
+    try:
+        there = [path for _, path, _ in _walk(folder)]
+    except RecursionError:
+        delete_tree(folder)
+        return
+    for path in there:
+        if not is_ours_alone(path):
+            path.unlink()
+
+
+def _remove_others(folder: Path, written: Mapping[str, WrittenFile]) -> None:
+    for name, path, _ in [*_walk(folder)]:
+        if name not in written:
+            path.unlink()
+
+
+def _manifest_of(unit: Unit, folder: Path, written: Mapping[str, WrittenFile]) -> str:
+    there = sorted(_walk(folder), key=lambda entry: entry[0].split("/"))
+    there = [(name, path, _settled(path, status)) for name, path, status in there]
+    _check_written(folder, {name: status.st_size for name, _, status in there}, written)
+    unread = [path for name, path, _ in there if name not in written]
     with ThreadPoolExecutor(_HASH_THREADS) as pool:  # hashing does not hold the interpreter's lock
-        digests = list(pool.map(sha256_of, paths))
+        read = dict(zip(unread, pool.map(sha256_of, unread), strict=True))
     files = tuple(
-        _File(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=digest)
-        for path, digest in zip(paths, digests, strict=True)
+        _File(path=name, bytes=status.st_size, sha256=read.get(path) or written[name].sha256)
+        for name, path, status in there
     )
-    return UnitManifest(
+    keeps_times = all(status.st_mtime_ns == MTIME_NS for _, _, status in there)
+    made = UnitManifest(
         stage=unit.stage,
         item=unit.item,
         key_parts=unit.key_parts,
         files=files,
-        mtime_ns=_MTIME_NS if all(path.stat().st_mtime_ns == _MTIME_NS for path in paths) else None,
+        mtime_ns=MTIME_NS if keeps_times else None,
     )
+    for path, _, _ in os.walk(folder):
+        with suppress(PermissionError):
+            Path(path).chmod(0o755)
+    manifest = made.model_dump_json()
+    if len(manifest) > _MAX_MANIFEST_BYTES:
+        raise DataError(
+            f"{unit.item} has so many files, or such long names, that their list has "
+            f"{len(manifest):,} characters, and at most {_MAX_MANIFEST_BYTES:,} are read of "
+            "one; give an archive with fewer files"
+        )
+    return manifest
 
 
-def _set_modes(folder: Path, paths: Sequence[Path]) -> None:
+def _check_written(
+    folder: Path, there: Mapping[str, int], written: Mapping[str, WrittenFile]
+) -> None:
+    for name, file in written.items():
+        if there.get(name) != file.num_bytes:
+            raise StorageError(
+                f"{folder / name} was written with {file.num_bytes:,} bytes and is not there so; "
+                "see that nothing else writes into the cache, then run again"
+            )
+
+
+def _settled(path: Path, status: os.stat_result) -> os.stat_result:
     """Whatever the umask, only we write; a file system may know neither modes nor times."""
     with suppress(PermissionError):
-        for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-            path.chmod(0o755)
-        for path in paths:
-            path.chmod(0o644)
-            os.utime(path, ns=(_MTIME_NS, _MTIME_NS))
+        if stat.S_IMODE(status.st_mode) != _MODE:
+            path.chmod(_MODE)
+        if status.st_mtime_ns != MTIME_NS:
+            os.utime(path, ns=(MTIME_NS, MTIME_NS))
+            return path.stat()
+    return status
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything below a folder that is no folder, links as what they are."""
+def _walk(folder: Path, inside: str = "") -> Iterator[tuple[str, Path, os.stat_result]]:
+    """Everything below a folder that is no folder, links as what they are; names from there."""
     if folder.is_symlink():
         raise NotADirectoryError(str(folder))
     with os.scandir(folder) as entries:
         for entry in entries:
+            name, path = inside + entry.name, Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
+                yield from _walk(path, f"{name}/")
             else:
-                yield Path(entry.path), entry.stat(follow_symlinks=False)
+                yield name, path, entry.stat(follow_symlinks=False)
 
 
 def _read_manifest(folder: Path) -> UnitManifest | None:
