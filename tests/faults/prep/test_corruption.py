@@ -96,20 +96,20 @@ LABELS = {
         make.last_record({"id": "x"}), "record 2 .*conversations are no"
     ),
     "null at the end": Wrong(make.last_record(None), "record 2 is missing or null"),
-    "no turns": Wrong(make.last_record(record(VICTIM, **{TURNS: []})), "record 2 .*not a list of"),
+    "no turns": Wrong(make.last_record(record(VICTIM) | {TURNS: []}), "record 2 .*not a list of"),
     "a wrong role": Wrong(
-        make.last_record(record(VICTIM, **{TURNS: [HUMAN, GPT | {"from": "robot"}]})),
+        make.last_record(record(VICTIM) | {TURNS: [HUMAN, GPT | {"from": "robot"}]}),
         "record 2 .*turn 1 is from 'robot'",
     ),
     "one side twice": Wrong(
-        make.last_record(record(VICTIM, **{TURNS: [HUMAN, HUMAN]})), "record 2 .*turn 1 is from hu"
+        make.last_record(record(VICTIM) | {TURNS: [HUMAN, HUMAN]}), "record 2 .*turn 1 is from hu"
     ),
     "a number said": Wrong(
-        make.last_record(record(VICTIM, **{TURNS: [HUMAN, GPT | {"value": 3}]})),
+        make.last_record(record(VICTIM) | {TURNS: [HUMAN, GPT | {"value": 3}]}),
         "record 2 .*value of turn 1 is a number",
     ),
     "not a word": Wrong(
-        make.last_record(record(VICTIM, **{TURNS: [GPT | {"value": " "}]})), "record 2 .*not a sin"
+        make.last_record(record(VICTIM) | {TURNS: [GPT | {"value": " "}]}), "record 2 .*not a sin"
     ),
     "half a character": Wrong(make.last_record(record(VICTIM, "\ud800")), "record 2 .*surrogate"),
     "two images": Wrong(
