@@ -30,6 +30,7 @@ class Wrong(NamedTuple):
 OF_VICTIM = rf"record 1: image .*{VICTIM}"
 OF_ARCHIVE = "images: the archive "
 WRAPPED = "the source's folder around it"
+TURNS = "conversations"
 HUMAN, GPT = {"from": "human", "value": "Is it?"}, {"from": "gpt", "value": "Yes."}
 
 IMAGES = {
@@ -95,22 +96,20 @@ LABELS = {
         make.last_record({"id": "x"}), "record 2 .*conversations are no"
     ),
     "null at the end": Wrong(make.last_record(None), "record 2 is missing or null"),
-    "no turns": Wrong(make.last_record(record(VICTIM, conversations=[])), "record 2 .*not a list"),
+    "no turns": Wrong(make.last_record(record(VICTIM) | {TURNS: []}), "record 2 .*not a list of"),
     "a wrong role": Wrong(
-        make.last_record(record(VICTIM, conversations=[HUMAN, GPT | {"from": "robot"}])),
+        make.last_record(record(VICTIM) | {TURNS: [HUMAN, GPT | {"from": "robot"}]}),
         "record 2 .*turn 1 is from 'robot'",
     ),
     "one side twice": Wrong(
-        make.last_record(record(VICTIM, conversations=[HUMAN, HUMAN])),
-        "record 2 .*turn 1 is from",
+        make.last_record(record(VICTIM) | {TURNS: [HUMAN, HUMAN]}), "record 2 .*turn 1 is from hu"
     ),
     "a number said": Wrong(
-        make.last_record(record(VICTIM, conversations=[HUMAN, GPT | {"value": 3}])),
+        make.last_record(record(VICTIM) | {TURNS: [HUMAN, GPT | {"value": 3}]}),
         "record 2 .*value of turn 1 is a number",
     ),
     "not a word": Wrong(
-        make.last_record(record(VICTIM, conversations=[GPT | {"value": " "}])),
-        "record 2 .*not a",
+        make.last_record(record(VICTIM) | {TURNS: [GPT | {"value": " "}]}), "record 2 .*not a sin"
     ),
     "half a character": Wrong(make.last_record(record(VICTIM, "\ud800")), "record 2 .*surrogate"),
     "two images": Wrong(
