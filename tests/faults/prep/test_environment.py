@@ -62,6 +62,8 @@ HUB = ModelSource(kind="llava", base=REPOSITORY)
         (WEB, TINY, "NO_PROXY", "[::1]"),
         (WEB, TINY, "SSL_CERT_FILE", "/nowhere/ca.pem"),
         (WEB, TINY, "SSLKEYLOGFILE", "/nowhere/keys"),
+        (WEB, TINY, "QINSTRUCT_MAX_BANDWIDTH", "fast"),
+        (BUILTIN, HUB, "QINSTRUCT_MAX_BANDWIDTH", "99k"),
         (BUILTIN, HUB, "ALL_PROXY", "socks4://127.0.0.1:7890"),
         (BUILTIN, HUB, "SSL_CERT_FILE", "/nowhere/ca.pem"),
         (BUILTIN, HUB, "HF_ENDPOINT", "hub.example"),

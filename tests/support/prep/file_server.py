@@ -44,6 +44,7 @@ class FaultyServer:
         ranges: Range header of every request, None for the whole file.
         if_ranges: If-Range header of every request.
         cuts: Bytes of a file before which a connection is closed, each once.
+        asked: How many bytes of each file were asked for in parts that it gave, by its path.
         sent: How many bytes of each file were sent, by its path and the answers' status.
         before: Called with the number of each request, from 1.
         most: How many requests for a part it answers at once; another is refused by a 503.
@@ -63,6 +64,7 @@ class FaultyServer:
     bytes_per_second: float | None = None
     step_bytes: int | None = None
     cuts: list[int] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
     sent: Counter[tuple[str, int]] = field(default_factory=Counter)
     before: Callable[[int], None] = lambda _: None
     most: int | None = None
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             state.if_ranges.append(self.headers.get("If-Range"))
             state.before(len(state.ranges))
             fault = state.faults.pop(0) if state.faults else None
-        path = self.root / self.path.partition("?")[0].lstrip("/")
+        path = self.root / self._path
         if fault in {"too-many", "busy"}:
             self._answer(429 if fault == "too-many" else 503, b"", {"Retry-After": "0"})
         elif fault == "forbidden":
@@ -135,6 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, b"")
         else:
             self._send(path.read_bytes(), fault)
+
+    @property
+    def _path(self) -> str:
+        return self.path.partition("?")[0].lstrip("/")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
         """Be quiet."""
@@ -153,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, body = 200, content[start:end]
         if self._gives_part(fault):
             status = 206
+            with state.lock:
+                state.asked[self._path] += end - start
             total = len(content) + (fault == "wrong-total")
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{total}"
         if fault == "multipart":
@@ -213,7 +221,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write(self, body: bytes, status: int) -> None:
         state = self.server_state
-        path = self.path.partition("?")[0].lstrip("/")
         rate = state.bytes_per_second
         step = len(body) or 1 if rate is None else state.step_bytes or max(1, int(rate / 20))
         try:
@@ -221,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
                 part = body[start : start + step]
                 self.wfile.write(part)
                 with state.lock:
-                    state.sent[path, status] += len(part)
+                    state.sent[self._path, status] += len(part)
                 if rate is not None:
                     time.sleep(step / rate)
         except OSError:  # the client was killed, or has heard enough

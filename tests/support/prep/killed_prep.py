@@ -4,8 +4,9 @@
 
 Each line of its input is the path of a prep.json and a number: that of the operation before which
 a process is killed; 0, that none is. It answers each by a line: the exit code (of a signal
-negative), and how many operations the process has come to, where it came to its end. An operation
-is a change of the file system, or a KiB that comes over a connection. Small files are divided too.
+negative), how many operations the process has come to, and how many bytes of segments it has
+written. An operation is a change of the file system, or a KiB that comes over a connection. Small
+files are divided too.
 """
 
 import os
@@ -17,10 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from qinstruct_trainer.contract.config import PrepConfig
-from qinstruct_trainer.prep import index, model, stages
+from qinstruct_trainer.prep import index, model
 from qinstruct_trainer.prep.run import run_prep
-from qinstruct_trainer.prep.sources import connection
+from qinstruct_trainer.prep.sources import connection, mirrors, segmented_file
 from qinstruct_trainer.prep.sources.http import fetch
+from qinstruct_trainer.prep.sources.segmented_file import Piece, SegmentedFile
 from qinstruct_trainer.prep.sources.spans import Segmentation
 
 SEGMENT: Final = 32 << 10
@@ -30,39 +32,38 @@ _CHANGES: Final = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "
 
 
 def main() -> None:
-    vars(stages)["fetch"] = partial(fetch, segmentation=_SMALL)
+    vars(mirrors)["fetch"] = partial(fetch, segmentation=_SMALL)
     for line in sys.stdin:
         config, number = line.split()
-        code, operations = _in_a_fork(Path(config), int(number))
-        sys.stdout.write(f"{code} {operations}\n")
+        sys.stdout.write(f"{_in_a_fork(Path(config), int(number))}\n")
         sys.stdout.flush()
 
 
-def _in_a_fork(config: Path, number: int) -> tuple[int, int]:
+def _in_a_fork(config: Path, number: int) -> str:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            counter = _Counter(config.parent, number)
+            counter = _Counter(config.parent, number, writer)
             run_prep(PrepConfig.read(config), lambda _: None)
-            os.write(writer, str(counter.done).encode())
+            counter.tell()
             code = 0
         finally:
             os._exit(code)
     os.close(writer)
     with os.fdopen(reader) as said:
-        operations = int(said.read() or 0)
+        counts = said.read() or "0 0"
     _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), operations
+    return f"{os.waitstatus_to_exitcode(status)} {counts}"
 
 
 class _Counter:
     """Counts the operations of this process, and kills it before the one of that number."""
 
-    def __init__(self, folder: Path, number: int):
-        self.done = 0
-        self._folder, self._number = str(folder), number
+    def __init__(self, folder: Path, number: int, writer: int):
+        self._done, self._written = 0, 0
+        self._folder, self._number, self._writer = str(folder), number, writer
         self._lock, self._received = threading.RLock(), 0
         read = connection._Stream.read
 
@@ -75,8 +76,19 @@ class _Counter:
                 self._received %= 1024
             return content
 
+        write = SegmentedFile.write
+
+        def noted(file: SegmentedFile, piece: Piece, content: bytes, *rest: Any) -> None:
+            write(file, piece, content, *rest)
+            with self._lock:
+                self._written += len(content)
+
         vars(connection)["_Stream"].read = counted
+        vars(segmented_file)["SegmentedFile"].write = noted
         sys.addaudithook(self._hear)
+
+    def tell(self) -> None:
+        os.write(self._writer, f"{self._done} {self._written}".encode())
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in _CHANGES:
@@ -88,8 +100,9 @@ class _Counter:
 
     def _count(self) -> None:
         with self._lock:
-            self.done += 1
-            if self.done == self._number:
+            self._done += 1
+            if self._done == self._number:
+                self.tell()
                 os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -9,6 +9,7 @@ from qinstruct_trainer.environment import (
     check_connection_settings,
     check_hub_settings,
     check_import_settings,
+    max_bandwidth,
 )
 
 NO_CLIENT = [
@@ -23,6 +24,10 @@ NO_CLIENT = [
     *[("SSL_CERT_FILE", value) for value in ("/nowhere", "/", __file__)],
     ("SSL_CERT_DIR", "/nowhere"),
     ("SSLKEYLOGFILE", "/nowhere/keys"),
+    *[
+        ("QINSTRUCT_MAX_BANDWIDTH", value)
+        for value in ("fast", "-1M", "0", "99k", "1e9", "50 M", "50MB", "50m", "\u0665M", "9" * 99)
+    ],
 ]
 WORD = "p%40ss"
 GOOD = [
@@ -44,6 +49,21 @@ def test_what_no_client_can_use_is_named(name: str, value: str) -> None:
 @pytest.mark.parametrize("env", GOOD, ids=str)
 def test_what_a_client_can_use_is_taken(env: dict[str, str]) -> None:
     check_connection_settings(env)
+
+
+@pytest.mark.parametrize(
+    ("value", "bytes_per_second"),
+    [
+        ("", None),
+        ("100k", 1e5),
+        ("50M", 5e7),
+        ("1.5G", 1.5e9),
+        ("100Mi", 100 * 2**20),
+        ("1T", 1e12),
+    ],
+)
+def test_a_bandwidth_is_a_quantity(value: str, bytes_per_second: float | None) -> None:
+    assert max_bandwidth({"QINSTRUCT_MAX_BANDWIDTH": value}) == bytes_per_second
 
 
 def test_a_password_is_not_shown() -> None:

@@ -19,11 +19,17 @@ _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _HOST_PART: Final = re.compile(r"[a-z0-9-]{1,63}")
 _HUB_SECONDS: Final = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
+_BANDWIDTH: Final = "QINSTRUCT_MAX_BANDWIDTH"
+_MIN_BANDWIDTH: Final = 100_000  # one read may have 64 KiB, and a server does not wait for ever
+_QUANTITY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
+_FACTORS: Final[dict[str, int]] = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
+    f"{letter}i": 1024**power for power, letter in enumerate("KMGT", 1)
+}
 _TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def check_connection_settings(env: Mapping[str, str] = os.environ) -> None:
-    """Prove that a client can be made: proxies, and what encryption needs.
+    """Prove that a client can be made: proxies, bandwidth, and what encryption needs.
 
     Raises:
         ConfigError: a variable has a value that no client can use.
@@ -34,6 +40,26 @@ def check_connection_settings(env: Mapping[str, str] = os.environ) -> None:
         elif name.lower() == "no_proxy":
             _check_exemptions(name, value)
     _check_certificates(env)
+    max_bandwidth(env)
+
+
+def max_bandwidth(env: Mapping[str, str]) -> float | None:
+    """Most bytes a second of all downloads together, at least 100,000; None: without a bound.
+
+    Raises:
+        ConfigError: `QINSTRUCT_MAX_BANDWIDTH` is no quantity, or a smaller one.
+    """
+    value = env.get(_BANDWIDTH, "")
+    if not value:
+        return None
+    found = _QUANTITY.fullmatch(value)
+    way_out = "write it as 50M or 100Mi"
+    if found is None:
+        raise _bad(_BANDWIDTH, f"is {value!r:.40}, not a number of bytes a second", way_out)
+    bytes_per_second = float(found[1]) * _FACTORS[found[2]]
+    if bytes_per_second < _MIN_BANDWIDTH:
+        raise _bad(_BANDWIDTH, f"is {value!r:.40}, less than {_MIN_BANDWIDTH:,}", way_out)
+    return bytes_per_second
 
 
 def check_hub_settings(env: Mapping[str, str] = os.environ) -> None:

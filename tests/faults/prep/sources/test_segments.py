@@ -1,6 +1,7 @@
 """A file in segments from a server that fails in every way a server is known to fail."""
 
 import random
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -258,3 +259,13 @@ def test_a_disk_that_fills_up_keeps_what_is_recorded(
     server.before, before = lambda _: None, server.sent["file", 206]
     assert fetched(server, small_disk) == CONTENT
     assert server.sent["file", 206] - before < len(CONTENT)
+
+
+def test_all_connections_keep_to_the_bandwidth_together(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QINSTRUCT_MAX_BANDWIDTH", "1M")
+    began = time.monotonic()
+    assert fetched(server, tmp_path) == CONTENT
+    # Not how fast it was, but that it cannot have been faster, whatever else this machine does.
+    assert time.monotonic() - began >= len(CONTENT) / 1e6 - 0.2

@@ -22,6 +22,7 @@ from socksio import SOCKSError
 from qinstruct_trainer.contract.no_proxy import is_exempt
 from qinstruct_trainer.environment import check_connection_settings
 from qinstruct_trainer.prep.sources.addresses import checked_address
+from qinstruct_trainer.prep.sources.bandwidth import throttle_of
 from qinstruct_trainer.prep.sources.limits import Watch
 
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
@@ -33,7 +34,7 @@ def open_client(
     on_read: Callable[[int], None] | None = None,
     **options: Any,
 ) -> "Client":
-    """A client whose connections are watched; the proxies of the environment are used.
+    """A client whose connections are watched; proxies and bandwidth are the environment's.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
     allows all. Behind a proxy that is its own address: where it leads to is the proxy's affair. No
@@ -49,9 +50,17 @@ def open_client(
         ConfigError: the environment names a proxy or certificates that cannot be.
     """
     check_connection_settings()
+    throttle = throttle_of(os.environ)
+
+    def note(num_bytes: int) -> None:
+        if on_read is not None:
+            on_read(num_bytes)
+        if throttle is not None:
+            throttle.spend(num_bytes)
+
     forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     streams = _OpenStreams()
-    transport = _Transport(lambda network: _Network(network, watch, networks, on_read, streams))
+    transport = _Transport(lambda network: _Network(network, watch, networks, note, streams))
     options = {"timeout": _TIMEOUT, "cookies": forgetful, **options}
     return Client(streams, transport=transport, **options)
 
@@ -163,7 +172,7 @@ class _Network(httpcore.NetworkBackend):
         network: httpcore.NetworkBackend,
         watch: Watch,
         networks: Sequence[str] | None,
-        on_read: Callable[[int], None] | None,
+        on_read: Callable[[int], None],
         streams: _OpenStreams,
     ):
         self._network = network
@@ -194,7 +203,7 @@ class _Stream(httpcore.NetworkStream):
         self,
         stream: httpcore.NetworkStream,
         watch: Watch,
-        on_read: Callable[[int], None] | None,
+        on_read: Callable[[int], None],
         streams: _OpenStreams,
     ):
         self._stream = stream
@@ -212,8 +221,7 @@ class _Stream(httpcore.NetworkStream):
         self._watch.check()
         left = self._watch.seconds_left()
         content = self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
-        if self._on_read is not None:
-            self._on_read(len(content))
+        self._on_read(len(content))
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
