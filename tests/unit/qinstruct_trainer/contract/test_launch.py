@@ -1,7 +1,9 @@
 from pathlib import Path
 
 from qinstruct_trainer.contract.launch import (
+    cache_command,
     contents_command,
+    data_command,
     ends_with_parent,
     prep_command,
     train_command,
@@ -29,3 +31,15 @@ def test_torchrun_starts_as_many_processes_as_are_planned() -> None:
 
 def test_the_command_that_says_what_is_installed() -> None:
     assert contents_command("python") == ["python", "-m", "qinstruct_trainer", "contents"]
+
+
+def test_the_command_that_reports_on_data() -> None:
+    assert data_command("python", ["x.json", "--seed=1"]) == [
+        *("python", "-m", "qinstruct_trainer", "data", "x.json", "--seed=1"),
+    ]
+
+
+def test_a_command_of_a_cache() -> None:
+    assert cache_command("python", ["ls", "--cache=/cache"]) == [
+        *("python", "-m", "qinstruct_trainer", "cache", "ls", "--cache=/cache"),
+    ]

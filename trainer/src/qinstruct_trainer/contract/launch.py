@@ -29,3 +29,13 @@ def train_command(interpreter: str, config: Path, num_processes: int) -> list[st
 def contents_command(interpreter: str) -> list[str]:
     """Print the `Contents` of the trainer that this interpreter starts."""
     return [interpreter, "-m", "qinstruct_trainer", "contents"]
+
+
+def data_command(interpreter: str, arguments: Sequence[str]) -> list[str]:
+    """A report on data, which prints a document of `contract.summary`."""
+    return [interpreter, "-m", "qinstruct_trainer", "data", *arguments]
+
+
+def cache_command(interpreter: str, arguments: Sequence[str]) -> list[str]:
+    """A command of a cache, which prints a document of `contract.cache`."""
+    return [interpreter, "-m", "qinstruct_trainer", "cache", *arguments]

@@ -38,7 +38,7 @@ CODE_VERSION: Final[dict[Stage, str]] = {
     "index": "1",
 }
 _log = logging.getLogger(__name__)
-_RECORDS = "records.jsonl"
+RECORDS = "records.jsonl"
 REPORT = "report.json"
 DEAD = "dead.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
@@ -179,7 +179,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("gate", "records", "files")
-            found = inspect_records(labels.files, images.roots, folder / _RECORDS, progress)
+            found = inspect_records(labels.files, images.roots, folder / RECORDS, progress)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
@@ -190,7 +190,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("merge", "records", "records")
-            merge(gate.folder / _RECORDS, found, folder / _RECORDS, progress)
+            merge(gate.folder / RECORDS, found, folder / RECORDS, progress)
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
 
@@ -215,8 +215,8 @@ class Stages:
                 progress.total = total
                 progress.set(done)
 
-            texts = read_texts(merged.folder / _RECORDS)
-            place = Place(self.cache.downloads / "hub", self.networks)
+            texts = read_texts(merged.folder / RECORDS)
+            place = Place(self.cache.shared_downloads("hub"), self.networks)
             build_model(source, folder, seed=seed, texts=texts, progress=note, place=place)
             progress.finish()
 
@@ -244,7 +244,7 @@ class Stages:
                 from qinstruct_trainer.prep.index import write_index
 
             progress = Progress(self.report, "index", "records", "records", num_records)
-            records = merged.folder / _RECORDS
+            records = merged.folder / RECORDS
             write_index(
                 records, model.folder, images.roots, folder, progress, max_length=max_length
             )

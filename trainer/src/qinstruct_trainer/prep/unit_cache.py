@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,9 +38,13 @@ from qinstruct_trainer.durable_files import (
 )
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.progress import Report
+from qinstruct_trainer.prep.uses import Uses
 from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 MANIFEST = "manifest.json"
+UNITS = "units"
+DOWNLOADS = "downloads"
+T = TypeVar("T")
 
 _KEY_CHARACTERS = 16  # 64 bits of the digest: enough to tell the units of one cache apart
 _HASH_THREADS = 4
@@ -99,12 +104,21 @@ class UnitManifest(BaseModel):
 class UnitCache:
     """The units below `<root>/units`, and how to get one that is not there yet."""
 
-    def __init__(self, root: Path, run: str, report: Report, *, stale_seconds: float = 60.0):
-        self._root = root / "units"
+    def __init__(
+        self,
+        root: Path,
+        run: str,
+        report: Report,
+        *,
+        output: Path | None = None,
+        stale_seconds: float = 60.0,
+    ):
+        self._root = root / UNITS
         self._run = run
         self._report = report
         self._stale_seconds = stale_seconds
-        self.downloads = root / "downloads"
+        self._uses = Uses(root, run, output)
+        self.downloads = root / DOWNLOADS
 
     def get(self, unit: Unit, build: Callable[[Path], None]) -> Path:
         """The unit's folder; `build` fills an empty folder if no run has made it before.
@@ -114,15 +128,17 @@ class UnitCache:
             RunError: whatever `build` raises; nothing of its work is kept.
         """
         folder = self._root / unit.folder_name
-        if is_whole(folder, unit):
+        # From here on nobody deletes it. The order matters: see `uses`.
+        if self._noted(folder, self._uses.join) and is_whole(folder, unit):
             self._report_cached(unit)
             return folder
         with Lease.acquire(
-            self._root / ".leases" / unit.folder_name,
+            lease_of(folder),
             self._run,
             stale_seconds=self._stale_seconds,
             on_wait=lambda owner: self._report_waiting(unit, owner),
         ) as lease:
+            self._noted(folder, self._uses.begin)
             if is_whole(folder, unit):
                 self._report_cached(unit)
                 return folder
@@ -130,6 +146,22 @@ class UnitCache:
                 self._sweep(folder)
                 _build(unit, folder, build, lease)
         return folder
+
+    def shared_downloads(self, name: str) -> Path:
+        """A folder below `downloads` that no unit's lease guards: others may be in it, too.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        folder = self._root / name
+        if not self._noted(folder, self._uses.join):
+            with Lease.acquire(lease_of(folder), self._run, stale_seconds=self._stale_seconds):
+                self._noted(folder, self._uses.begin)
+        return self.downloads / name
+
+    def _noted(self, folder: Path, note: Callable[[str], T]) -> T:
+        with storage_errors(str(folder), _storage_sentence):
+            return note(folder.name)
 
     def _sweep(self, folder: Path) -> None:
         """Remove what a killed builder left, and a unit whose files were damaged since."""
@@ -148,12 +180,17 @@ class UnitCache:
         self._report(PrepWaiting(stage=unit.stage, item=unit.item, owner=owner))
 
 
+def lease_of(folder: Path) -> Path:
+    """The lease of the unit in a folder, whether it is there or not."""
+    return folder.parent / ".leases" / folder.name
+
+
 def is_whole(folder: Path, unit: Unit) -> bool:
     """Whether it is this unit as it was published; see above. `verify` reads every file."""
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is None or not _is_of(manifest, unit):
         return False
-    if _changed(folder, manifest) is not None:
+    if first_change(folder, manifest) is not None:
         return False
     left = _SAMPLE_BYTES
     for file in random.sample(manifest.files, len(manifest.files)):
@@ -164,18 +201,25 @@ def is_whole(folder: Path, unit: Unit) -> bool:
     return True
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, on_bytes: Callable[[int], None] = lambda _: None) -> None:
     """Compare every file of a unit with its digest.
+
+    Args:
+        folder: The unit.
+        on_bytes: Called with the size of each file that was read.
 
     Raises:
         DataError: a file is missing or differs.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(f"{folder} is not a finished unit; run prep again to make it")
-    changed = _changed(folder, manifest)
+    changed = first_change(folder, manifest)
     for file in () if changed else manifest.files:
-        changed = changed or (None if _has_digest(folder, file) else file.path)
+        if not _has_digest(folder, file):
+            changed = file.path
+            break
+        on_bytes(file.bytes)
     if changed is not None:
         raise DataError(
             f"{folder / changed} was damaged after it was made; delete {folder} and run again"
@@ -187,12 +231,12 @@ def _is_of(manifest: UnitManifest, unit: Unit) -> bool:
     return made_for == (unit.stage, unit.item, unit.key_parts)
 
 
-def _changed(folder: Path, manifest: UnitManifest) -> str | None:
+def first_change(folder: Path, manifest: UnitManifest) -> str | None:
     """A path in the unit that is not what the manifest says of it; None if there is none."""
     expected = {file.path: file.bytes for file in manifest.files}
     found = 0
     try:
-        for path, status in _walk(folder):
+        for path, status in walk(folder):
             name = path.relative_to(folder).as_posix()
             if name == MANIFEST:
                 continue
@@ -236,7 +280,7 @@ def _build(unit: Unit, folder: Path, build: Callable[[Path], None], lease: Lease
 
 
 def _manifest_of(unit: Unit, folder: Path) -> UnitManifest:
-    paths = sorted(path for path, _ in _walk(folder))
+    paths = sorted(path for path, _ in walk(folder))
     _set_modes(folder, paths)
     with ThreadPoolExecutor(_HASH_THREADS) as pool:  # hashing does not hold the interpreter's lock
         digests = list(pool.map(sha256_of, paths))
@@ -263,19 +307,25 @@ def _set_modes(folder: Path, paths: Sequence[Path]) -> None:
             os.utime(path, ns=(_MTIME_NS, _MTIME_NS))
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything below a folder that is no folder, links as what they are."""
+def walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything below a folder that is no folder, links as what they are.
+
+    Raises:
+        OSError: it is a link, or cannot be read to its end.
+        RecursionError: its folders are nested too deeply.
+    """
     if folder.is_symlink():
         raise NotADirectoryError(str(folder))
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
+                yield from walk(Path(entry.path))
             else:
                 yield Path(entry.path), entry.stat(follow_symlinks=False)
 
 
-def _read_manifest(folder: Path) -> UnitManifest | None:
+def read_manifest(folder: Path) -> UnitManifest | None:
+    """What a unit says of itself; None where there is no finished unit, or a link to one."""
     try:
         content = read_bounded(folder / MANIFEST, _MAX_MANIFEST_BYTES)
         return None if folder.is_symlink() else UnitManifest.model_validate_json(content)
