@@ -67,7 +67,8 @@ def unpack(archive: Path, cache: Path) -> None:
     """Make the unit, and print what it took. Runs with the code of either checkout."""
     from qinstruct_trainer.prep.extract import extract
     from qinstruct_trainer.prep.progress import Progress
-    from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
+    from qinstruct_trainer.prep.unit_cache import UnitCache
+    from qinstruct_trainer.prep.unit_manifest import Unit
 
     def build(folder: Path) -> object:
         progress = Progress(lambda _: None, "extract", NAME, "files")

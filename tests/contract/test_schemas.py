@@ -99,6 +99,11 @@ def test_kubernetes_accepts_the_manifests(name: str, swagger: Schema) -> None:
             check(swagger, DEFINITIONS[manifest["kind"]], manifest)
 
 
+def test_kubernetes_accepts_the_job_of_a_cache(swagger: Schema) -> None:
+    job = yaml.safe_load((ROOT / "tests/golden/cache-prune.yaml").read_text("utf-8"))
+    check(swagger, DEFINITIONS["Job"], job)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_the_training_operator_accepts_the_pytorchjob(
     name: str, pytorchjob: Schema, swagger: Schema

@@ -18,7 +18,8 @@ from qinstruct_trainer.prep import unit_cache
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.stages import Stages
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, is_whole, verify
+from qinstruct_trainer.prep.unit_cache import UnitCache, is_whole, verify
+from qinstruct_trainer.prep.unit_manifest import Unit
 from support.prep.file_server import serve
 
 UNIT = Unit("fetch", "labels", ("https://host/file", "1"))
@@ -164,7 +165,8 @@ def test_a_unit_of_an_earlier_version_is_still_used(tmp_path: Path) -> None:
 def test_a_unit_is_written_by_its_owner_alone(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; os.umask(0)\n"
-        "from qinstruct_trainer.prep.unit_cache import Unit, UnitCache\n"
+        "from qinstruct_trainer.prep.unit_cache import UnitCache\n"
+        "from qinstruct_trainer.prep.unit_manifest import Unit\n"
         "def fill(folder):\n    (folder / 'd').mkdir(); (folder / 'd' / 'f').write_bytes(b'1')\n"
         "print(UnitCache(Path(sys.argv[1]), 'run', lambda _: None).get("
         "Unit('fetch', 'x', ()), fill))\n"

@@ -20,7 +20,8 @@ from qinstruct_trainer.contract.errors import (
 from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, WrittenFile, is_whole, verify
+from qinstruct_trainer.prep.unit_cache import UnitCache, is_whole, verify
+from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
 from support.prep.file_server import serve
 from support.syncs import note_syncs
 
@@ -30,7 +31,8 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from qinstruct_trainer.contract.errors import StorageError
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
+from qinstruct_trainer.prep.unit_cache import UnitCache
+from qinstruct_trainer.prep.unit_manifest import Unit
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 try:
     UnitCache(Path(sys.argv[1]), "run", print).get(

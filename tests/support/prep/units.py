@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qinstruct_trainer.prep.unit_cache import UnitManifest
+from qinstruct_trainer.prep.unit_manifest import UnitManifest
 
 
 def manifests(cache: Path) -> dict[str, UnitManifest]:

@@ -1,6 +1,7 @@
 """The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`, and others.
 
-`train` runs under `python -m qinstruct_trainer.torchrun`. Exit codes are those of
+`contents`, `cache` and `data` answer with a JSON document. `train` runs under
+`python -m qinstruct_trainer.torchrun`. Exit codes are those of
 `contract.errors`.
 """
 
@@ -86,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     text = "What is installed here, as JSON: versions, and the attention kernels that can run."
     sub = commands.add_parser("contents", help=text, description=text)
     sub.set_defaults(command=_contents)
+    text = "What `qinstruct cache` starts: ls, verify, prune or export, and their options."
+    sub = commands.add_parser("cache", help=text, description=text)
+    sub.add_argument("arguments", nargs=argparse.REMAINDER)
+    sub.set_defaults(command=_cache)
+    text = "What `qinstruct data` starts: a report on labels or prepared data."
+    sub = commands.add_parser("data", help=text, description=text)
+    sub.add_argument("arguments", nargs=argparse.REMAINDER)
+    sub.set_defaults(command=_data)
     return parser
 
 
@@ -143,6 +152,18 @@ def _contents(_parsed: argparse.Namespace) -> None:
     from qinstruct_trainer.contents import installed_contents
 
     sys.stdout.write(installed_contents().model_dump_json(indent=2) + "\n")
+
+
+def _cache(parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.cache.command import run_cache
+
+    run_cache(parsed.arguments)
+
+
+def _data(parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.report.command import run_data
+
+    run_data(parsed.arguments)
 
 
 def end_process(code: int) -> NoReturn:

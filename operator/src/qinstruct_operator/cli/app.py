@@ -10,6 +10,7 @@ import typer
 from qinstruct_operator.catalog.recipes import VISION_TOWER
 from qinstruct_operator.cli.document import load_document
 from qinstruct_operator.constants import VERSION
+from qinstruct_operator.core.names import CACHE_CLAIM
 from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.launch import contents_command, convert_command
 
@@ -36,6 +37,23 @@ Namespace = Annotated[
     typer.Option("--namespace", "-n", help="Namespace. [default: the kubeconfig context's]"),
 ]
 Config = Annotated[Path, typer.Option("--config", help="The JSON that the operator has written.")]
+
+
+cache_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look after a cache of prepared data: what is in it, is it whole, what may go.",
+)
+app.add_typer(cache_app, name="cache")
+Cache = Annotated[Path, typer.Option("--cache", help="The cache.")]
+DEFAULT_CACHE = Path("runs/cache")  # as `run` has it
+Ended = Annotated[
+    list[str] | None,
+    typer.Option(help="A run of another machine or of a cluster that has ended; may be repeated."),
+]
+EndAfter = Annotated[
+    str | None, typer.Option(metavar="AGE", help="So have all that were prepared longer ago.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -177,6 +195,122 @@ def logs(
         )
     finally:
         printer.close()
+
+
+@app.command()
+def data(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A label file, a run's folder or prepared.json, or an index."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+    images: Annotated[
+        Path | None, typer.Option(help="Folder that the images of a label file are below.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random records.")] = 0,
+    samples: Annotated[int, typer.Option(min=0, max=500, help="Random records to show.")] = 24,
+) -> None:
+    """Report on labels or prepared data: counts, lengths, kinds, images, and random records.
+
+    Prints tables, and writes one HTML file with the records' pictures.
+    """
+    from qinstruct_operator.cli.data.data_command import report_data
+
+    report_data(_console(), file, output, images, seed=seed, samples=samples)
+
+
+@cache_app.command("ls")
+def cache_ls(
+    cache: Cache = DEFAULT_CACHE,
+    ended: Ended = None,
+    runs_end_after: EndAfter = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON.")] = False,
+) -> None:
+    """List units and partial downloads: size, age, last use, by which runs, whole or not."""
+    from qinstruct_operator.cli.cache.cache_command import EndedRuns, list_cache
+
+    runs = EndedRuns(ended or (), runs_end_after)
+    raise typer.Exit(list_cache(_console(), cache, runs, as_json=as_json))
+
+
+@cache_app.command("verify")
+def cache_verify(cache: Cache = DEFAULT_CACHE) -> None:
+    """Read every file and compare it with its digest; change nothing.
+
+    Exit code: 65 if a unit is damaged.
+    """
+    from qinstruct_operator.cli.cache.cache_command import verify_cache
+
+    raise typer.Exit(verify_cache(_console(), cache))
+
+
+@cache_app.command("prune")
+def cache_prune(
+    cache: Cache = DEFAULT_CACHE,
+    unused: Annotated[
+        str | None, typer.Option(metavar="AGE", help="What no run has begun to use since: 30d.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Only so much that this much stays: 500Gi."),
+    ] = None,
+    unreferenced: Annotated[
+        bool, typer.Option("--unreferenced", help="What no run that is still there has used.")
+    ] = False,
+    ended: Ended = None,
+    runs_end_after: EndAfter = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it.")] = False,
+) -> None:
+    """Show what may be deleted, or delete it: never what a run needs that has not ended."""
+    from qinstruct_operator.cli.cache.cache_command import EndedRuns, PruneConditions, prune_cache
+
+    conditions = PruneConditions(unused, keep, unreferenced)
+    runs = EndedRuns(ended or (), runs_end_after)
+    raise typer.Exit(prune_cache(_console(), cache, conditions, runs, yes=yes))
+
+
+@cache_app.command("export")
+def cache_export(
+    unit: Annotated[
+        str,
+        typer.Argument(metavar="UNIT", help="A unit's name, a part of it, or labels[:NAME]."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder or file to make.")],
+    cache: Cache = DEFAULT_CACHE,
+    link: Annotated[
+        bool, typer.Option("--link", help="Hard links instead of copies: never change them.")
+    ] = False,
+) -> None:
+    """Copy a unit's files; `labels` writes mix_cleaned_labels.json, as `jq -s add` does."""
+    from qinstruct_operator.cli.cache.cache_command import export_unit
+
+    raise typer.Exit(export_unit(_console(), cache, unit, output, link=link))
+
+
+@cache_app.command(
+    "job", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def cache_job(
+    context: typer.Context,
+    command: Annotated[
+        str, typer.Argument(metavar="ls|verify|prune", help="And its options, as they are here.")
+    ],
+    claim: Annotated[str, typer.Option(help="The cache's claim.")] = CACHE_CLAIM,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+) -> None:
+    """Print a Job that runs ls, verify or prune in the cluster: `| kubectl create -f -`."""
+    from dataclasses import replace
+
+    from qinstruct_operator.cli.cache.cache_job import build_cache_job
+    from qinstruct_operator.core.render import render_yaml
+    from qinstruct_operator.settings import Settings
+
+    if command not in ("ls", "verify", "prune"):
+        raise typer.BadParameter(f"{command:.40} is none of ls, verify, prune")
+    settings = replace(Settings.from_env(os.environ), namespace=namespace)
+    _print_document(render_yaml([build_cache_job(settings, claim, command, context.args)]))
 
 
 @app.command()

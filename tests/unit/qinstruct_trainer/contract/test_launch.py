@@ -1,8 +1,10 @@
 from pathlib import Path
 
 from qinstruct_trainer.contract.launch import (
+    cache_command,
     contents_command,
     convert_command,
+    data_command,
     ends_with_parent,
     prep_command,
     train_command,
@@ -37,4 +39,16 @@ def test_the_command_of_the_way_back_takes_any_path() -> None:
     assert command == [
         *("python", "-m", "qinstruct_trainer", "convert", "--vision-tower=me/clip"),
         *("--without-tower", "--", "-m", "llava"),
+    ]
+
+
+def test_the_command_that_reports_on_data() -> None:
+    assert data_command("python", ["x.json", "--seed=1"]) == [
+        *("python", "-m", "qinstruct_trainer", "data", "x.json", "--seed=1"),
+    ]
+
+
+def test_a_command_of_a_cache() -> None:
+    assert cache_command("python", ["ls", "--cache=/cache"]) == [
+        *("python", "-m", "qinstruct_trainer", "cache", "ls", "--cache=/cache"),
     ]

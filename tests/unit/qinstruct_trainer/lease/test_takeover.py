@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.lease.holder import Holder
-from qinstruct_trainer.lease.takeover import Takeover, claim, newest_number
+from qinstruct_trainer.lease.takeover import Takeover, claim, is_free, newest_number
 
 ALIVE = Holder.this_process("other")
 ELSEWHERE = ALIVE.model_copy(update={"machine": "another boot pid:[1]"})
@@ -83,3 +84,19 @@ def test_a_number_that_is_out_of_date_is_not_claimed(lease: Path) -> None:
     write(lease, 5, ALIVE)
     assert claim(lease, 3, ELSEWHERE) is None
     assert [path.name for path in lease.parent.iterdir()] == ["lease.5"]
+
+
+def test_a_lease_is_free_before_it_is_taken_and_after_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "leases/x"
+    assert is_free(path)
+    with Lease.acquire(path, "x"):
+        assert not is_free(path)
+    assert is_free(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}"])
+def test_of_a_holder_that_nothing_is_known_of_the_lease_is_not_free(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "x.1").write_bytes(content)
+    assert not is_free(tmp_path / "x")

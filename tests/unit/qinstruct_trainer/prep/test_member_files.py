@@ -11,7 +11,7 @@ import pytest
 
 from qinstruct_trainer.prep.member_files import Member, MemberFiles
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.unit_cache import MTIME_NS, WrittenFile
+from qinstruct_trainer.prep.unit_manifest import MTIME_NS, WrittenFile
 
 
 def member(path: str, content: bytes, *, crc: bool = False) -> Member:

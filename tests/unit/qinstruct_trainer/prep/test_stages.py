@@ -12,7 +12,8 @@ from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.prep.gate import GateReport, RecordFile
 from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Labels, Stages
-from qinstruct_trainer.prep.unit_cache import Build, Unit, UnitCache
+from qinstruct_trainer.prep.unit_cache import Build, UnitCache
+from qinstruct_trainer.prep.unit_manifest import Unit
 from support.prep.miniature import write_miniature
 
 # Ends when the last record is merged; says at every event which of the heavy packages are there.

@@ -67,6 +67,15 @@ class PrepDone(_Event):
     path: str
 
 
+class Verifying(_Event):
+    """`qinstruct cache verify` reads on: `done` of `total` bytes."""
+
+    event: Literal["verify"] = "verify"
+    item: str = Field(description="Name of the unit.")
+    done: int
+    total: int
+
+
 class Start(_Event):
     """Training is about to take its first step (or the next one, after a resume)."""
 
@@ -178,6 +187,7 @@ Event = (
     PrepProgress
     | PrepWaiting
     | PrepDone
+    | Verifying
     | Start
     | Step
     | Checkpoint

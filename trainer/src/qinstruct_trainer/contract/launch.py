@@ -40,3 +40,13 @@ def convert_command(
         *([] if with_tower else ["--without-tower"]),
         *("--", str(model), str(folder)),
     ]
+
+
+def data_command(interpreter: str, arguments: Sequence[str]) -> list[str]:
+    """A report on data, which prints a document of `contract.summary`."""
+    return [interpreter, "-m", "qinstruct_trainer", "data", *arguments]
+
+
+def cache_command(interpreter: str, arguments: Sequence[str]) -> list[str]:
+    """A command of a cache, which prints a document of `contract.cache`."""
+    return [interpreter, "-m", "qinstruct_trainer", "cache", *arguments]

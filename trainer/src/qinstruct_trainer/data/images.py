@@ -7,6 +7,7 @@ The only module that opens image files, and only of the formats that photographs
 knows forty others, hands some to programs of the machine, and goes by the bytes, not by the name.
 """
 
+import io
 import re
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 PADDING = (122, 116, 104)  # int(255 * CLIP_MEAN), as the published code rounds
 # Twice Pillow's own warning threshold, where Pillow refuses; here also for the padded square.
 MAX_PIXELS = 178_956_970
+_THUMBNAIL = 320  # pixels of its longer edge
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _STARTS = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|BM|RIFF.{4}WEBP|II\*\0|MM\0\*", re.DOTALL)
 
@@ -105,6 +107,40 @@ def verify_image(path: Path) -> None:
         DataError, StorageError: as `load_pixels` would.
     """
     examine_image(path, None)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What an image file is.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        format: Of `FORMATS`.
+        thumbnail: A small JPEG; empty where none was asked for.
+    """
+
+    width: int
+    height: int
+    format: str
+    thumbnail: bytes = b""
+
+
+def look_at(path: Path, *, with_thumbnail: bool) -> Picture:
+    """Size and format; for a thumbnail the whole file is decoded.
+
+    Raises:
+        DataError, StorageError: as `load_pixels` would.
+    """
+    with _decoded(path) as image:
+        width, height = image.size
+        if not with_thumbnail:
+            return Picture(width, height, image.format or "")
+        small = image.convert("RGB")
+        small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        out = io.BytesIO()
+        small.save(out, "JPEG", quality=80)
+        return Picture(width, height, image.format or "", out.getvalue())
 
 
 def starts_like_image(path: Path) -> bool:

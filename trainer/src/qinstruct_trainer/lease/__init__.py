@@ -15,5 +15,6 @@ They import the contract and `durable_files` only.
 """
 
 from qinstruct_trainer.lease.lease import Lease
+from qinstruct_trainer.lease.takeover import is_free
 
-__all__ = ["Lease"]
+__all__ = ["Lease", "is_free"]

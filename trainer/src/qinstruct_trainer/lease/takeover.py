@@ -73,6 +73,24 @@ def claim(path: Path, number: int, holder: Holder) -> int | None:
     return descriptor
 
 
+def is_free(path: Path) -> bool:
+    """Whether nobody holds it: never taken, released, or its holder is known to be dead.
+
+    Nothing is taken or waited for; a holder on another machine counts as alive.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    newest = newest_number(path) if path.parent.is_dir() else 0
+    if newest == 0:
+        return True
+    try:
+        holder = Holder.parse(read_bounded(_file(path, newest), FILE_BYTES))
+    except OSError:  # gone just now, for a successor's; or no plain file
+        return False
+    return holder is not None and (holder.released or holder.is_dead())
+
+
 def newest_number(path: Path) -> int:
     """The number of the file that counts; 0 where nobody has held the lease yet."""
     return max(_numbers(path), default=0)

@@ -28,7 +28,7 @@ from qinstruct_trainer.durable_files import delete_tree, num_bytes
 from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.prep.member_files import Member, MemberFiles
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.unit_cache import WrittenFile
+from qinstruct_trainer.prep.unit_manifest import WrittenFile
 from qinstruct_trainer.prep.unpacked_stream import UnpackedStream
 
 _TAR_READ = 1 << 16  # at once; with 10 KiB, as it is by itself, a twelfth more time is taken

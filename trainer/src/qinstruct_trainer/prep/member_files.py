@@ -19,7 +19,7 @@ from typing import IO, Final, Self
 
 from qinstruct_trainer.durable_files import is_ours_alone
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.unit_cache import MTIME_NS, WrittenFile
+from qinstruct_trainer.prep.unit_manifest import MTIME_NS, WrittenFile
 
 _THREADS: Final = 4
 _CHUNK: Final = 1 << 20

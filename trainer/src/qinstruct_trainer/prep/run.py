@@ -38,7 +38,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     _check_environment(config)
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
     check_volumes(config.cache, config.output, config.cache_bytes, config.output_bytes)
-    cache = UnitCache(config.cache.absolute(), config.run, report)
+    cache = UnitCache(config.cache.absolute(), config.run, report, output=config.output)
     stages = Stages(cache, report, config.max_bytes, config.private_networks)
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
     labels = _labels(config.sources, fetched)

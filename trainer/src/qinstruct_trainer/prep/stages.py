@@ -28,7 +28,8 @@ from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
-from qinstruct_trainer.prep.unit_cache import Unit, UnitCache, WrittenFile
+from qinstruct_trainer.prep.unit_cache import UnitCache
+from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
 
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",
@@ -39,7 +40,7 @@ CODE_VERSION: Final[dict[Stage, str]] = {
     "index": "1",
 }
 _log = logging.getLogger(__name__)
-_RECORDS = "records.jsonl"
+RECORDS = "records.jsonl"
 REPORT = "report.json"
 DEAD = "dead.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
@@ -180,7 +181,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("gate", "records", "files")
-            found = inspect_records(labels.files, images.roots, folder / _RECORDS, progress)
+            found = inspect_records(labels.files, images.roots, folder / RECORDS, progress)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
@@ -191,7 +192,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("merge", "records", "records")
-            merge(gate.folder / _RECORDS, found, folder / _RECORDS, progress)
+            merge(gate.folder / RECORDS, found, folder / RECORDS, progress)
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
 
@@ -216,8 +217,8 @@ class Stages:
                 progress.total = total
                 progress.set(done)
 
-            texts = read_texts(merged.folder / _RECORDS)
-            place = Place(self.cache.downloads / "hub", self.networks)
+            texts = read_texts(merged.folder / RECORDS)
+            place = Place(self.cache.shared_downloads("hub"), self.networks)
             build_model(source, folder, seed=seed, texts=texts, progress=note, place=place)
             progress.finish()
 
@@ -245,7 +246,7 @@ class Stages:
                 from qinstruct_trainer.prep.index import write_index
 
             progress = Progress(self.report, "index", "records", "records", num_records)
-            records = merged.folder / _RECORDS
+            records = merged.folder / RECORDS
             write_index(
                 records, model.folder, images.roots, folder, progress, max_length=max_length
             )

@@ -1,0 +1,1 @@
+"""For tests of caches: some units, and races for them."""

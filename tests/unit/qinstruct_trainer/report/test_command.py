@@ -1,0 +1,65 @@
+"""From a file to its page and its tables; damaged images are shown as such."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.contract.summary import DataSummary
+from qinstruct_trainer.report.command import run_data
+from support.report import RECORDS, record, write_images, write_labels, write_prepared
+
+
+def report(
+    capsys: pytest.CaptureFixture[str], file: Path, *options: str
+) -> tuple[dict[str, dict[str, str]], str]:
+    """Tables by title, each with its last column by its first ones; and the page."""
+    page = file.parent / "page.html"
+    run_data([str(file), f"--output={page}", *options])
+    found = DataSummary.model_validate_json(capsys.readouterr().out)
+    tables = {t.title: {" ".join(row[:-1]): row[-1] for row in t.rows} for t in found.tables}
+    return tables, page.read_text("utf-8")
+
+
+def test_labels_with_their_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = write_images(tmp_path / "images")
+    Image.new("1", (40_000, 40_000)).save(images / "huge.png")
+    (images / "cut.jpg").write_bytes((images / "good.jpg").read_bytes()[:-500])
+    (images / "link.jpg").symlink_to("/etc/passwd")
+    more = [record(f"{name}", "Is it?") for name in ("huge.png", "cut.jpg", "link.jpg")]
+    file = write_labels(tmp_path / "x.json", [*RECORDS, *more])
+    tables, page = report(capsys, file, f"--images={images}")
+    kinds = tables["Images (8 looked at)"]
+    assert kinds["JPEG, longer edge below 1,024 pixels"] == "1"
+    assert kinds["PNG, longer edge below 2,048 pixels"] == "1"
+    assert kinds["missing"] == "2"
+    assert sum(int(number) for kind, number in kinds.items() if kind.startswith("damaged")) == 4
+    assert page.count("<img ") == 2
+    assert "1600000000 pixels" in page
+    assert "root:" not in page
+
+
+def test_labels_without_their_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables, page = report(capsys, write_labels(tmp_path / "x.json", RECORDS))
+    assert not [title for title in tables if title.startswith("Images")]
+    assert page.count("not looked for") == 5
+
+
+def test_prepared_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables, page = report(capsys, write_prepared(tmp_path))
+    assert tables["Records"] == {"q-instruct-labels 3 2": "7"}
+    assert "Tokens of a record, image included" in page
+    assert page.count("<img ") == 2
+
+
+def test_an_index_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_prepared(tmp_path)
+    tables, _ = report(capsys, tmp_path / "index")
+    assert tables == {"Lengths": {"tokens of a record, image included 3 4 5": "12"}}
+
+
+def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
+    file = write_labels(tmp_path / "x.json", RECORDS)
+    with pytest.raises(StorageError, match="cannot be read or written: No such file"):
+        run_data([str(file), f"--output={tmp_path}/none/page.html"])

@@ -1,0 +1,96 @@
+"""`python -m qinstruct_trainer data FILE`: writes the page and prints a `DataSummary`."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.summary import DataSummary
+from qinstruct_trainer.data.images import Picture, look_at
+from qinstruct_trainer.data.records import Record
+from qinstruct_trainer.durable_files import write_durably
+from qinstruct_trainer.report.page import Histogram, page_of
+from qinstruct_trainer.report.read import Dataset, open_dataset
+from qinstruct_trainer.report.summary import (
+    Summary,
+    bins_of,
+    summarize,
+    tables_of,
+    token_lengths,
+)
+from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
+
+_MAX_REASON: Final = 200
+
+
+def run_data(arguments: Sequence[str]) -> None:
+    """Report on one file.
+
+    Raises:
+        RunError: a sentence for the user.
+    """
+    parsed = _parser().parse_args(arguments)
+    with storage_errors(str(parsed.file), _sentence):
+        dataset = open_dataset(parsed.file, parsed.images)
+        found = summarize(
+            dataset, seed=parsed.seed, samples=parsed.samples, num_images=parsed.max_images
+        )
+        pictures = _look(dataset, found)
+        tables = tuple(tables_of(found, dataset, pictures))
+        page = page_of(dataset.name, tables, _histograms(dataset, found), found.sample, pictures)
+        write_durably(parsed.output, page)
+    summary = DataSummary(page=str(parsed.output), tables=tables)
+    sys.stdout.write(summary.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m qinstruct_trainer data")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=24)
+    parser.add_argument("--max-images", type=int, default=1000)
+    return parser
+
+
+def _histograms(dataset: Dataset, found: Summary) -> Iterable[Histogram]:
+    for title, lengths in (
+        ("Words of a record", found.words),
+        ("Tokens of a record, image included", token_lengths(dataset)),
+    ):
+        if lengths:
+            yield Histogram(title, bins_of(lengths))
+
+
+def _look(dataset: Dataset, found: Summary) -> dict[str, Picture | str]:
+    """What the drawn images are, those of the sheet with their thumbnails."""
+    rows = (row.record for row in found.sample)
+    shown = {record.image for record in rows if isinstance(record, Record) and record.image}
+    pictures: dict[str, Picture | str] = {}
+    for image in dict.fromkeys([*sorted(shown), *found.images]):
+        path = dataset.find(image)
+        if path is None and dataset.gate is None:
+            continue  # no folder of images was given
+        pictures[image] = _picture(path, image in shown)
+    return pictures
+
+
+def _picture(path: Path | None, is_shown: bool) -> Picture | str:
+    if path is None:
+        return "missing"
+    try:
+        return look_at(path, with_thumbnail=is_shown)
+    except (DataError, StorageError) as error:
+        reason = str(error).replace(str(path), "").removeprefix("image ").strip()
+        return "missing" if "is missing" in reason else f"damaged: {reason:.{_MAX_REASON}}"
+
+
+def _sentence(file: str, failure: DiskFailure) -> str:
+    place = failure.path or file
+    if failure.is_full:
+        return f"{place} cannot be written, because the disk is full; free space and run again"
+    return f"{place} cannot be read or written: {failure.reason}; {way_out(Path(place), failure)}"
