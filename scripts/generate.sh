@@ -12,8 +12,8 @@ lock() {
         --custom-compile-command "make generate" "${@:2}" --output-file "$out/requirements/$1.txt"
 }
 lock operator pyproject.toml --extra operator
-lock trainer pyproject.toml --extra trainer
-lock dev pyproject.toml --extra operator --extra trainer --group dev
+lock trainer pyproject.toml --extra trainer --extra s3
+lock dev pyproject.toml --extra operator --extra trainer --extra s3 --group dev
 for name in uv build flash-attn nvcc; do
     [ "$name" = flash-attn ] && alone=(--no-deps) || alone=()  # its metadata would need torch
     lock "$name" "requirements/$name.in" "${alone[@]}"
@@ -23,7 +23,7 @@ gpu_only=()
 while read -r name; do
     gpu_only+=(--no-emit-package "$name")
 done < <(grep --only-matching --extended-regexp '^(nvidia|cuda|triton)[a-z0-9-]*' "$out/requirements/trainer.txt")
-lock trainer-cpu pyproject.toml --extra trainer --constraints "$out/requirements/trainer.txt" \
+lock trainer-cpu pyproject.toml --extra trainer --extra s3 --constraints "$out/requirements/trainer.txt" \
     --no-annotate "${gpu_only[@]}"
 
 qinstruct crd > "$out/crds/qinstruct.dev_qinstructtrainings.yaml"

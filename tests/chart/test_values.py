@@ -62,6 +62,9 @@ BAD: Final[list[tuple[str, object, str]]] = [
     ("settings/privateNetworks", ["10.1.0.0"], "/settings/privateNetworks/0"),
     ("settings/privateNetworks", ["10.1.0.0/33"], "/settings/privateNetworks/0"),
     ("settings/privateNetworks", ["fd00::/129"], "/settings/privateNetworks/0"),
+    ("settings/prepProxy", "proxy:3128", "/settings/prepProxy"),
+    ("settings/prepProxy", "http://me:secret@proxy:3128", "/settings/prepProxy"),
+    ("settings/hubEndpoint", "hub.example", "/settings/hubEndpoint"),
     ("settings/prepHours", 0, "/settings/prepHours"),
     ("settings/waitingSeconds", "15s", "/settings/waitingSeconds"),
     ("settings/workers", 1.5, "/settings/workers"),
@@ -110,6 +113,8 @@ GOOD: Final = [
     ("global/other", 1),
     ("runAsUser", None),
     ("settings/privateNetworks", ["10.1.0.0/16", "fd00::/8", "0.0.0.0/0"]),
+    ("settings/prepProxy", "socks5h://[fd00::1]:1080"),
+    ("settings/hubEndpoint", "https://hub.example/models"),
     ("settings/prepHours", 0.5),
     ("topologySpreadConstraints", [RULE]),
 ]

@@ -27,12 +27,12 @@ POLICY: Final = "ValidatingAdmissionPolicy 'qinstruct-operator'"
 Change = Callable[[Manifest], object]
 
 
-def child(kind: str) -> Manifest:
+def child(kind: str, **spec: Any) -> Manifest:
     """As the operator writes it for the run `x`."""
     metadata = {"name": "x", "namespace": NAMESPACE, "uid": UID}
     (found,) = (
         one
-        for one in manifests(plan(document() | {"metadata": metadata}))
+        for one in manifests(plan(document(**spec) | {"metadata": metadata}))
         if one["kind"] == kind and one["metadata"]["name"] != "qinstruct-cache"
     )
     return copy.deepcopy(found)
@@ -83,6 +83,7 @@ def spec(**fields: Any) -> Change:
 
 
 SECRET: Final = {"secretKeyRef": {"name": "database", "key": "password"}}
+TOKEN: Final = {"secretKeyRef": {"name": "qinstruct-hub", "key": "token"}}
 FOREIGN_OWNER: Final = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -126,6 +127,11 @@ PODS: Final[dict[str, Change]] = {
     "another field of the pod": container(
         env=[{"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
     ),
+    "a secret by a name that contains ours": container(
+        env=[{"name": "P", "valueFrom": {"secretKeyRef": {"name": "my-qinstruct-x", "key": "k"}}}]
+    ),
+    "all of a secret of runs": container(envFrom=[{"secretRef": {"name": "qinstruct-hub"}}]),
+    "a mounted secret of runs": volume(secret={"secretName": "qinstruct-hub"}),
     "all of a secret": container(envFrom=[{"secretRef": {"name": "database"}}]),
     "a port of the host": container(ports=[{"containerPort": 80, "hostPort": 80}]),
     "a hook": container(lifecycle={"preStop": {"exec": {"command": ["sh"]}}}),
@@ -272,6 +278,7 @@ CLAIMS: Final[dict[str, Change]] = {
     "a class of attributes": spec(volumeAttributesClassName="gold"),
 }
 MORE_PODS: Final[dict[str, Change]] = {
+    "a secret of runs in training": container(env=[{"name": "HF_TOKEN", "valueFrom": TOKEN}]),
     "a worker beside the master": lambda one: one["spec"]["pytorchReplicaSpecs"].update(
         Worker={"replicas": 1, "template": {"spec": {"hostNetwork": True, "containers": []}}}
     ),
@@ -358,6 +365,14 @@ def test_a_foreign_config_map_cannot_be_changed(
     for body in (foreign | {"data": {"Corefile": "."}}, child("ConfigMap")):
         answer = send_request(api, "PATCH", path, body, content_type=APPLY, token=operator_token)
         assert refused(answer), answer.content
+
+
+def test_prep_may_have_a_token(api: ControlPlane, operator_token: str) -> None:
+    manifest = child("Job", data={"tokenSecretRef": {"name": "qinstruct-hub"}})
+    names = [one["name"] for one in template(manifest)["spec"]["containers"][0]["env"]]
+    assert "HF_TOKEN" in names
+    answer = create(api, manifest, operator_token)
+    assert answer.ok, answer.content
 
 
 def test_others_are_not_bound(api: ControlPlane) -> None:

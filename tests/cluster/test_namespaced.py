@@ -17,6 +17,11 @@ pytestmark = pytest.mark.cluster
 SPEC: Final = {"size": "7B", "strategy": "after"}
 
 
+@pytest.fixture(scope="module")
+def operator() -> None:
+    """None for all namespaces: the rights of its account are taken away here."""
+
+
 @pytest.fixture
 def token(test_cluster: TestCluster, namespace: str) -> Iterator[str]:
     """Of the account of `manifests/namespaced`, bound in the test's namespace as the docs say."""
@@ -43,10 +48,10 @@ def test_a_run_of_a_named_namespace_completes_and_no_other_is_seen(
     body = {"apiVersion": "qinstruct.dev/v1alpha1", "kind": "QInstructTraining", "spec": SPEC}
     send_request(test_cluster.api, "POST", path, body | {"metadata": {"name": "other"}})
     kubeconfig = test_cluster.api.kubeconfig_for(token)
-    with operator_process(tmp_path, kubeconfig, namespaces=[runs.namespace]) as operator:
+    with operator_process(tmp_path, kubeconfig, namespaces=[runs.namespace]) as process:
         runs.apply("whole", SPEC)
         runs.wait_phase("whole", "Complete", 90)
-        log = operator.log
+        log = process.log
     assert "WARNING" not in log
     other = send_request(test_cluster.api, "GET", runs_path("team-b", "other"))
     assert other.ok

@@ -14,7 +14,7 @@ from support.readme import ROOT
 PAGE: Final = (ROOT / "docs/data.md").read_text("utf-8")
 ROWS: Final = [
     [cell.strip().strip("`") for cell in line.strip("|").split("|")]
-    for line in re.findall(r"^\| `.*$", PAGE, re.MULTILINE)
+    for line in re.findall(r"^\| `.*$", PAGE.split("## OCR-VQA")[0], re.MULTILINE)
 ]
 RUNS: Final = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 

@@ -235,8 +235,8 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "/resolve/main/",
         url="https://huggingface.co/datasets/q-future/Q-Instruct-DB/blob/main/cleaned_labels.json",
     ),
-    "bucket": _source("q-instruct-labels", "not supported yet", url="s3://bucket/labels.json"),
-    "hub address": _source("q-instruct-images", "not supported yet", url="hf://q-future/x.tar"),
+    "bucket": _source("q-instruct-labels", "names no object", url="s3://labels.json"),
+    "hub address": _source("q-instruct-images", "names no file", url="hf://q-future/x.tar"),
     "path instead of address": _source("q-instruct-labels", "file:///", url="/data/labels.json"),
     "relative file address": _source("q-instruct-labels", "file:///", url="file://labels.json"),
     "address with a password": _source(
@@ -265,7 +265,9 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     ),
     "packing": _spec("training.packing", "not supported yet", training={"packing": "prefix"}),
     "token": _spec(
-        "data.tokenSecretRef", "not supported yet", data={"tokenSecretRef": {"name": "hub"}}
+        "data.tokenSecretRef.name",
+        "does not begin with qinstruct-",
+        data={"tokenSecretRef": {"name": "hub"}},
     ),
     "clean-up": _spec(
         "scheduling.ttlSecondsAfterFinished",

@@ -7,6 +7,10 @@ from support.observed import Raw, claim, condition, pod, prep_job, pytorchjob, w
 
 JOB = pytorchjob()
 PREP = prep_job()
+SECRET_FIX = (
+    "make the Secret or its key that data.tokenSecretRef names (`kubectl create secret generic "
+    "NAME --from-literal=token=...`), and it starts by itself"
+)
 SCHEDULER = (
     "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match Pod's node "
     "affinity/selector. preemption: 0/3 nodes are available: 1 No preemption victims found for "
@@ -88,6 +92,10 @@ def unscheduled(text: str) -> Raw:
 
 def on_node(reason: str = "ContainerCreating", text: str | None = None, *more: Raw) -> Raw:
     return pod(JOB, waiting(reason, text), *more)
+
+
+def prep_lacks(text: str) -> Raw:
+    return pod(PREP, waiting("CreateContainerConfigError", text), name="x-prep-7xk2p")
 
 
 def made_just_now(job: Raw) -> Raw:

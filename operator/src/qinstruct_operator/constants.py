@@ -47,6 +47,10 @@ LABEL_ATTEMPT: Final = "qinstruct.dev/attempt"
 LABEL_USE: Final = "qinstruct.dev/use"
 """On a claim that runs did not make: what they may use it as, `cache` or `output`."""
 
+SECRET_PREFIX: Final = "qinstruct-"
+"""How the names of Secrets begin that a run may use: the operator reads none, so it is the name
+that says for what a Secret is. The admission policy has it too."""
+
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 """Kueue's LocalQueue; on a workload and not on its pods, or those would be queued again."""
 

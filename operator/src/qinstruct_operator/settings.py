@@ -6,15 +6,19 @@ from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self, get_args
+from urllib.parse import urlsplit
 
 from qinstruct_operator.constants import VERSION
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_trainer.contract.config import Attention
+from qinstruct_trainer.contract.urls import shown_url
 
 _KERNELS: Final[tuple[str, ...]] = get_args(Attention)
 _DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _MOUNTS: Final = ("cache_path", "output_path", "config_path")
 _OF_PODS: Final = (Path("/tmp"), Path("/dev/shm"))  # core.children.pod mounts these as well
+_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_HUB_SCHEMES: Final = ("https", "http")
 _QUEUE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}([.]{_DNS_LABEL})*")
 
 
@@ -42,6 +46,10 @@ class Settings:
         cache_storage_class: storage class of that claim; None: the cluster's default.
         private_networks: networks, separated by commas, that prep may fetch from besides public
             addresses; `-` for none. Local mode: None, any.
+        prep_proxy: proxy of the prep pods' downloads, `http://HOST:PORT`; empty: none. Its own
+            address must be public or in `private_networks`.
+        prep_no_proxy: servers that they reach without it, as `NO_PROXY` lists them.
+        hub_endpoint: address of the hub of models, where it is a mirror; empty: the public one.
         prep_hours: longest time of a prep Job, its retries and its wait for a node included.
         progress_seconds: how often the operator reads the log of a running container.
         waiting_seconds: interval between passes over a waiting run, at first; later twice
@@ -64,6 +72,9 @@ class Settings:
     cache_size: str = "400Gi"
     cache_storage_class: str | None = None
     private_networks: str | None = "-"
+    prep_proxy: str = ""
+    prep_no_proxy: str = ""
+    hub_endpoint: str = ""
     prep_hours: float = 72.0
     progress_seconds: float = 10.0
     waiting_seconds: float = 15.0
@@ -126,6 +137,8 @@ class Settings:
             except ValueError:
                 reason = "is not a network"
                 yield Violation("QINSTRUCT_PRIVATE_NETWORKS", text, reason, "use e.g. 10.1.0.0/16")
+        yield from _address_violations("QINSTRUCT_PREP_PROXY", self.prep_proxy, _PROXY_SCHEMES)
+        yield from _address_violations("QINSTRUCT_HUB_ENDPOINT", self.hub_endpoint, _HUB_SCHEMES)
         for name in _MOUNTS:
             path = getattr(self, name)
             others = [getattr(self, other) for other in _MOUNTS if other != name]
@@ -143,6 +156,25 @@ def _misplaced(path: Path, others: Sequence[Path]) -> str | None:
     for other in others:
         if path.is_relative_to(other) or other.is_relative_to(path):
             return f"and {other} would lie in each other"
+    return None
+
+
+def _address_violations(variable: str, text: str, schemes: Sequence[str]) -> Iterator[Violation]:
+    if text and (why := _no_address(text, schemes)):
+        yield Violation(variable, shown_url(text), why, f"use e.g. {schemes[0]}://HOST:PORT")
+
+
+def _no_address(text: str, schemes: Sequence[str]) -> str | None:
+    """Why a client could not use it as a server's address."""
+    try:
+        url = urlsplit(text)
+        port, host = url.port, url.hostname
+    except ValueError:  # brackets that do not close, a port that is none
+        return "is no address"
+    if url.scheme not in schemes or not host or port == 0 or not text.isprintable() or " " in text:
+        return f"is no address that begins with {' or '.join(f'{each}://' for each in schemes)}"
+    if url.username or url.password:
+        return "has a name or a password, which everybody could read in the spec of the prep Job"
     return None
 
 

@@ -13,8 +13,9 @@ import pytest
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, UnavailableError
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import Retry, fetch
+from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.sources.hub import Place, resolve
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep import hub_server, raw_server, socks_server
 from support.prep.file_server import serve
 from support.prep.hub_server import Hub

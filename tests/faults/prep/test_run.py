@@ -25,11 +25,12 @@ from qinstruct_trainer.contract.events import Event, PrepProgress, PrepWaiting, 
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.prep import stages
 from qinstruct_trainer.prep.run import run_prep
-from qinstruct_trainer.prep.unit_cache import UnitManifest, verify
+from qinstruct_trainer.prep.unit_cache import verify
 from support.prep import driver as prep_driver
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
 from support.prep.prep_json import write_prep_json
+from support.prep.units import digests
 from support.syncs import note_syncs
 
 STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
@@ -80,21 +81,6 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def manifests(cache: Path) -> dict[str, UnitManifest]:
-    folders = [path for path in (cache / "units").iterdir() if not path.name.startswith(".")]
-    return {
-        folder.name.rsplit("-", 1)[0]: UnitManifest.model_validate_json(
-            (folder / "manifest.json").read_bytes()
-        )
-        for folder in folders
-    }
-
-
-def digests(manifest: UnitManifest) -> dict[str, str]:
-    """Of the files that do not name the cache's own folder."""
-    return {file.path: file.sha256 for file in manifest.files if file.path != "meta.json"}
-
-
 def test_served_miniature_is_prepared(
     server: FaultyServer, miniature: Miniature, tmp_path: Path
 ) -> None:
@@ -122,10 +108,8 @@ def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Pat
     assert any(asked is not None for asked in server.ranges), "the download did not go on"
     prepare(config)
     prepare(config_for(server, tmp_path / "whole"))
-    killed, whole = (manifests(tmp_path / name / "cache") for name in ("killed", "whole"))
-    assert {name: digests(manifest) for name, manifest in killed.items()} == {
-        name: digests(manifest) for name, manifest in whole.items()
-    }
+    killed, whole = (digests(tmp_path / name / "cache") for name in ("killed", "whole"))
+    assert killed == whole
     hidden = [path.name for path in (tmp_path / "killed" / "cache" / "units").glob(".*")]
     assert hidden == [".leases"]
 

@@ -24,6 +24,15 @@ def folder() -> Iterator[Path]:
         yield made
 
 
+@pytest.fixture
+def closed(folder: Path) -> Iterator[Path]:
+    """A folder that is closed to its owner too."""
+    made = folder / "closed"
+    made.mkdir(mode=0)
+    yield made
+    made.chmod(0o700)
+
+
 def prepare(folder: Path, labels: str, images: str, model: ModelSource) -> None:
     sources = (
         Source(name="q-instruct-labels", kind="labels", url=labels),
@@ -59,12 +68,13 @@ def test_a_label_file_that_may_not_be_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["closed", "a pipe", "a device", "long", "nul", "a folder"])
-def test_a_source_that_is_no_file_of_ours(what: str, tmp_path: Path, folder: Path) -> None:
+def test_a_source_that_is_no_file_of_ours(
+    what: str, tmp_path: Path, folder: Path, closed: Path
+) -> None:
     made = write_miniature(tmp_path)
-    (folder / "closed").mkdir(mode=0o700)
     os.mkfifo(folder / "pipe")
     place, reason = {
-        "closed": (folder / "closed" / "labels.json", "cannot be read (Permission denied"),
+        "closed": (closed / "labels.json", "cannot be read (Permission denied"),
         "a pipe": (folder / "pipe", "is no plain file"),
         "a device": (Path("/dev/zero"), "is no plain file"),
         "long": (folder / ("x" * 300), "cannot be read (File name too long"),
@@ -83,9 +93,8 @@ def test_a_source_that_is_no_file_of_ours(what: str, tmp_path: Path, folder: Pat
 
 
 @pytest.mark.parametrize("what", ["closed", "long", "nul", "missing"])
-def test_a_model_that_is_no_folder_of_ours(what: str, folder: Path) -> None:
-    (folder / "closed").mkdir(mode=0o700)
-    name = {"long": "x" * 300, "nul": "a\0b"}.get(what, what)
+def test_a_model_that_is_no_folder_of_ours(what: str, folder: Path, closed: Path) -> None:
+    name = {"long": "x" * 300, "nul": "a\0b", "closed": closed.name}.get(what, what)
     reason = {"closed": "cannot be read (Permission", "long": "cannot be read (File name"}
     with unprivileged(), pytest.raises(UnavailableError) as caught:
         resolve(str(folder / name), None, Place())

@@ -21,9 +21,10 @@ IMAGE_SIZE, PATCH = 28, 14
 TEXTS = ["USER: is this image clear ? ASSISTANT: the noise is low .", "a b c d e f g h i j k"] * 20
 
 Tensors = dict[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
 
 
-def _random(shapes: dict[str, tuple[int, ...]], seed: int, dtype: torch.dtype) -> Tensors:
+def _random(shapes: Shapes, seed: int, dtype: torch.dtype) -> Tensors:
     generator = torch.Generator().manual_seed(seed)
     return {
         name: (0.2 * torch.randn(shape, generator=generator)).to(dtype)
@@ -31,9 +32,9 @@ def _random(shapes: dict[str, tuple[int, ...]], seed: int, dtype: torch.dtype) -
     }
 
 
-def llama_tensors(num_tokens: int) -> Tensors:
+def _llama_shapes(num_tokens: int, layers: int = LAYERS) -> Shapes:
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (num_tokens, HIDDEN)}
-    for layer in range(LAYERS):
+    for layer in range(layers):
         prefix = f"model.layers.{layer}"
         for part in "qkvo":
             shapes[f"{prefix}.self_attn.{part}_proj.weight"] = (HIDDEN, HIDDEN)
@@ -44,17 +45,24 @@ def llama_tensors(num_tokens: int) -> Tensors:
         shapes[f"{prefix}.post_attention_layernorm.weight"] = (HIDDEN,)
     shapes["model.norm.weight"] = (HIDDEN,)
     shapes["lm_head.weight"] = (num_tokens, HIDDEN)
-    return _random(shapes, 1, torch.float16)
+    return shapes
 
 
-def projector_tensors() -> Tensors:
-    shapes: dict[str, tuple[int, ...]] = {
+def llama_tensors(num_tokens: int) -> Tensors:
+    return _random(_llama_shapes(num_tokens), 1, torch.float16)
+
+
+def _projector_shapes() -> Shapes:
+    return {
         "model.mm_projector.0.weight": (HIDDEN, VISION_HIDDEN),
         "model.mm_projector.0.bias": (HIDDEN,),
         "model.mm_projector.2.weight": (HIDDEN, HIDDEN),
         "model.mm_projector.2.bias": (HIDDEN,),
     }
-    return _random(shapes, 2, torch.bfloat16)
+
+
+def projector_tensors() -> Tensors:
+    return _random(_projector_shapes(), 2, torch.bfloat16)
 
 
 def tower_tensors() -> Tensors:
@@ -193,6 +201,49 @@ def write_original(folder: Path, *, tower: bool) -> Tensors:
     }
     (folder / "config.json").write_text(json.dumps(config))
     return tensors
+
+
+def write_original_as(folder: Path, layout: str, dtype: torch.dtype) -> Tensors:
+    """The weights of `write_original` once more, of one dtype and in other files."""
+    tensors: Tensors = {}
+    for file in [*folder.glob("pytorch_model*.bin")]:
+        tensors |= torch.load(file, weights_only=True)
+        file.unlink()
+    (folder / "pytorch_model.bin.index.json").unlink()
+    tensors = {name: value.to(dtype) for name, value in tensors.items()}
+    if layout == "safetensors":
+        save_file(tensors, folder / "model.safetensors")
+    else:
+        write_torch(folder, tensors, num_shards=2 if layout == "two shards" else 1)
+    return tensors
+
+
+def write_wide_original(folder: Path, *, layers: int, hidden: int) -> None:
+    """`write_original` in two bf16 shards, its Llama with the proportions of a large one.
+
+    Its values are drawn a shard at a time.
+    """
+    folder.mkdir(parents=True)
+    ffn = hidden * 8 // 3 // 64 * 64
+    num_tokens = write_llama_files(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "llava", "hidden_size": hidden, "intermediate_size": ffn}
+    config |= {"num_hidden_layers": layers, "torch_dtype": "bfloat16"}
+    (folder / "config.json").write_text(json.dumps(config))
+    sizes = {HIDDEN: hidden, FFN: ffn}
+    meta = _llama_shapes(num_tokens, layers) | _projector_shapes()
+    shapes = {name: tuple(sizes.get(n, n) for n in shape) for name, shape in meta.items()}
+    shapes["model.mm_projector.0.weight"] = (hidden, VISION_HIDDEN)
+    tower = {f"model.vision_tower.vision_tower.{name}": v for name, v in tower_tensors().items()}
+    names = list(shapes)
+    weight_map: dict[str, str] = {}
+    for shard, part in enumerate((names[: len(names) // 2], names[len(names) // 2 :]), 1):
+        file = f"pytorch_model-{shard:05d}-of-00002.bin"
+        tensors = _random({name: shapes[name] for name in part}, shard, torch.bfloat16)
+        tensors |= tower if shard == 2 else {}
+        torch.save(tensors, folder / file)
+        weight_map |= dict.fromkeys(tensors, file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
 
 
 def hub_tensors(num_tokens: int) -> Tensors:

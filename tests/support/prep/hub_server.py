@@ -1,4 +1,4 @@
-"""A model hub on loopback that answers the requests of huggingface_hub's downloads."""
+"""A hub on loopback that answers huggingface_hub's downloads, and requests for single files."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,6 +19,8 @@ class Hub:
         sizes: What it says of files, where that is not true.
         answer: Answers the GET of a file in its place.
         requested: The files that were read.
+        token: Without it nothing is given; None: all is.
+        asked: Path and Authorization header of every request.
     """
 
     repository: str
@@ -28,6 +30,8 @@ class Hub:
     sizes: dict[str, int] = field(default_factory=dict)
     answer: Callable[[BaseHTTPRequestHandler], None] | None = None
     requested: list[str] = field(default_factory=list)
+    token: str | None = None
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
 
 
@@ -44,8 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.hub
         api = f"/api/models/{hub.repository}"
         path = self.path.partition("?")[0]
-        if hub.refuse is not None:
-            status, code = hub.refuse
+        hub.asked.append((path, self.headers.get("Authorization")))
+        refuse = hub.refuse
+        if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
+            refuse = (401, "RepoNotFound")  # as the public one, also where there is no such file
+        if refuse is not None:
+            status, code = refuse
             self._send(status, b"{}", {"X-Error-Code": code}, body=body)
         elif path == f"{api}/revision/main":
             document = {"id": hub.repository, "sha": COMMIT, "siblings": []}

@@ -120,6 +120,33 @@ def test_networks_of_mirrors_are_separated_by_commas() -> None:
             Settings.from_env({"QINSTRUCT_PRIVATE_NETWORKS": bad})
 
 
+@pytest.mark.parametrize("variable", ["QINSTRUCT_PREP_PROXY", "QINSTRUCT_HUB_ENDPOINT"])
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("proxy:3128", "is no address that begins with http"),
+        ("ftp://proxy.example", "is no address that begins with http"),
+        ("http://", "is no address that begins with http"),
+        ("http://proxy:0", "is no address that begins with http"),
+        ("http://a b", "is no address that begins with http"),
+        ("http://[::1", "is no address"),
+        ("http://proxy:port", "is no address"),
+        ("http://me:secret@proxy:3128", "has a name or a password"),
+    ],
+)
+def test_an_address_that_no_client_can_use_is_refused(variable: str, bad: str, why: str) -> None:
+    with pytest.raises(InvalidSpec, match=f"{variable} .*{why}") as refused:
+        Settings.from_env({variable: bad})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "good", ["http://proxy.example:3128", "https://p", "socks5h://[fd00::1]:1080", ""]
+)
+def test_a_proxy(good: str) -> None:
+    assert Settings.from_env({"QINSTRUCT_PREP_PROXY": good}).prep_proxy == good
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [

@@ -67,4 +67,4 @@ def test_the_first_reason_stays(
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "{prep,train,evaluate,contents}" in capsys.readouterr().out
+    assert "{prep,train,evaluate,convert,contents}" in capsys.readouterr().out

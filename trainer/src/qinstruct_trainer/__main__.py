@@ -1,4 +1,4 @@
-"""The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`, `contents`.
+"""The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`, and others.
 
 `train` runs under `python -m qinstruct_trainer.torchrun`. Exit codes are those of
 `contract.errors`.
@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "evaluate":
             sub.add_argument("--model", type=Path, help="instead of the run's trained model")
+    text = "A finished model to the layout of the original LLaVA."
+    sub = commands.add_parser("convert", help=text, description=text)
+    sub.add_argument("model", type=Path, help="folder in the Hugging Face layout")
+    sub.add_argument("folder", type=Path, help="new folder; LLaVA wants `llava` in its name")
+    sub.add_argument("--vision-tower", required=True, help="what config.json names as CLIP")
+    sub.add_argument("--without-tower", action="store_true", help="leave CLIP's own weights out")
+    sub.set_defaults(command=_convert)
     text = "What is installed here, as JSON: versions, and the attention kernels that can run."
     sub = commands.add_parser("contents", help=text, description=text)
     sub.set_defaults(command=_contents)
@@ -114,6 +121,22 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     model = parsed.model or export_folder(config.output)
     with torch_errors(Ranks(rank=0, local_rank=0, world_size=1)):
         emit(evaluate_model(model, heldout, heldout_images(heldout), label="trained"))
+
+
+def _convert(parsed: argparse.Namespace) -> None:
+    with without_collector():
+        from qinstruct_trainer.model.original import write_original
+
+    write_original(
+        parsed.model,
+        parsed.folder,
+        vision_tower=parsed.vision_tower,
+        with_tower=not parsed.without_tower,
+        progress=lambda done, total: say(f"{done:,} of {total:,} bytes"),
+    )
+    say(f"{parsed.folder} holds the model in the layout of the original LLaVA")
+    if "llava" not in parsed.folder.name.lower():
+        say(f"rename {parsed.folder} before LLaVA loads it: it looks for `llava` in the name")
 
 
 def _contents(_parsed: argparse.Namespace) -> None:

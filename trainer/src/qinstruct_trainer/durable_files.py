@@ -82,6 +82,11 @@ def append_to(path: Path) -> BinaryIO:
     return os.fdopen(_open_plain(path, os.O_APPEND), "ab")
 
 
+def open_within(path: Path) -> BinaryIO:
+    """Open a file to write anywhere in it; a link in its place is an OSError."""
+    return os.fdopen(_open_plain(path, 0), "r+b", buffering=0)
+
+
 def read_bounded(path: Path, max_bytes: int) -> bytes:
     """The beginning of a plain file; a link, a pipe or a device is an OSError, at once."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

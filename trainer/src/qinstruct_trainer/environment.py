@@ -5,6 +5,7 @@ They read them while they are imported or a client is made, and raise whatever c
 
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from qinstruct_trainer.contract.urls import shown_url
 
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_HOST_PART: Final = re.compile(r"[a-z0-9-]{1,63}")
 _HUB_SECONDS: Final = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
 _TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -47,6 +49,21 @@ def check_hub_settings(env: Mapping[str, str] = os.environ) -> None:
         if not (token.isascii() and token.isprintable() and " " not in token):
             reason = "has a character that no token has"
             raise _bad(name, reason, "copy the token again, without quotes and blanks")
+
+
+def check_store_settings(env: Mapping[str, str] = os.environ) -> None:
+    """Prove that stores of objects can be asked.
+
+    Raises:
+        ConfigError: a variable has a value that is no address, region or account.
+    """
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if endpoint := env.get(name):
+            _check_address(name, endpoint, ("https", "http"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME"):
+        if (value := env.get(name)) and not _HOST_PART.fullmatch(value):
+            reason = f"is {value!r:.40}, and has small letters, digits and - alone"
+            raise _bad(name, reason, "copy it again, without quotes and blanks")
 
 
 def check_import_settings(env: Mapping[str, str] = os.environ) -> None:

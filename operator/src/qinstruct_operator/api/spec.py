@@ -22,7 +22,7 @@ from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
 from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
 from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR, SOURCES, sources_of
-from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE, SECRET_PREFIX
 from qinstruct_trainer.contract.config import (
     Attention,
     MissingImages,
@@ -30,6 +30,8 @@ from qinstruct_trainer.contract.config import (
     Strategy,
     ZeroStage,
 )
+from qinstruct_trainer.contract.hub_files import FORM
+from qinstruct_trainer.contract.object_urls import OBJECT_FORM
 
 if TYPE_CHECKING:
     GpuProduct = str
@@ -41,6 +43,10 @@ else:
 _GPU_CLASSES = {name: size.gpu.gigabytes for name, size in SIZES.items() if size.gpu}
 _IN_BOTH = sources_of("after")
 _IN_MIX_ALONE = [name for name in sources_of("mix") if name not in _IN_BOTH]
+
+
+SourceUrl = Annotated[str, Field(min_length=1, max_length=2048)]
+"""Address of a source's file."""
 
 
 class Gpu(ApiModel):
@@ -72,12 +78,17 @@ class Gpu(ApiModel):
 class SourceOverride(ApiModel):
     """A mirror of a source, or a pinned version of it."""
 
-    url: str | None = Field(
+    url: SourceUrl | None = Field(
         default=None,
-        min_length=1,
-        max_length=2048,
-        description="http://, https:// or file:// address of the same file; of images also of a "
-        "list of their addresses like OCR-VQA's dataset.json. Default: the published address.",
+        description="http://, https:// or file:// address of the same file, or one on the hub, "
+        f"{FORM}, or of a store, {OBJECT_FORM}; of images also of a list of their addresses like "
+        "OCR-VQA's dataset.json. Default: the published address.",
+    )
+    mirrors: Annotated[tuple[SourceUrl, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=8,
+        description="Addresses of the same file, as url has them, tried in their order where url "
+        "does not give it: no answer, something else, a file of another sha256.",
     )
     sha256: str | None = Field(
         default=None,
@@ -91,8 +102,8 @@ class SourceOverride(ApiModel):
         min_length=1,
         max_length=128,
         pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
-        description="Commit, tag or branch of a hub repository; takes the place of main in an "
-        "address with /resolve/main/.",
+        description="Commit, tag or branch of a hub repository; takes the place of main in each "
+        "address with /resolve/main/, and of the one that an hf:// address does not name.",
     )
     max_bytes: int | None = Field(
         default=None,
@@ -131,7 +142,11 @@ class Data(ApiModel):
         f"{DEFAULT_MAX_MISSING} with Drop.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Token for downloads that need one."
+        default=None,
+        description="Secret with the hub's token, for sources and models that are private or "
+        "gated, and with the keys of stores, each by its name in the environment "
+        f"(AWS_ACCESS_KEY_ID, ...). Its name begins with {SECRET_PREFIX}; only the prep pod gets "
+        "it. `qinstruct run` takes its own environment instead.",
     )
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qinstruct_operator.catalog.recipes import VISION_TOWER
 from qinstruct_operator.cli.document import load_document
 from qinstruct_operator.constants import VERSION
 from qinstruct_trainer.contract.errors import StorageError
-from qinstruct_trainer.contract.launch import contents_command
+from qinstruct_trainer.contract.launch import contents_command, convert_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -196,6 +197,24 @@ def prep(config: Config) -> None:
 def train(config: Config) -> None:
     """Train on prepared data in all the processes that the config asks for."""
     _exec_trainer("train", config)
+
+
+@app.command()
+def convert(
+    model: Annotated[Path, typer.Argument(help="A run's model, or another in that layout.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder; LLaVA wants `llava` in its name.")],
+    vision_tower: Annotated[
+        str, typer.Option(help="CLIP, as LLaVA's config.json names it: a repository or a folder.")
+    ] = VISION_TOWER,
+    without_tower: Annotated[
+        bool, typer.Option("--without-tower", help="Leave CLIP's own weights out.")
+    ] = False,
+) -> None:
+    """Write a finished model as the original LLaVA's own code reads it, for its tools."""
+    command = convert_command(
+        sys.executable, model, folder, vision_tower, with_tower=not without_tower
+    )
+    os.execv(command[0], command)
 
 
 def _load_plan(file: str) -> "Plan":

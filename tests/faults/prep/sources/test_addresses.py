@@ -12,8 +12,9 @@ from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, RunError
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError, checked_address
-from qinstruct_trainer.prep.sources.http import Retry, fetch
+from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.raw_server import serve
 
 PUBLIC = "93.184.215.14"
@@ -171,6 +172,16 @@ def test_a_proxy_of_no_allowed_network_is_not_asked(
 def test_a_proxy_of_an_allowed_network_is_asked(proxied: list[bytes], tmp_path: Path) -> None:
     assert get(f"http://{PUBLIC}/file", tmp_path, ("127.0.0.0/8",)) == b"[1, 2]"
     assert len(proxied) == 1
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.0/8", "x, 127.0.0.1", "*"])
+def test_what_no_proxy_exempts_is_reached_itself(
+    no_proxy: str, proxied: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    with serve(lambda peer, _: peer.sendall(ANSWER)) as url:
+        assert get(f"{url}/file", tmp_path, None) == b"[1, 2]"
+    assert proxied == []
 
 
 @pytest.mark.parametrize(

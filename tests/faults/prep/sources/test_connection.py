@@ -15,8 +15,9 @@ from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import DataError, RunError, UnavailableError
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.connection import open_client
-from qinstruct_trainer.prep.sources.http import Retry, fetch
+from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.sources.limits import Limits, Watch
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.raw_server import Talk, serve
 
 MOST = 100_000

@@ -183,4 +183,3 @@ def test_no_word_of_the_hub_is_told(code: str, tmp_path: Path) -> None:
     with serve(Hub(REPOSITORY, FILES, answer=refuse)) as hub, pytest.raises(RunError) as caught:
         fetch(hub, tmp_path)
     assert "pay" not in str(caught.value)
-    assert "tokenSecretRef" not in str(caught.value)

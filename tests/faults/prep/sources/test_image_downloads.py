@@ -10,9 +10,9 @@ from qinstruct_trainer.contract.errors import DataError, UnavailableError
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import Retry
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.file_server import FaultyServer, serve
 from support.prep.miniature import jpeg
 
@@ -154,6 +154,29 @@ def test_one_that_is_not_there_now_fails_at_the_end_and_the_others_are_kept(
 
     assert fetch(listed(server), tmp_path / "images")[0] == {}
     assert len(server.ranges) == asked + 1, "what was there was fetched again"
+
+
+def with_lost_hosts(images: list[ListedImage]) -> list[ListedImage]:
+    lost = [f"http://{host}.invalid/{n}.gif" for host in ("a", "b") for n in range(60)]
+    return [*images, *(ListedImage(f"lost-{n}.jpg", url) for n, url in enumerate(lost))]
+
+
+def test_hosts_whose_names_are_gone_are_dead_where_names_of_others_are_found(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    server.url = server.url.replace("127.0.0.1", "localhost")
+    dead, _ = fetch(with_lost_hosts(listed(server)), tmp_path / "images")
+    assert len(dead) == 120
+    assert dead["lost-7.jpg"] == "http://a.invalid/7.gif: nobody knows its host's name"
+
+
+@pytest.mark.parametrize("num_others", [0, 40])
+def test_no_name_is_called_gone_where_none_is_known_to_be_found(
+    num_others: int, server: FaultyServer, tmp_path: Path
+) -> None:
+    images = with_lost_hosts(listed(server)[:num_others])  # of a host that has no name
+    with pytest.raises(UnavailableError, match=r"120 of \d+ images cannot be .*nobody knows its"):
+        fetch(images, tmp_path / "images")
 
 
 def test_a_list_of_dead_addresses_alone_is_no_set_of_images(

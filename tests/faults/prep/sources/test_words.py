@@ -9,7 +9,8 @@ import pytest
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import UnavailableError
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import Retry, fetch
+from qinstruct_trainer.prep.sources.http import fetch
+from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.raw_server import Talk, serve
 
 WORDS = b"pay first"

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from qinstruct_trainer.contract.launch import (
     contents_command,
+    convert_command,
     ends_with_parent,
     prep_command,
     train_command,
@@ -29,3 +30,11 @@ def test_torchrun_starts_as_many_processes_as_are_planned() -> None:
 
 def test_the_command_that_says_what_is_installed() -> None:
     assert contents_command("python") == ["python", "-m", "qinstruct_trainer", "contents"]
+
+
+def test_the_command_of_the_way_back_takes_any_path() -> None:
+    command = convert_command("python", Path("-m"), Path("llava"), "me/clip", with_tower=False)
+    assert command == [
+        *("python", "-m", "qinstruct_trainer", "convert", "--vision-tower=me/clip"),
+        *("--without-tower", "--", "-m", "llava"),
+    ]

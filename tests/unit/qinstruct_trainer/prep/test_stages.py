@@ -117,6 +117,10 @@ DIFFERENT: dict[str, list[Make]] = {
         fetch(url="https://host/two"),
         fetch(revision="v1"),
         fetch(sha256="0" * 64),
+        fetch(sha256="1" * 64),
+        fetch(mirrors=("https://mirror/one",)),
+        fetch(mirrors=("https://mirror/two", "https://mirror/one")),
+        fetch(mirrors=("https://mirror/one", "https://mirror/two")),
     ],
     "builtin": [builtin(), builtin("builtin:mix"), builtin(seed=2), builtin(name="other")],
     "extract": [extract(), extract("there"), extract(fetched="g"), extract(name="other")],
@@ -141,6 +145,12 @@ DIFFERENT: dict[str, list[Make]] = {
     ],
 }
 SAME: dict[str, list[Make]] = {
+    "a file of a known digest is that file wherever it comes from": [
+        fetch(sha256="0" * 64),
+        fetch(sha256="0" * 64, url="https://host/two"),
+        fetch(sha256="0" * 64, mirrors=("https://mirror/one",)),
+        fetch(sha256="0" * 64, revision="v1"),
+    ],
     "a builtin data set is for strategy after": [builtin(), builtin("builtin:")],
     "a hub's model has no seed and no data": [model(), model(seed=2, merged="o")],
     "the number of records is only for the progress": [index(), index(num_records=10)],

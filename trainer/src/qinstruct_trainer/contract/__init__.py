@@ -7,6 +7,7 @@
 - `output_files`: the names of what they leave in the output folder.
 - `batch`: the arithmetic of batches and steps.
 - `safe_text`, `urls`: what others wrote, as it may be shown.
+- `no_proxy`: which servers are reached without a proxy.
 
 The operator imports nothing else of the trainer. These modules import pydantic, the standard
 library and each other, so that whoever needs the contract loads no torch.

@@ -84,7 +84,10 @@ class Source(_Config):
     kind: Literal["labels", "images", "builtin"] = Field(
         description="labels: a JSON array of records. images: a tar or zip of image files."
     )
-    url: str = Field(description="http(s)://, file:// or builtin:.")
+    url: str = Field(description="http(s)://, hf://, file:// or builtin:.")
+    mirrors: tuple[str, ...] = Field(
+        default=(), description="Addresses of the same file, tried in order where url fails."
+    )
     into: str = Field(default="", description="Folder below the image root that the archive fills.")
     sha256: Sha256 | None = Field(default=None, description="Digest of the file, if known.")
     revision: str | None = Field(default=None, description="Commit of a hub repository.")

@@ -29,3 +29,14 @@ def train_command(interpreter: str, config: Path, num_processes: int) -> list[st
 def contents_command(interpreter: str) -> list[str]:
     """Print the `Contents` of the trainer that this interpreter starts."""
     return [interpreter, "-m", "qinstruct_trainer", "contents"]
+
+
+def convert_command(
+    interpreter: str, model: Path, folder: Path, vision_tower: str, *, with_tower: bool
+) -> list[str]:
+    """Write a finished model in the layout of the original LLaVA, into a new folder."""
+    return [
+        *(interpreter, "-m", "qinstruct_trainer", "convert", f"--vision-tower={vision_tower}"),
+        *([] if with_tower else ["--without-tower"]),
+        *("--", str(model), str(folder)),
+    ]

@@ -4,6 +4,7 @@
 - `torch_files`: the only reader of torch files, which are pickles.
 - `processing`: tokenizer and image processor; `configuration`: config.json.
 - `convert`: tensors of any published layout to one checkpoint in the hub layout.
+- `original`: the way back to the layout of the original LLaVA.
 - `llava`: load and freeze; `loss`: the loss of the published recipe.
 - `export`: write the trained model, load it back, compare.
 

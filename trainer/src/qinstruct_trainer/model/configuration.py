@@ -22,7 +22,7 @@ from qinstruct_trainer.model.config_fields import (
 from qinstruct_trainer.model.convert import padded_rows
 
 # Settings of the original LLaVA that this project trains; its other variants are refused.
-_LLAVA_V15 = {
+LLAVA_V15 = {
     "mm_projector_type": "mlp2x_gelu",
     "mm_vision_select_layer": -2,
     "mm_vision_select_feature": "patch",
@@ -49,7 +49,7 @@ def compose_config(base: dict[str, Any], vision: dict[str, Any], num_tokens: int
         DataError: it is a variant of LLaVA that this project does not train, a field is
             missing or wrong, or vocabulary and tokenizer differ.
     """
-    for field, expected in _LLAVA_V15.items():
+    for field, expected in LLAVA_V15.items():
         if base.get(field, expected) != expected:
             raise DataError(
                 f"config.json of the base model has {field} {base[field]!r:.80}; LLaVA-v1.5 has "

@@ -1,7 +1,8 @@
 """Stored tensors of any published layout to one sharded checkpoint in the hub layout."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,12 +11,14 @@ from transformers import LlavaConfig
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.model.parameter_names import EMBEDDING, HEAD, Rules, hub_shapes, rename
-from qinstruct_trainer.model.tensors import StoredTensor, save_tensors
+from qinstruct_trainer.model.tensors import StoredTensor, save_tensors, view_again
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in total."""
 
-MAX_SHARD_BYTES = 4 << 30
+# What a conversion needs of memory; a tensor of the published models has up to 330 MB.
+MAX_SHARD_BYTES = 512 << 20
+_ROWS_AT_ONCE = 1024
 # The published conversion pads 32,000 pieces + `<image>` + `<pad>` to 32,064 rows.
 VOCABULARY_MULTIPLE = 64
 
@@ -100,7 +103,7 @@ def convert(
     progress: Progress,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write the weights shard by shard; at most one shard is in memory.
+    """Write the weights in the hub layout, shard by shard; at most one shard is in memory.
 
     Values keep their dtype and their bits. An embedding or a head of the text vocabulary alone
     is filled up with the mean of its rows. The added rows are never trained; a mean has an
@@ -112,49 +115,92 @@ def convert(
     """
     shapes = hub_shapes(config)
     check_tensors(found, shapes, unpadded_rows=config.image_token_index)
-    shards = _plan_shards(found, shapes, max_shard_bytes)
-    total = sum(_num_bytes(found[name], shapes[name]) for name in shapes)
+    pieces = [Piece(name, found[name], shape[0]) for name, shape in shapes.items()]
+    write_shards(pieces, folder, progress=progress, max_shard_bytes=max_shard_bytes)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tensor to be written: its name there, where it is now, and its number of rows there."""
+
+    name: str
+    source: StoredTensor
+    rows: int
+
+    @property
+    def num_bytes(self) -> int:
+        """As it will be written."""
+        return self.source.num_bytes // self.source.shape[0] * self.rows
+
+
+def write_shards(
+    pieces: Sequence[Piece],
+    folder: Path,
+    *,
+    progress: Progress,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write a checkpoint's safetensors, in the order of its pieces.
+
+    The values go from the pages of the source's files to the new ones; in memory are at most
+    those of one new file, and what is added to fill up rows.
+
+    Raises:
+        DataError: a source was changed meanwhile.
+        StorageError: the disk is full or broken.
+    """
+    shards = _plan_shards(pieces, max_shard_bytes)
+    total = sum(piece.num_bytes for piece in pieces)
     done = 0
-    weight_map = {}
-    for number, names in enumerate(shards, start=1):
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
         file = "model.safetensors"
         if len(shards) > 1:
             file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        content = {}
-        for name in names:
-            content[name] = _fill_rows(found[name].load(), shapes[name]).contiguous()
-            weight_map[name] = file
-            done += content[name].nbytes
-            progress(done, total)
-        save_tensors(content, folder / file)
+        save_tensors(_content(shard), folder / file)
+        weight_map |= {piece.name: file for piece in shard}
+        done += sum(piece.num_bytes for piece in shard)
+        progress(done, total)
     if len(shards) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
         (folder / "model.safetensors.index.json").write_text(text, "utf-8")
 
 
-def _num_bytes(tensor: StoredTensor, shape: tuple[int, ...]) -> int:
-    """Of the tensor as it will be written, with its rows filled up."""
-    return tensor.num_bytes // tensor.shape[0] * shape[0]
+def _content(shard: Sequence[Piece]) -> dict[str, Tensor]:
+    content: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for piece, value in zip(shard, view_again([each.source for each in shard]), strict=True):
+        rows = _fit_rows(value, piece.rows).contiguous()
+        storage = rows.untyped_storage().data_ptr()
+        # Tied tensors, and parts of a flat one, have one storage, which a file may name once.
+        content[piece.name] = rows.clone() if storage in storages else rows
+        storages.add(storage)
+    return content
 
 
-def _plan_shards(
-    found: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], max_bytes: int
-) -> list[list[str]]:
-    shards: list[list[str]] = [[]]
+def _plan_shards(pieces: Sequence[Piece], max_bytes: int) -> list[list[Piece]]:
+    shards: list[list[Piece]] = [[]]
     room = max_bytes
-    for name, shape in shapes.items():
-        size = _num_bytes(found[name], shape)
-        if size > room and shards[-1]:
+    for piece in pieces:
+        if piece.num_bytes > room and shards[-1]:
             shards.append([])
             room = max_bytes
-        shards[-1].append(name)
-        room -= size
+        shards[-1].append(piece)
+        room -= piece.num_bytes
     return shards
 
 
-def _fill_rows(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    if tensor.shape == shape:
-        return tensor
-    mean = tensor.float().mean(dim=0, keepdim=True).to(tensor.dtype)
-    return torch.cat([tensor, mean.expand(shape[0] - tensor.shape[0], -1)])
+def _fit_rows(tensor: Tensor, rows: int) -> Tensor:
+    if len(tensor) >= rows:
+        return tensor[:rows]
+    mean = _mean_row(tensor).expand(rows - len(tensor), *tensor.shape[1:])
+    return torch.cat([tensor, mean])
+
+
+def _mean_row(tensor: Tensor) -> Tensor:
+    """[1, ...]; a part at a time, because all of it would be four times as much in memory."""
+    total = torch.zeros(1, *tensor.shape[1:], dtype=torch.float64)
+    for start in range(0, len(tensor), _ROWS_AT_ONCE):
+        total += tensor[start : start + _ROWS_AT_ONCE].double().sum(dim=0)
+    return (total / len(tensor)).to(tensor.dtype)

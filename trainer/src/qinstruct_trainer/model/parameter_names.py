@@ -16,6 +16,7 @@ from qinstruct_trainer.contract.errors import DataError
 
 EMBEDDING = "language_model.model.embed_tokens.weight"
 HEAD = "language_model.lm_head.weight"
+TOWER = "vision_tower."
 
 Rules = Sequence[tuple[str, str]]
 """Ordered pairs (prefix, its replacement); the first prefix that fits decides."""
@@ -52,6 +53,7 @@ LLAVA: Rules = (
     *_PROJECTOR,
     ("model.vision_tower.vision_tower.vision_model.", "vision_tower.vision_model."),
 )
+TO_LLAVA: Rules = tuple((ours, theirs) for theirs, ours in LLAVA)
 HUB: Rules = (*((prefix, prefix) for prefix in _HUB_PREFIXES), *_IN_MEMORY)
 
 # Buffers that older versions saved and newer ones compute, and the half of CLIP that reads text.

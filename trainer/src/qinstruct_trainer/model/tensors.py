@@ -4,7 +4,7 @@ Nothing is read into memory before a tensor's `load`, so that a 26 GB checkpoint
 its names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -36,13 +36,19 @@ _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "mm_projector.bin")
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that is still on the disk; `load` reads it."""
+    """A tensor that is still on the disk; `load` reads it.
+
+    Attributes:
+        view: The values where they are: pages of the file, in memory once they are read and
+            as long as this object lives.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     file: Path
     load: Callable[[], Tensor]
+    view: Callable[[], Tensor]
 
     @property
     def num_bytes(self) -> int:
@@ -76,6 +82,25 @@ def open_checkpoint(source: Path) -> list[StoredTensor]:
         f"{source} has no weights; expected one of {', '.join(_WEIGHT_FILES)}, "
         "or the first two in shards with an index.json"
     )
+
+
+def view_again(tensors: Sequence[StoredTensor]) -> list[Tensor]:
+    """The values of some tensors, in pages of files that are opened for them alone.
+
+    What is read of them leaves the memory with them, and not when the whole checkpoint does.
+
+    Raises:
+        DataError: a file is not the one any more that the tensors were found in.
+    """
+    files = {path: _open_file(path) for path in {tensor.file for tensor in tensors}}
+    opened = {(path, each.name): each for path, content in files.items() for each in content}
+    values = []
+    for tensor in tensors:
+        found = opened.get((tensor.file, tensor.name))
+        if found is None or (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+            raise DataError(f"{tensor.file} was changed while it was read; run again")
+        values.append(found.view())
+    return values
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -144,8 +169,8 @@ def _open_safetensors(path: Path) -> list[StoredTensor]:
                 f"{path} holds {name:.255} as {part.get_dtype()}; a checkpoint to train from has "
                 f"one of {', '.join(_SAFETENSORS_DTYPES)}"
             )
-        load = partial(handle.get_tensor, name)
-        tensors.append(StoredTensor(name, tuple(part.get_shape()), dtype, path, load))
+        view = partial(handle.get_tensor, name)
+        tensors.append(StoredTensor(name, tuple(part.get_shape()), dtype, path, view, view))
     return tensors
 
 
@@ -159,6 +184,6 @@ def _open_torch(path: Path) -> list[StoredTensor]:
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise DataError(f"{path} is no dictionary of tensors; use a checkpoint's weight file")
     return [
-        StoredTensor(str(name), tuple(value.shape), value.dtype, path, value.clone)
+        StoredTensor(str(name), tuple(value.shape), value.dtype, path, value.clone, value.detach)
         for name, value in content.items()
     ]

@@ -210,10 +210,15 @@ def apply_policy(report: GateReport, policy: MissingImages, max_missing: int, pa
         path: Where the report can be read, for the message.
 
     Raises:
-        DataError: more records are bad than the policy allows, with the first faults; or most
-            records of a source that speak of a picture name none, which no policy allows.
+        DataError: more records are bad than the policy allows, with the first faults; a source
+            has none, or most of its records that speak of a picture name none, which no policy
+            allows.
     """
     for count in report.counts:
+        if count.records == 0:
+            raise DataError(
+                f"{count.source} has no records; set data.sources.{count.source}.url to a good copy"
+            )
         if count.is_blind:
             raise DataError(
                 f"{_blind_sentence(count)}; write the path of the one picture as image, or correct "

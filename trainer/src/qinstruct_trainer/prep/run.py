@@ -14,6 +14,7 @@ from qinstruct_trainer.environment import check_connection_settings, check_hub_s
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
 from qinstruct_trainer.prep.image_list import is_image_list
 from qinstruct_trainer.prep.progress import Report
+from qinstruct_trainer.prep.sources.locations import SCHEMES, location_of
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import UnitCache
 from qinstruct_trainer.prep.volumes import check_volumes
@@ -72,7 +73,11 @@ def _check_environment(config: PrepConfig) -> None:
     from_hub = any(place and not place.startswith(("file:", "/", ".")) for place in places)
     if from_hub:
         check_hub_settings()
-    if from_hub or any(source.url.startswith("http") for source in config.sources):
+    addresses = [(each.name, url) for each in config.sources for url in (each.url, *each.mirrors)]
+    remote = [each for each in addresses if each[1].partition(":")[0] in SCHEMES]
+    for name, url in remote:
+        location_of(name, url)
+    if from_hub or remote:
         check_connection_settings()
 
 

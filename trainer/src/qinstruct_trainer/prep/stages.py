@@ -25,9 +25,10 @@ from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model_process import ModelTask, build_apart
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
-from qinstruct_trainer.prep.sources.http import fetch, forget, local_path
+from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
+from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
 from qinstruct_trainer.prep.unit_cache import Unit, UnitCache
 
 CODE_VERSION: Final[dict[Stage, str]] = {
@@ -84,20 +85,19 @@ class Stages:
     networks: tuple[str, ...] | None = None
 
     def fetch(self, source: Source) -> FinishedUnit:
-        """The source's file, as `file`."""
-        parts = (
-            url_identity(source.url),
-            source.revision or "",
-            source.sha256 or "",
-            _stamp(source.url),
-        )
-        unit = _unit("fetch", source.name, *parts)
+        """The source's file, as `file`.
+
+        A file of a known digest is that file wherever it comes from, so its addresses are not in
+        the key: another url or mirror makes no new unit. Without a digest all of them are, the
+        mirrors too, since whichever answers decides the content.
+        """
+        unit = _unit("fetch", source.name, *_content(source))
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
             limits = Limits(self.max_bytes.get(source.name), self.networks)
             progress = self._progress("fetch", source.name, "bytes")
-            path = fetch(source, partial, progress, limits=limits)
+            path = fetch_from_first(source, partial, progress, limits=limits)
             if path == partial:
                 link_or_copy(path, folder / "file")
             else:  # the user's own file: a second name would let each change the other's bytes
@@ -250,6 +250,14 @@ class Stages:
 
 def _unit(stage: Stage, item: str, *parts: str) -> Unit:
     return Unit(stage, item, (*parts, f"code {CODE_VERSION[stage]}"))
+
+
+def _content(source: Source) -> tuple[str, ...]:
+    """What decides the bytes of a source's file."""
+    if source.sha256 is not None:
+        return ("sha256", source.sha256)
+    mirrors = [part for url in source.mirrors for part in (url_identity(url), _stamp(url))]
+    return (url_identity(source.url), source.revision or "", "", _stamp(source.url), *mirrors)
 
 
 def _identity(source: ModelSource) -> str:

@@ -126,7 +126,7 @@ def _sources(plan: Plan) -> Iterator[tuple[str, ...]]:
             size_text(source.num_bytes) if source.num_bytes else "unknown",
             f"{source.num_records:,}" if source.num_records else "",
             SOURCES[source.name].licence,
-            shown_url(source.url),
+            ", else ".join(map(shown_url, (source.url, *source.mirrors))),
         )
 
 

@@ -20,9 +20,11 @@ from qinstruct_operator.core.children.pod import (
 from qinstruct_operator.core.children.resources import prep_requests, resources
 from qinstruct_operator.core.children.scheduling import prep_node_selector, prep_tolerations
 from qinstruct_operator.core.plan.types import Plan
+from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA
 from qinstruct_trainer.contract.launch import prep_command
+from qinstruct_trainer.contract.object_urls import CREDENTIALS
 
 # Prep resumes, so a retry only costs what was missing.
 _RETRIES = 3
@@ -76,6 +78,44 @@ def build_prep_job(plan: Plan) -> Manifest:
     }
 
 
+def _net(settings: Settings) -> list[Manifest]:
+    """How downloads leave the cluster; training reads volumes alone."""
+    values = {
+        "HTTP_PROXY": settings.prep_proxy,
+        "HTTPS_PROXY": settings.prep_proxy,
+        "NO_PROXY": settings.prep_no_proxy,
+        "HF_ENDPOINT": settings.hub_endpoint,
+    }
+    return [{"name": name, "value": value} for name, value in values.items() if value]
+
+
+def _credentials(plan: Plan) -> list[Manifest]:
+    """What downloads need of the run's Secret: each variable by its name.
+
+    `envFrom` would let a Secret set any variable, also those that programs are loaded by. The
+    kubelet reads the Secret, the operator never does; a token without its Secret or key is no pod.
+    """
+    secret = plan.spec.data.token_secret_ref
+    if secret is None:
+        return []
+    sources = plan.prep_config.sources
+    addresses = [url for source in sources for url in (source.url, *source.mirrors)]
+    schemes = [each for each in CREDENTIALS if any(url.startswith(f"{each}:") for url in addresses)]
+    # An endpoint of one's own stands beside the token or key that is for it alone. Whoever has
+    # keys of a store needs no token; what is missing then, the store's refusal says.
+    names = ["HF_ENDPOINT", *(name for scheme in schemes for name in CREDENTIALS[scheme])]
+    may_lack_token = {"optional": True} if schemes else {}
+    return [
+        _variable("HF_TOKEN", secret.name, secret.key, **may_lack_token),
+        *(_variable(name, secret.name, name, optional=True) for name in names),
+    ]
+
+
+def _variable(name: str, secret: str, key: str, **optional: bool) -> Manifest:
+    reference = {"name": secret, "key": key, **optional}
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
+
+
 def _pod(plan: Plan) -> Manifest:
     requests = prep_requests(plan)
     return {
@@ -95,7 +135,7 @@ def _pod(plan: Plan) -> Manifest:
                 "command": prep_command(
                     "python", plan.settings.config_path / output_files.PREP_CONFIG
                 ),
-                "env": environment(),
+                "env": [*environment(), *_net(plan.settings), *_credentials(plan)],
                 "resources": resources(requests),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

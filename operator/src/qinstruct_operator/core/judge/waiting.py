@@ -4,11 +4,12 @@ Kubernetes spreads the answer over the job's events, the pod's conditions, the s
 containers and the claims' events; a user should need one place.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from qinstruct_operator.constants import LABEL_QUEUE
+from qinstruct_operator.constants import LABEL_QUEUE, SECRET_PREFIX
 from qinstruct_operator.core.judge import overdue, reasons
 from qinstruct_operator.core.judge.observe import Claim
 from qinstruct_operator.core.judge.pods import Container, InitContainer, Pod
@@ -38,6 +39,12 @@ _SAID_CHARS: Final = 512
 _OUR_IMAGE: Final = (
     "correct the operator's QINSTRUCT_PREP_IMAGE or QINSTRUCT_TRAINER_IMAGE and create the run "
     "again, or make the image available"
+)
+# The kubelet's words: secret "NAME" not found; couldn't find key KEY in Secret NAMESPACE/NAME.
+_OF_OUR_SECRET: Final = re.compile(rf'\bsecret ["\w./-]{{0,64}}?\b{SECRET_PREFIX}', re.IGNORECASE)
+_OUR_SECRET: Final = (
+    "make the Secret or its key that data.tokenSecretRef names (`kubectl create secret generic "
+    "NAME --from-literal=token=...`), and it starts by itself"
 )
 _NOT_OURS: Final = "it is not ours: mend it, or keep what puts it into this run's pods away"
 # Reasons that only events tell, and those are deleted after an hour.
@@ -243,9 +250,11 @@ def _not_made(
             reasons.IMAGE_UNAVAILABLE,
             f"the image of {image_of} cannot be pulled on node {pod.node}: {quoted}; {way_out}",
         )
+    mend = (
+        _OUR_SECRET if _OF_OUR_SECRET.search(container.message) else "mend what the message names"
+    )
     return Waiting(
-        reasons.BLOCKED,
-        f"{subject} cannot be made on node {pod.node}: {quoted}; mend what the message names",
+        reasons.BLOCKED, f"{subject} cannot be made on node {pod.node}: {quoted}; {mend}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.sizes import SIZES, STATE_BYTES
-from qinstruct_operator.constants import GPU_PRODUCT_LABEL
+from qinstruct_operator.constants import GPU_PRODUCT_LABEL, SECRET_PREFIX
 from qinstruct_operator.core import names
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.plan.gpus import gpu_plan
@@ -24,7 +24,6 @@ _TEXT_TOKENS = 64  # the conversation around it, at the least
 LATER: Final = (
     "spec.suspend",
     "spec.gpu.nodes",
-    "spec.data.tokenSecretRef",
     "spec.output.push",
     "spec.training.packing",
     "spec.recovery.maxRetries",
@@ -165,6 +164,18 @@ def tolerations_are_complete(spec: Spec) -> Iterator[Violation]:
             )
 
 
+def secret_is_for_runs(spec: Spec) -> Iterator[Violation]:
+    """Who may create runs may not thereby use every Secret of the namespace."""
+    secret = spec.data.token_secret_ref
+    if secret is not None and not secret.name.startswith(SECRET_PREFIX):
+        yield Violation(
+            "spec.data.tokenSecretRef.name",
+            secret.name,
+            f"does not begin with {SECRET_PREFIX}, as the Secrets do that runs may use",
+            f"make a Secret {SECRET_PREFIX}{secret.name} with the token",
+        )
+
+
 def dropping_is_asked_for(spec: Spec) -> Iterator[Violation]:
     """`maxMissing` only means something with Drop."""
     if spec.data.max_missing and spec.data.missing_images == "Fail":
@@ -244,6 +255,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     product_is_large_enough,
     selection_is_unambiguous,
     tolerations_are_complete,
+    secret_is_for_runs,
     dropping_is_asked_for,
     sources_are_usable,
     model_is_usable,

@@ -1,16 +1,15 @@
 """Rules about the sources of training data: their names and their addresses. Pure."""
 
 from collections.abc import Iterator
-from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from qinstruct_operator.api.spec import Spec
+from qinstruct_operator.api.spec import SourceOverride, Spec
 from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.core.plan.sources import Q_INSTRUCT, source_names
 from qinstruct_operator.errors import Violation
+from qinstruct_trainer.contract.hub_files import FORM, parse_hub_url
+from qinstruct_trainer.contract.object_urls import OBJECT_FORM, OBJECT_SCHEMES, parse_object_url
 from qinstruct_trainer.contract.urls import shown_url
-
-_LATER_SCHEMES: Final = ("s3", "gs", "hf", "az")
 
 
 def sources_are_usable(spec: Spec) -> Iterator[Violation]:
@@ -24,14 +23,11 @@ def sources_are_usable(spec: Spec) -> Iterator[Violation]:
             yield Violation(field, None, reason, "remove it")
             continue
         yield from _url_violations(f"{field}.url", override.url)
+        for index, mirror in enumerate(override.mirrors):
+            yield from _mirror_violations(f"{field}.mirrors[{index}]", index, name, override)
+            yield from _url_violations(f"{field}.mirrors[{index}]", mirror)
         url = override.url or SOURCES[name].url
-        if override.revision and "/resolve/" not in url:
-            yield Violation(
-                f"{field}.revision",
-                override.revision,
-                f"means nothing for {shown_url(url)}, which is no hub address with /resolve/",
-                "remove it, or use sha256 to pin the file",
-            )
+        yield from _revision_violations(f"{field}.revision", override.revision, url)
     if spec.size == "Tiny" and len([name for name in Q_INSTRUCT if name in overrides]) == 1:
         (missing,) = [name for name in Q_INSTRUCT if name not in overrides]
         yield Violation(
@@ -42,12 +38,34 @@ def sources_are_usable(spec: Spec) -> Iterator[Violation]:
         )
 
 
+def _mirror_violations(
+    field: str, index: int, name: str, override: SourceOverride
+) -> Iterator[Violation]:
+    mirror = override.mirrors[index]
+    if mirror in (override.url or SOURCES[name].url, *override.mirrors[:index]):
+        yield Violation(field, shown_url(mirror), "is tried before already", "remove it")
+
+
+def _revision_violations(field: str, revision: str | None, url: str) -> Iterator[Violation]:
+    file = parse_hub_url(url)
+    if revision and file is None and "/resolve/" not in url:
+        yield Violation(
+            field,
+            revision,
+            f"means nothing for {shown_url(url)}, which is no hub address (hf://, or /resolve/)",
+            "remove it, or use sha256 to pin the file",
+        )
+    elif revision and file is not None and file.revision is not None:
+        reason = f"is another one beside that of {shown_url(url)}"
+        yield Violation(field, revision, reason, "remove one of the two")
+
+
 def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
     if url is None:
         return
     shown = shown_url(url)
     no_address = Violation(
-        field, shown, "is not an address", "write http://, https:// or file:///path"
+        field, shown, "is not an address", "write https://, hf://, s3:// or file:///path"
     )
     try:
         parts = urlsplit(url)
@@ -55,9 +73,12 @@ def _url_violations(field: str, url: str | None) -> Iterator[Violation]:
     except ValueError:
         yield no_address
         return
-    if parts.scheme in _LATER_SCHEMES:
-        reason = f"addresses with {parts.scheme}:// are not supported yet in this version"
-        yield Violation(field, shown, reason, "use http://, https:// or file://")
+    if parts.scheme in OBJECT_SCHEMES:
+        if parse_object_url(url) is None:
+            yield Violation(field, shown, "names no object of a store", f"write {OBJECT_FORM}")
+    elif parts.scheme == "hf":
+        if parse_hub_url(url) is None:
+            yield Violation(field, shown, "names no file of the hub", f"write {FORM}")
     elif parts.scheme not in ("http", "https", "file"):
         yield no_address
     else:

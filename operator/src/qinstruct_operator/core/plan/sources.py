@@ -13,6 +13,7 @@ from qinstruct_operator.catalog.sources import (
     sources_of,
 )
 from qinstruct_trainer.contract.config import Size, Source, Strategy
+from qinstruct_trainer.contract.hub_files import at_revision
 
 Overrides = Mapping[str, SourceOverride]
 
@@ -57,17 +58,22 @@ def _planned(name: str, override: SourceOverride) -> Source:
     row = SOURCES[name]
     if override.url:  # another file: the published size and count need not hold
         row = replace(row, url=override.url, num_bytes=None, num_records=None)
-    url = row.url
-    if override.revision:
-        head, _, tail = url.partition("/resolve/")
-        url = f"{head}/resolve/{override.revision}/{tail.partition('/')[2]}"
     return Source(
         name=name,
         kind=row.kind,
-        url=url,
+        url=_at_revision(row.url, override.revision),
+        mirrors=tuple(_at_revision(url, override.revision) for url in override.mirrors),
         into=row.into,
         sha256=override.sha256,
         revision=override.revision,
         num_bytes=row.num_bytes,
         num_records=row.num_records,
     )
+
+
+def _at_revision(url: str, revision: str | None) -> str:
+    """An address at a revision, where it is one of the hub."""
+    head, resolve, tail = url.partition("/resolve/")
+    if revision is None or not resolve:
+        return at_revision(url, revision) if revision else url
+    return f"{head}/resolve/{revision}/{tail.partition('/')[2]}"

@@ -5,6 +5,7 @@ from typing import Final
 
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract.config import Source
+from qinstruct_trainer.contract.hub_files import parse_hub_url
 
 _TIGHT: Final = 0.9  # share of a GPU's memory from which fragmentation alone can end a run
 
@@ -17,6 +18,12 @@ def warnings(plan: Plan) -> Iterator[str]:
             f"{', '.join(loose)}: no sha256 or revision given, so whatever the server sends is "
             "taken; set data.sources.<name>.sha256 to pin it"
         )
+    mirrored = [s.name for s in plan.prep_config.sources if s.mirrors and s.sha256 is None]
+    if held_by_revision := [name for name in mirrored if name not in loose]:
+        yield (
+            f"{', '.join(held_by_revision)}: a mirror may send another version than the one that "
+            "revision names; set data.sources.<name>.sha256 to hold all addresses to one file"
+        )
     if plan.memory is not None and plan.memory.total > _TIGHT * plan.memory.available:
         yield (
             f"the worst batch takes {plan.memory.total / plan.memory.available:.0%} of a GPU's "
@@ -25,4 +32,6 @@ def warnings(plan: Plan) -> Iterator[str]:
 
 
 def _is_loose(source: Source) -> bool:
-    return source.kind != "builtin" and source.sha256 is None and source.revision is None
+    file = parse_hub_url(source.url)
+    revision = source.revision or (file.revision if file else None)
+    return source.kind != "builtin" and source.sha256 is None and revision is None

@@ -1,5 +1,6 @@
 """The prep Job: which ends are final, and what it asks for."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,44 @@ def test_bad_data_and_bad_config_end_it_and_disruptions_cost_no_retry() -> None:
     assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
     assert spec["backoffLimit"] > 0
     assert spec["template"]["spec"]["restartPolicy"] == "Never"  # what podFailurePolicy demands
+
+
+def test_it_alone_has_the_token_and_only_by_reference() -> None:
+    made = plan(document(data={"tokenSecretRef": {"name": "qinstruct-hub", "key": "hf"}}))
+    without = plan(document())
+    env = _container(build_prep_job(made)["spec"])["env"]
+    more = [one for one in env if one not in _container(build_prep_job(without)["spec"])["env"]]
+    assert more == [
+        {
+            "name": "HF_TOKEN",
+            "valueFrom": {"secretKeyRef": {"name": "qinstruct-hub", "key": "hf"}},
+        },
+        {
+            "name": "HF_ENDPOINT",
+            "valueFrom": {
+                "secretKeyRef": {"name": "qinstruct-hub", "key": "HF_ENDPOINT", "optional": True}
+            },
+        },
+    ]
+    assert "secret" not in json.dumps(build_training(made, 1)).lower()
+
+
+def test_of_stores_it_has_the_keys_of_those_that_are_used() -> None:
+    sources = {
+        "q-instruct-labels": {"url": "s3://bucket/labels.json"},
+        "q-instruct-images": {"url": "https://h/f", "mirrors": ["az://container/images.tar"]},
+    }
+    data = {"tokenSecretRef": {"name": "qinstruct-keys"}, "sources": sources}
+    env = _container(build_prep_job(plan(document(data=data)))["spec"])["env"]
+    references = [one["valueFrom"] for one in env if "secretKeyRef" in one.get("valueFrom", {})]
+    assert [one["secretKeyRef"]["key"] for one in references] == [
+        "token",
+        "HF_ENDPOINT",
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        *("AWS_REGION", "AWS_ENDPOINT_URL"),
+        *("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_SAS_TOKEN"),
+    ]
+    assert all(one["secretKeyRef"]["optional"] for one in references)
 
 
 def test_it_asks_for_no_gpu_and_takes_nothing_of_what_schedules_training() -> None:
@@ -82,6 +121,26 @@ def _container(spec: dict[str, Any]) -> dict[str, Any]:
     container: dict[str, Any]
     (container,) = spec["template"]["spec"]["containers"]
     return container
+
+
+def test_downloads_leave_the_cluster_as_the_installation_says() -> None:
+    made = plan(document())
+    names = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT"}
+    plain = _container(build_prep_job(made)["spec"])["env"]
+    assert names.isdisjoint(each["name"] for each in plain)
+    settings = replace(
+        made.settings,
+        prep_proxy="http://proxy.example:3128",
+        prep_no_proxy=".example",
+        hub_endpoint="https://hub.example",
+    )
+    env = _container(build_prep_job(replace(made, settings=settings))["spec"])["env"]
+    assert {each["name"]: each["value"] for each in env if each["name"] in names} == {
+        "HTTP_PROXY": "http://proxy.example:3128",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+        "NO_PROXY": ".example",
+        "HF_ENDPOINT": "https://hub.example",
+    }
 
 
 def test_the_job_has_a_deadline_of_the_installation() -> None:

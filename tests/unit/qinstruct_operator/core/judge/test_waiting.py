@@ -36,12 +36,14 @@ from support.waiting_case import (
     REFUSED_BEFORE,
     SANDBOX,
     SCHEDULER,
+    SECRET_FIX,
     UNBOUND,
     UNBOUND_BEFORE,
     UNMOUNTED_BEFORE,
     Case,
     made_just_now,
     on_node,
+    prep_lacks,
     unscheduled,
 )
 
@@ -182,6 +184,25 @@ CASES = {
             'CreateContainerConfigError: secret "token" not found; mend what the message names',
         ),
         pod=on_node("CreateContainerConfigError", 'secret "token" not found'),
+    ),
+    "a Secret of the run that is not there": Case(
+        Waiting(
+            "Blocked",
+            "the container of x-prep-7xk2p cannot be made on node gpu-1: "
+            f'CreateContainerConfigError: secret "qinstruct-hub" not found; {SECRET_FIX}',
+        ),
+        job=PREP,
+        pod=prep_lacks('secret "qinstruct-hub" not found'),
+    ),
+    "a key that the Secret has not": Case(
+        Waiting(
+            "Blocked",
+            "the container of x-prep-7xk2p cannot be made on node gpu-1: "
+            "CreateContainerConfigError: couldn't find key token in Secret ml/qinstruct-hub; "
+            f"{SECRET_FIX}",
+        ),
+        job=PREP,
+        pod=prep_lacks("couldn't find key token in Secret ml/qinstruct-hub"),
     ),
     "a reason without a word": Case(
         Waiting(

@@ -72,13 +72,13 @@ SENTENCES: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"data": {"sources": {"q-instruct-labels": {"url": "ftp//x"}}}},
-        "spec.data.sources.q-instruct-labels.url ftp//x: is not an address; write http://, "
-        "https:// or file:///path",
+        "spec.data.sources.q-instruct-labels.url ftp//x: is not an address; write "
+        "https://, hf://, s3:// or file:///path",
     ),
     (
         {"data": {"sources": {"q-instruct-labels": {"url": "https://host:port/a"}}}},
         "spec.data.sources.q-instruct-labels.url https://host:port/a: is not an address; write "
-        "http://, https:// or file:///path",
+        "https://, hf://, s3:// or file:///path",
     ),
     (
         {"data": {"sources": {"q-instruct-labels": {"url": "https://u:p@host/a"}}}},

@@ -40,7 +40,12 @@ COMPANY: dict[str, dict[str, Any]] = {
     "training.zeroStage": {"gpu": {"product": "NVIDIA-B200"}},
     "training.activationCheckpointing": {"training": {"microBatchSize": 1}},
 }
-SOURCE_FIELDS = {"url": "https://example.org/f", "sha256": "1" * 64, "revision": "v1"}
+SOURCE_FIELDS = {
+    "url": "https://example.org/f",
+    "mirrors": ["https://example.org/f"],
+    "sha256": "1" * 64,
+    "revision": "v1",
+}
 
 
 def leaves(schema: dict[str, Any], path: str = "") -> list[str]:

@@ -3,6 +3,7 @@
 import pytest
 
 from qinstruct_operator.api import parse
+from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.core.plan.checks import violations
 from qinstruct_operator.core.plan.source_checks import sources_are_usable
 from support.bad_specs import BAD_SPECS
@@ -31,7 +32,7 @@ def test_a_source_that_cannot_be_used(case: str) -> None:
 
 def test_every_source_is_checked() -> None:
     sources = {
-        "q-instruct-labels": {"url": "s3://bucket/labels.json"},
+        "q-instruct-labels": {"url": "s3://Bucket/labels.json"},
         "q-instruct-images": {"url": "/images.tar"},
         "coco": {"url": "s3://bucket/coco.zip"},
     }
@@ -44,11 +45,61 @@ def test_every_source_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h/f", "https://h:8443/f.tar", "file:///f", "https://huggingface.co/a/resolve/b"]
+    "url",
+    [
+        "http://h/f",
+        "https://h:8443/f.tar",
+        "file:///f",
+        "https://huggingface.co/a/resolve/b",
+        "hf://datasets/me/set@v1/f.tar",
+        "s3://bucket/folder/f.tar",
+        "gs://bucket/f.tar",
+        "az://container/f.tar",
+    ],
 )
 def test_an_address_that_can_be_fetched(url: str) -> None:
     sources = {"q-instruct-labels": {"url": url}}
     assert not list(sources_are_usable(parse(document(data={"sources": sources})).spec))
+
+
+def test_every_mirror_is_checked() -> None:
+    mirrors = [
+        "https://ok.example/f",
+        "https://url.example/f",
+        "ftp://h/f",
+        "https://ok.example/f",
+        "https://me:s3cret@h/f",
+        "hf://datasets/set/f",
+    ]
+    sources = {"q-instruct-labels": {"url": "https://url.example/f", "mirrors": mirrors}}
+    found = sources_are_usable(parse(document(data={"sources": sources})).spec)
+    field = "spec.data.sources.q-instruct-labels.mirrors"
+    assert [(each.field, each.reason) for each in found] == [
+        (f"{field}[1]", "is tried before already"),
+        (f"{field}[2]", "is not an address"),
+        (f"{field}[3]", "is tried before already"),
+        (
+            f"{field}[4]",
+            "contains a user name or password, which everyone who sees the run could read",
+        ),
+        (f"{field}[5]", "names no file of the hub"),
+    ]
+
+
+def test_a_mirror_may_not_be_the_published_address() -> None:
+    url = SOURCES["q-instruct-labels"].url
+    sources = {"q-instruct-labels": {"mirrors": [url]}}
+    (found,) = sources_are_usable(parse(document(data={"sources": sources})).spec)
+    assert found.reason == "is tried before already"
+
+
+def test_one_revision_is_enough() -> None:
+    override = {"url": "hf://datasets/me/set@v1/f", "revision": "v2"}
+    (found,) = sources_are_usable(
+        parse(document(data={"sources": {"q-instruct-labels": override}})).spec
+    )
+    assert found.field == "spec.data.sources.q-instruct-labels.revision"
+    assert "another one beside that of hf://datasets/me/set@v1/f" in found.sentence()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,20 @@ def test_a_revision_takes_the_place_of_main() -> None:
     assert labels.num_records == 200_534
 
 
+def test_a_revision_is_of_each_address_of_the_hub() -> None:
+    override = {
+        "url": "hf://datasets/me/set/l.json",
+        "mirrors": ["https://h/me/set/resolve/main/l.json", "https://h/l.json"],
+        "revision": "46c87ef",
+    }
+    labels = plan(document(data={"sources": {"q-instruct-labels": override}})).prep_config.sources
+    assert (labels[0].url, *labels[0].mirrors) == (
+        "hf://datasets/me/set@46c87ef/l.json",
+        "https://h/me/set/resolve/46c87ef/l.json",
+        "https://h/l.json",
+    )
+
+
 def test_a_mirror_promises_no_published_size() -> None:
     raw = document(data={"sources": {"q-instruct-labels": {"url": "https://example.org/l.json"}}})
     made = plan(raw)

@@ -27,6 +27,21 @@ def test_a_plan_that_is_pinned_and_has_room_warns_of_nothing() -> None:
     assert plan_warnings(training=ROOMY, data={"sources": PINNED}) == []
 
 
+def test_a_revision_in_the_address_pins_the_file() -> None:
+    sources = PINNED | {"q-instruct-labels": {"url": "hf://datasets/me/set@v1/l.json"}}
+    assert plan_warnings(training=ROOMY, data={"sources": sources}) == []
+    sources |= {"q-instruct-labels": {"url": "hf://datasets/me/set/l.json"}}
+    (warning,) = plan_warnings(training=ROOMY, data={"sources": sources})
+    assert warning.startswith("q-instruct-labels: no sha256 or revision given")
+
+
+def test_a_revision_says_nothing_of_mirrors() -> None:
+    mirrors = ["https://mirror.example/f"]
+    sources: dict[str, Any] = {name: pin | {"mirrors": mirrors} for name, pin in PINNED.items()}
+    (warning,) = plan_warnings(training=ROOMY, data={"sources": sources})
+    assert warning.startswith("q-instruct-images: a mirror may send another version")
+
+
 def test_built_in_data_needs_no_pin() -> None:
     assert plan_warnings(size="Tiny") == []
 

@@ -50,8 +50,8 @@ def test_safetensors_are_preferred_to_pickles(tmp_path: Path) -> None:
 
 
 ACCOUNT = (
-    r"download it with an account that may read it and set model\.base to that folder "
-    r"\(with `qinstruct run`, a token of the account in HF_TOKEN will do\)$"
+    r"give a token of an account that may read it by data\.tokenSecretRef "
+    r"\(with `qinstruct run`: HF_TOKEN in the environment\)$"
 )
 GATED = r" is gated: accept its licence on the hub, then " + ACCOUNT
 PRIVATE = r" is not on the hub, or private; correct model\.base, or " + ACCOUNT
@@ -64,7 +64,9 @@ PRIVATE = r" is not on the hub, or private; correct model\.base, or " + ACCOUNT
         ((401, "GatedRepo"), GATED),
         ((401, "RepoNotFound"), PRIVATE),
         ((404, "RepoNotFound"), PRIVATE),
-        ((403, ""), r" cannot be fetched from the hub \(.*403.*\); run again later$"),
+        ((403, ""), r" cannot be fetched from the hub \(.*403.*\); " + ACCOUNT),
+        ((401, ""), r" cannot be fetched from the hub \(.*401.*\); " + ACCOUNT),
+        ((410, ""), r" cannot be fetched from the hub \(.*410.*\); run again later$"),
     ],
 )
 def test_a_refusal_is_a_sentence(refuse: tuple[int, str], words: str, tmp_path: Path) -> None:

@@ -5,15 +5,21 @@ of those.
 """
 
 import os
+import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import httpcore
 import httpx
 from socksio import SOCKSError
 
+from qinstruct_trainer.contract.no_proxy import is_exempt
 from qinstruct_trainer.environment import check_connection_settings
 from qinstruct_trainer.prep.sources.addresses import checked_address
 from qinstruct_trainer.prep.sources.limits import Watch
@@ -26,7 +32,7 @@ def open_client(
     networks: Sequence[str] | None = None,
     on_read: Callable[[int], None] | None = None,
     **options: Any,
-) -> httpx.Client:
+) -> "Client":
     """A client whose connections are watched; the proxies of the environment are used.
 
     Every connection, also that of a redirect, goes to a public address or into `networks`; None
@@ -44,25 +50,87 @@ def open_client(
     """
     check_connection_settings()
     forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    client = _Client(**{"timeout": _TIMEOUT, "cookies": forgetful, **options})
-    # httpx has no public way to give a transport another network than its own.
-    for transport in (client._transport, *client._mounts.values()):
-        if isinstance(transport, httpx.HTTPTransport):
-            pool = transport._pool
-            pool._network_backend = _Network(pool._network_backend, watch, networks, on_read)
-    return client
+    streams = _OpenStreams()
+    transport = _Transport(lambda network: _Network(network, watch, networks, on_read, streams))
+    options = {"timeout": _TIMEOUT, "cookies": forgetful, **options}
+    return Client(streams, transport=transport, **options)
 
 
-class _Client(httpx.Client):
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+class Client(httpx.Client):
+    """What `open_client` makes."""
+
+    def __init__(self, streams: "_OpenStreams", **options: Any):
+        super().__init__(**options)
+        self._streams = streams
+
+    def hang_up(self) -> None:
+        """Break all connections, so that no thread waits for one any more."""
+        self._streams.shut_down()
+
+
+class _OpenStreams:
+    def __init__(self) -> None:
+        self._streams: WeakSet[httpcore.NetworkStream] = WeakSet()
+        self._lock = threading.Lock()
+
+    def add(self, stream: httpcore.NetworkStream) -> None:
+        with self._lock:
+            self._streams.add(stream)
+
+    def shut_down(self) -> None:
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            with suppress(OSError):
+                # Also of an encrypted one the socket itself: its own way takes it from its reader.
+                socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
+
+
+def proxy_for(server: str, env: Mapping[str, str] = os.environ) -> str | None:
+    """The proxy that leads to a server's URL, by the environment; None: it is reached directly.
+
+    `HTTPS_PROXY` or `HTTP_PROXY` by the server's scheme, else `ALL_PROXY`, unless `NO_PROXY`
+    exempts it.
+    """
+    scheme = urlsplit(server).scheme
+    names = [f"{scheme}_proxy", "all_proxy"]
+    values = (env.get(name) or env.get(name.upper()) for name in names)
+    proxy = next(filter(None, values), None)
+    if proxy is None or is_exempt(server, env.get("no_proxy") or env.get("NO_PROXY") or ""):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class _Transport(httpx.BaseTransport):
+    """Sends each request directly or through its proxy, over connections that are watched."""
+
+    def __init__(self, watched: Callable[[httpcore.NetworkBackend], httpcore.NetworkBackend]):
+        self._watched = watched
+        self._by_proxy: dict[str | None, httpx.HTTPTransport] = {}
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_for(str(request.url))
+        with self._lock:
+            transport = self._by_proxy.get(proxy) or self._open(proxy)
         try:
-            return super().send(request, **options)
+            return transport.handle_request(request)
         # httpcore lets through what its SOCKS library makes of another server's answers.
         except (SOCKSError, AssertionError) as error:
-            pool = getattr(self._transport_for_url(request.url), "_pool", None)
-            if not isinstance(pool, httpcore.SOCKSProxy):
+            if proxy is None or not proxy.startswith("socks"):
                 raise
             raise httpx.ProxyError("the proxy does not speak SOCKS5", request=request) from error
+
+    def close(self) -> None:
+        for transport in self._by_proxy.values():
+            transport.close()
+
+    def _open(self, proxy: str | None) -> httpx.HTTPTransport:
+        transport = self._by_proxy[proxy] = httpx.HTTPTransport(proxy=proxy)
+        # httpx has no public way to give a transport another network than its own.
+        pool = transport._pool
+        pool._network_backend = self._watched(pool._network_backend)
+        return transport
 
 
 def why_failed(error: BaseException) -> str:
@@ -75,6 +143,12 @@ def why_failed(error: BaseException) -> str:
             said = os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
             return f"{type(error).__name__} ({said})"
     return type(error).__name__
+
+
+def is_unknown_name(error: BaseException) -> bool:
+    """Whether a connection failed because nobody knows its host's name."""
+    gone = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+    return any(isinstance(each, socket.gaierror) and each.errno in gone for each in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -90,11 +164,13 @@ class _Network(httpcore.NetworkBackend):
         watch: Watch,
         networks: Sequence[str] | None,
         on_read: Callable[[int], None] | None,
+        streams: _OpenStreams,
     ):
         self._network = network
         self._watch = watch
         self._networks = networks
         self._on_read = on_read
+        self._streams = streams
 
     def connect_tcp(
         self,
@@ -110,7 +186,7 @@ class _Network(httpcore.NetworkBackend):
             except OSError as error:
                 raise httpcore.ConnectError(str(error)) from error
         stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _Stream(stream, self._watch, self._on_read)
+        return _Stream(stream, self._watch, self._on_read, self._streams)
 
 
 class _Stream(httpcore.NetworkStream):
@@ -119,8 +195,11 @@ class _Stream(httpcore.NetworkStream):
         stream: httpcore.NetworkStream,
         watch: Watch,
         on_read: Callable[[int], None] | None,
+        streams: _OpenStreams,
     ):
         self._stream = stream
+        self._streams = streams
+        streams.add(stream)
         self._watch = watch
         self._on_read = on_read
         self._is_wrapped = False
@@ -148,7 +227,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         stream = self._stream.start_tls(ssl_context, server_hostname, timeout)
         self._is_wrapped = True
-        return _Stream(stream, self._watch, self._on_read)
+        return _Stream(stream, self._watch, self._on_read, self._streams)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -37,6 +37,7 @@ from qinstruct_trainer.environment import check_connection_settings, check_hub_s
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
+from qinstruct_trainer.prep.sources.locations import REFUSALS, TOKEN_WAY
 
 MAX_BYTES: Final = 128 * 2**30
 """Most bytes of a repository's files that are needed: a 13B in float32 has 52e9."""
@@ -46,10 +47,6 @@ MAX_FILES: Final = 1000
 _OVERHEAD: Final = 64 * 2**20  # of the list of files, of headers and of broken connections
 _REPOSITORY = re.compile(r"^[\w.-]+/[\w.-]+$")
 _TORCH_WEIGHTS = "pytorch_model*.bin*"
-_WITH_AN_ACCOUNT = (
-    "download it with an account that may read it and set model.base to that folder (with "
-    "`qinstruct run`, a token of the account in HF_TOKEN will do)"
-)
 # Weights, configs and tokenizers; no optimizer states, no code, no other framework's weights.
 _PATTERNS = (
     "config.json",
@@ -236,13 +233,11 @@ def _explain(repository: str, revision: str | None, error: BaseException) -> str
     if isinstance(error, DryRunError):  # wraps the reason
         error = error.__cause__ or error
     if isinstance(error, GatedRepoError):
-        return f"{repository} is gated: accept its licence on the hub, then {_WITH_AN_ACCOUNT}"
+        return f"{repository} is gated: accept its licence on the hub, then {TOKEN_WAY}"
     if isinstance(error, RevisionNotFoundError):
         return f"{repository} has no revision {revision}; correct model.revision"
     if isinstance(error, RepositoryNotFoundError):
-        return (
-            f"{repository} is not on the hub, or private; correct model.base, or {_WITH_AN_ACCOUNT}"
-        )
+        return f"{repository} is not on the hub, or private; correct model.base, or {TOKEN_WAY}"
     if isinstance(error, OfflineModeIsEnabled):
         return (
             f"{repository} cannot be fetched, HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE in the "
@@ -253,7 +248,14 @@ def _explain(repository: str, revision: str | None, error: BaseException) -> str
             f"{repository} cannot be fetched, the hub cannot be reached; "
             "set model.base to a local folder, or run again with a network"
         )
-    return f"{repository} cannot be fetched from the hub ({_reason(error)}); run again later"
+    way_out = TOKEN_WAY if _is_refused(error) else "run again later"
+    return f"{repository} cannot be fetched from the hub ({_reason(error)}); {way_out}"
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether the hub refuses the token, or that there is none."""
+    response = error.response if isinstance(error, HfHubHTTPError) else None
+    return response is not None and response.status_code in REFUSALS
 
 
 def _reason(error: BaseException) -> str:

@@ -4,6 +4,9 @@ The addresses are those of a fetched list, which is not trusted: each goes throu
 of hosts as a source's own, is bounded in bytes, and is an image by its bytes or is not kept.
 """
 
+import ipaddress
+import itertools
+import socket
 import threading
 import time
 from collections import defaultdict, deque
@@ -23,14 +26,14 @@ from qinstruct_trainer.durable_files import delete_tree, is_ours_alone
 from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
-from qinstruct_trainer.prep.sources.connection import open_client, why_failed
-from qinstruct_trainer.prep.sources.http import (
-    RETRIED_STATUS,
-    Retry,
-    final_answer,
-    status_sentence,
+from qinstruct_trainer.prep.sources.answers import RETRIED_STATUS, final_answer, status_sentence
+from qinstruct_trainer.prep.sources.connection import (
+    is_unknown_name,
+    open_client,
+    why_failed,
 )
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
+from qinstruct_trainer.prep.sources.retry import Retry
 
 _PARALLEL: Final = 16
 _PARALLEL_PER_HOST: Final = 8
@@ -43,6 +46,7 @@ _AS_IT_IS: Final = {"Accept-Encoding": "identity"}
 # An address that fails so often may be slow or dead; so many of them are a net or a host that is
 # not there, which more patience does not mend.
 _MAX_UNREACHED: Final = 50
+_NAMES_TRIED: Final = 3  # of hosts that have answered, to know that names are found now
 
 
 class _DeadError(Exception):
@@ -51,6 +55,10 @@ class _DeadError(Exception):
 
 class _UnreachedError(Exception):
     """An address may have an image another time; the text says why not now."""
+
+
+class _UnknownNameError(Exception):
+    """Nobody knows the host's name: it is gone, or names are not found now."""
 
 
 def fetch_images(
@@ -89,9 +97,36 @@ def fetch_images(
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for worker in [pool.submit(work.run) for _ in range(_PARALLEL)]:
                 worker.result()
+    _settle_unknown(work, images)
     _judge(work, source, len(images))
     progress.finish()
     return dict(sorted(work.dead.items()))
+
+
+def _settle_unknown(work: "_Work", images: Sequence[ListedImage]) -> None:
+    """A name that nobody knows is dead, if that of a host which has given an image is found now."""
+    if not work.unknown:
+        return
+    given = {_host(image.url) for image in images if (work.folder / image.name).exists()}
+    is_dead = any(_is_found(host) for host in itertools.islice(given, _NAMES_TRIED))
+    for host, unknown in work.unknown.items():
+        why = "nobody knows its host's name"
+        if not is_dead:
+            work.note_unreached(host, why, len(unknown))
+        else:
+            work.dead |= {image.name: f"{shown_url(image.url)}: {why}" for image in unknown}
+
+
+def _is_found(host: str) -> bool:
+    """Whether it is a name, and known."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            return bool(socket.getaddrinfo(host, None))
+        except (OSError, UnicodeError):
+            return False
+    return False
 
 
 def _judge(work: "_Work", source: str, num_images: int) -> None:
@@ -125,6 +160,7 @@ class _Work:
     retry: Retry
     left: deque[ListedImage]
     dead: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, list[ListedImage]] = field(default_factory=dict)  # by their host
     num_unreached: int = 0
     first_unreached: str | None = None  # from where, and why
     ended: str | None = None
@@ -157,13 +193,17 @@ class _Work:
         except _DeadError as error:
             self.dead[image.name] = f"{shown_url(image.url)}: {error}"
         except _UnreachedError as error:
-            self._note_unreached(host, str(error))
+            self.note_unreached(host, str(error))
+        except _UnknownNameError:
+            with self._lock:
+                self.unknown.setdefault(host, []).append(image)
         with self._lock:
             self.progress.add()
 
-    def _note_unreached(self, host: str, why: str) -> None:
+    def note_unreached(self, host: str, why: str, num_images: int = 1) -> None:
+        """Count images that cannot be reached now; many of them end the work."""
         with self._lock:
-            self.num_unreached += 1
+            self.num_unreached += num_images
             self.first_unreached = self.first_unreached or f"from {host:.255}: {why}"
             if self.num_unreached >= _MAX_UNREACHED:
                 self.left.clear()
@@ -179,6 +219,8 @@ class _Work:
             except _NO_ADDRESS as error:
                 raise _DeadError(f"no address ({type(error).__name__})") from error
             except httpx.TransportError as error:
+                if failures == self.retry.attempts and is_unknown_name(error):
+                    raise _UnknownNameError from error
                 why = why_failed(error)
             if why is None:
                 return
@@ -188,6 +230,8 @@ class _Work:
 
     def _attempt(self, image: ListedImage) -> tuple[str | None, float | None]:
         """One request. Why another one is due, and when the server wants it; None: it is there."""
+        if _host(image.url) in self.unknown:  # after all attempts for another image
+            raise _UnknownNameError
         request = self.client.build_request("GET", image.url, headers=_AS_IT_IS)
         part = self.folder / f".{threading.get_ident()}.part"
         with final_answer(self.client, request) as response:

@@ -1,5 +1,6 @@
 """How much a download may take, of bytes and of time: a server may send without an end."""
 
+import threading
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -31,11 +32,12 @@ class Limits:
 
 
 class Watch:
-    """The time and the rate of one download, over all of its attempts."""
+    """The time and the rate of one download, over all of its attempts and connections."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
         self._end = time.monotonic() + limits.total_seconds
+        self._lock = threading.Lock()
         self._since, self._came = time.monotonic(), 0
 
     def seconds_left(self) -> float:
@@ -44,7 +46,8 @@ class Watch:
 
     def add(self, num_bytes: int) -> None:
         """Note bytes of the file that came."""
-        self._came += num_bytes
+        with self._lock:
+            self._came += num_bytes
 
     def check(self) -> None:
         """Prove that it may go on.
@@ -54,6 +57,10 @@ class Watch:
         """
         if self.seconds_left() == 0.0:
             raise EndlessError(f"it is not whole after {self.limits.total_seconds:,g} s")
+        with self._lock:
+            self._check_rate()
+
+    def _check_rate(self) -> None:
         seconds = time.monotonic() - self._since
         if seconds < self.limits.window_seconds:
             return
