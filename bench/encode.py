@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from qinstruct_trainer.data.encode import tokenize_record
+from qinstruct_trainer.data.encode import text_encoder, tokenize_record
 from qinstruct_trainer.data.image_tokens import TokenizedRecord
 from qinstruct_trainer.data.records import parse_record
 from qinstruct_trainer.data.tokenizer import Tokenizer
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def tokenize(record: dict[str, object], tokenizer: Tokenizer) -> TokenizedRecord:
-    return tokenize_record(parse_record(record, 0), tokenizer, 576, max_length=2048)
+    return tokenize_record(parse_record(record, 0), text_encoder(tokenizer), 576, max_length=2048)
 
 
 if __name__ == "__main__":

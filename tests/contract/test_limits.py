@@ -10,7 +10,14 @@ from qinstruct_trainer import json_files
 from qinstruct_trainer.contract.errors import EXIT_DATA
 from qinstruct_trainer.data import images, records, tokenizer_files
 from qinstruct_trainer.model import tensors
-from qinstruct_trainer.prep import extract, gate, json_array, unit_manifest, unpacked_stream
+from qinstruct_trainer.prep import (
+    extract,
+    gate,
+    json_array,
+    unit_cache,
+    unit_manifest,
+    unpacked_stream,
+)
 from qinstruct_trainer.prep.sources import hub, image_downloads
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.train.checkpoint import verify
@@ -99,4 +106,4 @@ def test_what_is_a_word_there_is_a_number_of_the_code() -> None:
     formats = {word.upper() for word in re.findall(r"\b[A-Z][A-Za-z]{2,3}\b", ROWS["image"])}
     assert set(images.FORMATS) == formats
     assert f"(exit code {EXIT_DATA})" in SECTION
-    assert f"({size(unit_manifest._SAMPLE_BYTES)}; a larger file never)" in SECTION
+    assert f"({size(unit_cache._SAMPLE_BYTES)}; a larger file never)" in SECTION

@@ -8,12 +8,19 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.conversation import render, shown_turns
-from qinstruct_trainer.data.encode import encode_record, image_token_id
+from qinstruct_trainer.data.encode import (
+    encode_record,
+    image_token_id,
+    text_encoder,
+    tokenize_record,
+)
 from qinstruct_trainer.data.records import parse_record
+from qinstruct_trainer.data.word_encoder import word_encoder
 from support.oracle_llava import (
     expand_original,
     load_llama_tokenizer,
@@ -138,6 +145,28 @@ def test_ids_and_labels_equal_the_original(legacy: bool, original: SimpleNamespa
     # Every class that docs/fidelity.md lists was met, and does deviate.
     assert set(deviated) == {kind for kind in met if kind is not None}
     assert len(deviated) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("legacy", [False, True], ids=["legacy-false", "legacy-true"])
+def test_word_by_word_every_string_has_the_same_ids_and_labels(legacy: bool) -> None:
+    encoder = text_encoder(load_llama_tokenizer(legacy, layout="hub"))
+    dtype = np.dtype("<u2")
+    words = word_encoder(encoder, dtype)
+    assert words is not None
+    strings = 0
+    raws = [*generate(seed=20_231_027, count=NUM_CONVERSATIONS), *generate(seed=1, count=4_000)]
+    for raw in raws:
+        record = parse_record(raw, 0)
+        packed, spans, _ = words.encode(render(record), record.image is not None)
+        whole = tokenize_record(record, encoder, 1, max_length=1_000_000)
+        labels = np.full(len(whole.labels), -100)
+        for start, end in spans:
+            labels[start:end] = whole.input_ids[start:end]
+        assert np.frombuffer(packed, dtype).tolist() == whole.input_ids.tolist(), raw
+        assert labels.tolist() == whole.labels.tolist(), raw
+        strings += len(record.turns)
+    assert strings >= 20_000
 
 
 def test_the_generator_covers_what_it_claims() -> None:

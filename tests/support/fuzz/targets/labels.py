@@ -10,7 +10,7 @@ from PIL import Image
 
 from qinstruct_trainer.builtin.tokenizer import write_tiny_tokenizer
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.encode import tokenize_record
+from qinstruct_trainer.data.encode import text_encoder, tokenize_record
 from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
 from qinstruct_trainer.prep.gate import RecordFile, apply_policy, inspect_records
 from qinstruct_trainer.prep.merge import merge, read_records
@@ -51,7 +51,7 @@ def _prepare(content: bytes, folder: Path) -> int:
     for record in records:
         if record.image is not None:
             assert (folder / "images" / record.image).resolve() == folder / "images" / "a.png"
-        tokens = tokenize_record(record, _tokenizer(), 4, max_length=64)
+        tokens = tokenize_record(record, text_encoder(_tokenizer()), 4, max_length=64)
         assert 0 < len(tokens.input_ids) == len(tokens.labels) <= 64
     return len(records)
 

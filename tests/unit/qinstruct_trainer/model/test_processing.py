@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from transformers import GenerationConfig, LlavaProcessor
+from tokenizers import pre_tokenizers
+from transformers import CLIPVisionConfig, GenerationConfig, LlavaConfig, LlavaProcessor
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data.text_encoder import open_text_encoder
 from qinstruct_trainer.data.tokenizer import load_tokenizer
-from qinstruct_trainer.model.processing import add_tokens, read_tokenizer
+from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
 from support.model.checkpoints import build, vicuna, write_original
 
 
@@ -35,6 +37,32 @@ def test_processing_files_serve_transformers_and_the_trainer(tmp_path: Path) -> 
     generation = GenerationConfig.from_pretrained(folder)
     assert not generation.do_sample
     generation.save_pretrained(tmp_path / "again")  # Vicuna's own would raise here
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_tokenizer_of_either_kind_stays_what_it_is(legacy: bool, tmp_path: Path) -> None:
+    source = vicuna(tmp_path)
+    path = Path(source.base) / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"legacy": legacy}), "utf-8")
+    folder = build(source, tmp_path / "model")
+    text = "no</s>USER: this"
+    ids = load_tokenizer(Path(source.base))(text).input_ids
+    assert load_tokenizer(folder)(text).input_ids == ids
+    assert open_text_encoder(folder).backend.encode(text).ids == ids
+
+
+def test_a_tokenizer_that_would_load_as_another_is_refused(tmp_path: Path) -> None:
+    write_original(tmp_path / "llava", tower=False)
+    tokenizer = read_tokenizer(tmp_path / "llava")
+    num_tokens = len(tokenizer)
+    add_tokens(tokenizer)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(image_size=28, patch_size=14), image_token_index=num_tokens
+    )
+    (tmp_path / "model").mkdir()
+    with pytest.raises(DataError, match="becomes another one when it is saved"):
+        write_processing(tmp_path / "model", config, tokenizer, tmp_path / "llava")
 
 
 def test_a_config_that_means_something_else_to_transformers_is_not_read(

@@ -1,4 +1,4 @@
-"""What the key of each stage's unit holds; and the stages before the model need no torch."""
+"""What the key of each stage's unit holds; and prep itself needs no torch."""
 
 import os
 import subprocess
@@ -10,13 +10,14 @@ import pytest
 
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.events import PrepProgress
 from qinstruct_trainer.prep.gate import GateReport, RecordFile
 from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import Build, UnitCache
 from qinstruct_trainer.prep.unit_manifest import Unit
 from support.prep.miniature import write_miniature
 
-# Ends when the last record is merged; says at every event which of the heavy packages are there.
+# Says at every event which of the heavy packages are there.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -25,9 +26,8 @@ from qinstruct_trainer.contract.config import PrepConfig
 from qinstruct_trainer.prep.run import run_prep
 
 def report(event):
-    print(event.stage, *{"torch", "transformers"} & sys.modules.keys())
-    if event.stage == "merge" and event.done == event.total:
-        sys.exit()
+    stage = getattr(event, "stage", "done")
+    print(stage, *{"torch", "transformers", "sentencepiece"} & sys.modules.keys())
 
 run_prep(PrepConfig.read(Path(sys.argv[1])), report)
 """
@@ -171,6 +171,15 @@ def test_a_builtin_data_set_of_no_strategy_is_named(stages: Stages) -> None:
         builtin("builtin:both")(stages)
 
 
+def test_a_builtin_data_set_is_told_of_before_it_is_drawn(tmp_path: Path) -> None:
+    def stop(event: object) -> None:
+        assert isinstance(event, PrepProgress)
+        raise KeyboardInterrupt(event.done)
+
+    with pytest.raises(KeyboardInterrupt, match=r"^0$"):
+        builtin()(Stages(UnitCache(tmp_path / "cache", "run", lambda _: None), stop))
+
+
 @pytest.mark.parametrize("makes", SAME.values(), ids=SAME)
 def test_what_does_not_is_not(makes: list[Make], stages: Stages) -> None:
     assert len({make(stages).key for make in makes}) == 1
@@ -232,7 +241,7 @@ def test_a_label_file_that_has_changed_in_its_place_is_fetched_again(
     assert fetch(url=file.as_uri())(stages).key != before
 
 
-def test_no_stage_before_the_model_imports_torch(tmp_path: Path) -> None:
+def test_no_stage_imports_torch_into_prep_itself(tmp_path: Path) -> None:
     made = write_miniature(tmp_path / "served")
     config = PrepConfig(
         run="run",
@@ -250,4 +259,4 @@ def test_no_stage_before_the_model_imports_torch(tmp_path: Path) -> None:
     path.write_text(config.to_json())
     command = [sys.executable, "-c", PROGRAM, str(path)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    assert {*lines} == {"fetch", "extract", "gate", "merge"}
+    assert {*lines} == {"fetch", "extract", "gate", "merge", "model", "index", "done"}

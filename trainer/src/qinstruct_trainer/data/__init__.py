@@ -1,7 +1,8 @@
 """Records to token ids, labels, pixels and an order of samples.
 
 - `records`: a record of a label file, checked; `conversation`: its text.
-- `tokenizer`, `encode`, `label_mask`, `image_tokens`: the text as token ids and labels.
+- `tokenizer`, `text_encoder`, `encode`, `label_mask`, `image_tokens`: the text as token ids and
+  labels; `word_encoder`, `word_rules`: the same, faster.
 - `images`: image files as pixels; `index`: tokenised records in memory-mapped files.
 - `sampler`: the order of samples; `collate`: batches of tensors.
 
@@ -9,5 +10,5 @@ Everything here equals the published LLaVA-v1.5 code; docs/fidelity.md lists whe
 why. Of the trainer it may import the contract and `storage_errors`.
 
 Exports nothing, so that importing one module loads no other: only `sampler` and `collate` need
-torch, only `tokenizer` and `encode` need transformers.
+torch, only `tokenizer` needs transformers.
 """

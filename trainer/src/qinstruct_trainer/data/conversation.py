@@ -54,11 +54,10 @@ def shown_turns(record: Record) -> Sequence[Turn]:
     turns = record.turns[1:] if record.turns[0].speaker == "gpt" else record.turns
     if record.image is None:
         return turns
-    return [Turn(turn.speaker, _image_first(turn.text)) for turn in turns]
+    return [_image_first(turn) if IMAGE_TOKEN in turn.text else turn for turn in turns]
 
 
-def _image_first(text: str) -> str:
-    """Move the image to the front, on a line of its own, wherever the text has it."""
-    if IMAGE_TOKEN not in text:
-        return text
-    return f"{IMAGE_TOKEN}\n{text.replace(IMAGE_TOKEN, '').strip()}".strip()
+def _image_first(turn: Turn) -> Turn:
+    """The image at the front, on a line of its own, wherever the text has it."""
+    text = turn.text.replace(IMAGE_TOKEN, "").strip()
+    return Turn(turn.speaker, f"{IMAGE_TOKEN}\n{text}".strip())

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
-from sentencepiece import sentencepiece_model_pb2
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.file_kinds import instead
@@ -31,6 +29,7 @@ _MAX_TEXT = 1000  # characters of a token
 _MAX_PIECE = 128  # characters; what a piece is made of is looked for at each of them
 _MAX_ADDED = 1000  # tokens beside the vocabulary, each of which is looked for in every text
 _MAX_PART = 8192  # characters of a step of the pipeline; the longest of a Llama's has some 1,000
+_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 # Which merges are left out at random, and what makes other tokens of the same texts.
 _NOT_IN_A_LLAMAS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
@@ -108,8 +107,6 @@ class _AddedTokens(RootModel[_Some[dict[_Text, _Number]]]):
     """added_tokens.json."""
 
 
-_ModelProto: Any = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]  # made when it is imported
-_ADDED_PIECES: Final = (_ModelProto.SentencePiece.CONTROL, _ModelProto.SentencePiece.USER_DEFINED)
 _DOCUMENTS: Final[dict[str, type[BaseModel]]] = {
     "tokenizer_config.json": _Config,
     "special_tokens_map.json": _SpecialTokens,
@@ -138,13 +135,37 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
         (folder / name).write_text(json.dumps(document), "utf-8")
 
 
+def read_tokenizer_files(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of a checkpoint that prep wrote: its tokenizer.json, and its special tokens by their roles.
+
+    Raises:
+        DataError: a file is missing, or no Llama's.
+    """
+    path = folder / "tokenizer.json"
+    pipeline = read_json(path, max_bytes=_MAX_BYTES)
+    _check_pipeline(path, pipeline)
+    path = folder / "tokenizer_config.json"
+    named = _known(path, read_json(path, max_bytes=_MAX_BYTES))
+    tokens = {role: named.get(role) for role in _ROLES}
+    return pipeline, {
+        role: token if isinstance(token, str) else token["content"]
+        for role, token in tokens.items()
+        if token is not None
+    }
+
+
 def _check_pieces(path: Path) -> None:
     """Of a sentencepiece model: the library tries each way to make each piece of two others."""
     if path.stat().st_size > _MAX_MODEL_BYTES:
         raise DataError(
             f"{path} is larger than {_MAX_MODEL_BYTES:,} bytes; use a Llama's tokenizer"
         )
-    model = _ModelProto()
+    # Imported here: who reads a tokenizer.json alone need not hold it in memory.
+    from google.protobuf.message import DecodeError
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto: Any = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]  # made when it is imported
+    model = proto()
     try:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
@@ -154,7 +175,8 @@ def _check_pieces(path: Path) -> None:
     longest = max((len(piece.piece) for piece in model.pieces), default=0)
     if longest > _MAX_PIECE:
         raise _not_llama(path, f"it has a piece of {longest:,} characters")
-    added = sum(piece.type in _ADDED_PIECES for piece in model.pieces)
+    added_types = (proto.SentencePiece.CONTROL, proto.SentencePiece.USER_DEFINED)
+    added = sum(piece.type in added_types for piece in model.pieces)
     if added > _MAX_ADDED:
         raise _not_llama(path, f"it has {added:,} pieces that are whole tokens")
 

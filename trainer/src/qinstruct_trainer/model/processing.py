@@ -12,6 +12,8 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.conversation import IMAGE_TOKEN
+from qinstruct_trainer.data.encode import text_encoder
+from qinstruct_trainer.data.text_encoder import TextEncoder, TokenIds, open_text_encoder
 from qinstruct_trainer.data.tokenizer import Tokenizer, load_tokenizer
 from qinstruct_trainer.data.tokenizer_files import TOKENIZER_FILES
 
@@ -46,7 +48,13 @@ def write_processing(folder: Path, config: LlavaConfig, tokenizer: Tokenizer, so
         config: Of the checkpoint; gives the edge of image and patch.
         tokenizer: With the two added tokens.
         source: Folder whose tokenizer.model goes along, for tools that want the original.
+
+    Raises:
+        DataError: what was written would load as another tokenizer.
     """
+    legacy = getattr(tokenizer, "legacy", None)
+    if legacy is not None:  # else the library leaves it out, and loads another tokenizer later
+        tokenizer.init_kwargs["legacy"] = legacy
     vision: Any = config.vision_config
     size = vision.image_size
     images = LlavaImageProcessorPil(
@@ -65,3 +73,19 @@ def write_processing(folder: Path, config: LlavaConfig, tokenizer: Tokenizer, so
     images.save_pretrained(folder)  # preprocessor_config.json, where older versions look
     if (source / "tokenizer.model").is_file():
         shutil.copyfile(source / "tokenizer.model", folder / "tokenizer.model")
+    _check_saved(folder, tokenizer, source)
+
+
+def _check_saved(folder: Path, tokenizer: Tokenizer, source: Path) -> None:
+    """Training, evaluation and other tools see the tokenizer that was given."""
+    given, read = text_encoder(tokenizer), open_text_encoder(folder)
+    loaded = text_encoder(load_tokenizer(folder))
+    if not all(_identity(other) == _identity(given) for other in (read, loaded)):
+        raise DataError(
+            f"the tokenizer of {source} becomes another one when it is saved; use a checkpoint of "
+            "the LLaVA-v1.5 or Vicuna-v1.5 family"
+        )
+
+
+def _identity(encoder: TextEncoder) -> tuple[str, TokenIds]:
+    return encoder.backend.to_str(), encoder.ids

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.encode import image_token_id, tokenize_record
 from qinstruct_trainer.data.index.writer import IndexWriter
-from qinstruct_trainer.data.tokenizer import load_tokenizer
-from qinstruct_trainer.model.configuration import open_config
-from qinstruct_trainer.prep.images import find_image
-from qinstruct_trainer.prep.merge import read_records
+from qinstruct_trainer.data.text_encoder import read_token_ids
+from qinstruct_trainer.json_files import read_json
+from qinstruct_trainer.model.config_fields import HubFields, HubVisionFields
 from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.tokenized import Encoding, tokenize_all
 
 _MAX_UNSUPERVISED = 0.001  # share of records that may have nothing to learn, e.g. cut by length
 
@@ -24,6 +22,7 @@ def write_index(
     progress: Progress,
     *,
     max_length: int,
+    num_processes: int | None = None,
 ) -> None:
     """Encode every record with the model's tokenizer.
 
@@ -34,47 +33,46 @@ def write_index(
         folder: Where the index goes.
         progress: Counts the records done.
         max_length: Longest sequence in tokens, image included.
+        num_processes: See `tokenize_all`.
 
     Raises:
         DataError: a record cannot be encoded, or more than one in a thousand has no label left,
             which would vanish from the loss unnoticed.
     """
-    tokenizer = load_tokenizer(model)
-    num_image_tokens = _num_image_tokens(model)
-    pad_token_id = tokenizer.pad_token_id
+    ids = read_token_ids(model)
+    encoding = Encoding(model, _num_image_tokens(model), max_length, tuple(roots))
     writer = IndexWriter(
         folder,
-        image_token_id=image_token_id(tokenizer),
-        num_image_tokens=num_image_tokens,
-        pad_token_id=tokenizer.eos_token_id if pad_token_id is None else pad_token_id,
+        image_token_id=ids.image,
+        num_image_tokens=encoding.num_image_tokens,
+        pad_token_id=ids.pad,
         max_length=max_length,
         roots=roots,
     )
-    unsupervised: list[str] = []
+    num_unsupervised, first_unsupervised = 0, ""
     with writer:
-        for record in read_records(records):
-            tokens = tokenize_record(record, tokenizer, num_image_tokens, max_length=max_length)
-            if (tokens.labels < 0).all():
-                unsupervised.append(record.id)
-            image = None if record.image is None else (_root_of(record.image, roots), record.image)
-            writer.add(tokens, words=record.num_words, image=image)
-            progress.add()
-    if len(unsupervised) > _MAX_UNSUPERVISED * progress.done:
+        for part in tokenize_all(records, encoding, num_processes):
+            if part.unsupervised:
+                first_unsupervised = first_unsupervised or part.unsupervised[0]
+                num_unsupervised += len(part.unsupervised)
+            writer.add_block(part.block)
+            progress.add(len(part.block.rows))
+    if num_unsupervised > _MAX_UNSUPERVISED * progress.done:
         raise DataError(
-            f"{len(unsupervised)} of {progress.done} records have nothing to learn within "
-            f"{max_length} tokens, first id {unsupervised[0]!r:.80}; "
+            f"{num_unsupervised} of {progress.done} records have nothing to learn within "
+            f"{max_length} tokens, first id {first_unsupervised!r:.80}; "
             "raise training.maxLength or correct the records"
         )
     progress.finish()
 
 
-def _root_of(image: str, roots: Sequence[Path]) -> int:
-    number = find_image(image, roots)
-    if number is None:
-        raise DataError(f"image {image} vanished after the gate; delete the cache and run again")
-    return number
-
-
 def _num_image_tokens(model: Path) -> int:
-    vision: Any = open_config(model).vision_config
+    owner = f"checkpoint {model}"
+    document = read_json(model / "config.json")
+    vision = HubVisionFields.read(HubFields.read(document, owner).vision_config, owner)
+    if not vision.image_size or not vision.patch_size or vision.patch_size > vision.image_size:
+        raise DataError(
+            f"config.json of the {owner} has no usual size of images and patches; remove that "
+            "folder and run prep again"
+        )
     return int(vision.image_size // vision.patch_size) ** 2

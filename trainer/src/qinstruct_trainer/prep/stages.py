@@ -18,11 +18,12 @@ from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
-from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.image_list import read_image_list, referenced_names
+from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import merge
+from qinstruct_trainer.prep.model_process import ModelTask, build_apart
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
@@ -121,6 +122,7 @@ class Stages:
 
         def build(folder: Path) -> None:
             progress = self._progress("fetch", source.name, "files")
+            progress.set(0)  # drawing the pictures takes seconds
             write_builtin(folder, seed=seed, strategy=strategy)
             progress.set(sum(1 for _ in folder.rglob("*")))
             progress.finish()
@@ -206,20 +208,14 @@ class Stages:
         unit = _unit("model", item, _identity(source), *stamps, *made_from)
 
         def build(folder: Path) -> None:
-            # These two stages alone need torch and transformers: imported when they begin.
-            with without_collector():
-                from qinstruct_trainer.prep.model import build_model, read_texts
-                from qinstruct_trainer.prep.sources.hub import Place
-
             progress = self._progress("model", item, "bytes")
 
             def note(done: int, total: int) -> None:
                 progress.total = total
                 progress.set(done)
 
-            texts = read_texts(merged.folder / RECORDS)
-            place = Place(self.cache.shared_downloads("hub"), self.networks)
-            build_model(source, folder, seed=seed, texts=texts, progress=note, place=place)
+            hub, records = self.cache.shared_downloads("hub"), merged.folder / RECORDS
+            build_apart(ModelTask(source, folder, seed, records, hub, self.networks), note)
             progress.finish()
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
@@ -242,9 +238,6 @@ class Stages:
         unit = _unit("index", "records", str(max_length), *keys, *roots)
 
         def build(folder: Path) -> None:
-            with without_collector():
-                from qinstruct_trainer.prep.index import write_index
-
             progress = Progress(self.report, "index", "records", "records", num_records)
             records = merged.folder / RECORDS
             write_index(

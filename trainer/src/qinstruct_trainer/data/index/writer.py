@@ -1,24 +1,28 @@
-"""Write an index, record by record, in constant memory."""
+"""Write an index, block by block, in constant memory."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from qinstruct_trainer.data.image_tokens import TokenizedRecord, cut_record
+from qinstruct_trainer.data.image_tokens import TokenizedRecord
+from qinstruct_trainer.data.index.block import (
+    Block,
+    BlockBuilder,
+    Image,
+    token_dtype,
+    unsupervised,
+)
 from qinstruct_trainer.data.index.format import (
     FILES,
     IMAGE,
     INDEX_VERSION,
     META,
-    RECORD,
     IndexMeta,
 )
-from qinstruct_trainer.data.label_mask import IGNORE_INDEX, Ids
 from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 
@@ -55,9 +59,8 @@ class IndexWriter:
             "max_length": max_length,
             "roots": [str(root) for root in roots],
         }
-        # The placeholder follows the vocabulary or is part of its end; so it is the largest id.
-        self._dtype = np.dtype("<u2" if max(image_token_id, pad_token_id) < 2**16 else "<u4")
-        self._images: dict[tuple[int, str], int] = {}
+        self.dtype: Final = token_dtype(image_token_id, pad_token_id)
+        self._images: dict[Image, int] = {}
         self._ends = {"tokens": 0, "spans": 0, "paths": 0}
         self._counts = {"num_records": 0, "num_unsupervised": 0, "num_tokens": 0}
         self._files: dict[str, BinaryIO] = {}
@@ -81,7 +84,7 @@ class IndexWriter:
             if kind is None:
                 self._complete()
 
-    def add(self, record: TokenizedRecord, *, words: int, image: tuple[int, str] | None) -> None:
+    def add(self, record: TokenizedRecord, *, words: int, image: Image | None) -> None:
         """Append a record.
 
         Args:
@@ -93,43 +96,59 @@ class IndexWriter:
             StorageError: the disk is full.
             ValueError: the record was tokenised with other settings than this index's.
         """
-        self._check(record)
-        ids, spans = record.input_ids, _spans(record.labels)
-        self._ends["tokens"] += len(ids)
-        self._ends["spans"] += len(spans)
-        number = -1 if image is None else self._image_number(image)
-        row = (
-            self._ends["tokens"],
-            self._ends["spans"],
-            number,
-            record.num_tokens,
-            -words if image is None else words,
-        )
-        self._write("tokens.bin", ids.astype(self._dtype))
-        self._write("spans.bin", spans)
-        self._write("records.bin", np.array([row], RECORD))
-        self._counts["num_records"] += 1
-        self._counts["num_unsupervised"] += len(spans) == 0
-        self._counts["num_tokens"] += record.num_tokens
+        builder = BlockBuilder(self.dtype)
+        builder.add(record, words=words, image=image)
+        self.add_block(builder.build())
 
-    def _check(self, record: TokenizedRecord) -> None:
-        """Make sure that reading can give the record back."""
-        ids, meta = record.input_ids, self._meta
-        settings = (meta["image_token_id"], meta["num_image_tokens"], meta["max_length"])
-        again = cut_record(ids, record.labels, *settings)
-        if (len(again.input_ids), again.num_tokens) != (len(ids), record.num_tokens) or (
-            ids.size and not 0 <= int(ids.min()) <= int(ids.max()) <= self._largest_id
-        ):
+    def add_block(self, block: Block) -> None:
+        """Append records that a `BlockBuilder` with this writer's dtype has packed.
+
+        Raises:
+            StorageError: the disk is full.
+            ValueError: a record was tokenised with other settings than this index's.
+        """
+        if not len(block.rows):
+            return
+        self._check(block)
+        rows = block.rows.copy()
+        rows["tokens_end"] += self._ends["tokens"]
+        rows["spans_end"] += self._ends["spans"]
+        numbers = [self._image_number(image) for image in block.images]
+        rows["image"] = np.array([*numbers, -1], "<i4")[rows["image"]]  # -1 is the last of them
+        self._write("tokens.bin", block.tokens)
+        self._write("spans.bin", block.spans)
+        self._write("records.bin", rows.tobytes())
+        self._ends["tokens"] = int(rows["tokens_end"][-1])
+        self._ends["spans"] = int(rows["spans_end"][-1])
+        self._counts["num_records"] += len(rows)
+        self._counts["num_unsupervised"] += len(unsupervised(block))
+        self._counts["num_tokens"] += int(rows["length"].sum(dtype=np.int64))
+
+    def _check(self, block: Block) -> None:
+        """Make sure that reading can give the records back: cut again, they stay as they are."""
+        ids, rows = np.frombuffer(block.tokens, self.dtype), block.rows
+        ends = rows["tokens_end"]
+        counts = np.diff(ends, prepend=0)
+        if int(ends[-1]) != len(ids) or (counts < 0).any():
+            raise ValueError("a block's rows do not fit its tokens")
+        meta = self._meta
+        longer = meta["num_image_tokens"] - 1
+        is_image = ids == meta["image_token_id"]
+        before = np.concatenate(([0], np.cumsum(is_image)))
+        num_images = before[ends] - before[ends - counts]
+        lengths = np.minimum(counts + num_images * longer, meta["max_length"])
+        # Where a record's last token begins, its images expanded; it is stored, so within the cut.
+        last = np.maximum(ends - 1, 0)
+        begins = counts - 1 + longer * (num_images - is_image[last]) if len(ids) else counts - 1
+        wrong = (lengths != rows["length"]) | ((counts > 0) & (begins >= meta["max_length"]))
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
             raise ValueError(
-                f"a record of {len(ids)} stored tokens and {record.num_tokens} in all does not "
-                f"fit an index with {meta}"
+                f"a record of {counts[first]} stored tokens and {rows['length'][first]} in all "
+                f"does not fit an index with {meta}"
             )
 
-    @property
-    def _largest_id(self) -> int:
-        return int(np.iinfo(self._dtype).max)
-
-    def _image_number(self, image: tuple[int, str]) -> int:
+    def _image_number(self, image: Image) -> int:
         number = self._images.get(image)
         if number is None:
             root, path = image
@@ -138,19 +157,17 @@ class IndexWriter:
             number = self._images[image] = len(self._images)
             encoded = path.encode()
             self._ends["paths"] += len(encoded)
-            self._write("paths.bin", np.frombuffer(encoded, np.uint8))
-            self._write("images.bin", np.array([(self._ends["paths"], root)], IMAGE))
+            self._write("paths.bin", encoded)
+            self._write("images.bin", np.array([(self._ends["paths"], root)], IMAGE).tobytes())
         return number
 
-    def _write(self, name: str, values: npt.NDArray[Any]) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         with self._storage_errors():
-            self._files[name].write(values.tobytes())
+            self._files[name].write(content)
 
     def _complete(self) -> None:
         sizes = {name: (self._folder / name).stat().st_size for name in FILES}
-        meta = IndexMeta(
-            **self._meta, **self._counts, token_bytes=self._dtype.itemsize, sizes=sizes
-        )
+        meta = IndexMeta(**self._meta, **self._counts, token_bytes=self.dtype.itemsize, sizes=sizes)
         (self._folder / META).write_text(meta.model_dump_json(indent=2) + "\n", "utf-8")
 
     def _storage_errors(self) -> AbstractContextManager[None]:
@@ -162,9 +179,3 @@ def _storage_sentence(what: str, failure: DiskFailure) -> str:
     if failure.is_full:
         out = "make room and run again, which goes on from the last finished unit"
     return f"{what} cannot be written: {failure.reason}; {out}"
-
-
-def _spans(labels: Ids) -> npt.NDArray[np.int32]:
-    """[S, 2]: where labels are learnt, as half-open intervals."""
-    learnt = np.concatenate(([False], labels != IGNORE_INDEX, [False]))
-    return np.flatnonzero(learnt[1:] != learnt[:-1]).astype("<i4").reshape(-1, 2)
