@@ -4,6 +4,10 @@
 
 A server of its own process on loopback; once it gives each connection 16 MB/s, as servers on the
 internet do in one way or another, and once all it can.
+
+With 192 MiB on a busy machine of two cores: 2.63 times as fast where connections are limited, with
+0.89 times the CPU seconds a GB. Without a limit one stream is better: segments take 1.34 times the
+CPU (1.41 instead of 1.05 s a GB), and longer, for this server reads all of the file for each.
 """
 
 import hashlib
