@@ -32,7 +32,8 @@ from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_m
 from support.prep.prep_json import write_prep_json
 from support.syncs import note_syncs
 
-STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
+STAGES = ("fetch", "extract", "gate", "pixels", "merge", "model", "index")
+OF_FOLDER = ("meta.json", "table.bin")
 SLOW = 4_000  # bytes per second: the labels take two seconds
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -91,8 +92,8 @@ def manifests(cache: Path) -> dict[str, UnitManifest]:
 
 
 def digests(manifest: UnitManifest) -> dict[str, str]:
-    """Of the files that do not name the cache's own folder."""
-    return {file.path: file.sha256 for file in manifest.files if file.path != "meta.json"}
+    """Of the files that do not depend on the cache's own folder."""
+    return {file.path: file.sha256 for file in manifest.files if file.path not in OF_FOLDER}
 
 
 def test_served_miniature_is_prepared(
@@ -153,7 +154,7 @@ def test_two_runs_at_once_build_each_unit_once(server: FaultyServer, tmp_path: P
     assert [process.returncode for process in processes] == [0, 0]
     built = [built_units(output) for output in outputs]
     assert not built[0] & built[1]
-    assert len(built[0] | built[1]) == 7
+    assert len(built[0] | built[1]) == 8
     assert len(server.ranges) == 2
     first, second = (Prepared.read(config.with_suffix("") / "prepared.json") for config in configs)
     assert first == second

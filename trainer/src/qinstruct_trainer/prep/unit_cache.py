@@ -105,6 +105,7 @@ class UnitCache:
         self._report = report
         self._stale_seconds = stale_seconds
         self.downloads = root / "downloads"
+        self.root = root
 
     def get(self, unit: Unit, build: Callable[[Path], None]) -> Path:
         """The unit's folder; `build` fills an empty folder if no run has made it before.
@@ -130,6 +131,17 @@ class UnitCache:
                 self._sweep(folder)
                 _build(unit, folder, build, lease)
         return folder
+
+    def finished(self, stage: Stage, item: str) -> Iterator[tuple[Unit, Path]]:
+        """Every whole unit of a stage and an item, whatever else its content depends on."""
+        prefix = Unit(stage, item, ()).folder_name.rpartition("-")[0]
+        for folder in sorted(self._root.glob(f"{prefix}-*")):
+            manifest = _read_manifest(folder)
+            if manifest is None:
+                continue
+            unit = Unit(stage, item, manifest.key_parts)
+            if folder.name == unit.folder_name and is_whole(folder, unit):
+                yield unit, folder
 
     def _sweep(self, folder: Path) -> None:
         """Remove what a killed builder left, and a unit whose files were damaged since."""
