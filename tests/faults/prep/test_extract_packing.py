@@ -11,7 +11,7 @@ from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.records import parse_record
-from qinstruct_trainer.prep.images import image_faults
+from qinstruct_trainer.prep.images import examine_images
 from qinstruct_trainer.prep.progress import Progress
 from support.prep.archives import NAME, tar_of, unpack
 
@@ -127,11 +127,11 @@ def test_the_forms_of_a_name_are_one_name(
     )
     assert record.image is not None
 
-    faults = image_faults(
+    faults = examine_images(
         [record.image],
         [tmp_path / "unit" / "files"],
         Progress(lambda _: None, "gate", "r", "files"),
-    )
+    ).faults
 
     assert faults == {}
 
@@ -155,7 +155,7 @@ def test_a_name_that_is_nearly_right_is_told(
     (tmp_path / there).touch()
     progress = Progress(lambda _: None, "gate", "records", "files")
 
-    faults = image_faults([wanted, "none.jpg"], [tmp_path], progress)
+    faults = examine_images([wanted, "none.jpg"], [tmp_path], progress).faults
 
     assert faults == {
         wanted: f"image {wanted} is in none of the image archives; {there} is there, {difference}",

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.prep.extract import extract
@@ -52,6 +54,16 @@ def test_a_label_file_that_is_no_array_is_named_by_its_source(tmp_path: Path) ->
     )
     with pytest.raises(DataError, match=sentence):
         check(write(tmp_path / "labels.json", "{}"), [])
+
+
+def test_images_of_16_bits_are_counted_in_a_warning(miniature: Miniature, tmp_path: Path) -> None:
+    image = tmp_path / "images" / str(miniature.records[3]["image"])
+    Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save(image, "PNG")
+    report = check(RecordFile(source="labels", path=miniature.labels), [tmp_path / "images"])
+    assert (report.num_bad, report.destroyed) == (0, 1)
+    (warning,) = report.warnings()
+    name = miniature.records[3]["image"]
+    assert warning.startswith(f"1 images, the first is {name}, have 16 bits or floating-point")
 
 
 def test_count_that_differs_is_a_warning(miniature: Miniature, tmp_path: Path) -> None:

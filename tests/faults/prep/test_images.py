@@ -6,7 +6,7 @@ import pytest
 
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.extract import extract
-from qinstruct_trainer.prep.images import find_image, image_faults
+from qinstruct_trainer.prep.images import examine_images, find_image
 from qinstruct_trainer.prep.progress import Progress
 from support.prep.miniature import write_miniature
 
@@ -37,8 +37,9 @@ def test_image_is_found_in_any_root(tmp_path: Path) -> None:
     images = images_of(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "images" / "spaq_koniq").rename(tmp_path / "other" / "spaq_koniq")
-    assert image_faults(images, [tmp_path / "images", tmp_path / "other"], progress()) == {}
-    faults = image_faults(images, [tmp_path / "other"], progress())
+    both = [tmp_path / "images", tmp_path / "other"]
+    assert examine_images(images, both, progress()).faults == {}
+    faults = examine_images(images, [tmp_path / "other"], progress()).faults
     assert faults == {
         image: f"image {image} is in none of the image archives"
         for image in images
@@ -50,7 +51,7 @@ def test_an_image_that_does_not_decode_is_named_and_all_are_counted(tmp_path: Pa
     images = images_of(tmp_path)
     (tmp_path / "images" / images[2]).write_bytes(b"no image")
     events: list[Event] = []
-    faults = image_faults(images, [tmp_path / "images"], progress(events))
+    faults = examine_images(images, [tmp_path / "images"], progress(events)).faults
     assert list(faults) == [images[2]]
     assert "is no JPEG, PNG" in faults[images[2]]
     last = events[-1]
@@ -62,4 +63,4 @@ def test_an_image_that_does_not_decode_is_named_and_all_are_counted(tmp_path: Pa
 def test_many_images_are_decoded_by_processes(tmp_path: Path) -> None:
     images = images_of(tmp_path, num_images=300)
     (tmp_path / "images" / images[-1]).write_bytes(b"no image")
-    assert list(image_faults(images, [tmp_path / "images"], progress())) == [images[-1]]
+    assert list(examine_images(images, [tmp_path / "images"], progress()).faults) == [images[-1]]

@@ -33,7 +33,7 @@ from support.prep.prep_json import write_prep_json
 from support.prep.units import digests
 from support.syncs import note_syncs
 
-STAGES = ("fetch", "extract", "gate", "merge", "model", "index")
+STAGES = ("fetch", "extract", "gate", "pixels", "merge", "model", "index")
 SLOW = 4_000  # bytes per second: the labels take two seconds
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -137,7 +137,7 @@ def test_two_runs_at_once_build_each_unit_once(server: FaultyServer, tmp_path: P
     assert [process.returncode for process in processes] == [0, 0]
     built = [built_units(output) for output in outputs]
     assert not built[0] & built[1]
-    assert len(built[0] | built[1]) == 7
+    assert len(built[0] | built[1]) == 8
     assert len(server.ranges) == 2
     first, second = (Prepared.read(config.with_suffix("") / "prepared.json") for config in configs)
     assert first == second

@@ -10,7 +10,7 @@ from PIL import Image
 
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import StorageError, UnavailableError
-from qinstruct_trainer.prep.images import image_faults
+from qinstruct_trainer.prep.images import examine_images
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.sources.hub import Place, resolve
@@ -118,7 +118,7 @@ def test_an_image_that_cannot_be_read_is_not_a_bad_image(
     progress = Progress(lambda _: None, "gate", "records", "files")
 
     with pytest.raises(StorageError) as caught:
-        image_faults(["a.jpg"], [tmp_path], progress)
+        examine_images(["a.jpg"], [tmp_path], progress)
 
     assert str(caught.value).startswith(
         f"image {tmp_path}/a.jpg cannot be read: {os.strerror(number)}; "
@@ -135,4 +135,4 @@ def test_what_a_decoder_says_of_bytes_is_still_a_bad_image(
     monkeypatch.setattr(Image, "open", fail)
     progress = Progress(lambda _: None, "gate", "records", "files")
 
-    assert "does not decode" in image_faults(["a.tif"], [tmp_path], progress)["a.tif"]
+    assert "does not decode" in examine_images(["a.tif"], [tmp_path], progress).faults["a.tif"]

@@ -25,10 +25,9 @@ def prepare(cache: Path, run: str, labels: Source, images: Source) -> None:
     fetched = [stages.fetch(source) for source in (labels, images)]
     extracted = stages.extract(images, fetched[1])
     file = RecordFile(source=labels.name, path=fetched[0].folder / "file")
-    gate = stages.gate(
-        Labels((file,), (fetched[0].key,)),
-        ImageFolders((extracted.folder / "files",), (extracted.key,)),
-    )
+    folders = ImageFolders((extracted.folder / "files",), (extracted.key,))
+    pixels = stages.pixel_units(folders, size=56, reserve=0)
+    gate = stages.gate(Labels((file,), (fetched[0].key,)), folders, pixels)
     report = GateReport.model_validate_json((gate.folder / REPORT).read_bytes())
     stages.merge(gate, report)
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from qinstruct_trainer.prep.unit_manifest import UnitManifest
 
+_OF_FOLDER = ("meta.json", "table.bin")  # of an index, and of a table of stored pixels
+
 
 def manifests(cache: Path) -> dict[str, UnitManifest]:
     """By stage and item."""
@@ -19,6 +21,6 @@ def manifests(cache: Path) -> dict[str, UnitManifest]:
 def digests(cache: Path) -> dict[str, dict[str, str]]:
     """Of the files that do not name the cache's own folder, by stage and item."""
     return {
-        name: {file.path: file.sha256 for file in manifest.files if file.path != "meta.json"}
+        name: {file.path: file.sha256 for file in manifest.files if file.path not in _OF_FOLDER}
         for name, manifest in manifests(cache).items()
     }

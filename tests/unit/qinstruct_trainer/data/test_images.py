@@ -7,11 +7,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import EpsImagePlugin, Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.images import load_pixels, verify_image
+from qinstruct_trainer.data.images import examine_image, load_levels, load_pixels, verify_image
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -116,3 +117,49 @@ def test_an_image_of_another_format_is_refused_whatever_it_is_called(
     else:
         with pytest.raises(DataError, match="is no JPEG, PNG"):
             verify_image(path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "is_destroyed"),
+    [
+        (np.array([[0, 255]], np.uint16), False),
+        (np.array([[0, 256]], np.uint16), True),
+        (np.array([[0, 255]], np.int32), False),
+        (np.array([[-1, 255]], np.int32), True),
+        (np.array([[0, 254.5]], np.float32), False),
+        (np.array([[0, 0.5]], np.float32), True),
+        (np.array([[0, 300]], np.float32), True),
+        (np.array([[0, 255]], np.uint8), False),
+    ],
+)
+def test_pixels_that_do_not_fit_into_a_byte_are_destroyed(
+    pixels: npt.NDArray[np.generic], is_destroyed: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.tif"
+    Image.fromarray(pixels).save(path)
+    assert examine_image(path, None).is_destroyed == is_destroyed
+
+
+def test_16_bits_of_a_colour_are_scaled_and_a_palette_is_looked_up(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    levels = np.array([[[0x1234, 0x80FF, 0xFFFF]]], np.dtype(">u2"))
+    path.write_bytes(png_of_16_bits(levels))
+    assert load_levels(path, 1)[:, 0, 0].tolist() == [0x12, 0x80, 0xFF]
+    assert not examine_image(path, None).is_destroyed
+    Image.new("RGB", (1, 1), (1, 2, 3)).convert("P").save(path)
+    palette = Image.open(path).convert("RGB").getpixel((0, 0))
+    assert tuple(load_levels(path, 1)[:, 0, 0].tolist()) == palette
+
+
+def png_of_16_bits(levels: npt.NDArray[np.uint16]) -> bytes:
+    """A PNG of three big-endian numbers a pixel, which Pillow reads and does not write."""
+    height, width, _ = levels.shape
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        crc = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + crc
+
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks

@@ -72,7 +72,9 @@ def gate(
 ) -> Make:
     file = RecordFile(source=source, path=Path("/labels"), published=published)
     folders = ImageFolders((Path("/one"),), (images,))
-    return lambda stages: stages.gate(Labels((file,), (key,)), folders)
+    return lambda stages: stages.gate(
+        Labels((file,), (key,)), folders, stages.pixel_units(folders, 336, 0)
+    )
 
 
 def merge(gate: str = "g") -> Make:
@@ -259,4 +261,5 @@ def test_no_stage_imports_torch_into_prep_itself(tmp_path: Path) -> None:
     path.write_text(config.to_json())
     command = [sys.executable, "-c", PROGRAM, str(path)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    assert {*lines} == {"fetch", "extract", "gate", "merge", "model", "index", "done"}
+    stages = {"fetch", "extract", "gate", "pixels", "merge", "model", "index"}
+    assert {*lines} == stages | {"done"}

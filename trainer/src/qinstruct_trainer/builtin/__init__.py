@@ -8,5 +8,10 @@ import `data`, `model` and the contract modules; knows nothing of prep or traini
 - `questions`, `text_conversations`: what is asked; `dataset`: the files of a data set.
 - `tokenizer`, `tower`, `model`: the tiny LLaVA, in the layout of the published checkpoints.
 
-Exports nothing: the data set needs no torch, `tower` and `model` do.
+The data set needs no torch, `tower` and `model` do.
 """
+
+from typing import Final
+
+IMAGE_SIZE: Final = 112
+"""Edge in pixels of the square that the tiny LLaVA takes."""

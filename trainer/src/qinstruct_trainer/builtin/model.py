@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
+from qinstruct_trainer.builtin import IMAGE_SIZE
 from qinstruct_trainer.builtin.tokenizer import BOS_ID, EOS_ID
 from qinstruct_trainer.builtin.tower import NUM_LAYERS, designed_weights
 from qinstruct_trainer.model.configuration import compose_config
@@ -14,7 +15,6 @@ from qinstruct_trainer.model.llava import sane_generation_config
 from qinstruct_trainer.model.parameter_names import hub_name
 from qinstruct_trainer.model.processing import add_tokens, read_tokenizer, write_processing
 
-IMAGE_SIZE = 112
 PATCH_SIZE = 14
 NUM_IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
 

@@ -212,6 +212,10 @@ class Prepared(_Config):
     version: ConfigVersion = CONFIG_VERSION
     index: Path = Field(description="Folder of the token index (qinstruct_trainer.data.index).")
     model: Path = Field(description="Starting checkpoint, Hugging Face layout.")
+    pixels: Path | None = Field(
+        default=None,
+        description="Decoded images (qinstruct_trainer.data.pixel_store); none: training decodes.",
+    )
     gate_report: Path = Field(description="What the gate found, JSON.")
     heldout: Path | None = Field(default=None, description="Held-out questions (builtin only).")
     num_records: int

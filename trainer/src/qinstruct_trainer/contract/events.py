@@ -34,7 +34,7 @@ class _Event(BaseModel):
     writer: str | None = Field(default=None, description="Who printed it, as `WRITER_ENV` says.")
 
 
-Stage = Literal["fetch", "extract", "gate", "merge", "model", "index"]
+Stage = Literal["fetch", "extract", "gate", "pixels", "merge", "model", "index"]
 
 
 class PrepProgress(_Event):

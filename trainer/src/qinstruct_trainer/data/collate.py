@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qinstruct_trainer.data.images import Pixels, load_pixels
+from qinstruct_trainer.data.images import Pixels, load_pixels, normalised
 from qinstruct_trainer.data.index.reader import Example
 from qinstruct_trainer.data.label_mask import IGNORE_INDEX
+from qinstruct_trainer.data.pixel_store import PixelStore
 
 Places = npt.NDArray[np.int64]
 
@@ -73,12 +74,13 @@ class Batch:
         return type(self)(**changed)
 
 
-def collate(examples: Sequence[Example], image_size: int) -> Batch:
-    """Lay the examples one after another and decode their images.
+def collate(examples: Sequence[Example], image_size: int, store: PixelStore | None = None) -> Batch:
+    """Lay the examples one after another, with their images' pixels.
 
     Args:
         examples: At least one.
         image_size: Edge of the vision tower's square in pixels.
+        store: Has the pixels of images, of this size; without it images are decoded.
 
     Raises:
         DataError: an image cannot be decoded.
@@ -96,7 +98,7 @@ def collate(examples: Sequence[Example], image_size: int) -> Batch:
         is_learnt = np.flatnonzero(following != IGNORE_INDEX)
         learnt.append(first + is_learnt)
         targets.append(following[is_learnt])
-        pixels = _pixels(example, image_size)
+        pixels = _pixels(example, image_size, store)
         for start, run in example.image_runs or ((0, 0),):
             places.append(first + start + np.arange(run))
             patches.append(np.stack([np.full(run, len(images)), np.arange(run)]))
@@ -118,8 +120,10 @@ def _joined(parts: Sequence[Places]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(parts, axis=-1, dtype=np.int64))
 
 
-def _pixels(example: Example, image_size: int) -> Pixels:
+def _pixels(example: Example, image_size: int, store: PixelStore | None) -> Pixels:
     """An image that no placeholder shows has no influence, so that it need not be decoded."""
     if example.image is None or not example.image_runs:
         return np.zeros((3, image_size, image_size), np.float32)
-    return load_pixels(example.image, image_size)
+    if store is None:
+        return load_pixels(example.image, image_size)
+    return normalised(store.levels(example.image))

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, __version__, features
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.jpeg import decode_jpeg
@@ -141,6 +142,14 @@ def look_at(path: Path, *, with_thumbnail: bool) -> Picture:
         out = io.BytesIO()
         small.save(out, "JPEG", quality=80)
         return Picture(width, height, image.format or "", out.getvalue())
+
+
+def decoders() -> str:
+    """The libraries that decide what pixels a file has, and whether it decodes; with versions."""
+    libraries = ("libjpeg_turbo", "libtiff", "webp", "zlib")
+    versions = [f"{name} {features.version(name)}" for name in libraries]
+    simplejpeg = version("simplejpeg")
+    return ", ".join([f"pillow {__version__}", *versions, f"simplejpeg {simplejpeg}"])
 
 
 def starts_like_image(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""JPEG files decoded by simplejpeg, three times faster, where its pixels are Pillow's.
+"""JPEG files decoded by simplejpeg, where its pixels are Pillow's.
 
 Both are libjpeg-turbo, which gives the same pixels as long as its fast modes are off. Tests prove
 that for what nearly all photographs are: baseline and progressive Huffman coding in 8 bits, grey

@@ -1,11 +1,11 @@
-"""The gate: parses every record and decodes every image before a GPU is asked for.
+"""The gate: parses every record and examines every image before a GPU is asked for.
 
 `inspect_records` reports malformed records and images that are missing or do not decode;
 `apply_policy` accepts the report or not. They are separate so that the report, which takes an
 hour on the full data, is kept when only the policy changes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.records import Record, parse_record, sign_of_a_picture
-from qinstruct_trainer.prep.images import image_faults
+from qinstruct_trainer.prep.images import Findings, examine_images
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.progress import Progress
 
@@ -22,6 +22,7 @@ _FIRST_FAULTS = 3  # in the message
 _MAX_LISTED = 1000  # in the report, with their reasons; of the others it has the numbers
 Span = tuple[int, int]
 """Numbers of records that follow each other: the first, and the one after the last."""
+Examine = Callable[[Sequence[str], Sequence[Path], Progress], Findings]
 
 
 class BadRecord(BaseModel):
@@ -62,6 +63,8 @@ class GateReport(BaseModel):
     """What the gate found: report.json.
 
     Of many bad records `bad` has the first, and `unlisted` the numbers of the others by source.
+    `destroyed` counts good images of which the published pipeline, and so training, makes white
+    or black, because they have 16 bits or floating-point numbers a pixel.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +73,8 @@ class GateReport(BaseModel):
     images: int
     bad: tuple[BadRecord, ...]
     unlisted: dict[str, tuple[Span, ...]] = {}
+    destroyed: int = 0
+    first_destroyed: str | None = None
 
     @property
     def num_bad(self) -> int:
@@ -98,6 +103,12 @@ class GateReport(BaseModel):
                 )
             if count.blind and not count.is_blind:
                 yield f"{_blind_sentence(count)}; they are trained on as text"
+        if self.destroyed:
+            yield (
+                f"{self.destroyed:,} images, the first is {self.first_destroyed}, have 16 bits or "
+                "floating-point numbers a pixel, which training cuts to 0 to 255 as the published "
+                "pipeline does, so that little is seen on them; convert them to 8 bits"
+            )
 
 
 def _blind_sentence(count: SourceCount) -> str:
@@ -117,7 +128,11 @@ class RecordFile(BaseModel):
 
 
 def inspect_records(
-    files: Sequence[RecordFile], roots: Sequence[Path], lines: Path, progress: Progress
+    files: Sequence[RecordFile],
+    roots: Sequence[Path],
+    lines: Path,
+    progress: Progress,
+    examine: Examine = examine_images,
 ) -> GateReport:
     """Parse every record and decode every referenced image.
 
@@ -126,6 +141,7 @@ def inspect_records(
         roots: Folders that an image may be in.
         lines: Takes the text of all records, bad ones included, one a line: for `merge`.
         progress: Counts the distinct images checked.
+        examine: Decodes images, or knows what was found when they were decoded.
 
     Raises:
         DataError: a label file is not a JSON array. A bad record is a finding, not an error.
@@ -159,14 +175,16 @@ def inspect_records(
                     first_blind=first_blind,
                 )
             )
-    faults = image_faults(list(images), roots, progress)
-    if faults:
-        bad = _all_bad(files, faults)
+    found = examine(list(images), roots, progress)
+    if found.faults:
+        bad = _all_bad(files, found.faults)
     return GateReport(
         counts=tuple(counts),
         images=len(images),
         bad=tuple(bad.listed),
         unlisted={source: tuple(spans) for source, spans in bad.unlisted.items()},
+        destroyed=len(found.destroyed),
+        first_destroyed=next(iter(found.destroyed), None),
     )
 
 

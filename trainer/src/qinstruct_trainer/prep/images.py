@@ -3,19 +3,21 @@
 import multiprocessing
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.images import verify_image
+from qinstruct_trainer.data.images import examine_image
+from qinstruct_trainer.data.pixel_store import levels_bytes
 from qinstruct_trainer.parent_death import kill_worker_with_pool
 from qinstruct_trainer.prep.progress import Progress
 
 _IMAGES_PER_TASK = 16
-_MISSING = ""  # in the place of a fault, which is worded when all that are missing are known
 _IN_PROCESS = 256  # images for which starting processes takes longer than decoding
 _DECODING = 3 << 30  # bytes; the largest image that is allowed takes 2.7 GB
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -26,10 +28,48 @@ def find_image(image: str, roots: Sequence[Path]) -> int | None:
     return next((n for n, root in enumerate(roots) if (root / image).is_file()), None)
 
 
-def image_faults(
-    images: Sequence[str], roots: Sequence[Path], progress: Progress
-) -> dict[str, str]:
-    """What is wrong with each image that is missing or does not decode; good ones are left out.
+@dataclass(frozen=True)
+class Target:
+    """Where the pixels of images go: a file that is there, one image after another.
+
+    Attributes:
+        size: Edge of the square in pixels.
+    """
+
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decode of an image found.
+
+    Attributes:
+        fault: Why it cannot be trained on; None: it can.
+        is_destroyed: See `qinstruct_trainer.data.images.Examined`.
+        crc: CRC-32 of the pixels that were stored; 0 where none were.
+    """
+
+    fault: str | None = None
+    is_destroyed: bool = False
+    crc: int = 0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong with images; good ones are left out.
+
+    Attributes:
+        faults: Why an image that is missing or does not decode cannot be trained on.
+        destroyed: Images of which the published pipeline makes white or black.
+    """
+
+    faults: dict[str, str]
+    destroyed: tuple[str, ...]
+
+
+def examine_images(images: Sequence[str], roots: Sequence[Path], progress: Progress) -> Findings:
+    """Decode every image, keeping nothing of it.
 
     Args:
         images: Paths below a root.
@@ -41,18 +81,45 @@ def image_faults(
         StorageError: an image cannot be read, which says nothing of what is in it.
     """
     progress.total = len(images)
-    faults: dict[str, str] = {}
-    for image, fault in zip(images, _examine_all(images, roots), strict=True):
-        if fault is not None:
-            faults[image] = fault
-        progress.add()
-    missing = [image for image, fault in faults.items() if fault == _MISSING]
-    faults |= _missing_faults(missing, roots)
+    in_root, missing = by_root(images, roots)
+    faults = missing_faults(missing, roots)
+    destroyed: set[str] = set()
+    for number, names in in_root.items():
+        for name, found in zip(names, decode_images(names, roots[number]), strict=True):
+            progress.add()
+            if found.fault is not None:
+                faults[name] = found.fault
+            if found.is_destroyed:
+                destroyed.add(name)
+    progress.set(len(images))
     progress.finish()
-    return faults
+    return findings(images, faults, destroyed)
 
 
-def _missing_faults(images: Sequence[str], roots: Sequence[Path]) -> dict[str, str]:
+def findings(
+    images: Sequence[str], faults: Mapping[str, str], destroyed: Collection[str]
+) -> Findings:
+    """Those of these images, in their order."""
+    return Findings(
+        {image: faults[image] for image in images if image in faults},
+        tuple(image for image in images if image in destroyed),
+    )
+
+
+def by_root(images: Sequence[str], roots: Sequence[Path]) -> tuple[dict[int, list[str]], list[str]]:
+    """The images of each root that has one, and those that no root has."""
+    in_root: dict[int, list[str]] = {}
+    missing: list[str] = []
+    for image in images:
+        number = find_image(image, roots)
+        if number is None:
+            missing.append(image)
+        else:
+            in_root.setdefault(number, []).append(image)
+    return in_root, missing
+
+
+def missing_faults(images: Sequence[str], roots: Sequence[Path]) -> dict[str, str]:
     """A sentence for each image that is not there, with the file that was probably meant."""
     near = _by_likeness(roots) if images else {}
     faults = {}
@@ -85,24 +152,30 @@ def _difference(image: str, found: str) -> str:
     return "whose name has other characters that look alike"
 
 
-def _examine_all(images: Sequence[str], roots: Sequence[Path]) -> Iterator[str | None]:
-    """What is wrong with each image, in processes where there are many.
+def decode_images(
+    images: Sequence[str], root: Path, target: Target | None = None
+) -> Iterator[Decoded]:
+    """Decode every image, in processes where there are many, and keep the pixels if asked to.
 
-    Threads do not help: Pillow decodes with the interpreter's lock held (12 MP JPEG: two threads
-    are no faster than one). The processes are forks of a server that has imported this module
-    once; a fork of this process, beside the lease's heartbeat thread, might lock up.
+    Threads would do as far as the interpreter's lock goes, but an image that makes a decoder
+    crash, or takes all memory, would end prep without a word. The processes are forks of a server
+    that has imported this module once; a fork of this process, beside the lease's heartbeat
+    thread, might lock up.
+
+    Raises:
+        DataError, StorageError: as `examine_images`.
+        OSError: pixels cannot be written.
     """
-    folders = tuple(roots)
-    tasks = [(image, folders) for image in images]
+    tasks = [_Task(image, root, number, target) for number, image in enumerate(images)]
     num_processes = min(len(os.sched_getaffinity(0)), max(1, memory_limit() // _DECODING))
-    if len(images) <= _IN_PROCESS or num_processes == 1:
-        yield from map(_examine, tasks)
+    if len(tasks) <= _IN_PROCESS or num_processes == 1:
+        yield from map(_decode, tasks)
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(num_processes, context, initializer=kill_worker_with_pool)
     try:
-        yield from pool.map(_examine, tasks, chunksize=_IMAGES_PER_TASK)
+        yield from pool.map(_decode, tasks, chunksize=_IMAGES_PER_TASK)
     except BrokenProcessPool as error:
         raise DataError(
             "a process that decodes images was killed: the machine has too little memory for "
@@ -119,13 +192,28 @@ def memory_limit(files: Sequence[str] = _LIMITS) -> int:
     return min([machine, *(int(text) for text in texts if text.isdecimal())])
 
 
-def _examine(task: tuple[str, tuple[Path, ...]]) -> str | None:
-    image, roots = task
-    number = find_image(image, roots)
-    if number is None:
-        return _MISSING
+@dataclass(frozen=True)
+class _Task:
+    image: str
+    root: Path
+    number: int
+    target: Target | None
+
+
+def _decode(task: _Task) -> Decoded:
+    target = task.target
     try:
-        verify_image(roots[number] / image)
+        examined = examine_image(task.root / task.image, target.size if target else None)
     except DataError as error:
-        return str(error)
-    return None
+        return Decoded(fault=str(error))
+    if target is None or examined.levels is None:
+        return Decoded(is_destroyed=examined.is_destroyed)
+    content = examined.levels.tobytes()
+    _write(target, task.number, content)
+    return Decoded(is_destroyed=examined.is_destroyed, crc=zlib.crc32(content))
+
+
+def _write(target: Target, number: int, content: bytes) -> None:
+    with target.path.open("r+b") as file:
+        file.seek(number * levels_bytes(target.size))
+        file.write(content)

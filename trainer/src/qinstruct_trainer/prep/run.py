@@ -4,7 +4,9 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+from qinstruct_trainer.builtin import IMAGE_SIZE
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
@@ -20,6 +22,8 @@ from qinstruct_trainer.prep.unit_cache import UnitCache
 from qinstruct_trainer.prep.volumes import check_volumes
 
 _log = logging.getLogger(__name__)
+_CLIP_SIZE: Final = 336  # openai/clip-vit-large-patch14-336, the tower of every other model
+_TIMES_LABELS: Final = 4  # the gate's records, the merged ones, and the index
 
 
 def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
@@ -43,8 +47,10 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
     labels = _labels(config.sources, fetched)
     images = _images(stages, config.sources, fetched, labels)
-    gate = stages.gate(labels, images)
+    pixel_units = stages.pixel_units(images, _image_size(config), _reserve(config, labels))
+    gate = stages.gate(labels, images, pixel_units)
     found = _accepted(config, gate)
+    pixels = stages.pixels(gate, pixel_units)
     merged = stages.merge(gate, found)
     model = stages.model(config.model, config.seed, merged)
     num_records = found.num_records - found.num_bad
@@ -54,6 +60,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     prepared = Prepared(
         index=index.folder,
         model=model.folder,
+        pixels=pixels,
         gate_report=gate.folder / REPORT,
         heldout=_heldout(config.sources, fetched),
         num_records=num_records,
@@ -121,6 +128,18 @@ def _labels(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> Labe
     if not files:
         raise ConfigError("data.sources has no label file; add q-instruct-labels")
     return Labels(files, tuple(fetched[file.source].key for file in files))
+
+
+def _image_size(config: PrepConfig) -> int:
+    """What the model's processor will say; it is there only when the images have been decoded."""
+    return IMAGE_SIZE if config.model.kind == "tiny" else _CLIP_SIZE
+
+
+def _reserve(config: PrepConfig, labels: Labels) -> int:
+    """Bytes of the cache that model, merged records and index will take."""
+    archives = 2 * sum(source.num_bytes or 0 for source in config.sources)
+    label_bytes = sum(file.path.stat().st_size for file in labels.files)
+    return max(0, config.cache_bytes - archives) + _TIMES_LABELS * label_bytes
 
 
 def _heldout(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> Path | None:

@@ -1,4 +1,4 @@
-"""The six stages of prep: what the key of each one's unit is made of, and what builds it.
+"""The stages of prep: what the key of each one's unit is made of, and what builds it.
 
 Every method returns a finished unit, built now or found. A key holds the version of the code
 that makes the unit: raise it when that code changes what it makes.
@@ -7,7 +7,7 @@ that makes the unit: raise it when that code changes what it makes.
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -17,13 +17,16 @@ from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.contract.urls import shown_url, url_identity
+from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.image_list import read_image_list, referenced_names
+from qinstruct_trainer.prep.images import Findings
 from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model_process import ModelTask, build_apart
+from qinstruct_trainer.prep.pixels import PixelUnits
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
 from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
@@ -35,13 +38,15 @@ from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
 CODE_VERSION: Final[dict[Stage, str]] = {
     "fetch": "1",
     "extract": "2",
-    "gate": "3",
+    "gate": "4",
+    "pixels": "1",
     "merge": "1",
     "model": "3",
     "index": "1",
 }
 _log = logging.getLogger(__name__)
 RECORDS = "records.jsonl"
+_IMAGES = "images.json"
 REPORT = "report.json"
 DEAD = "dead.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
@@ -172,21 +177,39 @@ class Stages:
         delete_tree(partial)
         return finished
 
-    def gate(self, labels: Labels, images: ImageFolders) -> FinishedUnit:
-        """What the gate found, `report.json`, and what it read, `records.jsonl`.
+    def pixel_units(self, images: ImageFolders, size: int, reserve: int) -> PixelUnits:
+        """What has been decoded of the images, and will be; see `PixelUnits`."""
+        return PixelUnits(
+            self.cache, images.roots, images.keys, size, CODE_VERSION["pixels"], reserve
+        )
 
-        Whether the policy accepts the report is not part of the unit.
+    def gate(self, labels: Labels, images: ImageFolders, pixels: PixelUnits) -> FinishedUnit:
+        """What the gate found, `report.json`, and what it read, `records.jsonl`, `images.json`.
+
+        Whether the policy accepts the report is not part of the unit. What was found of each
+        image is, but is also kept by `pixels`, for other labels.
         """
         names = tuple(file.source for file in labels.files)
         published = tuple(str(file.published) for file in labels.files)
-        unit = _unit("gate", "records", *names, *published, *labels.keys, *images.keys)
+        parts = (*names, *published, *labels.keys, *images.keys, decoders())
+        unit = _unit("gate", "records", *parts)
 
         def build(folder: Path) -> None:
+            def examine(names: Sequence[str], roots: Sequence[Path], count: Progress) -> Findings:
+                (folder / _IMAGES).write_text(json.dumps(names) + "\n", "utf-8")
+                return pixels.examine(names, roots, count)
+
             progress = self._progress("gate", "records", "files")
-            found = inspect_records(labels.files, images.roots, folder / RECORDS, progress)
+            lines = folder / RECORDS
+            found = inspect_records(labels.files, images.roots, lines, progress, examine)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
+
+    def pixels(self, gate: FinishedUnit, pixels: PixelUnits) -> Path | None:
+        """The pixels of all images that the gate has seen: a table; None: there is no room."""
+        names = json.loads((gate.folder / _IMAGES).read_bytes())
+        return pixels.table(names, self._progress("pixels", "table", "files"))
 
     def merge(self, gate: FinishedUnit, found: GateReport) -> FinishedUnit:
         """The good records of all sources: `records.jsonl`."""

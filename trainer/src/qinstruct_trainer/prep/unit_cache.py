@@ -13,12 +13,12 @@ to since, and some of them of their digest. Otherwise it is built again.
 import os
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting
+from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting, Stage
 from qinstruct_trainer.durable_files import (
     delete_tree,
     sync_path,
@@ -70,6 +70,7 @@ class UnitCache:
         self._stale_seconds = stale_seconds
         self._uses = Uses(root, run, output)
         self.downloads = root / DOWNLOADS
+        self.root = root
 
     def get(self, unit: Unit, build: Build, *, resumes: bool = False) -> Path:
         """The unit's folder; `build` fills an empty folder if no run has made it before.
@@ -118,6 +119,23 @@ class UnitCache:
     def _noted(self, folder: Path, note: Callable[[str], T]) -> T:
         with storage_errors(str(folder), _storage_sentence):
             return note(folder.name)
+
+    def finished(self, stage: Stage, item: str) -> Iterator[tuple[Unit, Path]]:
+        """Every whole unit of a stage and an item, whatever else its content depends on.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        prefix = Unit(stage, item, ()).folder_name.rpartition("-")[0]
+        for folder in sorted(self._root.glob(f"{prefix}-*")):
+            manifest = read_manifest(folder)
+            if manifest is None:
+                continue
+            unit = Unit(stage, item, manifest.key_parts)
+            if folder.name != unit.folder_name or not self._noted(folder, self._uses.join):
+                continue  # renamed, or about to be deleted
+            if is_whole(folder, unit):
+                yield unit, folder
 
     def _sweep(self, folder: Path, but: Path | None) -> None:
         """Remove what a killed builder left, and a unit whose files were damaged since."""

@@ -14,6 +14,7 @@ from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.data.pixel_store import PixelStore
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.parent_death import signal_on_parent_death
@@ -92,7 +93,9 @@ def _train_and_export(run: RunContext) -> None:
     text: Any = model_config.text_config
     vision: Any = model_config.vision_config
     order = SampleOrder.of(config, run.index.modality_lengths)
-    micro_batches = MicroBatches(run.index, order, ranks.rank, vision.image_size)
+    pixels, size = run.prepared.pixels, vision.image_size
+    store = PixelStore.open(pixels, size) if pixels else None
+    micro_batches = MicroBatches(run.index, order, ranks.rank, size, store)
     with process_group(ranks):
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
         keep = config.checkpoint.keep

@@ -1,4 +1,4 @@
-"""The batches of one rank, from any step on, decoded in the background before they are used."""
+"""The batches of one rank, from any step on, made in the background before they are used."""
 
 from collections import deque
 from collections.abc import Generator
@@ -10,6 +10,7 @@ import torch
 
 from qinstruct_trainer.data.collate import Batch, collate
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.data.pixel_store import PixelStore
 from qinstruct_trainer.train.batches.order import SampleOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.
@@ -20,18 +21,24 @@ _AHEAD = 2  # batches per thread
 
 @dataclass(frozen=True, eq=False)
 class MicroBatches:
-    """The batches of one rank: item n is that of its n-th forward pass of the whole run."""
+    """The batches of one rank: item n is that of its n-th forward pass of the whole run.
+
+    Attributes:
+        store: Has the images' pixels; without it they are decoded.
+    """
 
     index: Index
     order: SampleOrder
     rank: int
     image_size: int
+    store: PixelStore | None = None
 
     def __len__(self) -> int:
         return self.order.num_steps * self.order.accumulation
 
     def __getitem__(self, number: int) -> Batch:
-        return collate([self.index[i] for i in self.records(number)], self.image_size)
+        examples = [self.index[i] for i in self.records(number)]
+        return collate(examples, self.image_size, self.store)
 
     def records(self, number: int) -> list[int]:
         """Record numbers of the n-th forward pass."""
@@ -40,10 +47,10 @@ class MicroBatches:
 
 
 def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Generator[Batch]:
-    """The batches from `step` on, in order, on `device`; close it to stop the decoding.
+    """The batches from `step` on, in order, on `device`; close it to stop the loading.
 
     Threads, not processes: a DataError arrives as it was raised, and a killed rank leaves no
-    process behind. Pillow resizes without the interpreter lock but decodes with it.
+    process behind.
 
     Raises:
         DataError: an image cannot be decoded.

@@ -1,0 +1,178 @@
+"""Stored pixels are the images'; whatever is wrong with the store, the image is decoded."""
+
+import logging
+import os
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data.images import load_levels
+from qinstruct_trainer.data.pixel_store import (
+    META,
+    PIXELS,
+    ROW,
+    TABLE,
+    PixelStore,
+    StoreMeta,
+    image_key,
+    levels_bytes,
+    write_table,
+)
+
+SIZE = 28
+NUM_IMAGES = 5
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / "images" / f"{number}.png" for number in range(NUM_IMAGES)]
+    paths[0].parent.mkdir()
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def folder(images: list[Path], tmp_path: Path) -> Path:
+    """A table of two segments; the pixels are inverted, so that one sees where they are from."""
+    segments = (tmp_path / "one", tmp_path / "two")
+    rows = []
+    for number, segment in enumerate(segments):
+        segment.mkdir()
+        stored = [inverted(path) for path in images[number::2]]
+        (segment / PIXELS).write_bytes(b"".join(stored))
+        for row, (path, content) in enumerate(zip(images[number::2], stored, strict=True)):
+            rows.append((image_key(path), number, row, zlib.crc32(content)))
+    folder = tmp_path / "table"
+    folder.mkdir()
+    write_table(folder, StoreMeta(size=SIZE, segments=segments), np.array(rows, ROW))
+    return folder
+
+
+def inverted(path: Path) -> bytes:
+    return (255 - load_levels(path, SIZE)).tobytes()
+
+
+def opened(folder: Path) -> PixelStore:
+    store = PixelStore.open(folder, SIZE)
+    assert store is not None
+    return store
+
+
+def from_store(folder: Path, images: list[Path]) -> list[bool]:
+    """Which images come from the store; the others must be as they decode."""
+    store = opened(folder)
+    found = [store.levels(path) for path in images]
+    stored = [
+        levels.tobytes() == inverted(path) for levels, path in zip(found, images, strict=True)
+    ]
+    for levels, path, is_stored in zip(found, images, stored, strict=True):
+        assert is_stored or np.array_equal(levels, load_levels(path, SIZE))
+    return stored
+
+
+def test_every_image_comes_from_its_place(folder: Path, images: list[Path]) -> None:
+    assert from_store(folder, images) == [True] * NUM_IMAGES
+
+
+def test_an_image_that_is_not_stored_is_decoded(
+    folder: Path, images: list[Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "images" / "other.png"
+    shutil.copyfile(images[0], other)
+    assert np.array_equal(opened(folder).levels(other), load_levels(other, SIZE))
+    other.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"other\.png is no JPEG"):
+        opened(folder).levels(other)
+
+
+def change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[levels_bytes(SIZE) + 7] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: levels_bytes(SIZE) + 7])
+
+
+def make_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_a_link(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+
+
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (change_a_byte, [True, True, False, True, True]),
+        (cut, [True, True, False, True, False]),
+        (Path.unlink, [False, True, False, True, False]),
+        (make_a_pipe, [False, True, False, True, False]),
+        (make_a_link, [False, True, False, True, False]),
+    ],
+)
+def test_damaged_pixels_are_noticed_and_decoded(
+    damage: object,
+    left: list[bool],
+    folder: Path,
+    images: list[Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    damage(folder.parent / "one" / PIXELS)  # type: ignore[operator]
+    assert from_store(folder, images) == left
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+@pytest.mark.parametrize("field", ["segment", "row"])
+def test_a_table_that_leads_nowhere_is_not_followed(
+    field: str, folder: Path, images: list[Path]
+) -> None:
+    table = np.fromfile(folder / TABLE, ROW)
+    table[field] = 2**32 - 1
+    table.tofile(folder / TABLE)
+    assert from_store(folder, images) == [False] * NUM_IMAGES
+
+
+@pytest.mark.parametrize("name", [META, TABLE])
+def test_without_a_table_there_is_no_store(
+    name: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / name).unlink()
+    assert PixelStore.open(folder, SIZE) is None
+    assert "images are decoded" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"size": 0, "segments": []}', '{"size": 28}'])
+def test_a_damaged_description_is_no_store(text: str, folder: Path) -> None:
+    (folder / META).write_text(text)
+    assert PixelStore.open(folder, SIZE) is None
+
+
+def test_a_store_for_another_model_is_not_used(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert PixelStore.open(folder, 2 * SIZE) is None
+    assert "squares of 28, the model takes 56" in caplog.text
+
+
+def test_two_images_of_one_key_are_both_decoded(folder: Path, images: list[Path]) -> None:
+    rows = np.fromfile(folder / TABLE, ROW)
+    twice = np.concatenate([rows, rows[:1]])
+    write_table(folder, StoreMeta.model_validate_json((folder / META).read_text()), twice)
+    assert sum(from_store(folder, images)) == NUM_IMAGES - 1
+
+
+def test_an_empty_table_is_a_store(folder: Path, images: list[Path]) -> None:
+    write_table(folder, StoreMeta(size=SIZE, segments=()), np.empty(0, ROW))
+    assert from_store(folder, images) == [False] * NUM_IMAGES
