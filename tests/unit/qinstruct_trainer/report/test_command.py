@@ -36,7 +36,7 @@ def test_labels_with_their_images(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert kinds["missing"] == "2"
     assert sum(int(number) for kind, number in kinds.items() if kind.startswith("damaged")) == 4
     assert page.count("<img ") == 2
-    assert "1600000000 pixels" in page
+    assert "178,956,970 pixels" in page
     assert "root:" not in page
 
 
