@@ -6,6 +6,7 @@ not for the folders of local-path-provisioner (hostPath); so these are `local` v
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,8 +115,10 @@ def kubectl(cluster: RealCluster, *arguments: str, stdin: str | None = None) -> 
     return cluster.kubectl(f"--namespace={NAMESPACE}", *arguments, stdin=stdin)
 
 
-def apply_run(cluster: RealCluster, name: str, claim: str) -> None:
-    spec = {"size": "Tiny", "strategy": "after", "output": {"claimName": claim}}
+def apply_run(cluster: RealCluster, name: str, claim: str | None = None) -> None:
+    spec: dict[str, Any] = {"size": "Tiny", "strategy": "after"}
+    if claim is not None:
+        spec["output"] = {"claimName": claim}
     document = {
         "apiVersion": "qinstruct.dev/v1alpha1",
         "kind": "QInstructTraining",
@@ -125,9 +128,27 @@ def apply_run(cluster: RealCluster, name: str, claim: str) -> None:
     kubectl(cluster, "apply", "-f", "-", stdin=json.dumps(document))
 
 
-def reason(cluster: RealCluster, name: str) -> str:
-    path = '{.status.conditions[?(@.type=="Prepared")].reason}'
+def prepared(cluster: RealCluster, name: str, field: str) -> str:
+    """A field of the run's condition Prepared."""
+    path = f'{{.status.conditions[?(@.type=="Prepared")].{field}}}'
     return kubectl(cluster, "get", "qit", name, f"--output=jsonpath={path}")
+
+
+def reason(cluster: RealCluster, name: str) -> str:
+    return prepared(cluster, name, "reason")
+
+
+def prep_processes() -> list[int]:
+    """Of all pods: containers' processes are this machine's too."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:  # it has ended
+            continue
+        if words[1:4] == [b"-m", b"qinstruct_trainer", b"prep"]:
+            found.append(int(path.parent.name))
+    return found
 
 
 def allow(cluster: RealCluster, claim: str) -> None:
@@ -180,3 +201,26 @@ def test_a_volume_whose_root_is_the_runs_group_already_keeps_its_files_as_they_a
     after = states(root)
     assert {path: after[path] for path in before} == before
     kubectl(cluster, "delete", "qit", "guest")
+
+
+def test_of_two_runs_at_once_one_prepares_and_the_other_says_for_whom_it_waits(
+    cluster: RealCluster,
+) -> None:
+    earlier = set(prep_processes())
+    apply_run(cluster, "first")
+    volumes = cluster.folder / "volumes"
+    wait_until(lambda: any(volumes.glob("*/units/.leases/fetch-*")), "first holds a lease", 120)
+    (process,) = set(prep_processes()) - earlier
+    os.kill(process, signal.SIGSTOP)  # so that its unit takes long, but not until it is taken over
+    try:
+        apply_run(cluster, "second")
+        wait_until(lambda: reason(cluster, "second") == "WaitingForRun", "second waits", 50)
+        assert prepared(cluster, "second", "message").startswith("run first builds what")
+    finally:
+        os.kill(process, signal.SIGCONT)
+    wait_until(lambda: reason(cluster, "first") == "Prepared", "first is ready", 180)
+    wait_until(lambda: reason(cluster, "second") == "Prepared", "second is ready", 180)
+    assert len([*volumes.glob("*/units/fetch-*")]) == 1
+    said = kubectl(cluster, "logs", "job/second-prep")
+    assert '"stage":"fetch"' in said
+    assert "cached" in said
