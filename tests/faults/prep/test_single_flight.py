@@ -91,7 +91,7 @@ def kill(pid: int, killed: list[int]) -> None:
 def assert_whole(cache: Path, served: Path) -> None:
     units = sorted((cache / "units").glob("[!.]*"))
     stages = [unit.name.split("-")[0] for unit in units]
-    assert stages == ["extract", "fetch", "fetch", "gate", "merge"]
+    assert stages == ["extract", "fetch", "fetch", "gate", "merge", "pixels"]
     for unit in units:
         verify(unit)
     assert [path.name for path in (cache / "units").glob(".*")] == [".leases"]
