@@ -16,6 +16,7 @@ from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.file_kinds import instead
 from qinstruct_trainer.prep.gate import GateReport
+from qinstruct_trainer.prep.images import find_image
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.stages import RECORDS
 
@@ -104,7 +105,8 @@ def _prepared(path: Path) -> Dataset:
     roots = tuple(Path(root) for root in index.meta.roots)
 
     def find(image: str) -> Path | None:
-        return next((root / image for root in roots if (root / image).is_file()), None)
+        number = find_image(image, roots)
+        return None if number is None else roots[number] / image
 
     records = prepared.gate_report.parent / RECORDS
     return Dataset(str(path), lambda: _gated(records, gate), index, gate, find)
