@@ -155,7 +155,8 @@ def test_killed_in_the_middle_it_goes_on_behind_the_last_segment(
     command = [sys.executable, "-c", KILLED, str(folder), str(die_at), str(tests)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     monkeypatch.setattr(prep_pixels, "_SEGMENT", 5)
-    monkeypatch.setattr(UnitCache.__init__, "__kwdefaults__", {"stale_seconds": 0.1})
+    defaults = UnitCache.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "stale_seconds", 0.1)
     whole = (die_at - 1) // 5
     assert len(segments(folder)) == whole
     units(folder).examine(names_of(folder), [], progress())
