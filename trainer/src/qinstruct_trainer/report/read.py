@@ -121,14 +121,22 @@ def _gate_report(path: Path) -> GateReport:
 
 def _gated(records: Path, gate: GateReport) -> Iterator[Row]:
     """The records that the gate has read, each of its source, those that it dropped left out."""
-    with records.open(encoding="utf-8") as file:
+    with records.open("rb") as file:
         for count in gate.counts:
             bad = frozenset(gate.bad_numbers(count.source))
             for number in range(count.records):
                 line = file.readline()
                 if number not in bad:
-                    value = json.loads(line)
-                    yield _row(count.source, number, value)
+                    yield _row(count.source, number, _decoded(line, records))
+
+
+def _decoded(line: bytes, records: Path) -> object:
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{records} is damaged; remove its folder and run prep again to make it"
+        ) from error
 
 
 def _array(path: Path) -> Iterator[Row]:
