@@ -11,12 +11,8 @@ from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy, inspect_records
 from qinstruct_trainer.prep.merge import merge
-from qinstruct_trainer.prep.progress import Progress
+from support.prep.gate_progress import progress
 from support.prep.miniature import Miniature, write_miniature
-
-
-def progress() -> Progress:
-    return Progress(lambda _: None, "gate", "records", "files")
 
 
 def write(path: Path, text: str) -> RecordFile:

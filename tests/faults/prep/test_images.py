@@ -7,12 +7,8 @@ import pytest
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.images import examine_images, find_image
-from qinstruct_trainer.prep.progress import Progress
+from support.prep.gate_progress import progress
 from support.prep.miniature import write_miniature
-
-
-def progress(events: list[Event] | None = None) -> Progress:
-    return Progress((events if events is not None else []).append, "gate", "records", "files")
 
 
 def images_of(folder: Path, num_images: int = 12) -> list[str]:

@@ -14,15 +14,14 @@ import pytest
 from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.contract.events import Event
 from qinstruct_trainer.data.images import examine_image, load_levels
 from qinstruct_trainer.data.pixel_store import IMAGES, PIXELS, PixelStore, SegmentImages
 from qinstruct_trainer.prep import images as prep_images
 from qinstruct_trainer.prep import pixels as prep_pixels
 from qinstruct_trainer.prep.pixels import PixelUnits
-from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.unit_cache import UnitCache
 from support.pictures import make_image, write_pictures
+from support.prep.gate_progress import progress
 
 SIZE = 28
 KILLED = """
@@ -32,7 +31,7 @@ sys.path.insert(0, sys.argv[3])
 from faults.prep import test_pixels
 test_pixels.prep_pixels._SEGMENT = 5
 folder, die_at = Path(sys.argv[1]), int(sys.argv[2])
-progress = test_pixels.Progress(lambda _: None, "gate", "records", "files")
+progress = test_pixels.progress()
 add = progress.add
 def counted():
     add()
@@ -61,10 +60,6 @@ def units(folder: Path, size: int = SIZE, reserve: int = 0, code: str = "1") -> 
     cache = UnitCache(folder / "cache", "run", lambda _: None)
     cache.root.mkdir(exist_ok=True)
     return PixelUnits(cache, (folder / "files",), ("key",), size, code, reserve)
-
-
-def progress(events: list[Event] | None = None) -> Progress:
-    return Progress((events if events is not None else []).append, "gate", "records", "files")
 
 
 def store_of(folder: Path, made: PixelUnits | None = None) -> PixelStore:
@@ -155,7 +150,8 @@ def test_killed_in_the_middle_it_goes_on_behind_the_last_segment(
     command = [sys.executable, "-c", KILLED, str(folder), str(die_at), str(tests)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     monkeypatch.setattr(prep_pixels, "_SEGMENT", 5)
-    monkeypatch.setattr(UnitCache.__init__, "__kwdefaults__", {"stale_seconds": 0.1})
+    defaults = UnitCache.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "stale_seconds", 0.1)
     whole = (die_at - 1) // 5
     assert len(segments(folder)) == whole
     units(folder).examine(names_of(folder), [], progress())

@@ -22,6 +22,7 @@ from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.unit_cache import UnitCache, is_whole, verify
 from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
+from support.cache.units import no_events
 from support.prep.file_server import serve
 from support.syncs import note_syncs
 
@@ -41,10 +42,6 @@ try:
 except StorageError as error:
     print(error)
 """
-
-
-def no_events(_: Event) -> None:
-    """The progress is ignored."""
 
 
 def fill(folder: Path) -> None:

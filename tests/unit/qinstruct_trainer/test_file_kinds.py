@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.images import verify_image
+from qinstruct_trainer.data.images import examine_image
 from qinstruct_trainer.data.tokenizer_files import copy_tokenizer
 from qinstruct_trainer.file_kinds import file_kind, kind_of
 from qinstruct_trainer.json_files import read_json
@@ -145,6 +145,10 @@ def read_tokenizer(path: Path) -> None:
     copy_tokenizer(path.parent, path.parent / "out")
 
 
+def read_image(path: Path) -> None:
+    examine_image(path)
+
+
 READERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "labels": (read_labels, "not a JSON array"),
     "archive": (read_archive, "not a tar or zip archive"),
@@ -152,7 +156,7 @@ READERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "torch": (read_weights(".bin"), "not a torch file"),
     "safetensors": (read_weights(".safetensors"), "not a safetensors file"),
     "tokenizer": (read_tokenizer, "not a sentencepiece model"),
-    "image": (verify_image, "is no JPEG, PNG, GIF, BMP, WebP or TIFF image, but"),
+    "image": (read_image, "is no JPEG, PNG, GIF, BMP, WebP or TIFF image, but"),
 }
 
 
@@ -184,7 +188,7 @@ def test_every_reader_says_what_it_was_given(
         (read_config, "JSON object", "is not JSON"),
         (read_weights(".bin"), "torch", "is not a complete torch file"),
         (read_weights(".safetensors"), "safetensors", "is not a complete safetensors file"),
-        (verify_image, "JPEG", "does not decode"),
+        (read_image, "JPEG", "does not decode"),
     ],
 )
 def test_damage_of_the_right_kind_is_told_as_damage(

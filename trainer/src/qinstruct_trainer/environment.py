@@ -25,7 +25,8 @@ _QUANTITY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(|k|M|G|T|Ki|Mi|Gi
 _FACTORS: Final[dict[str, int]] = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
     f"{letter}i": 1024**power for power, letter in enumerate("KMGT", 1)
 }
-_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+HUB_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""Variables that may have the hub's token; the first one that does counts."""
 
 
 def check_connection_settings(env: Mapping[str, str] = os.environ) -> None:
@@ -70,7 +71,7 @@ def check_hub_settings(env: Mapping[str, str] = os.environ) -> None:
     """
     if endpoint := env.get("HF_ENDPOINT"):
         _check_address("HF_ENDPOINT", endpoint, ("https", "http"))
-    for name in _TOKENS:
+    for name in HUB_TOKENS:
         token = env.get(name, "").strip()
         if not (token.isascii() and token.isprintable() and " " not in token):
             reason = "has a character that no token has"

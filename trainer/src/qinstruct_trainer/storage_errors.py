@@ -62,6 +62,14 @@ def result_sentence(what: str, failure: DiskFailure) -> str:
     return f"{what} cannot be written: {failure.reason}; check the volume, then run again"
 
 
+def file_sentence(what: str, failure: DiskFailure) -> str:
+    """The sentence about a file that the system names; where it names none, about `what`."""
+    place = failure.path or what
+    if failure.is_full:
+        return f"{place} cannot be written, because the disk is full; free space and run again"
+    return f"{place} cannot be read or written: {failure.reason}; {way_out(Path(place), failure)}"
+
+
 def way_out(path: Path, failure: DiskFailure) -> str:
     """Whose the file is and who we are, where that is the reason; and what to do, in any case."""
     if failure.number in _RIGHTS or failure.number == errno.EROFS:

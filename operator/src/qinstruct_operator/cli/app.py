@@ -45,8 +45,9 @@ cache_app = typer.Typer(
     help="Look after a cache of prepared data: what is in it, is it whole, what may go.",
 )
 app.add_typer(cache_app, name="cache")
+DEFAULT_WORKDIR = Path("runs")
+DEFAULT_CACHE = DEFAULT_WORKDIR / "cache"  # as `run_locally` has it
 Cache = Annotated[Path, typer.Option("--cache", help="The cache.")]
-DEFAULT_CACHE = Path("runs/cache")  # as `run` has it
 Ended = Annotated[
     list[str] | None,
     typer.Option(help="A run of another machine or of a cluster that has ended; may be repeated."),
@@ -78,7 +79,7 @@ def about(
 @app.command()
 def run(
     file: File,
-    workdir: Annotated[Path, typer.Option(help="Holds one folder per run.")] = Path("runs"),
+    workdir: Annotated[Path, typer.Option(help="Holds one folder per run.")] = DEFAULT_WORKDIR,
     cache: Annotated[
         Path | None, typer.Option(help="Prepared data, shared by runs. [default: WORKDIR/cache]")
     ] = None,

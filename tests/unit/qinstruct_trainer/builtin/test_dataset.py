@@ -12,7 +12,7 @@ from qinstruct_trainer.builtin.dataset import (
     write_builtin,
 )
 from qinstruct_trainer.builtin.photographs import PHOTOGRAPHS
-from qinstruct_trainer.data.images import verify_image
+from qinstruct_trainer.data.images import examine_image
 from qinstruct_trainer.data.records import parse_record
 from support.model.builtin import read_array, write_small_builtin
 
@@ -76,7 +76,7 @@ def test_records_parse_and_their_images_decode(
         if image is not None:
             images.add(image)
     for image in images:
-        verify_image(folder / "images" / image)
+        examine_image(folder / "images" / image)
         with Image.open(folder / "images" / image) as picture:
             assert (picture.mode, picture.size) == ("RGB", (112, 112))
     assert len({record["id"] for record in records}) == len(records)

@@ -12,7 +12,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.images import examine_image, load_levels, load_pixels, verify_image
+from qinstruct_trainer.data.images import examine_image, load_levels, load_pixels
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -49,7 +49,7 @@ def test_a_bad_image_is_named(case: tuple[bytes, str], tmp_path: Path) -> None:
     content, reason = case
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
-    for check in (verify_image, load_pixels):
+    for check in (examine_image, load_pixels):
         with pytest.raises(DataError, match=reason) as error:
             check(path)
         assert "photo.jpg" in str(error.value)
@@ -57,13 +57,13 @@ def test_a_bad_image_is_named(case: tuple[bytes, str], tmp_path: Path) -> None:
 
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is missing"):
-        verify_image(tmp_path / "photo.jpg")
+        examine_image(tmp_path / "photo.jpg")
 
 
 def test_a_good_image_passes_whatever_it_is_called(tmp_path: Path) -> None:
     path = tmp_path / "book.jpg"
     path.write_bytes(file_bytes("GIF"))
-    verify_image(path)
+    examine_image(path)
     assert load_pixels(path, 28).shape == (3, 28, 28)
     assert load_pixels(path, 28).flags.c_contiguous
 
@@ -89,7 +89,7 @@ def test_an_image_that_is_a_program_is_not_run(
     Image.init()  # as any other library of the process may have done
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(content)
-    for check in (verify_image, load_pixels):
+    for check in (examine_image, load_pixels):
         with pytest.raises(DataError, match=r"photo\.jpg is no JPEG, PNG, GIF, BMP, Web"):
             check(photo)
     assert not (tmp_path / "was-run").exists()
@@ -113,10 +113,10 @@ def test_an_image_of_another_format_is_refused_whatever_it_is_called(
         except (OSError, ValueError):
             pytest.skip(f"this Pillow cannot write {kind}")
     if kind in TAKEN or path.read_bytes().startswith((b"BM", b"\x89PNG", b"\xff\xd8")):
-        verify_image(path)
+        examine_image(path)
     else:
         with pytest.raises(DataError, match="is no JPEG, PNG"):
-            verify_image(path)
+            examine_image(path)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_pixels_that_do_not_fit_into_a_byte_are_destroyed(
 ) -> None:
     path = tmp_path / "photo.tif"
     Image.fromarray(pixels).save(path)
-    assert examine_image(path, None).is_destroyed == is_destroyed
+    assert examine_image(path).is_destroyed == is_destroyed
 
 
 def test_16_bits_of_a_colour_are_scaled_and_a_palette_is_looked_up(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_16_bits_of_a_colour_are_scaled_and_a_palette_is_looked_up(tmp_path: Pat
     levels = np.array([[[0x1234, 0x80FF, 0xFFFF]]], np.dtype(">u2"))
     path.write_bytes(png_of_16_bits(levels))
     assert load_levels(path, 1)[:, 0, 0].tolist() == [0x12, 0x80, 0xFF]
-    assert not examine_image(path, None).is_destroyed
+    assert not examine_image(path).is_destroyed
     Image.new("RGB", (1, 1), (1, 2, 3)).convert("P").save(path)
     palette = Image.open(path).convert("RGB").getpixel((0, 0))
     assert tuple(load_levels(path, 1)[:, 0, 0].tolist()) == palette

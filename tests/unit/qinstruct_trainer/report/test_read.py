@@ -82,3 +82,11 @@ def test_a_report_of_the_gate_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "gate/report.json").write_text("{")
     with pytest.raises(DataError, match=r"report.json is damaged; run prep again"):
         open_dataset(output, None)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"id"\n', b"\xff\n", b"[" * 10**5 + b"\n"])
+def test_records_of_the_gate_that_are_damaged(content: bytes, tmp_path: Path) -> None:
+    output = write_prepared(tmp_path)
+    (tmp_path / "gate/records.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=r"records.jsonl is damaged; remove its folder"):
+        rows_of(open_dataset(output, None))

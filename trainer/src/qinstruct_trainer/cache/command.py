@@ -19,7 +19,7 @@ from qinstruct_trainer.cache.listing import Ended, list_cache, num_bytes_of
 from qinstruct_trainer.cache.prune import prune
 from qinstruct_trainer.contract.cache import CacheListing
 from qinstruct_trainer.contract.events import emit
-from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
+from qinstruct_trainer.storage_errors import file_sentence, storage_errors
 
 
 def run_cache(arguments: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ def run_cache(arguments: Sequence[str]) -> None:
         RunError: a sentence for the user.
     """
     parsed = _parser().parse_args(arguments)
-    with storage_errors(str(parsed.cache), _sentence):
+    with storage_errors(str(parsed.cache), file_sentence):
         found: BaseModel = parsed.command(parsed, time.time())
     sys.stdout.write(found.model_dump_json() + "\n")
     sys.stdout.flush()
@@ -84,10 +84,3 @@ def _export(parsed: argparse.Namespace, now: float) -> BaseModel:
 
 def _ended(parsed: argparse.Namespace) -> Ended:
     return Ended(frozenset(parsed.ended), parsed.runs_end_after)
-
-
-def _sentence(cache: str, failure: DiskFailure) -> str:
-    place = failure.path or cache
-    if failure.is_full:
-        return f"{place} cannot be written, because the disk is full; free space and run again"
-    return f"{place} cannot be read or written: {failure.reason}; {way_out(Path(place), failure)}"

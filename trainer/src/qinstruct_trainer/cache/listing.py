@@ -13,7 +13,7 @@ from qinstruct_trainer.contract.cache import CacheEntry, CacheRun, Kind
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.lease import is_free
-from qinstruct_trainer.prep.unit_cache import DOWNLOADS, UNITS, lease_of
+from qinstruct_trainer.prep.unit_cache import BUILDING, DOWNLOADS, LEASES, UNITS, lease_of
 from qinstruct_trainer.prep.unit_manifest import (
     MANIFEST,
     Unit,
@@ -26,10 +26,11 @@ from qinstruct_trainer.prep.uses import FoundUse, state_of, uses_of
 
 _STAGES: Final = "|".join(get_args(Stage))
 _UNIT: Final = re.compile(rf"(?P<stage>{_STAGES})-(?P<item>[A-Za-z0-9._-]+)-[0-9a-f]{{16}}")
-_LEFTOVER: Final = re.compile(r"\.(?P<unit>.+)\.(?:building|pruned)")
-_LEASES: Final = ".leases"
 HUB: Final = "hub"
 """Downloads of huggingface_hub, which models of several runs share."""
+PRUNED: Final = ".pruned"
+"""Ends the name of what is being deleted."""
+_LEFTOVER: Final = re.compile(rf"\.(?P<unit>.+)(?:{re.escape(BUILDING)}|{re.escape(PRUNED)})")
 
 Inode = tuple[int, int]
 
@@ -116,12 +117,12 @@ def _place(found: Found) -> tuple[int, int, str]:
 def _paths_in(folder: Path) -> Sequence[Path]:
     if folder.is_symlink() or not folder.is_dir():
         return ()
-    return [path for path in folder.iterdir() if path.name != _LEASES]
+    return [path for path in folder.iterdir() if path.name != LEASES]
 
 
 def _live_leases(units: Path) -> Iterator[str]:
     """Names of the units whose leases may be held."""
-    names = {path.name.rpartition(".")[0] for path in (units / _LEASES).glob("*.[0-9]*")}
+    names = {path.name.rpartition(".")[0] for path in (units / LEASES).glob("*.[0-9]*")}
     return (name for name in names if not is_free(lease_of(units / name)))
 
 

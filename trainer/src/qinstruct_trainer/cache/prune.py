@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from qinstruct_trainer.cache.choice import Conditions, choose
-from qinstruct_trainer.cache.listing import HUB, Ended, Found, list_cache, num_bytes_of
+from qinstruct_trainer.cache.listing import HUB, PRUNED, Ended, Found, list_cache, num_bytes_of
 from qinstruct_trainer.contract.cache import KeptEntry, Pruned
 from qinstruct_trainer.contract.errors import OutputBusyError
 from qinstruct_trainer.durable_files import delete_tree, sync_path
@@ -82,7 +82,7 @@ def _delete(root: Path, one: Found, ended: Ended, now: float) -> str | None:
 
 
 def _take_away(path: Path, lease: Lease) -> None:
-    aside = path.with_name(f".{path.name}.pruned")
+    aside = path.with_name(f".{path.name}{PRUNED}")
     if path.name.startswith("."):
         aside = path
     elif os.path.lexists(aside):

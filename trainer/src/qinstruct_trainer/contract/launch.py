@@ -1,4 +1,4 @@
-"""The commands that start prep and training, for pods and for local mode alike."""
+"""The commands that start the trainer's processes, for pods, local mode and the command line."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -89,7 +89,7 @@ class Examined:
     is_destroyed: bool
 
 
-def examine_image(path: Path, size: int | None) -> Examined:
+def examine_image(path: Path, size: int | None = None) -> Examined:
     """Decode the whole file, once for all that is asked about it.
 
     Raises:
@@ -99,15 +99,6 @@ def examine_image(path: Path, size: int | None) -> Examined:
         rgb = _rgb(image)
         levels = None if size is None else _levels(rgb, size)
         return Examined(levels, _is_destroyed(image))
-
-
-def verify_image(path: Path) -> None:
-    """Decode the whole file and forget it.
-
-    Raises:
-        DataError, StorageError: as `load_pixels` would.
-    """
-    examine_image(path, None)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 - `run`: all stages in order; `stages`: what each one depends on. Every result is a unit of the
   shared cache (`unit_cache`).
-- `sources`, `extract`, `gate`, `merge`, `model`, `index`: the work of the stages, in their order.
+- `sources`, `extract`, `gate`, `pixels`, `merge`, `model`, `index`: the work of the stages, in
+  their order. `member_files`: the files of an archive; `model_process`: where `model` works.
 - `tokenized`, `processes`: records to blocks of the index, in several processes.
-- `json_array`, `images`: reading label files, decoding images; `progress`: events.
+- `json_array`, `image_list`, `images`: reading label files and lists, decoding images.
+- `unit_manifest`, `uses`: what a unit holds, and who uses it; `volumes`: rights and room, asked for
+  at the start; `progress`: events.
 
 May import every room below `prep` but not `train` or `evaluate`. Only `model` needs torch and
 transformers; `model_process` imports it when that stage begins, in a process of its own.

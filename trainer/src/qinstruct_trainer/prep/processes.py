@@ -24,8 +24,8 @@ def map_in_processes(
 ) -> Iterator[Result]:
     """The results of all tasks, in the order of the tasks.
 
-    The processes are forks of a server that has imported nothing but this module; a fork of this
-    process, beside the lease's heartbeat thread, might lock up. They end with this one.
+    The processes are forks of multiprocessing's own server; a fork of this process, beside the
+    lease's heartbeat thread, might lock up. They end with this one.
 
     Args:
         start: Called once in each process; returns what does a task there.

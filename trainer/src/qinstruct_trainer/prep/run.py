@@ -29,8 +29,8 @@ _TIMES_LABELS: Final = 4  # the gate's records, the merged ones, and the index
 def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     """Make, or find, every unit that the run needs, and hand them over.
 
-    Killed at any moment and started again, it goes on: finished units and the bytes of a
-    download are kept, everything else of the interrupted stage is made anew.
+    Killed at any moment and started again, it goes on: finished units, the bytes of a download
+    and the files of an archive are kept, everything else of the interrupted stage is made anew.
 
     Args:
         config: What to prepare.

@@ -43,6 +43,8 @@ from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_ou
 
 UNITS = "units"
 DOWNLOADS = "downloads"
+LEASES = ".leases"
+BUILDING = ".building"
 T = TypeVar("T")
 
 _SAMPLE_BYTES = 256 << 20  # of files whose digests are compared before a unit is used
@@ -156,7 +158,7 @@ class UnitCache:
 
 def lease_of(folder: Path) -> Path:
     """The lease of the unit in a folder, whether it is there or not."""
-    return folder.parent / ".leases" / folder.name
+    return folder.parent / LEASES / folder.name
 
 
 def is_whole(folder: Path, unit: Unit) -> bool:
@@ -206,7 +208,7 @@ def _is_of(manifest: UnitManifest, unit: Unit) -> bool:
 
 
 def _building(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.building")
+    return folder.with_name(f".{folder.name}{BUILDING}")
 
 
 def _build(unit: Unit, folder: Path, build: Build, lease: Lease, *, resumes: bool) -> None:

@@ -20,7 +20,7 @@ from qinstruct_trainer.report.summary import (
     tables_of,
     token_lengths,
 )
-from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
+from qinstruct_trainer.storage_errors import file_sentence, storage_errors
 
 _MAX_REASON: Final = 200
 
@@ -32,7 +32,7 @@ def run_data(arguments: Sequence[str]) -> None:
         RunError: a sentence for the user.
     """
     parsed = _parser().parse_args(arguments)
-    with storage_errors(str(parsed.file), _sentence):
+    with storage_errors(str(parsed.file), file_sentence):
         dataset = open_dataset(parsed.file, parsed.images)
         found = summarize(
             dataset, seed=parsed.seed, samples=parsed.samples, num_images=parsed.max_images
@@ -87,10 +87,3 @@ def _picture(path: Path | None, is_shown: bool) -> Picture | str:
     except (DataError, StorageError) as error:
         reason = str(error).replace(str(path), "").removeprefix("image ").strip()
         return "missing" if "is missing" in reason else f"damaged: {reason:.{_MAX_REASON}}"
-
-
-def _sentence(file: str, failure: DiskFailure) -> str:
-    place = failure.path or file
-    if failure.is_full:
-        return f"{place} cannot be written, because the disk is full; free space and run again"
-    return f"{place} cannot be read or written: {failure.reason}; {way_out(Path(place), failure)}"

@@ -16,6 +16,7 @@ from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.file_kinds import instead
 from qinstruct_trainer.prep.gate import GateReport
+from qinstruct_trainer.prep.images import find_image
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.stages import RECORDS
 
@@ -104,7 +105,8 @@ def _prepared(path: Path) -> Dataset:
     roots = tuple(Path(root) for root in index.meta.roots)
 
     def find(image: str) -> Path | None:
-        return next((root / image for root in roots if (root / image).is_file()), None)
+        number = find_image(image, roots)
+        return None if number is None else roots[number] / image
 
     records = prepared.gate_report.parent / RECORDS
     return Dataset(str(path), lambda: _gated(records, gate), index, gate, find)
@@ -119,14 +121,22 @@ def _gate_report(path: Path) -> GateReport:
 
 def _gated(records: Path, gate: GateReport) -> Iterator[Row]:
     """The records that the gate has read, each of its source, those that it dropped left out."""
-    with records.open(encoding="utf-8") as file:
+    with records.open("rb") as file:
         for count in gate.counts:
             bad = frozenset(gate.bad_numbers(count.source))
             for number in range(count.records):
                 line = file.readline()
                 if number not in bad:
-                    value = json.loads(line)
-                    yield _row(count.source, number, value)
+                    yield _row(count.source, number, _decoded(line, records))
+
+
+def _decoded(line: bytes, records: Path) -> object:
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{records} is damaged; remove its folder and run prep again to make it"
+        ) from error
 
 
 def _array(path: Path) -> Iterator[Row]:

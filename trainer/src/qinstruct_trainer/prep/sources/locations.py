@@ -15,14 +15,13 @@ from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.hub_files import FORM, SCHEME, parse_hub_url
 from qinstruct_trainer.contract.object_urls import OBJECT_FORM, OBJECT_SCHEMES, parse_object_url
 from qinstruct_trainer.contract.urls import shown_url
-from qinstruct_trainer.environment import check_hub_settings
+from qinstruct_trainer.environment import HUB_TOKENS, check_hub_settings
 from qinstruct_trainer.prep.sources.object_stores import object_address, way_to_keys
 
 HUB: Final = "https://huggingface.co"
 SCHEMES: Final = ("http", "https", "hf", *OBJECT_SCHEMES)
 """Of the addresses that are asked for over a network."""
 
-_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 REFUSALS: Final = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 """Answers to a token that may not read, and to none."""
 TOKEN_WAY: Final = (
@@ -90,7 +89,7 @@ def location_of(name: str, url: str, env: Mapping[str, str] = os.environ) -> Loc
         path = url.removeprefix(endpoint)
     check_hub_settings(env)
     asked = f"{endpoint}{path}"
-    token = next((env[key].strip() for key in _TOKENS if env.get(key, "").strip()), None)
+    token = next((env[key].strip() for key in HUB_TOKENS if env.get(key, "").strip()), None)
     if token is None:
         return Location(asked, if_refused=f"if it is private or gated, {TOKEN_WAY}")
     # The hub answers 401 to a token that it does not know, also for what is public.
