@@ -103,8 +103,10 @@ TAKEN = ["BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"]  # an MPO begins wi
 @pytest.mark.filterwarnings("ignore:IM image format is deprecated")
 @pytest.mark.parametrize("kind", WRITABLE)
 def test_an_image_of_another_format_is_refused_whatever_it_is_called(
-    kind: str, tmp_path: Path
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Saving as SPIDER makes the file's suffix one of SPIDER's, for the whole process.
+    monkeypatch.setattr(Image, "EXTENSION", dict(Image.EXTENSION))
     path = tmp_path / "photo.jpg"
     with path.open("wb") as file:
         mode = {"MSP": "1", "SPIDER": "F", "XBM": "1", "PALM": "L"}.get(kind, "RGB")

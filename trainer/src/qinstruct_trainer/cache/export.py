@@ -47,6 +47,8 @@ def export(root: Path, name: str, target: Path, now: float, *, link: bool = Fals
     if is_labels:
         units = [found for found in units if found.entry.stage == "merge"]
     unit = _only(units, name, name.partition(":")[2] if is_labels else name)
+    if target.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(f"{target} lies in the cache {root}; name a place outside of it")
     if os.path.lexists(target):
         raise ConfigError(f"{target} is there already; delete it or export to another name")
     verify(unit.path)

@@ -1,17 +1,18 @@
 """`python -m qinstruct_trainer data FILE`: writes the page and prints a `DataSummary`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageError
 from qinstruct_trainer.contract.summary import DataSummary
 from qinstruct_trainer.data.images import Picture, look_at
 from qinstruct_trainer.data.records import Record
 from qinstruct_trainer.durable_files import write_durably
-from qinstruct_trainer.report.page import Histogram, page_of
+from qinstruct_trainer.report.page import GENERATOR, Histogram, page_of
 from qinstruct_trainer.report.read import Dataset, open_dataset
 from qinstruct_trainer.report.summary import (
     Summary,
@@ -32,6 +33,7 @@ def run_data(arguments: Sequence[str]) -> None:
         RunError: a sentence for the user.
     """
     parsed = _parser().parse_args(arguments)
+    _check_output(parsed.output)
     with storage_errors(str(parsed.file), file_sentence):
         dataset = open_dataset(parsed.file, parsed.images)
         found = summarize(
@@ -44,6 +46,24 @@ def run_data(arguments: Sequence[str]) -> None:
     summary = DataSummary(page=str(parsed.output), tables=tables)
     sys.stdout.write(summary.model_dump_json() + "\n")
     sys.stdout.flush()
+
+
+def _check_output(path: Path) -> None:
+    """Nothing but a page of an earlier report is written over."""
+    if path.is_dir():
+        raise ConfigError(f"--output {path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"--output {path} lies in a folder that is not there; make it or name another file"
+        )
+    if os.path.lexists(path) and not _is_page(path):
+        raise ConfigError(
+            f"--output {path} is there already and is no page of `qinstruct data`; name another file"
+        )
+
+
+def _is_page(path: Path) -> bool:
+    return path.is_file() and GENERATOR.encode() in read_start(path, len(GENERATOR) + 200)
 
 
 def _parser() -> argparse.ArgumentParser:

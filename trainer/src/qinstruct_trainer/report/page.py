@@ -69,7 +69,7 @@ def page_of(
         "</div>",
     ]
     head = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{GENERATOR}\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f"<title>{_text(name)}</title><style>{_STYLE}</style></head><body>\n"
     )
