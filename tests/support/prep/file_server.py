@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "gone" or not path.is_file():
             self._answer(404, b"")
         else:
-            self._send(path.read_bytes(), fault)
+            self._send(path, fault)
 
     @property
     def _path(self) -> str:
@@ -145,23 +145,26 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
         """Be quiet."""
 
-    def _send(self, content: bytes, fault: Fault | None) -> None:
+    def _send(self, path: Path, fault: Fault | None) -> None:
         state = self.server_state
         etag = None if fault == "untagged" else state.etag
         sent = {"ETag": etag, "Last-Modified": state.last_modified}
         headers = {name: value for name, value in sent.items() if value is not None}
         if state.accept_ranges:
             headers["Accept-Ranges"] = "bytes"
-        start, end = self._span(len(content), fault)
-        if start >= len(content) > 0:
-            self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+        size = path.stat().st_size
+        start, end = self._span(size, fault)
+        if start >= size > 0:
+            self._answer(416, b"", {"Content-Range": f"bytes */{size}"})
             return
-        status, body = 200, content[start:end]
+        with path.open("rb") as file:
+            file.seek(start)
+            status, body = 200, file.read(max(0, end - start))
         if self._gives_part(fault):
             status = 206
             with state.lock:
                 state.asked[self._path] += end - start
-            total = len(content) + (fault == "wrong-total")
+            total = size + (fault == "wrong-total")
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{total}"
         if fault == "multipart":
             body = f"--x\r\nContent-Range: {headers.pop('Content-Range')}\r\n\r\n".encode() + body

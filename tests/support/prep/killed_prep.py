@@ -9,6 +9,7 @@ written. An operation is a change of the file system, or a KiB that comes over a
 files are divided too.
 """
 
+import math
 import os
 import signal
 import sys
@@ -26,7 +27,13 @@ from qinstruct_trainer.prep.sources.segmented_file import Piece, SegmentedFile
 from qinstruct_trainer.prep.sources.spans import Segmentation
 
 SEGMENT: Final = 32 << 10
-_SMALL: Final = Segmentation(min_bytes=2 * SEGMENT, segment_bytes=SEGMENT, connections=4)
+_SMALL: Final = Segmentation(
+    min_bytes=2 * SEGMENT,
+    segment_bytes=SEGMENT,
+    connections=4,
+    step_seconds=0.001,
+    fast_bytes_per_second=math.inf,
+)
 _PRELOADED: Final = (index, model)  # which takes longer than all the rest
 _CHANGES: Final = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "open"})
 

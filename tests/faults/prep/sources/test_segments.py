@@ -1,8 +1,10 @@
 """A file in segments from a server that fails in every way a server is known to fail."""
 
+import math
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +19,13 @@ from support.prep.fetching import fault_of, get
 from support.prep.file_server import Fault, FaultyServer, serve
 
 SEGMENT = 64 << 10
-SMALL = Segmentation(min_bytes=4 * SEGMENT, segment_bytes=SEGMENT, connections=4)
+SMALL = Segmentation(
+    min_bytes=4 * SEGMENT,
+    segment_bytes=SEGMENT,
+    connections=4,
+    step_seconds=0.001,
+    fast_bytes_per_second=math.inf,  # no rate is enough: all four are opened at once
+)
 CONTENT = random.Random(0).randbytes(10 * SEGMENT + 1234)
 CUTS = [
     *(border + by for border in range(0, len(CONTENT), SEGMENT) for by in (-1, 0, 1)),
@@ -59,10 +67,16 @@ def test_a_whole_file_is_not_fetched_again(server: FaultyServer, tmp_path: Path)
 
 
 def test_no_more_connections_than_they_may_be(server: FaultyServer, tmp_path: Path) -> None:
-    most = Segmentation(min_bytes=1, segment_bytes=SEGMENT, connections=2)
     server.bytes_per_second = 20 * SEGMENT
-    get(f"{server.url}/file", tmp_path, segmentation=most)
+    get(f"{server.url}/file", tmp_path, segmentation=replace(SMALL, connections=2))
     assert server.most_at_once == 2
+
+
+def test_connections_that_are_fast_stay_alone(server: FaultyServer, tmp_path: Path) -> None:
+    server.bytes_per_second, server.step_bytes = 40 * SEGMENT, SEGMENT // 4  # many steps long
+    alone = replace(SMALL, fast_bytes_per_second=0)  # any rate is enough
+    assert get(f"{server.url}/file", tmp_path, segmentation=alone) == CONTENT
+    assert server.most_at_once == 1
 
 
 @pytest.mark.parametrize("cut", sampled(CUTS, 24))

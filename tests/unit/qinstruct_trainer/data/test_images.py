@@ -12,7 +12,14 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.data.images import examine_image, load_levels, load_pixels
+from qinstruct_trainer.data.images import (
+    CLIP_MEAN,
+    CLIP_STD,
+    examine_image,
+    load_levels,
+    load_pixels,
+    normalise,
+)
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -165,3 +172,13 @@ def png_of_16_bits(levels: npt.NDArray[np.uint16]) -> bytes:
     rows = b"".join(b"\0" + row.tobytes() for row in levels)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def test_each_level_is_normalised_as_the_published_processor_does() -> None:
+    """It scales in 64 bits and rounds to 32; then all is in 32."""
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16).repeat(3, axis=0)
+    pixels = np.full(levels.shape, np.nan, np.float32)
+    normalise(levels, pixels)
+    scaled = (levels.astype(np.float64) * (1 / 255)).astype(np.float32)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    assert pixels.tobytes() == ((scaled - mean) / std).tobytes()

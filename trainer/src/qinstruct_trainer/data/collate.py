@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qinstruct_trainer.data.images import Pixels, load_pixels, normalised
+from qinstruct_trainer.data.images import Pixels, load_levels, normalise
 from qinstruct_trainer.data.index.reader import Example
 from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 from qinstruct_trainer.data.pixel_store import PixelStore
@@ -87,7 +87,6 @@ def collate(examples: Sequence[Example], image_size: int, store: PixelStore | No
     """
     lengths = tuple(len(example.input_ids) for example in examples)
     starts = np.cumsum((0, *lengths))
-    images: list[Pixels] = []
     places: list[Places] = []
     patches: list[Places] = []
     learnt: list[Places] = []
@@ -98,17 +97,15 @@ def collate(examples: Sequence[Example], image_size: int, store: PixelStore | No
         is_learnt = np.flatnonzero(following != IGNORE_INDEX)
         learnt.append(first + is_learnt)
         targets.append(following[is_learnt])
-        pixels = _pixels(example, image_size, store)
         for start, run in example.image_runs or ((0, 0),):
             places.append(first + start + np.arange(run))
-            patches.append(np.stack([np.full(run, len(images)), np.arange(run)]))
-            images.append(pixels)
+            patches.append(np.stack([np.full(run, len(patches)), np.arange(run)]))
     return Batch(
         input_ids=_joined([example.input_ids for example in examples]),
         positions=_joined([np.arange(length) for length in lengths]),
         lengths=lengths,
         starts=torch.from_numpy(starts.astype(np.int32)),
-        pixel_values=torch.from_numpy(np.stack(images)),
+        pixel_values=_pixel_values(examples, image_size, store),
         image_places=_joined(places),
         shown=_joined(patches),
         learnt=_joined(learnt),
@@ -120,10 +117,25 @@ def _joined(parts: Sequence[Places]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(parts, axis=-1, dtype=np.int64))
 
 
-def _pixels(example: Example, image_size: int, store: PixelStore | None) -> Pixels:
+def _pixel_values(
+    examples: Sequence[Example], image_size: int, store: PixelStore | None
+) -> torch.Tensor:
+    """[P, 3, S, S]: each image is written where it stays; one shown in several turns is copied."""
+    counts = [max(1, len(example.image_runs)) for example in examples]
+    pixels = np.empty((sum(counts), 3, image_size, image_size), np.float32)
+    end = 0
+    for example, count in zip(examples, counts, strict=True):
+        first, end = end, end + count
+        _write_pixels(example, pixels[first], store)
+        pixels[first + 1 : end] = pixels[first]
+    return torch.from_numpy(pixels)
+
+
+def _write_pixels(example: Example, pixels: Pixels, store: PixelStore | None) -> None:
     """An image that no placeholder shows has no influence, so that it need not be decoded."""
     if example.image is None or not example.image_runs:
-        return np.zeros((3, image_size, image_size), np.float32)
-    if store is None:
-        return load_pixels(example.image, image_size)
-    return normalised(store.levels(example.image))
+        pixels.fill(0)
+        return
+    size = pixels.shape[-1]
+    levels = load_levels(example.image, size) if store is None else store.levels(example.image)
+    normalise(levels, pixels)

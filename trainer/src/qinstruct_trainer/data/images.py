@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
@@ -54,7 +53,10 @@ def load_pixels(path: Path, size: int = 336) -> Pixels:
         DataError: the file is not an image, is truncated, or is too large to decode safely.
         StorageError: it cannot be read, which says nothing of what is in it.
     """
-    return normalised(load_levels(path, size))
+    levels = load_levels(path, size)
+    pixels = np.empty(levels.shape, np.float32)
+    normalise(levels, pixels)
+    return pixels
 
 
 def load_levels(path: Path, size: int = 336) -> Levels:
@@ -67,13 +69,20 @@ def load_levels(path: Path, size: int = 336) -> Levels:
         return _levels(_rgb(image), size)
 
 
-def normalised(levels: Levels) -> Pixels:
-    """[3, S, S] as CLIP's image processor scales and normalises: a look-up is the fastest way."""
-    table = _normalised_levels()
-    pixels = np.empty(levels.shape, np.float32)
-    for channel in range(3):  # no level is out of the table; `clip` alone writes without a copy
-        np.take(table[channel], levels[channel], out=pixels[channel], mode="clip")
-    return pixels
+def normalise(levels: Levels, pixels: Pixels) -> None:
+    """Scale and normalise as CLIP's image processor does, without memory for what is between.
+
+    That multiplies by 1 / 255 in 64 bits and rounds to 32, which is what a division in 32 bits
+    gives for each of the 256 levels.
+
+    Args:
+        levels: [3, S, S].
+        pixels: [3, S, S]; the result is written here.
+    """
+    for level, pixel, mean, std in zip(levels, pixels, CLIP_MEAN, CLIP_STD, strict=True):
+        np.divide(level, np.float32(255), out=pixel, dtype=np.float32)
+        np.subtract(pixel, np.float32(mean), out=pixel)
+        np.divide(pixel, np.float32(std), out=pixel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,11 +249,3 @@ def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
     padded = Image.new("RGB", (width, height), PADDING)
     padded.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
     return padded
-
-
-@cache
-def _normalised_levels() -> Pixels:
-    """[3, 256]: what each of the 256 levels of a channel becomes."""
-    levels = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
-    mean, std = (np.array(values, np.float32)[:, None] for values in (CLIP_MEAN, CLIP_STD))
-    return (levels - mean) / std

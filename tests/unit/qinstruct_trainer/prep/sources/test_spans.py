@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qinstruct_trainer.prep.sources.spans import Span, merged, missing, num_bytes
+from qinstruct_trainer.prep.sources.spans import Segmentation, Span, merged, missing, num_bytes
 
 TOTAL = 60
 BORDERS = st.integers(0, TOTAL)
@@ -43,3 +43,22 @@ def test_what_is_missing_is_the_rest_by_segments(spans: list[Span], segment: int
 )
 def test_segments_of_ten_bytes(spans: list[Span], rest: list[Span]) -> None:
     assert list(missing(spans, 10, 4)) == rest
+
+
+@pytest.mark.parametrize(
+    ("came", "seconds", "connections", "wants"),
+    [
+        (0, 1, 1, True),
+        (99_000_000, 1, 1, True),
+        (100_000_000, 1, 1, False),
+        (100_000_000, 1.1, 1, True),  # the step was longer than it should be
+        (100_000_000, 1, 2, True),  # each of the two is slow
+        (200_000_000, 1, 2, False),
+        (0, 1, 4, False),
+    ],
+)
+def test_another_connection_is_opened_while_each_is_slow(
+    came: int, seconds: float, connections: int, wants: bool
+) -> None:
+    segmentation = Segmentation(connections=4, fast_bytes_per_second=100e6)
+    assert segmentation.wants_another(came, seconds, connections) == wants

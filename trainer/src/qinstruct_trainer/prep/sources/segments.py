@@ -1,12 +1,15 @@
 """Fetch a large file in segments, several at once; each goes on where it broke off.
 
+The first connection is alone at first, and gets company as long as all of them are slow.
+
 Two versions of a file are never joined: each segment is asked for by If-Range with the strong
 ETag of the first answer, and an answer that names another ETag, range or size is not read.
 """
 
 import threading
+import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,7 +48,7 @@ def fetch_segments(download: Download, segmentation: Segmentation) -> None:
     download.progress.set(num_bytes(notes.spans))
     with SegmentedFile(download.partial, notes, segmentation.segment_bytes) as file:
         try:
-            _Work(download, file, notes, deque(file.pieces)).run(segmentation.connections)
+            _Work(download, file, notes, deque(file.pieces)).run(segmentation)
             file.record()
         finally:
             with suppress(OSError):  # of a full disk: what was recorded before stays true
@@ -62,13 +65,20 @@ class _Work:
     left: deque[Piece]
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, connections: int) -> None:
+    def run(self, segmentation: Segmentation) -> None:
         """Fetch all pieces; the first error that is final stops all connections."""
-        with ThreadPoolExecutor(min(connections, len(self.left) or 1)) as pool:
-            workers = [pool.submit(self._fetch_pieces) for _ in range(connections)]
+        with ThreadPoolExecutor(segmentation.connections) as pool:
+            workers = {pool.submit(self._fetch_pieces)}
             try:
-                for worker in as_completed(workers):
-                    worker.result()
+                while workers:
+                    came, began = self.file.num_bytes(), time.monotonic()
+                    step = segmentation.step_seconds if self.left else None
+                    ended, workers = wait(workers, step, FIRST_COMPLETED)
+                    for worker in ended:
+                        worker.result()
+                    came, seconds = self.file.num_bytes() - came, time.monotonic() - began
+                    if self.left and segmentation.wants_another(came, seconds, len(workers)):
+                        workers.add(pool.submit(self._fetch_pieces))
             except BaseException:
                 self.stopped.set()
                 self.download.client.hang_up()

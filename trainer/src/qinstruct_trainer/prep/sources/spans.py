@@ -1,4 +1,4 @@
-"""Which bytes of a file are there, and which segments are left to fetch. Pure."""
+"""Which bytes of a file are there, and which segments are left to fetch, and by how many. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,29 @@ class Segmentation:
     Attributes:
         min_bytes: Of a file; a smaller one is not divided.
         segment_bytes: Of each segment, but the last.
-        connections: How many segments are fetched at once.
+        connections: How many segments are fetched at once, at most.
+        step_seconds: Between one more connection and the next.
+        fast_bytes_per_second: Of each connection; where they bring as much, there is no other.
     """
 
     min_bytes: int = 64 << 20
     segment_bytes: int = 32 << 20
     connections: int = 4
+    step_seconds: float = 1.0
+    fast_bytes_per_second: float = 100e6
+
+    def wants_another(self, came: int, seconds: float, connections: int) -> bool:
+        """Whether there should be one more: servers often bound what each connection gets.
+
+        Where they do not, one brings as much as four and takes less of the CPU's time.
+
+        Args:
+            came: Bytes that all connections brought together.
+            seconds: In which they did.
+            connections: How many there are.
+        """
+        is_slow = came < self.fast_bytes_per_second * seconds * connections
+        return is_slow and connections < self.connections
 
 
 SEGMENTATION: Final = Segmentation()
