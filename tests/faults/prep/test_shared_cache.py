@@ -14,7 +14,7 @@ from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.lease import Lease
-from qinstruct_trainer.prep import unit_cache
+from qinstruct_trainer.prep import unit_cache, unit_manifest
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from qinstruct_trainer.prep.stages import Stages
@@ -273,10 +273,10 @@ def test_a_manifest_is_read_to_its_bound_and_written_to_no_more(
     cache = cache_at(tmp_path)
     folder = cache.get(UNIT, fill)
     size = (folder / "manifest.json").stat().st_size
-    monkeypatch.setattr(unit_cache, "_MAX_MANIFEST_BYTES", size - 1)
+    monkeypatch.setattr(unit_manifest, "_MAX_MANIFEST_BYTES", size - 1)
     assert not is_whole(folder, UNIT)
     with pytest.raises(DataError, match="so many files, or such long names"):
         cache.get(UNIT, fill)
     assert not [path for path in folder.parent.iterdir() if path.name != ".leases"]
-    monkeypatch.setattr(unit_cache, "_MAX_MANIFEST_BYTES", size)
+    monkeypatch.setattr(unit_manifest, "_MAX_MANIFEST_BYTES", size)
     assert is_whole(cache.get(UNIT, fill), UNIT)
