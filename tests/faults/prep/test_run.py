@@ -96,6 +96,15 @@ def test_served_miniature_is_prepared(
         assert image.is_file()
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_archives_go_unless_they_are_to_be_kept(
+    server: FaultyServer, tmp_path: Path, keeps: bool
+) -> None:
+    prepare(config_for(server, tmp_path, keep_archives=keeps))
+    files = [*(tmp_path / "cache" / "units").glob("fetch-*/file")]
+    assert len(files) == 1 + keeps  # the labels stay
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_of_every_stage(server: FaultyServer, tmp_path: Path) -> None:
     config = config_for(server, tmp_path / "killed")

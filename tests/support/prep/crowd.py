@@ -22,12 +22,13 @@ from qinstruct_trainer.prep.unit_cache import UnitCache
 def prepare(cache: Path, run: str, labels: Source, images: Source) -> None:
     """As `run_prep` does, up to the merge."""
     stages = Stages(UnitCache(cache, run, _ignore), _ignore)
-    fetched = [stages.fetch(source) for source in (labels, images)]
-    extracted = stages.extract(images, fetched[1])
-    file = RecordFile(source=labels.name, path=fetched[0].folder / "file")
+    fetched = stages.fetch(labels)
+    file = RecordFile(source=labels.name, path=fetched.folder / "file")
+    found = Labels((file,), (fetched.key,))
+    extracted = stages.images(images, found)
     folders = ImageFolders((extracted.folder / "files",), (extracted.key,))
     pixels = stages.pixel_units(folders, size=56, reserve=0)
-    gate = stages.gate(Labels((file,), (fetched[0].key,)), folders, pixels)
+    gate = stages.gate(found, folders, pixels)
     report = GateReport.model_validate_json((gate.folder / REPORT).read_bytes())
     stages.merge(gate, report)
 

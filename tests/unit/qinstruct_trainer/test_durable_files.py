@@ -1,10 +1,19 @@
+import ctypes
+import errno
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from qinstruct_trainer.durable_files import sha256_of, sync_path, sync_tree, write_durably
+from qinstruct_trainer.durable_files import (
+    sha256_of,
+    sync_file_system,
+    sync_path,
+    sync_tree,
+    write_durably,
+)
 from support.syncs import note_syncs
 
 
@@ -28,6 +37,45 @@ def test_a_folder_is_synced_with_everything_below_it(
     syncs = note_syncs(monkeypatch, tmp_path / "never")
     sync_tree(tmp_path)
     assert syncs.before == {tmp_path, tmp_path / "one", deep, deep / "file"}
+
+
+def call_that_fails(number: int) -> object:
+    """A C library whose call for a whole file system fails so."""
+
+    def syncfs(_descriptor: int) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    return SimpleNamespace(syncfs=syncfs)
+
+
+def test_a_file_system_is_synced_by_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = note_syncs(monkeypatch, tmp_path / "never")
+    sync_file_system(tmp_path)
+    assert syncs.before == set()
+    with pytest.raises(FileNotFoundError):
+        sync_file_system(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("library", [SimpleNamespace(), call_that_fails(errno.ENOSYS)])
+def test_where_there_is_no_such_call_its_files_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: object
+) -> None:
+    (tmp_path / "file").touch()
+    syncs = note_syncs(monkeypatch, tmp_path / "never")
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+    sync_file_system(tmp_path)
+    assert syncs.before == {tmp_path, tmp_path / "file"}
+
+
+def test_a_file_system_that_cannot_be_synced_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: call_that_fails(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_file_system(tmp_path)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:

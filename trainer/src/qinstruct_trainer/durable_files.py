@@ -1,5 +1,6 @@
 """Files and folders that survive a power cut: digest, size, fsync, atomic replace. Torch-free."""
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -32,6 +33,30 @@ def sync_tree(folder: Path) -> None:
     """Bring a folder and everything below it to the disk."""
     for path in [*folder.rglob("*"), folder]:
         sync_path(path)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Bring all that is written to a folder's file system to the disk, 100,000 files at once.
+
+    Where there is no such call, the folder's files one by one.
+
+    Raises:
+        OSError: something could not be written.
+    """
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux has it
+    if call is None:
+        sync_tree(folder)
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call(descriptor) == 0:
+            return
+        number = ctypes.get_errno()
+    finally:
+        os.close(descriptor)
+    if number != errno.ENOSYS:
+        raise OSError(number, os.strerror(number), str(folder))
+    sync_tree(folder)  # a sandbox that does not pass it on
 
 
 def delete_tree(path: Path) -> None:

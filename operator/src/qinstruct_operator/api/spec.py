@@ -141,6 +141,11 @@ class Data(ApiModel):
         description="Most records that Drop may leave out. Default: "
         f"{DEFAULT_MAX_MISSING} with Drop.",
     )
+    keep_archives: bool = Field(
+        default=False,
+        description="Keep archives of images in the cache when they are extracted. Default: each "
+        "is deleted then, if no other run needs it.",
+    )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,
         description="Secret with the hub's token, for sources and models that are private or "

@@ -66,6 +66,7 @@ SAME_PREP: dict[str, object] = {
     "output": Path("/elsewhere"),
     "max_bytes": {"q-instruct-labels": 1},
     "private_networks": (),
+    "keep_archives": True,
     "cache_bytes": 1,
     "output_bytes": 1,
 }

@@ -23,6 +23,15 @@ def test_nobody_joins_a_unit_before_it_is_begun_or_after_it_was_removed(tmp_path
     assert remove_uses(tmp_path, UNIT, ())
 
 
+def test_who_leaves_a_unit_uses_it_no_longer(tmp_path: Path) -> None:
+    one, other = Uses(tmp_path, "x", None), Uses(tmp_path, "y", None)
+    one.leave(UNIT)  # which it has not used
+    one.begin(UNIT)
+    other.begin(UNIT)
+    one.leave(UNIT)
+    assert [found.use.run for found in uses_of(tmp_path, UNIT)] == ["y"]
+
+
 def test_a_use_that_has_come_meanwhile_is_kept(tmp_path: Path) -> None:
     Uses(tmp_path, "x", None).begin(UNIT)
     seen = uses_of(tmp_path, UNIT)

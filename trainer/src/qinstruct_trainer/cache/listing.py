@@ -13,7 +13,7 @@ from qinstruct_trainer.contract.cache import CacheEntry, CacheRun, Kind
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.lease import is_free
-from qinstruct_trainer.prep.unit_cache import BUILDING, DOWNLOADS, LEASES, UNITS, lease_of
+from qinstruct_trainer.prep.unit_cache import BUILDING, DOWNLOADS, LEASES, PRUNED, UNITS, lease_of
 from qinstruct_trainer.prep.unit_manifest import (
     MANIFEST,
     Unit,
@@ -28,8 +28,6 @@ _STAGES: Final = "|".join(get_args(Stage))
 _UNIT: Final = re.compile(rf"(?P<stage>{_STAGES})-(?P<item>[A-Za-z0-9._-]+)-[0-9a-f]{{16}}")
 HUB: Final = "hub"
 """Downloads of huggingface_hub, which models of several runs share."""
-PRUNED: Final = ".pruned"
-"""Ends the name of what is being deleted."""
 _LEFTOVER: Final = re.compile(rf"\.(?P<unit>.+)(?:{re.escape(BUILDING)}|{re.escape(PRUNED)})")
 
 Inode = tuple[int, int]

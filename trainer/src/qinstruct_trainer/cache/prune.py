@@ -5,18 +5,16 @@ refused when a run has come meanwhile (`prep.uses`), then its name, by one renam
 files: no reader ever sees a part of it.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from qinstruct_trainer.cache.choice import Conditions, choose
-from qinstruct_trainer.cache.listing import HUB, PRUNED, Ended, Found, list_cache, num_bytes_of
+from qinstruct_trainer.cache.listing import HUB, Ended, Found, list_cache, num_bytes_of
 from qinstruct_trainer.contract.cache import KeptEntry, Pruned
 from qinstruct_trainer.contract.errors import OutputBusyError
-from qinstruct_trainer.durable_files import delete_tree, sync_path
 from qinstruct_trainer.lease import Lease
-from qinstruct_trainer.prep.unit_cache import UNITS, lease_of
+from qinstruct_trainer.prep.unit_cache import UNITS, lease_of, take_away
 from qinstruct_trainer.prep.uses import remove_uses, uses_of
 
 _OWNER: Final = "qinstruct cache prune"
@@ -75,20 +73,7 @@ def _delete(root: Path, one: Found, ended: Ended, now: float) -> str | None:
             lease.check()
             if is_used_without and not remove_uses(root, one.unit, uses):
                 return _COME
-            _take_away(one.path, lease)
+            take_away(one.path, lease)
             return None
     except OutputBusyError:
         return "it is being made"
-
-
-def _take_away(path: Path, lease: Lease) -> None:
-    aside = path.with_name(f".{path.name}{PRUNED}")
-    if path.name.startswith("."):
-        aside = path
-    elif os.path.lexists(aside):
-        delete_tree(aside)
-    lease.check()
-    if aside != path:
-        path.rename(aside)
-        sync_path(path.parent)
-    delete_tree(aside)

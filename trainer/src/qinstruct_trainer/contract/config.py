@@ -154,6 +154,9 @@ class PrepConfig(_RunDocument):
         default=None,
         description="Networks that a download may come from besides public addresses; none: any.",
     )
+    keep_archives: Changeable[bool] = Field(
+        default=False, description="Keep archives of images when they are extracted."
+    )
     cache_bytes: Changeable[int] = Field(
         default=0, ge=0, description="Room that the run needs in an empty cache."
     )

@@ -9,12 +9,12 @@ from typing import Final
 from qinstruct_trainer.builtin import IMAGE_SIZE
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, PrepConfig, Source
+from qinstruct_trainer.contract.data_bytes import TIMES_LABELS, data_bytes
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
 from qinstruct_trainer.contract.events import PrepDone, emit
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.environment import check_connection_settings, check_hub_settings
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
-from qinstruct_trainer.prep.image_list import is_image_list
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.sources.locations import SCHEMES, location_of
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Labels, Stages
@@ -23,7 +23,6 @@ from qinstruct_trainer.prep.volumes import check_volumes
 
 _log = logging.getLogger(__name__)
 _CLIP_SIZE: Final = 336  # openai/clip-vit-large-patch14-336, the tower of every other model
-_TIMES_LABELS: Final = 4  # the gate's records, the merged ones, and the index
 
 
 def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
@@ -43,8 +42,9 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
     check_volumes(config.cache, config.output, config.cache_bytes, config.output_bytes)
     cache = UnitCache(config.cache.absolute(), config.run, report, output=config.output)
-    stages = Stages(cache, report, config.max_bytes, config.private_networks)
-    fetched = {source.name: _obtain(stages, source, config.seed) for source in config.sources}
+    stages = Stages(cache, report, config.max_bytes, config.private_networks, config.keep_archives)
+    others = [source for source in config.sources if source.kind != "images"]
+    fetched = {source.name: _obtain(stages, source, config.seed) for source in others}
     labels = _labels(config.sources, fetched)
     images = _images(stages, config.sources, fetched, labels)
     pixel_units = stages.pixel_units(images, _image_size(config), _reserve(config, labels))
@@ -98,19 +98,13 @@ def _images(
     roots: list[Path] = []
     keys: list[str] = []
     for source in sources:
-        unit = fetched[source.name]
-        if source.kind == "images":
-            is_list = is_image_list(unit.folder / "file")
-            unit = (
-                stages.fetch_listed(source, unit, labels)
-                if is_list
-                else stages.extract(source, unit)
-            )
+        if source.kind == "images":  # one after the other: only one archive is there at a time
+            unit = stages.images(source, labels)
             roots.append(unit.folder / "files")
             keys.append(unit.key)
         elif source.kind == "builtin":
-            roots.append(unit.folder / "images")
-            keys.append(unit.key)
+            roots.append(fetched[source.name].folder / "images")
+            keys.append(fetched[source.name].key)
     return ImageFolders(tuple(roots), tuple(keys))
 
 
@@ -137,9 +131,9 @@ def _image_size(config: PrepConfig) -> int:
 
 def _reserve(config: PrepConfig, labels: Labels) -> int:
     """Bytes of the cache that model, merged records and index will take."""
-    archives = 2 * sum(source.num_bytes or 0 for source in config.sources)
+    data = data_bytes(config.sources, keep_archives=config.keep_archives)
     label_bytes = sum(file.path.stat().st_size for file in labels.files)
-    return max(0, config.cache_bytes - archives) + _TIMES_LABELS * label_bytes
+    return max(0, config.cache_bytes - data) + (TIMES_LABELS - 1) * label_bytes
 
 
 def _heldout(sources: Sequence[Source], fetched: dict[str, FinishedUnit]) -> Path | None:

@@ -21,7 +21,7 @@ from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
-from qinstruct_trainer.prep.image_list import read_image_list, referenced_names
+from qinstruct_trainer.prep.image_list import is_image_list, read_image_list, referenced_names
 from qinstruct_trainer.prep.images import Findings
 from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import merge
@@ -76,6 +76,14 @@ class Labels:
     keys: tuple[str, ...]
 
 
+class _MadeMeanwhileError(Exception):
+    """Another run has made a unit, so that nothing is to be fetched for it."""
+
+    def __init__(self, folder: Path):
+        super().__init__(str(folder))
+        self.folder = folder
+
+
 @dataclass(frozen=True)
 class Stages:
     """The stages over one cache.
@@ -83,24 +91,58 @@ class Stages:
     Attributes:
         max_bytes: Most bytes of a download, by the name of its source.
         networks: Which it may come from besides public addresses; None: from any.
+        keeps_archives: Of images, when their files have been extracted.
     """
 
     cache: UnitCache
     report: Report
     max_bytes: Mapping[str, int] = field(default_factory=dict)
     networks: tuple[str, ...] | None = None
+    keeps_archives: bool = False
 
     def fetch(self, source: Source) -> FinishedUnit:
-        """The source's file, as `file`.
+        """The source's file, as `file`."""
+        return self._fetch(source, _fetched(source))
 
-        A file of a known digest is that file wherever it comes from, so its addresses are not in
-        the key: another url or mirror makes no new unit. Without a digest all of them are, the
-        mirrors too, since whichever answers decides the content.
+    def images(self, source: Source, labels: Labels) -> FinishedUnit:
+        """The images of a source's archive or list, below `files/<into>`.
+
+        An archive goes when its files are there, if no other run needs it, and is not fetched
+        again for them: their key is known without it. A list stays.
         """
-        unit = _unit("fetch", source.name, *_content(source))
+        archive = _fetched(source)
+        unit = _extracted(source, archive.key)
+        folder = self.cache.find(unit)
+        if folder is None:
+            try:
+                fetched = self._fetch(source, archive, unless=unit)
+            except _MadeMeanwhileError as made:
+                folder = made.folder
+            else:
+                if is_image_list(fetched.folder / "file"):
+                    return self.fetch_listed(source, fetched, labels)
+                folder = self.extract(source, fetched).folder
+        if self.keeps_archives:
+            self.cache.find(archive)  # which notes that this run uses it, too
+        else:
+            self.cache.discard(archive, made=folder)
+        return FinishedUnit(unit.key, folder)
+
+    def _fetch(self, source: Source, unit: Unit, unless: Unit | None = None) -> FinishedUnit:
+        """The source's file, if it is there or `unless` is not.
+
+        Whoever deletes an archive has published its files before: so this is asked where the
+        archive's lease is held, and a run that waited for it does not fetch it once more.
+
+        Raises:
+            _MadeMeanwhileError: by another run, whose archive is gone.
+        """
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
+            made = self.cache.find(unless) if unless else None
+            if made is not None:
+                raise _MadeMeanwhileError(made)
             limits = Limits(self.max_bytes.get(source.name), self.networks)
             progress = self._progress("fetch", source.name, "bytes")
             path = fetch_from_first(source, partial, progress, limits=limits)
@@ -137,7 +179,7 @@ class Stages:
 
     def extract(self, source: Source, fetched: FinishedUnit) -> FinishedUnit:
         """The archive's files below `files/<into>`."""
-        unit = _unit("extract", source.name, source.into, fetched.key)
+        unit = _extracted(source, fetched.key)
 
         def build(folder: Path) -> dict[str, WrittenFile]:
             progress = self._progress("extract", source.name, "files")
@@ -277,8 +319,20 @@ def _unit(stage: Stage, item: str, *parts: str) -> Unit:
     return Unit(stage, item, (*parts, f"code {CODE_VERSION[stage]}"))
 
 
+def _fetched(source: Source) -> Unit:
+    return _unit("fetch", source.name, *_content(source))
+
+
+def _extracted(source: Source, archive: str) -> Unit:
+    return _unit("extract", source.name, source.into, archive)
+
+
 def _content(source: Source) -> tuple[str, ...]:
-    """What decides the bytes of a source's file."""
+    """What decides the bytes of a source's file.
+
+    One of a known digest is that file wherever it comes from: another url or mirror makes no new
+    unit. Without a digest all addresses count, since whichever answers decides the content.
+    """
     if source.sha256 is not None:
         return ("sha256", source.sha256)
     mirrors = [part for url in source.mirrors for part in (url_identity(url), _stamp(url))]

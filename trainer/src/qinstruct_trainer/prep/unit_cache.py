@@ -21,6 +21,7 @@ from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.contract.events import PrepProgress, PrepWaiting, Stage
 from qinstruct_trainer.durable_files import (
     delete_tree,
+    sync_file_system,
     sync_path,
     write_durably,
 )
@@ -38,13 +39,14 @@ from qinstruct_trainer.prep.unit_manifest import (
     read_manifest,
     remove_others,
 )
-from qinstruct_trainer.prep.uses import Uses
+from qinstruct_trainer.prep.uses import Uses, remove_uses, state_of, uses_of
 from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 UNITS = "units"
 DOWNLOADS = "downloads"
 LEASES = ".leases"
 BUILDING = ".building"
+PRUNED = ".pruned"  # ends the name of what is being deleted
 T = TypeVar("T")
 
 _SAMPLE_BYTES = 256 << 20  # of files whose digests are compared before a unit is used
@@ -88,8 +90,7 @@ class UnitCache:
         """
         folder = self._root / unit.folder_name
         # From here on nobody deletes it. The order matters: see `uses`.
-        if self._noted(folder, self._uses.join) and is_whole(folder, unit):
-            self._report_cached(unit)
+        if self.find(unit) is not None:
             return folder
         with Lease.acquire(
             lease_of(folder),
@@ -105,6 +106,56 @@ class UnitCache:
                 self._sweep(folder, but=_building(folder) if resumes else None)
                 _build(unit, folder, build, lease, resumes=resumes)
         return folder
+
+    def find(self, unit: Unit) -> Path | None:
+        """The unit's folder if some run has made it: from here on it is used.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        folder = self._root / unit.folder_name
+        if self._noted(folder, self._uses.join) and is_whole(folder, unit):
+            self._report_cached(unit)
+            return folder
+        return None
+
+    def discard(self, unit: Unit, made: Path) -> None:
+        """Use a unit no longer, and delete it if no other run does.
+
+        Each looks for others when it does not use it itself any more: so the last one finds none.
+        What one leaves that is killed here goes when the unit is discarded again.
+
+        Args:
+            unit: What goes.
+            made: The finished unit that was made from it. It is brought to the disk before.
+
+        Raises:
+            StorageError: the cache cannot be written.
+        """
+        folder = self._root / unit.folder_name
+        with storage_errors(str(folder), _storage_sentence):
+            is_there = self._uses.join(folder.name)  # in the place of this run's earlier attempts
+            self._uses.leave(folder.name)
+            is_there = is_there or any(self._leftovers(folder))
+            if not is_there or self._is_used(folder):  # perhaps by one that makes it anew
+                return
+            sync_file_system(made)
+            with Lease.acquire(
+                lease_of(folder), self._run, stale_seconds=self._stale_seconds
+            ) as lease:
+                uses = uses_of(self.root, folder.name)
+                if not self._is_used(folder) and remove_uses(self.root, folder.name, uses):
+                    for path in self._leftovers(folder):
+                        take_away(path, lease)
+
+    def _is_used(self, folder: Path) -> bool:
+        uses = uses_of(self.root, folder.name)
+        return any(state_of(found.use) == "unfinished" for found in uses)
+
+    def _leftovers(self, folder: Path) -> list[Path]:
+        """A unit, and what was killed while it made or deleted it."""
+        there = [*self._root.glob(f".{folder.name}.*"), folder]
+        return [path for path in there if os.path.lexists(path)]
 
     def shared_downloads(self, name: str) -> Path:
         """A folder below `downloads` that no unit's lease guards: others may be in it, too.
@@ -141,8 +192,8 @@ class UnitCache:
 
     def _sweep(self, folder: Path, but: Path | None) -> None:
         """Remove what a killed builder left, and a unit whose files were damaged since."""
-        for leftover in [*self._root.glob(f".{folder.name}.*"), folder]:
-            if os.path.lexists(leftover) and leftover != but:
+        for leftover in self._leftovers(folder):
+            if leftover != but:
                 delete_tree(leftover)
 
     def _report_cached(self, unit: Unit) -> None:
@@ -159,6 +210,25 @@ class UnitCache:
 def lease_of(folder: Path) -> Path:
     """The lease of the unit in a folder, whether it is there or not."""
     return folder.parent / LEASES / folder.name
+
+
+def take_away(path: Path, lease: Lease) -> None:
+    """Delete a unit or a leftover: first its name, by one rename, so that no reader sees a part.
+
+    Raises:
+        OSError: the cache cannot be written.
+        OutputBusyError: the lease was lost.
+    """
+    aside = path.with_name(f".{path.name}{PRUNED}")
+    if path.name.startswith("."):
+        aside = path
+    elif os.path.lexists(aside):
+        delete_tree(aside)
+    lease.check()
+    if aside != path:
+        path.rename(aside)
+        sync_path(path.parent)
+    delete_tree(aside)
 
 
 def is_whole(folder: Path, unit: Unit) -> bool:

@@ -111,6 +111,14 @@ class Uses:
         folder.mkdir(parents=True, exist_ok=True)
         self.join(unit)
 
+    def leave(self, unit: str) -> None:
+        """Use a unit no longer.
+
+        Raises:
+            OSError: the cache cannot be written.
+        """
+        (self._root / unit / self._name).unlink(missing_ok=True)
+
     def _forget_earlier(self, unit: str) -> None:
         """Delete the files of earlier preparations of this run, in whose place this one's is."""
         for found in uses_of(self._root.parent, unit):

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.catalog import recipes
-from qinstruct_operator.catalog.sizes import SIZES
+from qinstruct_operator.catalog.sizes import SIZES, Network
 from qinstruct_operator.core.plan import batch, disk
 from qinstruct_operator.core.plan.sources import (
     builtin_source,
@@ -20,7 +20,13 @@ from qinstruct_operator.core.plan.sources import (
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 from qinstruct_trainer.contract import output_files
-from qinstruct_trainer.contract.config import Checkpointing, ModelSource, PrepConfig, RunConfig
+from qinstruct_trainer.contract.config import (
+    Checkpointing,
+    ModelSource,
+    PrepConfig,
+    RunConfig,
+    Source,
+)
 
 T = TypeVar("T")
 
@@ -42,9 +48,17 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
         seed=spec.training.seed,
         max_bytes=max_bytes(names, spec.data.sources),
         private_networks=settings.allowed_networks,
-        cache_bytes=disk.cache_bytes(sources, network) if network else 0,
+        keep_archives=spec.data.keep_archives,
+        cache_bytes=_cache_bytes(spec, sources, network),
         output_bytes=disk.least_output_bytes(network, spec.checkpoint.keep),
     )
+
+
+def _cache_bytes(spec: Spec, sources: tuple[Source, ...], network: Network | None) -> int:
+    """What prep asks of an empty cache; 0 of size Tiny."""
+    if network is None:
+        return 0
+    return disk.cache_bytes(sources, network, keep_archives=spec.data.keep_archives)
 
 
 def _max_missing(spec: Spec) -> int:

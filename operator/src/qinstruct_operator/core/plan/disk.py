@@ -5,21 +5,23 @@ from typing import Final
 
 from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, WEIGHT_BYTES, Network
 from qinstruct_trainer.contract.config import Source
+from qinstruct_trainer.contract.data_bytes import data_bytes
 
 GIBIBYTE: Final = 2**30
 _OTHER_OUTPUT_BYTES = 1_000_000_000  # vision tower, tokenizer, logs, reports
 _TINY_BYTES = GIBIBYTE  # a model of about a million parameters, and its built-in data
 
 
-def cache_bytes(sources: tuple[Source, ...], network: Network | None) -> int:
+def cache_bytes(
+    sources: tuple[Source, ...], network: Network | None, *, keep_archives: bool = False
+) -> int:
     """What a run adds to an empty cache.
 
-    Archives stay beside what was extracted from them (2 x), the starting model beside its
-    converted form (2 x, bf16). Sources of unknown size count as nothing.
+    The data, and the starting model beside its converted form (2 x, bf16). Decoded pixels do not
+    count: they take what is left.
     """
-    data = 2 * sum(source.num_bytes or 0 for source in sources)
     model = 2 * WEIGHT_BYTES * network.parameters if network else _TINY_BYTES
-    return data + model
+    return data_bytes(sources, keep_archives=keep_archives) + model
 
 
 def checkpoint_bytes(network: Network | None) -> int:

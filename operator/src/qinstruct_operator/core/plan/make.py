@@ -60,7 +60,9 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         output_claim=claims.output_claim(spec, name, output_bytes),
         deadline_seconds=hours.deadline_seconds(spec.scheduling, time, gpu),
         memory=memory,
-        cache_bytes=disk.cache_bytes(prep_config.sources, size.network),
+        cache_bytes=disk.cache_bytes(
+            prep_config.sources, size.network, keep_archives=prep_config.keep_archives
+        ),
         output_bytes=output_bytes,
         num_records=records,
         num_steps=num_steps(records, run_config.global_batch_size, run_config.epochs)

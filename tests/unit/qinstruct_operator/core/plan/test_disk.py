@@ -6,14 +6,27 @@ from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.core.plan import disk
 from qinstruct_operator.core.plan.sources import planned_sources
 from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.data_bytes import data_bytes
 from support.operator_documents import document, plan
 
 
 def test_the_cache_claim_holds_every_source_and_every_model() -> None:
     sources = planned_sources(list(SOURCES), {})
-    data = disk.cache_bytes(sources, None) - disk.cache_bytes((), None)
+    data = data_bytes(sources, keep_archives=True)
     models = sum(disk.cache_bytes((), SIZES[size].network) for size, _ in RECIPES)
     assert disk.quantity(data + models) <= Settings().cache_size == "400Gi"
+
+
+def test_a_mix_run_asks_for_its_archives_one_after_the_other() -> None:
+    """85.5 GB of archives, of which the largest has 20.3, and 1.1 GB of labels."""
+    first, kept = (
+        plan(document(strategy="mix", data={"keepArchives": keeps})).cache_bytes
+        for keeps in (False, True)
+    )
+    model = disk.cache_bytes((), SIZES["7B"].network)
+
+    assert round((first - model) / 1e9) == 110
+    assert round((kept - model) / 1e9) == 176
 
 
 def test_the_output_claim_grows_with_what_is_kept() -> None:
