@@ -84,3 +84,12 @@ def test_a_damaged_unit_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="was damaged after it was made"):
         export(tmp_path / "cache", "labels-", tmp_path / "copy", 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
+
+
+@pytest.mark.parametrize("where", ["copy", "units/copy", "../cache/copy"])
+def test_nothing_is_written_into_the_cache(where: str, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (folder,) = make(cache, LABELS)
+    with pytest.raises(ConfigError, match=r"lies in the cache .*; name a place outside of it"):
+        export(cache, folder.name, cache / where, 0)
+    assert not [*cache.rglob("copy*")]

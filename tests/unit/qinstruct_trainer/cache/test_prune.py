@@ -196,3 +196,16 @@ def test_prep_gets_a_whole_unit_whenever_the_other_comes(first: str, tmp_path: P
     found = [races.Race.model_validate_json(line) for line in done.stdout.splitlines()]
     assert len(found) > 10
     assert [race for race in found if not (race.whole and race.used)] == []
+
+
+def test_a_link_in_the_place_of_uses_keeps_its_unit_and_no_other(tmp_path: Path) -> None:
+    linked, other = make(tmp_path, LABELS, IMAGES)
+    uses = tmp_path / "uses" / linked.name
+    shutil.rmtree(uses)
+    uses.symlink_to("/")
+    found = pruned(tmp_path, ALL, "x")
+    assert names(found) == [other.name]
+    assert [(one.name, one.reason) for one in found.kept] == [
+        (linked.name, f"uses/{linked.name} is a link, which is not followed: delete it")
+    ]
+    verify(linked)

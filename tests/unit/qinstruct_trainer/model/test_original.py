@@ -145,6 +145,8 @@ def test_what_is_no_finished_model_is_refused_and_leaves_nothing(
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     hub = build(vicuna(tmp_path), tmp_path / "hub")
+    with pytest.raises(ConfigError, match=r"lies in the model .*; name a folder outside of it"):
+        back(hub, hub / "llava")
     with pytest.raises(ConfigError, match=r"hub is there already; name a new folder"):
         back(hub, hub)
 

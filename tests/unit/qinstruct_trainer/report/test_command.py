@@ -1,11 +1,12 @@
 """From a file to its page and its tables; damaged images are shown as such."""
 
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from qinstruct_trainer.contract.errors import StorageError
+from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.summary import DataSummary
 from qinstruct_trainer.report.command import run_data
 from support.report import RECORDS, record, write_images, write_labels, write_prepared
@@ -59,7 +60,32 @@ def test_an_index_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert tables == {"Lengths": {"tokens of a record, image included 3 4 5": "12"}}
 
 
-def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
-    file = write_labels(tmp_path / "x.json", RECORDS)
-    with pytest.raises(StorageError, match="cannot be read or written: No such file"):
-        run_data([str(file), f"--output={tmp_path}/none/page.html"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("labels.json", "is there already, and no page of `qinstruct data`; name another file"),
+        ("notes.txt", "is there already, and no page of `qinstruct data`; name another file"),
+        ("pipe", "is there already, and no page of `qinstruct data`; name another file"),
+        ("link", "is there already, and no page of `qinstruct data`; name another file"),
+        ("folder", "is a folder; name a file"),
+        ("nowhere/page.html", "lies in a folder that is not there; make it or name another file"),
+    ],
+)
+def test_nothing_but_an_earlier_page_is_written_over(name: str, words: str, tmp_path: Path) -> None:
+    file = write_labels(tmp_path / "labels.json", RECORDS)
+    before = file.read_bytes()
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to("notes.txt")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match=words):
+        run_data([str(file), f"--output={tmp_path / name}"])
+    assert file.read_bytes() == before
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_page_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_labels(tmp_path / "labels.json", RECORDS)
+    first = report(capsys, file)
+    assert report(capsys, file) == first

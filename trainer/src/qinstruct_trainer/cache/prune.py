@@ -15,7 +15,7 @@ from qinstruct_trainer.contract.cache import KeptEntry, Pruned
 from qinstruct_trainer.contract.errors import OutputBusyError
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.prep.unit_cache import UNITS, lease_of, take_away
-from qinstruct_trainer.prep.uses import remove_uses, uses_of
+from qinstruct_trainer.prep.uses import is_linked, remove_uses, uses_of
 
 _OWNER: Final = "qinstruct cache prune"
 _COME: Final = "a run has begun to use it"
@@ -63,6 +63,8 @@ def _delete_all(
 
 def _delete(root: Path, one: Found, ended: Ended, now: float) -> str | None:
     """Delete it; otherwise why it stays."""
+    if is_linked(root, one.unit):
+        return f"uses/{one.unit} is a link, which is not followed: delete it"
     try:
         with Lease.acquire(lease_of(root / UNITS / one.unit), _OWNER, wait=False) as lease:
             uses = () if one.entry.kind == "building" else uses_of(root, one.unit)

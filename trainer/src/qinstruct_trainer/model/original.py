@@ -72,10 +72,10 @@ def write_original(
         DataError: the source is no LLaVA-v1.5, or its files are incomplete.
         StorageError: the folder cannot be written.
     """
-    if folder.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"{folder} lies in the model {source}; name a folder outside of it")
     if folder.exists():
         raise ConfigError(f"{folder} is there already; name a new folder")
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"{folder} lies in the model {source}; name a folder outside of it")
     config, tokenizer = _read(source)
     pieces = _pieces(source, config, with_tower=with_tower)
     partial = folder.with_name(f".{folder.name}.partial")

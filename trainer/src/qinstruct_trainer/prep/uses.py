@@ -136,6 +136,11 @@ def uses_of(cache: Path, unit: str) -> tuple[FoundUse, ...]:
     return tuple(sorted(_read_all(cache / _FOLDER / unit), key=lambda found: found.time))
 
 
+def is_linked(cache: Path, unit: str) -> bool:
+    """Whether a link stands where the folder of a unit's uses should be."""
+    return (cache / _FOLDER / unit).is_symlink()
+
+
 def remove_uses(cache: Path, unit: str, ended: tuple[FoundUse, ...]) -> bool:
     """Delete the files of runs that have ended, and the folder; False where another run has come.
 

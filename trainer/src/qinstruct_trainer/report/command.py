@@ -11,7 +11,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, StorageErr
 from qinstruct_trainer.contract.summary import DataSummary
 from qinstruct_trainer.data.images import Picture, look_at
 from qinstruct_trainer.data.records import Record
-from qinstruct_trainer.durable_files import write_durably
+from qinstruct_trainer.durable_files import read_bounded, write_durably
 from qinstruct_trainer.report.page import GENERATOR, Histogram, page_of
 from qinstruct_trainer.report.read import Dataset, open_dataset
 from qinstruct_trainer.report.summary import (
@@ -24,6 +24,7 @@ from qinstruct_trainer.report.summary import (
 from qinstruct_trainer.storage_errors import file_sentence, storage_errors
 
 _MAX_REASON: Final = 200
+_START: Final = 500  # bytes of a page, in which it says whose it is
 
 
 def run_data(arguments: Sequence[str]) -> None:
@@ -58,12 +59,15 @@ def _check_output(path: Path) -> None:
         )
     if os.path.lexists(path) and not _is_page(path):
         raise ConfigError(
-            f"--output {path} is there already and is no page of `qinstruct data`; name another file"
+            f"--output {path} is there already, and no page of `qinstruct data`; name another file"
         )
 
 
 def _is_page(path: Path) -> bool:
-    return path.is_file() and GENERATOR.encode() in read_start(path, len(GENERATOR) + 200)
+    try:
+        return GENERATOR.encode() in read_bounded(path, _START)
+    except OSError:
+        return False
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,6 +24,8 @@ _MAX_TURNS: Final = 12
 _MAX_TEXT: Final = 2000
 _BAR_WIDTH: Final = 300
 _ROW_HEIGHT: Final = 18
+GENERATOR: Final = '<meta name="generator" content="qinstruct data">'
+"""In the first bytes of each page, by which it may be written over."""
 _STYLE: Final = """
 body { font: 14px sans-serif; margin: 2em; max-width: 75em; color: #222; background: #fff }
 table { border-collapse: collapse; margin-bottom: 1.5em } td, th { padding: .15em .8em .15em 0;

@@ -111,6 +111,13 @@ def _credentials(plan: Plan) -> list[Manifest]:
     ]
 
 
+def _net_and_credentials(plan: Plan) -> list[Manifest]:
+    """Each variable once: what the installation says of the hub stands above a run's Secret."""
+    net = _net(plan.settings)
+    names = {each["name"] for each in net}
+    return [*net, *(each for each in _credentials(plan) if each["name"] not in names)]
+
+
 def _variable(name: str, secret: str, key: str, **optional: bool) -> Manifest:
     reference = {"name": secret, "key": key, **optional}
     return {"name": name, "valueFrom": {"secretKeyRef": reference}}
@@ -135,7 +142,7 @@ def _pod(plan: Plan) -> Manifest:
                 "command": prep_command(
                     "python", plan.settings.config_path / output_files.PREP_CONFIG
                 ),
-                "env": [*environment(), *_net(plan.settings), *_credentials(plan)],
+                "env": [*environment(), *_net_and_credentials(plan)],
                 "resources": resources(requests),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

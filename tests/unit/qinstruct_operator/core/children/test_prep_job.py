@@ -143,6 +143,16 @@ def test_downloads_leave_the_cluster_as_the_installation_says() -> None:
     }
 
 
+def test_an_installations_hub_stands_above_that_of_a_secret() -> None:
+    made = plan(document(data={"tokenSecretRef": {"name": "qinstruct-hub"}}))
+    made = replace(made, settings=replace(made.settings, hub_endpoint="https://hub.example"))
+    env = _container(build_prep_job(made)["spec"])["env"]
+    assert [each for each in env if each["name"] == "HF_ENDPOINT"] == [
+        {"name": "HF_ENDPOINT", "value": "https://hub.example"}
+    ]
+    assert "HF_TOKEN" in {each["name"] for each in env}
+
+
 def test_the_job_has_a_deadline_of_the_installation() -> None:
     made = plan(document())
     assert build_prep_job(made)["spec"]["activeDeadlineSeconds"] == 72 * 3600
