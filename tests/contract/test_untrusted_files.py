@@ -19,7 +19,6 @@ SOURCES = {
         (r"LlavaForConditionalGeneration\.from_pretrained\(", "llava"),
         (r"\bAuto(Tokenizer|Processor|Config)\b|Tokenizer\w*\.from_pretrained\(", "tokenizer"),
         (r"Image\.open\(|from PIL\.\w+ import|import PIL|ImageFile|imread\(", "images"),
-        (r"import simplejpeg|decode_jpeg\(content", "jpeg"),
     ],
 )
 def test_one_module_reads_it(calls: str, room: str) -> None:

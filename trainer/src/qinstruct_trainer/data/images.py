@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +21,6 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, __version__, features
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
-from qinstruct_trainer.data.jpeg import decode_jpeg
 from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.storage_errors import OF_THE_MACHINE, DiskFailure, way_out
 
@@ -66,7 +64,7 @@ def load_levels(path: Path, size: int = 336) -> Levels:
         DataError, StorageError: as `load_pixels` would.
     """
     with _decoded(path) as image:
-        return _levels(_rgb(image), size)
+        return _levels(image.convert("RGB"), size)
 
 
 def normalise(levels: Levels, pixels: Pixels) -> None:
@@ -105,7 +103,7 @@ def examine_image(path: Path, size: int | None = None) -> Examined:
         DataError, StorageError: as `load_pixels` would.
     """
     with _decoded(path) as image:
-        rgb = _rgb(image)
+        rgb = image.convert("RGB")
         levels = None if size is None else _levels(rgb, size)
         return Examined(levels, _is_destroyed(image))
 
@@ -148,8 +146,7 @@ def decoders() -> str:
     """The libraries that decide what pixels a file has, and whether it decodes; with versions."""
     libraries = ("libjpeg_turbo", "libtiff", "webp", "zlib")
     versions = [f"{name} {features.version(name)}" for name in libraries]
-    simplejpeg = version("simplejpeg")
-    return ", ".join([f"pillow {__version__}", *versions, f"simplejpeg {simplejpeg}"])
+    return ", ".join([f"pillow {__version__}", *versions])
 
 
 def starts_like_image(path: Path) -> bool:
@@ -212,10 +209,6 @@ def _check_size(path: Path, image: Image.Image) -> None:
             f"image {path} is {width} x {height} pixels, which padded to a square is more than "
             f"{MAX_PIXELS:,} pixels; make it smaller or drop its records"
         )
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    return decode_jpeg(image) or image.convert("RGB")
 
 
 def _is_destroyed(image: Image.Image) -> bool:
