@@ -32,6 +32,7 @@ pytestmark = [
 ]
 
 NAMESPACE = "team"
+PAIR = "pair"
 OWNER = 4242
 SETGID = 0o2000
 
@@ -111,11 +112,15 @@ def make_volume(cluster: RealCluster, name: str, group: int, mode: int) -> Path:
     return root
 
 
-def kubectl(cluster: RealCluster, *arguments: str, stdin: str | None = None) -> str:
-    return cluster.kubectl(f"--namespace={NAMESPACE}", *arguments, stdin=stdin)
+def kubectl(
+    cluster: RealCluster, *arguments: str, stdin: str | None = None, namespace: str = NAMESPACE
+) -> str:
+    return cluster.kubectl(f"--namespace={namespace}", *arguments, stdin=stdin)
 
 
-def apply_run(cluster: RealCluster, name: str, claim: str | None = None) -> None:
+def apply_run(
+    cluster: RealCluster, name: str, claim: str | None = None, namespace: str = NAMESPACE
+) -> None:
     spec: dict[str, Any] = {"size": "Tiny", "strategy": "after"}
     if claim is not None:
         spec["output"] = {"claimName": claim}
@@ -125,17 +130,17 @@ def apply_run(cluster: RealCluster, name: str, claim: str | None = None) -> None
         "metadata": {"name": name},
         "spec": spec,
     }
-    kubectl(cluster, "apply", "-f", "-", stdin=json.dumps(document))
+    kubectl(cluster, "apply", "-f", "-", stdin=json.dumps(document), namespace=namespace)
 
 
-def prepared(cluster: RealCluster, name: str, field: str) -> str:
+def prepared(cluster: RealCluster, name: str, field: str, namespace: str = NAMESPACE) -> str:
     """A field of the run's condition Prepared."""
     path = f'{{.status.conditions[?(@.type=="Prepared")].{field}}}'
-    return kubectl(cluster, "get", "qit", name, f"--output=jsonpath={path}")
+    return kubectl(cluster, "get", "qit", name, f"--output=jsonpath={path}", namespace=namespace)
 
 
-def reason(cluster: RealCluster, name: str) -> str:
-    return prepared(cluster, name, "reason")
+def reason(cluster: RealCluster, name: str, namespace: str = NAMESPACE) -> str:
+    return prepared(cluster, name, "reason", namespace)
 
 
 def prep_processes() -> list[int]:
@@ -206,21 +211,25 @@ def test_a_volume_whose_root_is_the_runs_group_already_keeps_its_files_as_they_a
 def test_of_two_runs_at_once_one_prepares_and_the_other_says_for_whom_it_waits(
     cluster: RealCluster,
 ) -> None:
-    earlier = set(prep_processes())
-    apply_run(cluster, "first")
+    cluster.create_namespace(PAIR)  # with a cache of its own, in which nothing is prepared
+    units = f"*_{PAIR}_*/units"
     volumes = cluster.folder / "volumes"
-    wait_until(lambda: any(volumes.glob("*/units/.leases/fetch-*")), "first holds a lease", 120)
+    earlier = set(prep_processes())
+    apply_run(cluster, "first", namespace=PAIR)
+    wait_until(lambda: any(volumes.glob(f"{units}/.leases/fetch-*")), "first has a lease", 120)
     (process,) = set(prep_processes()) - earlier
     os.kill(process, signal.SIGSTOP)  # so that its unit takes long, but not until it is taken over
     try:
-        apply_run(cluster, "second")
-        wait_until(lambda: reason(cluster, "second") == "WaitingForRun", "second waits", 50)
-        assert prepared(cluster, "second", "message").startswith("run first builds what")
+        apply_run(cluster, "second", namespace=PAIR)
+        waits = "WaitingForRun"
+        wait_until(lambda: reason(cluster, "second", PAIR) == waits, "second waits", 50)
+        said = prepared(cluster, "second", "message", PAIR)
+        assert said.startswith("run first builds what")
     finally:
         os.kill(process, signal.SIGCONT)
-    wait_until(lambda: reason(cluster, "first") == "Prepared", "first is ready", 180)
-    wait_until(lambda: reason(cluster, "second") == "Prepared", "second is ready", 180)
-    assert len([*volumes.glob("*/units/fetch-*")]) == 1
-    said = kubectl(cluster, "logs", "job/second-prep")
+    wait_until(lambda: reason(cluster, "first", PAIR) == "Prepared", "first is ready", 180)
+    wait_until(lambda: reason(cluster, "second", PAIR) == "Prepared", "second is ready", 180)
+    assert len([*volumes.glob(f"{units}/fetch-*")]) == 1
+    said = kubectl(cluster, "logs", "job/second-prep", namespace=PAIR)
     assert '"stage":"fetch"' in said
     assert "cached" in said
