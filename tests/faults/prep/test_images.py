@@ -6,7 +6,7 @@ import pytest
 
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.extract import extract
-from qinstruct_trainer.prep.images import examine_images, find_image
+from qinstruct_trainer.prep.images import examine_images
 from support.prep.gate_progress import progress
 from support.prep.miniature import write_miniature
 
@@ -16,17 +16,6 @@ def images_of(folder: Path, num_images: int = 12) -> list[str]:
     made = write_miniature(folder / "miniature", num_images=num_images)
     extract(made.archive, "images", folder / "images", progress())
     return list(dict.fromkeys(str(record["image"]) for record in made.records))
-
-
-def test_the_first_folder_that_has_the_image_is_taken(tmp_path: Path) -> None:
-    roots = [tmp_path / name for name in ("one", "two", "three")]
-    for root in roots[1:]:
-        (root / "below").mkdir(parents=True)
-        (root / "below" / "a.jpg").touch()
-    assert find_image("below/a.jpg", roots) == 1
-    assert find_image("below/b.jpg", roots) is None
-    assert find_image("below", roots) is None  # a folder is no image
-    assert find_image("below/a.jpg", []) is None
 
 
 def test_image_is_found_in_any_root(tmp_path: Path) -> None:

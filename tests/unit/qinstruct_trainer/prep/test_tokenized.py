@@ -14,7 +14,7 @@ from qinstruct_trainer.data.encode import tokenize_record
 from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.data.text_encoder import open_text_encoder
 from qinstruct_trainer.prep import tokenized
-from qinstruct_trainer.prep.images import find_image
+from qinstruct_trainer.prep.image_finder import ImageFinder
 from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import read_records
 from qinstruct_trainer.prep.progress import Progress
@@ -88,9 +88,10 @@ def one_by_one(
         max_length=MAX_LENGTH,
         roots=roots,
     ) as writer:
+        finder = ImageFinder(roots)
         for record in read_records(records):
             tokens = tokenize_record(record, encoder, NUM_IMAGE_TOKENS, max_length=MAX_LENGTH)
-            root = None if record.image is None else find_image(record.image, roots)
+            root = None if record.image is None else finder.find(record.image)
             image = None if root is None else (root, str(record.image))
             writer.add(tokens, words=record.num_words, image=image)
     return contents(folder)
@@ -149,16 +150,6 @@ def test_a_fault_found_by_another_process_is_told_as_it_is(
     records.write_text("\n".join(lines))
     with pytest.raises(DataError, match=words):
         index(records, model, roots, tmp_path / "index", 2)
-
-
-def test_an_image_is_found_where_find_image_finds_it(roots: tuple[Path, ...]) -> None:
-    (roots[1] / "0" / "0.jpg").touch()  # in two roots
-    (roots[0] / "at the top.jpg").touch()
-    (roots[0] / "0" / "a folder.jpg").mkdir()
-    finder = tokenized.ImageFinder(roots)
-    names = [f"{number % 3}/{number}.jpg" for number in range(21)]
-    for image in (*names, "at the top.jpg", "0/a folder.jpg", "9/9.jpg"):
-        assert finder.find(image) == find_image(image, roots)
 
 
 def test_nothing_large_is_imported_for_an_index(model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from qinstruct_trainer.contract.cache import CacheEntry, CacheRun, Kind
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.lease import is_free
-from qinstruct_trainer.prep.unit_cache import BUILDING, DOWNLOADS, LEASES, PRUNED, UNITS, lease_of
+from qinstruct_trainer.prep.unit_cache import (
+    BUILDING,
+    DOWNLOADS,
+    HUB,
+    LEASES,
+    PRUNED,
+    UNITS,
+    lease_of,
+)
 from qinstruct_trainer.prep.unit_manifest import (
     MANIFEST,
     Unit,
@@ -26,8 +34,6 @@ from qinstruct_trainer.prep.uses import FoundUse, state_of, uses_of
 
 _STAGES: Final = "|".join(get_args(Stage))
 _UNIT: Final = re.compile(rf"(?P<stage>{_STAGES})-(?P<item>[A-Za-z0-9._-]+)-[0-9a-f]{{16}}")
-HUB: Final = "hub"
-"""Downloads of huggingface_hub, which models of several runs share."""
 _LEFTOVER: Final = re.compile(rf"\.(?P<unit>.+)(?:{re.escape(BUILDING)}|{re.escape(PRUNED)})")
 
 Inode = tuple[int, int]
@@ -153,11 +159,12 @@ class _Look:
         if leftover is not None:
             return self._partial(path, "building", leftover["unit"], ())
         name = parts[0] if parts else HUB
-        return self._partial(path, "download", name, self._runs(name))
+        return self._partial(path, "download", name, self._runs(uses_of(self.root, name)))
 
     def _unit(self, path: Path, parts: re.Match[str]) -> Found:
         manifest = read_manifest(path)
-        runs, used = self._runs(path.name), self._last_use(path.name)
+        uses = uses_of(self.root, path.name)
+        runs, used = self._runs(uses), max((found.time for found in uses), default=0.0)
         made = _time(path / MANIFEST if manifest else path)
         facts = {
             "made": made,
@@ -174,12 +181,8 @@ class _Look:
         entry = _entry(kind, path, _UNIT.match(name)).model_copy(update=facts)
         return _measured(path, name, entry)
 
-    def _runs(self, name: str) -> tuple[CacheRun, ...]:
-        uses = uses_of(self.root, name)
+    def _runs(self, uses: Sequence[FoundUse]) -> tuple[CacheRun, ...]:
         return tuple(dict.fromkeys(self.ended.run_of(found, self.now) for found in uses))
-
-    def _last_use(self, name: str) -> float:
-        return max((found.time for found in uses_of(self.root, name)), default=0.0)
 
     def _holder(self, name: str, runs: tuple[CacheRun, ...]) -> str:
         if name in self.live:

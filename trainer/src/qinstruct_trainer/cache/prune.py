@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from qinstruct_trainer.cache.choice import Conditions, choose
-from qinstruct_trainer.cache.listing import HUB, Ended, Found, list_cache, num_bytes_of
+from qinstruct_trainer.cache.listing import Ended, Found, list_cache, num_bytes_of
 from qinstruct_trainer.contract.cache import KeptEntry, Pruned
 from qinstruct_trainer.contract.errors import OutputBusyError
 from qinstruct_trainer.lease import Lease
-from qinstruct_trainer.prep.unit_cache import UNITS, lease_of, take_away
+from qinstruct_trainer.prep.unit_cache import HUB, UNITS, lease_of, take_away
 from qinstruct_trainer.prep.uses import is_linked, remove_uses, uses_of
 
 _OWNER: Final = "qinstruct cache prune"

@@ -1,31 +1,25 @@
 """The images that records name: found in the image folders, decoded by worker processes."""
 
-import multiprocessing
 import os
 import unicodedata
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.images import examine_image
 from qinstruct_trainer.data.pixel_store import levels_bytes
-from qinstruct_trainer.parent_death import kill_worker_with_pool
+from qinstruct_trainer.prep.image_finder import ImageFinder
+from qinstruct_trainer.prep.processes import map_in_processes
 from qinstruct_trainer.prep.progress import Progress
 
 _IMAGES_PER_TASK = 16
 _IN_PROCESS = 256  # images for which starting processes takes longer than decoding
 _DECODING = 3 << 30  # bytes; the largest image that is allowed takes 2.7 GB
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-
-
-def find_image(image: str, roots: Sequence[Path]) -> int | None:
-    """The number of the first root that has the image."""
-    return next((n for n, root in enumerate(roots) if (root / image).is_file()), None)
 
 
 @dataclass(frozen=True)
@@ -110,8 +104,9 @@ def by_root(images: Sequence[str], roots: Sequence[Path]) -> tuple[dict[int, lis
     """The images of each root that has one, and those that no root has."""
     in_root: dict[int, list[str]] = {}
     missing: list[str] = []
+    finder = ImageFinder(roots)
     for image in images:
-        number = find_image(image, roots)
+        number = finder.find(image)
         if number is None:
             missing.append(image)
         else:
@@ -171,18 +166,15 @@ def decode_images(
     if len(tasks) <= _IN_PROCESS or num_processes == 1:
         yield from map(_decode, tasks)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(num_processes, context, initializer=kill_worker_with_pool)
-    try:
-        yield from pool.map(_decode, tasks, chunksize=_IMAGES_PER_TASK)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that decodes images was killed: the machine has too little memory for "
-            f"{num_processes} of them, or an image makes the decoder crash; give prep more memory"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    killed = (
+        "a process that decodes images was killed: the machine has too little memory for "
+        f"{num_processes} of them, or an image makes the decoder crash; give prep more memory"
+    )
+    starts = range(0, len(tasks), _IMAGES_PER_TASK)
+    batches = (tasks[start : start + _IMAGES_PER_TASK] for start in starts)
+    yield from chain.from_iterable(
+        map_in_processes(_decoder, batches, num_processes, killed, preload=__name__)
+    )
 
 
 def memory_limit(files: Sequence[str] = _LIMITS) -> int:
@@ -198,6 +190,14 @@ class _Task:
     root: Path
     number: int
     target: Target | None
+
+
+def _decoder() -> Callable[[Sequence[_Task]], list[Decoded]]:
+    return _decode_all
+
+
+def _decode_all(tasks: Sequence[_Task]) -> list[Decoded]:
+    return [_decode(task) for task in tasks]
 
 
 def _decode(task: _Task) -> Decoded:

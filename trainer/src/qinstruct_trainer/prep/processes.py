@@ -21,6 +21,8 @@ def map_in_processes(
     tasks: Iterable[Task],
     num_processes: int,
     killed: str,
+    *,
+    preload: str | None = None,
 ) -> Iterator[Result]:
     """The results of all tasks, in the order of the tasks.
 
@@ -32,11 +34,14 @@ def map_in_processes(
         tasks: Read a few at a time.
         num_processes: How many.
         killed: The sentence if one of them was killed.
+        preload: A module that the server imports once for all processes, if it has not begun.
 
     Raises:
         DataError: a process was killed; or what a task raises, in its place.
     """
     context = multiprocessing.get_context("forkserver")
+    if preload is not None:
+        context.set_forkserver_preload([preload])
     pool = ProcessPoolExecutor(num_processes, context, _begin, (start,))
     waiting: deque[Future[Result]] = deque()
     try:

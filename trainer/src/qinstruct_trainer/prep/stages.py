@@ -32,7 +32,7 @@ from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
-from qinstruct_trainer.prep.unit_cache import UnitCache
+from qinstruct_trainer.prep.unit_cache import HUB, UnitCache
 from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
 
 CODE_VERSION: Final[dict[Stage, str]] = {
@@ -279,7 +279,7 @@ class Stages:
                 progress.total = total
                 progress.set(done)
 
-            hub, records = self.cache.shared_downloads("hub"), merged.folder / RECORDS
+            hub, records = self.cache.shared_downloads(HUB), merged.folder / RECORDS
             build_apart(ModelTask(source, folder, seed, records, hub, self.networks), note)
             progress.finish()
 

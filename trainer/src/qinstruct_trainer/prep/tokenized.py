@@ -9,9 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, islice
-from os.path import isdir, isfile  # a third of the time of pathlib's, and there are many
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.data.text_encoder import TextEncoder, open_text_encoder
 from qinstruct_trainer.data.word_encoder import UnusualTextError, word_encoder
+from qinstruct_trainer.prep.image_finder import ImageFinder
 from qinstruct_trainer.prep.processes import map_in_processes
 
 _PART_BYTES = 1 << 20  # of lines a task has; some 900 records
@@ -183,22 +183,3 @@ class _PartTokenizer:
                 f"image {image} vanished after the gate; delete the cache and run again"
             )
         return number
-
-
-class ImageFinder:
-    """As `find_image`, for many images: a root without the image's folder is not asked again."""
-
-    def __init__(self, roots: Sequence[Path]):
-        self._roots = tuple(map(str, roots))
-        self._roots_with = lru_cache(maxsize=1 << 14)(self._with_folder)
-
-    def find(self, image: str) -> int | None:
-        """The number of the first root that has the image."""
-        folder = image.rpartition("/")[0]
-        return next(
-            (n for n in self._roots_with(folder) if isfile(f"{self._roots[n]}/{image}")),  # noqa: PTH113
-            None,
-        )
-
-    def _with_folder(self, folder: str) -> tuple[int, ...]:
-        return tuple(n for n, root in enumerate(self._roots) if isdir(f"{root}/{folder}"))  # noqa: PTH112

@@ -44,6 +44,7 @@ from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_ou
 
 UNITS = "units"
 DOWNLOADS = "downloads"
+HUB = "hub"  # below downloads: those of huggingface_hub, which models of several runs share
 LEASES = ".leases"
 BUILDING = ".building"
 PRUNED = ".pruned"  # ends the name of what is being deleted

@@ -16,7 +16,7 @@ from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.file_kinds import instead
 from qinstruct_trainer.prep.gate import GateReport
-from qinstruct_trainer.prep.images import find_image
+from qinstruct_trainer.prep.image_finder import ImageFinder
 from qinstruct_trainer.prep.json_array import read_elements
 from qinstruct_trainer.prep.stages import RECORDS
 
@@ -104,8 +104,10 @@ def _prepared(path: Path) -> Dataset:
     index = Index.open(prepared.index)
     roots = tuple(Path(root) for root in index.meta.roots)
 
+    finder = ImageFinder(roots)
+
     def find(image: str) -> Path | None:
-        number = find_image(image, roots)
+        number = finder.find(image)
         return None if number is None else roots[number] / image
 
     records = prepared.gate_report.parent / RECORDS
