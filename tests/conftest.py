@@ -1,7 +1,6 @@
 """Options of the whole test run."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from support import matrix
+from support.tmpfs import tmpfs
 
 # A failure in CI must be one that everybody can repeat; new examples are looked for at home. No
 # deadlines: how long an example takes says more about the machine than about the code.
@@ -54,10 +54,5 @@ def update_golden(pytestconfig: pytest.Config) -> bool:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with tmpfs(tmp_path / "disk", "size=1m") as folder:
+        yield folder

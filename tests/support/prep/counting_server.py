@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from support.serving import serving
+
 _PIECE = 16 << 10
 SECONDS = 120  # until a hanging test fails; no test that passes waits for it
 
@@ -62,16 +64,12 @@ def count(folder: Path, file: str, stops: Sequence[int] = ()) -> Iterator[Counti
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     counting.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield counting
-    finally:
-        counting.stops.clear()
-        counting.go_on.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(server):
+        try:
+            yield counting
+        finally:
+            counting.stops.clear()
+            counting.go_on.set()
 
 
 class _Handler(BaseHTTPRequestHandler):

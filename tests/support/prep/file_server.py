@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
+from support.serving import serving
+
 Fault = Literal[
     "reset",  # close the connection in the middle of the body
     "too-many",  # 429 with Retry-After
@@ -84,15 +86,21 @@ def serve(folder: Path) -> Iterator[FaultyServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield state
-    finally:
-        state.closing.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(server):
+        try:
+            yield state
+        finally:
+            state.closing.set()
+
+
+@contextmanager
+def serve_files(folder: Path, **contents: bytes) -> Iterator[FaultyServer]:
+    """Write files of these names into a new folder, and serve it until the block ends."""
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    with serve(folder) as running:
+        yield running
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Final
 
+from support.serving import serving
+
 _HOST_LENGTHS: Final = {1: 4, 4: 16}  # IPv4, IPv6
 
 
@@ -51,10 +53,7 @@ def serve() -> Iterator[tuple[str, list[str]]]:
         pass
 
     Handler.asked = asked
-    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    with serving(server):
         yield f"socks5://127.0.0.1:{server.server_address[1]}", asked
-        server.shutdown()
-        thread.join()

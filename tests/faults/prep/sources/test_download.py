@@ -9,18 +9,15 @@ from qinstruct_trainer.contract.errors import UnavailableError
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from support.prep.fetching import QUICK, fault_of, source
-from support.prep.file_server import Fault, FaultyServer, serve
+from support.prep.file_server import Fault, FaultyServer, serve_files
 
 CONTENT = b"[1, 2]"
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FaultyServer]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "file").write_bytes(CONTENT)
-    (folder / "page").write_bytes(b"\n<HTML><body>no file</body></HTML>")
-    with serve(folder) as running:
+    page = b"\n<HTML><body>no file</body></HTML>"
+    with serve_files(tmp_path / "served", file=CONTENT, page=page) as running:
         yield running
 
 

@@ -9,17 +9,14 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, 
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
 from support.prep.fetching import QUICK, get, source
-from support.prep.file_server import FaultyServer, serve
+from support.prep.file_server import FaultyServer, serve_files
 
 CONTENT = b"[1, 2]"
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FaultyServer]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "file").write_bytes(CONTENT)
-    with serve(folder) as running:
+    with serve_files(tmp_path / "served", file=CONTENT) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from qinstruct_trainer.prep.sources.retry import Retry
 from qinstruct_trainer.prep.sources.spans import Segmentation
 from support.matrix import SEED, sampled
 from support.prep.fetching import fault_of, get
-from support.prep.file_server import Fault, FaultyServer, serve
+from support.prep.file_server import Fault, FaultyServer, serve_files
 
 SEGMENT = 64 << 10
 SMALL = Segmentation(
@@ -36,10 +36,7 @@ CUTS = [
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FaultyServer]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "file").write_bytes(CONTENT)
-    with serve(folder) as running:
+    with serve_files(tmp_path / "served", file=CONTENT) as running:
         yield running
 
 

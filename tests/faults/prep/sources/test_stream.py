@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.prep.fetching import fault_of, get
-from support.prep.file_server import Fault, FaultyServer, serve
+from support.prep.file_server import Fault, FaultyServer, serve_files
 from support.syncs import note_syncs
 
 CONTENT = random.Random(0).randbytes(300_000)
@@ -17,10 +17,7 @@ DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FaultyServer]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "file").write_bytes(CONTENT)
-    with serve(folder) as running:
+    with serve_files(tmp_path / "served", file=CONTENT) as running:
         yield running
 
 

@@ -1,7 +1,6 @@
 """Both volumes before prep begins: rights, what an earlier run left, room."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.prep.volumes import check_volumes
+from support.tmpfs import tmpfs
 from support.unprivileged import open_folder, unprivileged
 
 MANY = 2**60  # bytes that no volume of a test has
@@ -22,25 +22,15 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root and CAP_SYS_ADMIN")
-    (place / "file").write_bytes(bytes(64 << 10))
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with tmpfs(tmp_path / "disk", "size=64k") as place:
+        (place / "file").write_bytes(bytes(64 << 10))
+        yield place
 
 
 @pytest.fixture
 def read_only_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a read-only tmpfs needs root and CAP_SYS_ADMIN")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with tmpfs(tmp_path / "disk", "ro") as place:
+        yield place
 
 
 def refusal(cache: Path, output: Path, **needed: int) -> str:
