@@ -41,8 +41,13 @@ def test_no_cache(tmp_path: Path) -> None:
 def test_a_cache_that_may_not_be_written_is_a_sentence() -> None:
     with open_folder() as root:
         make(root, LABELS)
-        with (
-            unprivileged(),
-            pytest.raises(StorageError, match="cannot be taken: Permission denied"),
-        ):
-            run_cache(["prune", f"--cache={root}", "--unused=0", "--ended=x", "--yes"])
+        leases = root / "units" / ".leases"
+        leases.chmod(0o555)
+        try:
+            with (
+                unprivileged(),
+                pytest.raises(StorageError, match="cannot be taken: Permission denied"),
+            ):
+                run_cache(["prune", f"--cache={root}", "--unused=0", "--ended=x", "--yes"])
+        finally:
+            leases.chmod(0o755)
