@@ -11,8 +11,9 @@ import pytest
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import PrepProgress
+from qinstruct_trainer.prep.code_versions import CODE_VERSIONS, CodeVersion
 from qinstruct_trainer.prep.gate import GateReport, RecordFile
-from qinstruct_trainer.prep.stages import CODE_VERSION, FinishedUnit, ImageFolders, Labels, Stages
+from qinstruct_trainer.prep.stages import FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import Build, UnitCache
 from qinstruct_trainer.prep.unit_manifest import Unit
 from support.prep.miniature import write_miniature
@@ -192,8 +193,8 @@ def test_other_code_makes_another_unit(
     makes: list[Make], stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = makes[0](stages).key
-    for stage in CODE_VERSION:
-        monkeypatch.setitem(CODE_VERSION, stage, "the next")
+    for maker, version in CODE_VERSIONS.items():
+        monkeypatch.setitem(CODE_VERSIONS, maker, CodeVersion(version.number + 1, ""))
     assert makes[0](stages).key != before
 
 

@@ -66,7 +66,7 @@ class PixelUnits:
         roots: Image folders.
         keys: Of the units that they belong to.
         size: Edge in pixels of the squares to store.
-        code: Version of the code that makes a segment.
+        code: Version of the code that makes a segment, as it stands in keys.
         reserve: Bytes of the cache that the run still needs for other things.
     """
 
@@ -196,7 +196,7 @@ class PixelUnits:
 
     @property
     def _made_by(self) -> tuple[str, str]:
-        return (decoders(), f"code {self.code}")
+        return (decoders(), self.code)
 
     def _item(self, root: int) -> str:
         return f"images-{self.keys[root]}"

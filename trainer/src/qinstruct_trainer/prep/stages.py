@@ -1,7 +1,7 @@
 """The stages of prep: what the key of each one's unit is made of, and what builds it.
 
 Every method returns a finished unit, built now or found. A key holds the version of the code
-that makes the unit: raise it when that code changes what it makes.
+that makes the unit (`prep.code_versions`).
 """
 
 import json
@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
@@ -19,6 +18,7 @@ from qinstruct_trainer.contract.events import Stage
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
+from qinstruct_trainer.prep.code_versions import CODE_VERSIONS, Maker
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.image_list import is_image_list, read_image_list, referenced_names
@@ -35,15 +35,6 @@ from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
 from qinstruct_trainer.prep.unit_cache import HUB, UnitCache
 from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
 
-CODE_VERSION: Final[dict[Stage, str]] = {
-    "fetch": "1",
-    "extract": "2",
-    "gate": "4",
-    "pixels": "1",
-    "merge": "1",
-    "model": "3",
-    "index": "1",
-}
 _log = logging.getLogger(__name__)
 RECORDS = "records.jsonl"
 _IMAGES = "images.json"
@@ -174,7 +165,7 @@ class Stages:
             progress.set(sum(1 for _ in folder.rglob("*")))
             progress.finish()
 
-        unit = _unit("fetch", source.name, strategy, str(seed))
+        unit = _unit("fetch", source.name, strategy, str(seed), maker="builtin")
         return FinishedUnit(unit.key, self.cache.get(unit, build))
 
     def extract(self, source: Source, fetched: FinishedUnit) -> FinishedUnit:
@@ -194,13 +185,14 @@ class Stages:
 
         `dead.json` has those without an image, and why: what that means is the gate's policy.
         """
-        unit = _unit("fetch", f"{source.name}-images", source.into, fetched.key, *labels.keys)
+        item, parts = f"{source.name}-images", (source.into, fetched.key, *labels.keys)
+        unit = _unit("fetch", item, *parts, maker="listed")
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
             wanted = referenced_names(labels.files, source.into)
             images = read_image_list(fetched.folder / "file", source.name, wanted)
-            progress = self._progress("fetch", f"{source.name}-images", "files")
+            progress = self._progress("fetch", item, "files")
             limits = Limits(self.max_bytes.get(source.name), self.networks)
             dead = fetch_images(images, partial, source.name, progress, limits=limits)
             target = folder / "files" / source.into
@@ -221,9 +213,7 @@ class Stages:
 
     def pixel_units(self, images: ImageFolders, size: int, reserve: int) -> PixelUnits:
         """What has been decoded of the images, and will be; see `PixelUnits`."""
-        return PixelUnits(
-            self.cache, images.roots, images.keys, size, CODE_VERSION["pixels"], reserve
-        )
+        return PixelUnits(self.cache, images.roots, images.keys, size, _code("pixels"), reserve)
 
     def gate(self, labels: Labels, images: ImageFolders, pixels: PixelUnits) -> FinishedUnit:
         """What the gate found, `report.json`, and what it read, `records.jsonl`, `images.json`.
@@ -315,8 +305,13 @@ class Stages:
         return Progress(self.report, stage, item, quantity)
 
 
-def _unit(stage: Stage, item: str, *parts: str) -> Unit:
-    return Unit(stage, item, (*parts, f"code {CODE_VERSION[stage]}"))
+def _unit(stage: Stage, item: str, *parts: str, maker: Maker | None = None) -> Unit:
+    """By default the stage has one maker, of its name."""
+    return Unit(stage, item, (*parts, _code(maker or stage)))
+
+
+def _code(maker: Maker) -> str:
+    return f"code {CODE_VERSIONS[maker].number}"
 
 
 def _fetched(source: Source) -> Unit:
