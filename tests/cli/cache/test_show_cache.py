@@ -1,10 +1,12 @@
-"""What a verification shows on the way."""
+"""What a verification shows on the way, and what a list says of a unit."""
 
 import io
 
+import pytest
 from rich.console import Console
 
-from qinstruct_operator.cli.cache.show_cache import VerifyProgress
+from qinstruct_operator.cli.cache.show_cache import VerifyProgress, show_listing
+from qinstruct_trainer.contract.cache import CacheEntry, CacheListing
 from qinstruct_trainer.contract.events import Verifying
 
 
@@ -31,3 +33,18 @@ def test_lines_with_the_time_left_every_ten_seconds() -> None:
 
 def test_a_bar_on_a_terminal() -> None:
     assert "40.0 MB of 100.0 MB" in shown(terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("whole", "unverified", "said"),
+    [(True, False, "whole"), (True, True, "copied, not verified"), (False, False, "DAMAGED")],
+)
+def test_the_state_of_a_unit(*, whole: bool, unverified: bool, said: str) -> None:
+    entry = CacheEntry(
+        kind="unit", name="a", num_bytes=1, made=0, used=0, whole=whole, unverified=unverified
+    )
+    out = io.StringIO()
+    listing = CacheListing(root="/cache", entries=(entry,), num_bytes=1, free_bytes=1)
+    show_listing(Console(file=out, width=200), listing, 1)
+    words = {"whole", "copied, not verified", "DAMAGED"}
+    assert {word for word in words if word in out.getvalue()} == {said}

@@ -28,3 +28,10 @@ def test_a_byte_that_was_changed_behind_the_back_of_size_and_time(tmp_path: Path
     assert damaged.reason.startswith(f"{two / 'file'} was damaged after it was made")
     assert one.is_dir()
     assert two.is_dir()
+
+
+def test_a_copy_without_its_times_is_whole_and_stays_as_it_is(tmp_path: Path) -> None:
+    (folder,) = make(tmp_path, LABELS)
+    os.utime(folder / "file", ns=(1, 1))
+    assert check_cache(tmp_path, 0, no_events).damaged == ()
+    assert (folder / "file").stat().st_mtime_ns == 1

@@ -1,14 +1,18 @@
 """What is told of a cache, and of what others planted there."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.cache import listing
 from qinstruct_trainer.cache.listing import Found, list_cache
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.prep import unit_manifest
 from qinstruct_trainer.prep.unit_cache import lease_of
+from qinstruct_trainer.prep.unit_manifest import Walked, walk
 from support.cache.units import IMAGES, LABELS, make, run_folder, unit
 
 NOW = 4e9
@@ -40,7 +44,7 @@ def test_units_come_in_the_order_of_the_stages(tmp_path: Path) -> None:
     assert items == [("fetch", "a"), ("fetch", "b"), ("extract", "a"), ("index", "c")]
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut", "touched", "another", "link", "manifest"])
+@pytest.mark.parametrize("harm", ["gone", "cut", "another", "link", "manifest"])
 def test_a_unit_that_is_not_whole(tmp_path: Path, harm: str) -> None:
     (folder,) = make(tmp_path, LABELS)
     file = folder / ("manifest.json" if harm == "manifest" else "file")
@@ -49,13 +53,40 @@ def test_a_unit_that_is_not_whole(tmp_path: Path, harm: str) -> None:
             file.unlink()
         case "cut" | "manifest":
             os.truncate(file, 10)
-        case "touched":
-            os.utime(file)
         case "another":
             (folder / "another").touch()
     if harm == "link":
         file.symlink_to("/etc/passwd")
     assert by_name(tmp_path)[folder.name].entry.whole is False
+
+
+def test_a_unit_that_is_perhaps_a_copy_is_whole_and_not_verified(tmp_path: Path) -> None:
+    (folder,) = make(tmp_path, LABELS)
+    assert not by_name(tmp_path)[folder.name].entry.unverified
+    os.utime(folder / "file")
+    entry = by_name(tmp_path)[folder.name].entry
+    assert (entry.whole, entry.unverified) == (True, True)
+    os.truncate(folder / "file", 10)
+    entry = by_name(tmp_path)[folder.name].entry
+    assert (entry.whole, entry.unverified) == (False, False)
+
+
+@pytest.mark.parametrize("name", ["file", "manifest.json"])
+def test_the_files_of_a_unit_are_looked_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = make(tmp_path, LABELS)
+    walks: list[Path] = []
+
+    def note(path: Path) -> Iterator[Walked]:
+        walks.append(path)
+        return walk(path)
+
+    monkeypatch.setattr(listing, "walk", note)
+    monkeypatch.setattr(unit_manifest, "walk", note)
+    os.truncate(folder / name, 10)
+    by_name(tmp_path)
+    assert walks == [folder]
 
 
 def test_a_unit_under_the_name_of_another_is_not_whole(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from qinstruct_trainer.prep.unit_manifest import (
     Unit,
     UnitManifest,
     WrittenFile,
-    first_change,
+    are_copies,
+    compare_folder,
     keep_plain_files,
     manifest_of,
     read_manifest,
@@ -81,8 +82,24 @@ def test_what_has_changed_is_found(change: str, folder: Path) -> None:
     elif change == "no folder":
         file.parent.rmdir()
         file.parent.symlink_to("/")
-    found = first_change(folder, manifest)
-    assert (found is None) == (change == "none")
+    found = compare_folder(folder, manifest)
+    assert (found.changed is None) == (change in ("none", "time"))
+    assert [file.path for file in found.retimed] == (["below/b"] if change == "time" else [])
+
+
+def test_a_file_of_another_time_is_told_by_its_digest(folder: Path) -> None:
+    (folder / MANIFEST).write_text(manifest_of(UNIT, folder, {}))
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    for name in ("a", "below/b"):
+        os.utime(folder / name, ns=(1, 1))
+    (folder / "a").write_bytes(b"two")
+    one, other = compare_folder(folder, manifest).retimed
+    assert {one.path, other.path} == {"a", "below/b"}
+    good = one if one.path == "below/b" else other
+    assert not are_copies(folder, manifest, [one, other])
+    assert are_copies(folder, manifest, [good])
+    assert [file.path for file in compare_folder(folder, manifest).retimed] == ["a"]
 
 
 def test_no_link_is_a_unit(folder: Path) -> None:

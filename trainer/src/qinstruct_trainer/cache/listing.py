@@ -1,9 +1,8 @@
 """What is in a cache: units, partial downloads, leftovers, and what no run has made."""
 
-import os
 import re
 import stat
-from collections import ChainMap
+from collections import ChainMap, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,8 @@ from qinstruct_trainer.prep.unit_manifest import (
     MANIFEST,
     Unit,
     UnitManifest,
-    first_change,
+    Walked,
+    compare,
     read_manifest,
     walk,
 )
@@ -169,12 +169,11 @@ class _Look:
         facts = {
             "made": made,
             "used": max(made, used),
-            "whole": manifest is not None and _is_whole(path, manifest),
             "runs": runs,
             "held_by": self._holder(path.name, runs),
         }
         entry = _entry("unit", path, parts).model_copy(update=facts)
-        return _measured(path, path.name, entry)
+        return _measured(path, path.name, entry, manifest)
 
     def _partial(self, path: Path, kind: Kind, name: str, runs: tuple[CacheRun, ...]) -> Found:
         facts = {"runs": runs, "held_by": self._holder(name, runs)}
@@ -189,11 +188,6 @@ class _Look:
             return "it is being made"
         unfinished = next((run.name for run in runs if run.state == "unfinished"), None)
         return "" if unfinished is None else f"run {unfinished} has not ended"
-
-
-def _is_whole(folder: Path, manifest: UnitManifest) -> bool:
-    unit = Unit(cast(Stage, manifest.stage), manifest.item, manifest.key_parts)
-    return unit.folder_name == folder.name and first_change(folder, manifest) is None
 
 
 def _entry(kind: Kind, path: Path, parts: re.Match[str] | None) -> CacheEntry:
@@ -216,29 +210,58 @@ def _time(path: Path) -> float:
         return 0.0
 
 
-def _measured(path: Path, unit: str, entry: CacheEntry) -> Found:
-    """With its sizes; of a part that cannot be read nothing is counted."""
-    own = total = 0
-    newest = entry.used
-    shared: dict[Inode, int] = {}
-    try:
-        for status in _statuses(path):
-            total += status.st_size
-            newest = max(newest, status.st_mtime)
+class _Sizes:
+    """Adds up what passes by."""
+
+    def __init__(self, newest: float) -> None:
+        self.own = self.total = 0
+        self.newest = newest
+        self.shared: dict[Inode, int] = {}
+
+    def of(self, entries: Iterable[Walked]) -> Iterator[Walked]:
+        for entry in entries:
+            status = entry[2]
+            self.total += status.st_size
+            self.newest = max(self.newest, status.st_mtime)
             if status.st_nlink > 1:
-                shared[status.st_dev, status.st_ino] = status.st_size
+                self.shared[status.st_dev, status.st_ino] = status.st_size
             else:
-                own += status.st_size
+                self.own += status.st_size
+            yield entry
+
+
+def _measured(
+    path: Path, unit: str, entry: CacheEntry, manifest: UnitManifest | None = None
+) -> Found:
+    """With its sizes, and a unit with what it is beside its manifest: one walk has both.
+
+    Of a part that cannot be read nothing is counted.
+    """
+    sizes = _Sizes(entry.used)
+    facts: dict[str, object] = {"whole": False} if entry.kind == "unit" else {}
+    try:
+        if manifest is None:
+            deque(sizes.of(_entries(path)), maxlen=0)
+        else:
+            found = compare(sizes.of(_entries(path)), manifest)
+            is_whole = found.changed is None and _is_of(manifest, path)
+            facts = {"whole": is_whole, "unverified": is_whole and bool(found.retimed)}
     except (OSError, RecursionError):
-        entry = entry.model_copy(update={"held_by": entry.held_by or "it cannot be read"})
-    used = entry.used if entry.kind == "unit" else newest
-    measured = entry.model_copy(update={"num_bytes": total, "used": used})
-    return Found(measured, path, unit, own, shared)
+        facts["held_by"] = entry.held_by or "it cannot be read"
+    facts["num_bytes"] = sizes.total
+    if entry.kind != "unit":
+        facts["used"] = sizes.newest
+    return Found(entry.model_copy(update=facts), path, unit, sizes.own, sizes.shared)
 
 
-def _statuses(path: Path) -> Iterator[os.stat_result]:
+def _is_of(manifest: UnitManifest, folder: Path) -> bool:
+    unit = Unit(cast(Stage, manifest.stage), manifest.item, manifest.key_parts)
+    return unit.folder_name == folder.name
+
+
+def _entries(path: Path) -> Iterator[Walked]:
     status = path.lstat()
     if stat.S_ISDIR(status.st_mode):
-        yield from (status for _, _, status in walk(path))
+        yield from walk(path)
     elif stat.S_ISREG(status.st_mode):
-        yield status
+        yield path.name, path, status

@@ -38,7 +38,12 @@ class CacheEntry(_Document):
     made: float
     used: float = Field(description="When a run last began to use it.")
     whole: bool | None = Field(
-        default=None, description="All files of their size and time; None: it is no unit."
+        default=None, description="All files are there, of their sizes; None: it is no unit."
+    )
+    unverified: bool = Field(
+        default=False,
+        description="Some have other times than they were given, as copies have: whoever uses "
+        "it next reads them.",
     )
     runs: tuple[CacheRun, ...] = ()
     held_by: str = Field(default="", description="Why it may not be deleted; empty: it may be.")

@@ -6,10 +6,12 @@ may use it. It is built in a hidden sibling and renamed when its `manifest.json`
 unit that has a name is whole. Who builds it holds its lease; others wait and then find it.
 
 Others write into the cache too, so a unit is checked each time before it is used: that it is made
-for this key, holds its files and nothing else, no link among them, each of its size, not written
-to since, and some of them of their digest. Otherwise it is built again.
+for this key, holds its files and nothing else, no link among them, each of its size, and some of
+them of their digest: all those that have another time than it gave them, as the files of a copied
+cache have, until they have been read once. Otherwise it is built again.
 """
 
+import logging
 import os
 import random
 import shutil
@@ -32,7 +34,8 @@ from qinstruct_trainer.prep.unit_manifest import (
     Unit,
     UnitManifest,
     WrittenFile,
-    first_change,
+    are_copies,
+    compare_folder,
     has_digest,
     keep_plain_files,
     manifest_of,
@@ -50,6 +53,7 @@ BUILDING = ".building"
 PRUNED = ".pruned"  # ends the name of what is being deleted
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _SAMPLE_BYTES = 256 << 20  # of files whose digests are compared before a unit is used
 
 
@@ -237,8 +241,18 @@ def is_whole(folder: Path, unit: Unit) -> bool:
     manifest = read_manifest(folder)
     if manifest is None or not _is_of(manifest, unit):
         return False
-    if first_change(folder, manifest) is not None:
+    found = compare_folder(folder, manifest)
+    if found.changed is not None:
         return False
+    if found.retimed:
+        _log.warning(
+            "%s: %s files have other times than they were given, as copies have; their %s bytes "
+            "are read once, and compared with their digests",
+            *(folder.name, f"{len(found.retimed):,}"),
+            f"{sum(file.bytes for file in found.retimed):,}",
+        )
+        if not are_copies(folder, manifest, found.retimed):
+            return False
     left = _SAMPLE_BYTES
     for file in random.sample(manifest.files, len(manifest.files)):
         if file.bytes <= left:
@@ -261,7 +275,7 @@ def verify(folder: Path, on_bytes: Callable[[int], None] = lambda _: None) -> No
     manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(f"{folder} is not a finished unit; run prep again to make it")
-    changed = first_change(folder, manifest)
+    changed = compare_folder(folder, manifest).changed
     for file in () if changed else manifest.files:
         if not has_digest(folder, file):
             changed = file.path

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +20,12 @@ from qinstruct_trainer.durable_files import delete_tree, is_ours_alone, read_bou
 
 MANIFEST = "manifest.json"
 # Of every file of a unit, so that one that was written to later differs, whatever its size, and
-# that two units may share the bytes of a file. 2000-01-01: no file system rounds it.
+# that two units may share the bytes of a file. What has this time need not be read to be believed;
+# what has another is. 2000-01-01: no file system rounds it.
 MTIME_NS = 946_684_800 * 10**9
+
+Walked = tuple[str, Path, os.stat_result]
+"""Something below a folder: its name from there, its path, and what it is (links not followed)."""
 
 _KEY_CHARACTERS = 16  # 64 bits of the digest: enough to tell the units of one cache apart
 _MODE = 0o644
@@ -99,21 +103,42 @@ def read_manifest(folder: Path) -> UnitManifest | None:
         return None
 
 
-def first_change(folder: Path, manifest: UnitManifest) -> str | None:
-    """A path in the unit that is not what the manifest says of it; None if there is none."""
-    expected = {file.path: file.bytes for file in manifest.files}
-    found = 0
+@dataclass(frozen=True)
+class Comparison:
+    """A unit's files beside its manifest, unread.
+
+    Attributes:
+        changed: A path that is missing, too many, no plain file or of another size; None: no such.
+        retimed: Files of their size with another time than they were given: somebody has copied
+            the unit without its times, or has written into it. Their digests tell which.
+    """
+
+    changed: str | None = None
+    retimed: tuple[UnitFile, ...] = ()
+
+
+def compare(entries: Iterable[Walked], manifest: UnitManifest) -> Comparison:
+    """Everything in a unit's folder, as `walk` has it, and what the manifest says. Takes all."""
+    expected = {file.path: file for file in manifest.files}
+    changed = None if len(expected) == len(manifest.files) else "."
+    retimed = []
+    for name, _, status in entries:
+        if name == MANIFEST:
+            continue
+        file = expected.pop(name, None)
+        if file is None or not stat.S_ISREG(status.st_mode) or status.st_size != file.bytes:
+            changed = changed or name
+        elif manifest.mtime_ns not in (None, status.st_mtime_ns):
+            retimed.append(file)
+    return Comparison(changed or next(iter(expected), None), tuple(retimed))
+
+
+def compare_folder(folder: Path, manifest: UnitManifest) -> Comparison:
+    """The same of all that is in the folder now."""
     try:
-        for name, _, status in walk(folder):
-            if name == MANIFEST:
-                continue
-            is_plain = stat.S_ISREG(status.st_mode) and expected.get(name) == status.st_size
-            if not is_plain or manifest.mtime_ns not in (None, status.st_mtime_ns):
-                return name
-            found += 1
+        return compare(walk(folder), manifest)
     except (OSError, RecursionError):  # folders that nobody can follow to their end
-        return "."
-    return None if found == len(expected) == len(manifest.files) else "."
+        return Comparison(".")
 
 
 def has_digest(folder: Path, file: UnitFile) -> bool:
@@ -124,7 +149,25 @@ def has_digest(folder: Path, file: UnitFile) -> bool:
         return False
 
 
-def walk(folder: Path, inside: str = "") -> Iterator[tuple[str, Path, os.stat_result]]:
+def are_copies(folder: Path, manifest: UnitManifest, files: Sequence[UnitFile]) -> bool:
+    """Whether files of other times all have their digests.
+
+    Each that has gets its time, where that is allowed, so that it is read this once.
+    """
+
+    def is_copy(file: UnitFile) -> bool:
+        if not has_digest(folder, file):
+            return False
+        if manifest.mtime_ns is not None:
+            with suppress(OSError):  # somebody else's file, or a volume that may only be read
+                os.utime(folder / file.path, ns=(manifest.mtime_ns, manifest.mtime_ns))
+        return True
+
+    with ThreadPoolExecutor(_HASH_THREADS) as pool:  # hashing does not hold the interpreter's lock
+        return all(pool.map(is_copy, files))
+
+
+def walk(folder: Path, inside: str = "") -> Iterator[Walked]:
     """Everything below a folder that is no folder, links as what they are; names from there.
 
     Raises:

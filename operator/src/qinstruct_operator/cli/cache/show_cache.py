@@ -150,7 +150,8 @@ def _state(entry: CacheEntry) -> str:
     if entry.kind == "foreign":
         return "not ours: never followed or deleted"
     state = {"building": "not finished", "download": "partial"}.get(entry.kind)
-    state = state or ("whole" if entry.whole else "DAMAGED")
+    whole = "copied, not verified" if entry.unverified else "whole"
+    state = state or (whole if entry.whole else "DAMAGED")
     return f"{state}, held: {_text(entry.held_by)}" if entry.held_by else state
 
 
