@@ -19,6 +19,13 @@ _MOUNTS: Final = ("cache_path", "output_path", "config_path")
 _OF_PODS: Final = (Path("/tmp"), Path("/dev/shm"))  # core.children.pod mounts these as well
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _HUB_SCHEMES: Final = ("https", "http")
+_NAMESPACE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}")
+_IMAGE_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE: Final = re.compile(
+    r"(?=[^@]{1,255}(@|$))"
+    r"(([A-Za-z0-9][-A-Za-z0-9.]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/)?"  # a registry
+    rf"{_IMAGE_PART}(/{_IMAGE_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
+)
 _QUEUE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}([.]{_DNS_LABEL})*")
 
 
@@ -144,6 +151,16 @@ class Settings:
             others = [getattr(self, other) for other in _MOUNTS if other != name]
             if why := _misplaced(path, [*others, *_OF_PODS]):
                 yield Violation(f"QINSTRUCT_{name.upper()}", str(path), why, "use e.g. /" + name)
+        yield from self._name_violations()
+
+    def _name_violations(self) -> Iterator[Violation]:
+        for name in ("prep_image", "trainer_image"):
+            if not _IMAGE.fullmatch(image := getattr(self, name)):
+                reason, fix = "is no name of an image", f"use e.g. {getattr(Settings, name)}"
+                yield Violation(f"QINSTRUCT_{name.upper()}", image, reason, fix)
+        if not _NAMESPACE.fullmatch(self.namespace):
+            reason = "is no name of a namespace: up to 63 small letters, digits and -"
+            yield Violation("QINSTRUCT_NAMESPACE", self.namespace, reason, "use e.g. default")
         if self.default_queue and not _QUEUE.fullmatch(self.default_queue):
             reason = "is not the name of a LocalQueue: up to 63 small letters, digits, - and ."
             yield Violation("QINSTRUCT_DEFAULT_QUEUE", self.default_queue, reason, "use e.g. gpus")

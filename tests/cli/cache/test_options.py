@@ -1,8 +1,13 @@
-"""Ages and sizes after an option."""
+"""Ages, sizes and names after an option."""
 
 import pytest
 
-from qinstruct_operator.cli.cache.options import age_seconds, size_bytes
+from qinstruct_operator.cli.cache.options import (
+    age_seconds,
+    namespace_name,
+    object_name,
+    size_bytes,
+)
 from qinstruct_trainer.contract.errors import ConfigError
 
 
@@ -31,3 +36,24 @@ def test_a_size(text: str, expected: int) -> None:
 def test_no_size(text: str) -> None:
     with pytest.raises(ConfigError, match=f"--keep {text} is no size"):
         size_bytes("--keep", text)
+
+
+@pytest.mark.parametrize("text", ["a", "team-a", "9", "x" * 63])
+def test_a_name_of_a_namespace(text: str) -> None:
+    assert namespace_name("--namespace", text) == text
+    assert object_name("--claim", text) == text
+
+
+@pytest.mark.parametrize("text", ["", "Team", "a_b", "-a", "a-", "a/b", "a b", "x" * 254])
+def test_no_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"--namespace {text:.80} is no name of a namespace: up"):
+        namespace_name("--namespace", text)
+    with pytest.raises(ConfigError, match=f"--claim {text:.80} is no name of an object of a clus"):
+        object_name("--claim", text)
+
+
+@pytest.mark.parametrize("text", ["a.b", "x" * 64, "x" * 253])
+def test_a_name_of_an_object_that_no_namespace_has(text: str) -> None:
+    assert object_name("--claim", text) == text
+    with pytest.raises(ConfigError):
+        namespace_name("--namespace", text)

@@ -66,6 +66,56 @@ def test_a_queue_that_a_workload_can_name(good: str) -> None:
     assert Settings.from_env({"QINSTRUCT_DEFAULT_QUEUE": good}).default_queue == good
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "Prep",
+        "a b",
+        "host/",
+        "/prep",
+        "prep:",
+        "prep:a:b",
+        "a//b",
+        "prep@sha256:12",
+        "prep\n",
+        "http://host/prep",
+        "host:port/prep",
+        "-prep",
+        "x" * 256,
+        "prep:" + "x" * 129,
+    ],
+)
+@pytest.mark.parametrize("name", ["prep_image", "trainer_image"])
+def test_an_image_that_no_pod_can_have_is_refused(name: str, bad: str) -> None:
+    with pytest.raises(
+        InvalidSpec, match=f"{NAMES[name]} .*: is no name of an image; use e.g. ghcr"
+    ):
+        Settings.from_env({NAMES[name]: bad})
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "prep",
+        "prep:1",
+        "host/prep",
+        "host:5000/a/b-c__d.e:v1.0",
+        "[::1]:5000/prep",
+        "Host.X/prep",
+        "localhost/prep@sha256:" + "0" * 64,
+        "a/prep:1@sha256:" + "f" * 64,
+    ],
+)
+def test_an_image_of_a_pod(good: str) -> None:
+    assert Settings.from_env({"QINSTRUCT_PREP_IMAGE": good}).prep_image == good
+
+
+@pytest.mark.parametrize("bad", ["Team", "a.b", "a_b", "-a", "a-", "x" * 64, "a\n", " "])
+def test_a_namespace_that_cannot_be_is_refused(bad: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"QINSTRUCT_NAMESPACE .*is no name of a namespace"):
+        Settings.from_env({"QINSTRUCT_NAMESPACE": bad})
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| `(QINSTRUCT_[A-Z_]+)` \| (.+?) \|", page, re.MULTILINE))

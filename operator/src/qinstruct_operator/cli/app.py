@@ -304,13 +304,19 @@ def cache_job(
     """Print a Job that runs ls, verify or prune in the cluster: `| kubectl create -f -`."""
     from dataclasses import replace
 
+    from qinstruct_operator.cli.cache.cache_command import check_options
     from qinstruct_operator.cli.cache.cache_job import build_cache_job
+    from qinstruct_operator.cli.cache.options import namespace_name, object_name
     from qinstruct_operator.core.render import render_yaml
     from qinstruct_operator.settings import Settings
 
     if command not in ("ls", "verify", "prune"):
         raise typer.BadParameter(f"{command:.40} is none of ls, verify, prune")
-    settings = replace(Settings.from_env(os.environ), namespace=namespace)
+    check_options(typer.main.get_command(cache_app), command, context.args)
+    object_name("--claim", claim)
+    settings = replace(
+        Settings.from_env(os.environ), namespace=namespace_name("--namespace", namespace)
+    )
     _print_document(render_yaml([build_cache_job(settings, claim, command, context.args)]))
 
 

@@ -2,10 +2,11 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -63,6 +64,32 @@ class PruneConditions:
                 "several, which must all be met"
             )
         return given
+
+
+def check_options(group: Any, command: str, arguments: Sequence[str]) -> None:
+    """Read the options of a command that a Job will run, as that command reads them.
+
+    Args:
+        group: Typer's command `cache`.
+        command: `ls`, `verify` or `prune`.
+        arguments: Its options.
+
+    Raises:
+        ConfigError: one cannot be read; prune has no condition; a cache is named.
+        UsageError: of the command line's parser: the command has no such option.
+    """
+    context = group.commands[command].make_context(command, [*arguments])
+    options: Mapping[str, Any] = context.params
+    if context.get_parameter_source("cache").name != "DEFAULT":
+        raise ConfigError(
+            f"--cache {options['cache']!s:.200} is a folder of this machine, and the Job's "
+            "cache is in a claim; name that one by --claim"
+        )
+    if command == "prune":
+        PruneConditions(
+            options["unused"], options["keep"], unreferenced=options["unreferenced"]
+        ).arguments()
+    EndedRuns(options.get("ended") or (), options.get("runs_end_after")).arguments()
 
 
 def list_cache(console: Console, cache: Path, ended: EndedRuns, *, as_json: bool) -> int:
