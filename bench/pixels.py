@@ -59,10 +59,10 @@ def progress() -> Progress:
     return Progress(lambda _: None, "gate", "records", "files")
 
 
-def pixel_units(folder: Path, paths: list[Path]) -> PixelUnits:
+def pixel_units(folder: Path, paths: list[Path], reserve: int = 0) -> PixelUnits:
     cache = UnitCache(folder / "cache", "bench", lambda _: None)
     cache.root.mkdir(exist_ok=True)
-    return PixelUnits(cache, (paths[0].parent,), ("key",), SIZE, "1")
+    return PixelUnits(cache, (paths[0].parent,), ("key",), SIZE, "1", reserve)
 
 
 def gate(folder: Path, paths: list[Path], *, store: bool) -> None:
@@ -72,7 +72,7 @@ def gate(folder: Path, paths: list[Path], *, store: bool) -> None:
     if store:
         pixel_units(folder, paths).table(names, progress())
     else:
-        prep_images.examine_images(names, [paths[0].parent], progress())
+        pixel_units(folder, paths, reserve=1 << 62).examine(names, progress())
 
 
 def micro_batches(folder: Path, paths: list[Path], store: PixelStore | None) -> MicroBatches:

@@ -12,7 +12,7 @@ from qinstruct_trainer.data.image_tokens import TokenizedRecord
 from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.data.records import parse_record
 from qinstruct_trainer.prep.gate import RecordFile, inspect_records
-from qinstruct_trainer.prep.progress import Progress
+from support.prep.examine import examine_in
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\x1b[31m\u202ered'
 
@@ -58,9 +58,8 @@ def write_prepared(folder: Path) -> Path:
     labels = write_labels(folder / "labels.json", [*RECORDS[:2], BAD, RECORDS[3], RECORDS[5]])
     gate = folder / "gate"
     gate.mkdir()
-    progress = Progress(lambda _: None, "gate", "records", "files")
     file = RecordFile(source="q-instruct-labels", path=labels, published=7)
-    report = inspect_records([file], [images], gate / "records.jsonl", progress)
+    report = inspect_records([file], gate / "records.jsonl", examine_in(images))
     (gate / "report.json").write_text(report.model_dump_json())
     _write_index(folder / "index", images)
     output = folder / "output"

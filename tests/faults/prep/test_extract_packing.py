@@ -11,9 +11,9 @@ from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.records import parse_record
-from qinstruct_trainer.prep.images import examine_images
 from qinstruct_trainer.prep.progress import Progress
 from support.prep.archives import NAME, tar_of, unpack
+from support.prep.examine import examine_images
 
 FILES = {"a/1.jpg": b"one", "b/2.jpg": b"two" * 4000}
 Pack = Callable[[Path, dict[str, bytes]], Path]

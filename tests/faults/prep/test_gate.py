@@ -11,6 +11,7 @@ from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy, inspect_records
 from qinstruct_trainer.prep.merge import merge
+from support.prep.examine import examine_in
 from support.prep.gate_progress import progress
 from support.prep.miniature import Miniature, write_miniature
 
@@ -25,7 +26,7 @@ def lines_of(path: Path) -> list[object]:
 
 
 def check(file: RecordFile, roots: list[Path]) -> GateReport:
-    return inspect_records([file], roots, file.path.with_name("lines"), progress())
+    return inspect_records([file], file.path.with_name("lines"), examine_in(*roots))
 
 
 @pytest.fixture

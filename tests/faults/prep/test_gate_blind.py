@@ -9,7 +9,7 @@ import pytest
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.records import parse_record
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy, inspect_records
-from qinstruct_trainer.prep.progress import Progress
+from support.prep.examine import examine_in
 
 ASKED = "<image>\nIs it blurry?"
 
@@ -22,8 +22,7 @@ def record(question: str = "Is it blurry?", **fields: Any) -> dict[str, Any]:
 def inspect(records: list[dict[str, Any]], folder: Path) -> GateReport:
     (folder / "labels.json").write_text(json.dumps(records))
     file = RecordFile(source="labels", path=folder / "labels.json")
-    progress = Progress(lambda _: None, "gate", "records", "files")
-    return inspect_records([file], [], folder / "lines", progress)
+    return inspect_records([file], folder / "lines", examine_in())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy, inspect_records
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.progress import Progress
+from support.prep.examine import examine_in
 
 TURNS = '"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]'
 INSPECT = """
@@ -19,12 +20,13 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.prep.gate import RecordFile, inspect_records
-from qinstruct_trainer.prep.progress import Progress
+from qinstruct_trainer.prep.images import Findings, missing_faults
 path = Path(sys.argv[1])
-progress = Progress(lambda _: None, "gate", "records", "files")
+def examine(images):
+    return Findings(missing_faults(images, [path.parent]), ())
 try:
     report = inspect_records(
-        [RecordFile(source="labels", path=path)], [path.parent], path.with_name("lines"), progress
+        [RecordFile(source="labels", path=path)], path.with_name("lines"), examine
     )
 except DataError as error:
     sys.exit(f"refused: {error}")
@@ -68,7 +70,7 @@ def test_what_the_report_does_not_list_is_dropped_all_the_same(tmp_path: Path) -
     progress = Progress(lambda _: None, "gate", "records", "files")
     lines = tmp_path / "lines"
     file = RecordFile(source="labels", path=path)
-    report = inspect_records([file], [tmp_path], lines, progress)
+    report = inspect_records([file], lines, examine_in(tmp_path))
     assert (report.num_bad, len(report.bad)) == (3_000, 1_000)
     assert [bad.index for bad in report.bad] == list(range(0, 3_000, 3))
     with pytest.raises(DataError, match=r"3000 of 9000 .*/report lists the first 1000 and the num"):
@@ -89,9 +91,8 @@ def test_a_name_that_no_file_can_have_is_a_bad_record_and_no_fault_of_the_storag
 ) -> None:
     path = tmp_path / "labels.json"
     path.write_text(f'[{{"image": {json.dumps(name)}, {TURNS}}}, {{{TURNS}}}]')
-    progress = Progress(lambda _: None, "gate", "records", "files")
     file = RecordFile(source="labels", path=path)
-    report = inspect_records([file], [tmp_path], tmp_path / "lines", progress)
+    report = inspect_records([file], tmp_path / "lines", examine_in(tmp_path))
     assert [bad.index for bad in report.bad] == [0]
     assert "longer than any file's name" in report.bad[0].reason
     assert len(report.bad[0].reason) < 500

@@ -6,7 +6,7 @@ import pytest
 
 from qinstruct_trainer.contract.events import Event, PrepProgress
 from qinstruct_trainer.prep.extract import extract
-from qinstruct_trainer.prep.images import examine_images
+from support.prep.examine import examine_images
 from support.prep.gate_progress import progress
 from support.prep.miniature import write_miniature
 

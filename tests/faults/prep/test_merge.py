@@ -11,6 +11,7 @@ from qinstruct_trainer.contract.events import Event, PrepProgress, Stage
 from qinstruct_trainer.prep.gate import RecordFile, inspect_records
 from qinstruct_trainer.prep.merge import merge, read_records
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
+from support.prep.examine import examine_in
 
 QUIET: tuple[Report, Stage, str, Quantity] = (lambda _: None, "merge", "records", "records")
 TURNS = '"conversations": [{"from": "human", "value": "ü b"}]'
@@ -23,7 +24,7 @@ def write(path: Path, records: list[str]) -> RecordFile:
 
 def merged(folder: Path, *files: RecordFile) -> Path:
     progress = Progress(*QUIET)
-    report = inspect_records(files, [], folder / "lines", progress)
+    report = inspect_records(files, folder / "lines", examine_in())
     merge(folder / "lines", report, folder / "records.jsonl", progress)
     assert progress.done == progress.total == report.num_records - len(report.bad)
     return folder / "records.jsonl"
@@ -58,7 +59,7 @@ def test_progress_begins_at_the_first_record_and_ends_at_the_last_good_one(
 ) -> None:
     records = [f'{{"id": "{n}", {TURNS}}}' for n in range(5)]
     file = write(tmp_path / "labels.json", records + bad)
-    report = inspect_records([file], [], tmp_path / "lines", Progress(*QUIET))
+    report = inspect_records([file], tmp_path / "lines", examine_in())
     events: list[Event] = []
     progress = Progress(events.append, "merge", "records", "records")
     merge(tmp_path / "lines", report, tmp_path / "records.jsonl", progress)

@@ -39,7 +39,7 @@ def counted():
         os.kill(os.getpid(), signal.SIGKILL)
 progress.add = counted
 names = test_pixels.names_of(folder)
-test_pixels.units(folder).examine(names, [], progress)
+test_pixels.units(folder).examine(names, progress)
 """
 
 
@@ -116,9 +116,9 @@ def test_processes_store_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_image_is_decoded_once(folder: Path, decoded: list[str]) -> None:
     names = names_of(folder)
-    units(folder).examine(names[:10], [], progress())
-    units(folder).examine(names[5:], [], progress())
-    units(folder).examine(names[::-1], [], progress())
+    units(folder).examine(names[:10], progress())
+    units(folder).examine(names[5:], progress())
+    units(folder).examine(names[::-1], progress())
     store_of(folder)
     assert decoded == names
 
@@ -127,17 +127,17 @@ def test_an_image_is_decoded_once(folder: Path, decoded: list[str]) -> None:
 def test_other_pixels_are_other_segments(
     other: dict[str, object], folder: Path, decoded: list[str]
 ) -> None:
-    units(folder).examine(names_of(folder), [], progress())
-    units(folder, **other).examine(names_of(folder), [], progress())  # type: ignore[arg-type]
+    units(folder).examine(names_of(folder), progress())
+    units(folder, **other).examine(names_of(folder), progress())  # type: ignore[arg-type]
     assert decoded == 2 * names_of(folder)
 
 
 def test_pixels_of_other_libraries_are_other_segments(
     folder: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    units(folder).examine(names_of(folder), [], progress())
+    units(folder).examine(names_of(folder), progress())
     monkeypatch.setattr(prep_pixels, "decoders", lambda: "pillow 99")
-    units(folder).examine(names_of(folder), [], progress())
+    units(folder).examine(names_of(folder), progress())
     assert decoded == 2 * names_of(folder)
 
 
@@ -154,7 +154,7 @@ def test_killed_in_the_middle_it_goes_on_behind_the_last_segment(
     monkeypatch.setitem(defaults, "stale_seconds", 0.1)
     whole = (die_at - 1) // 5
     assert len(segments(folder)) == whole
-    units(folder).examine(names_of(folder), [], progress())
+    units(folder).examine(names_of(folder), progress())
     assert decoded == names_of(folder)[5 * whole :]
     store = store_of(folder)
     for name in names_of(folder):
@@ -202,13 +202,13 @@ def test_without_room_images_are_verified_and_nothing_is_stored(
     needed = len(names) * 3 * SIZE * SIZE + prep_pixels._SPARE + 1000
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed - 1))
     made = units(folder, reserve=1000)
-    found = made.examine(names, [], progress())
+    found = made.examine(names, progress())
     assert list(found.faults) == [names[3]]
     assert made.table(names, progress()) is None
     assert "training decodes the images" in caplog.text
     assert not [*(folder / "cache").rglob(PIXELS)]
     assert decoded == names
-    made.examine(names, [], progress())
+    made.examine(names, progress())
     assert decoded == names  # what was verified is known
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed))
@@ -223,8 +223,8 @@ def test_a_bad_image_is_remembered_and_not_in_the_table(folder: Path, decoded: l
     names = names_of(folder)
     (folder / "files" / names[3]).write_bytes(b"no image")
     make_image("I;16", (40, 30), 0).save(folder / "files" / names[4])
-    first = units(folder).examine([*names, "none.png"], [], progress())
-    second = units(folder).examine([*names[::-1], "none.png"], [], progress())
+    first = units(folder).examine([*names, "none.png"], progress())
+    second = units(folder).examine([*names[::-1], "none.png"], progress())
     assert {*first.faults} == {names[3], "none.png"}
     assert dict(first.faults) == dict(second.faults)
     assert list(second.faults) == [names[3], "none.png"]
@@ -243,9 +243,9 @@ def test_what_is_wrong_in_one_folder_is_not_so_in_another(folder: Path) -> None:
     cache = units(folder).cache
     roots = (folder / "files", folder / "second")
     turned = PixelUnits(cache, roots[::-1], ("second", "key"), SIZE, "1")
-    assert list(turned.examine(names, [], progress()).faults) == [names[0]]
+    assert list(turned.examine(names, progress()).faults) == [names[0]]
     straight = PixelUnits(cache, roots, ("key", "second"), SIZE, "1")
-    assert straight.examine([*names, "only.png"], [], progress()).faults == {}
+    assert straight.examine([*names, "only.png"], progress()).faults == {}
 
 
 def test_names_are_any_that_a_file_can_have(folder: Path) -> None:
@@ -255,7 +255,7 @@ def test_names_are_any_that_a_file_can_have(folder: Path) -> None:
     for name in names:
         Image.new("RGB", (4, 4), (len(name), 1, 2)).save(folder / "files" / name, "PNG")
     made = units(folder)
-    assert made.examine(names, [], progress()).faults == {}
+    assert made.examine(names, progress()).faults == {}
     table = made.table(names, progress())
     assert table is not None
     listed = json.loads((segments(folder)[0] / IMAGES).read_text())["names"]

@@ -10,10 +10,10 @@ from PIL import Image
 
 from qinstruct_trainer.contract.config import ModelSource, PrepConfig, Source
 from qinstruct_trainer.contract.errors import StorageError, UnavailableError
-from qinstruct_trainer.prep.images import examine_images
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.sources.hub import Place, resolve
+from support.prep.examine import examine_images
 from support.prep.miniature import write_miniature
 from support.unprivileged import open_folder, unprivileged
 

@@ -16,6 +16,7 @@ from qinstruct_trainer.prep.gate import RecordFile, apply_policy, inspect_record
 from qinstruct_trainer.prep.merge import merge, read_records
 from qinstruct_trainer.prep.progress import Progress
 from support.fuzz.verdict import must_be_shown
+from support.prep.examine import examine_in
 
 MEMORY: Final = 384 << 20  # an element may have 2 MiB, and take 30 times that
 _MAX_REPORT: Final = 4 << 20
@@ -35,7 +36,7 @@ def _prepare(content: bytes, folder: Path) -> int:
     labels, lines, merged = folder / "labels.json", folder / "lines", folder / "merged"
     labels.write_bytes(content)
     file = RecordFile(source="labels", path=labels)
-    report = inspect_records([file], [folder / "images"], lines, _progress())
+    report = inspect_records([file], lines, examine_in(folder / "images"))
     for bad in report.bad:
         must_be_shown(bad.reason)
     assert len(report.model_dump_json()) < _MAX_REPORT

@@ -14,15 +14,15 @@ from pydantic import BaseModel, ConfigDict
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.records import Record, parse_record, sign_of_a_picture
-from qinstruct_trainer.prep.images import Findings, examine_images
+from qinstruct_trainer.prep.images import Findings
 from qinstruct_trainer.prep.json_array import read_elements
-from qinstruct_trainer.prep.progress import Progress
 
 _FIRST_FAULTS = 3  # in the message
 _MAX_LISTED = 1000  # in the report, with their reasons; of the others it has the numbers
 Span = tuple[int, int]
 """Numbers of records that follow each other: the first, and the one after the last."""
-Examine = Callable[[Sequence[str], Sequence[Path], Progress], Findings]
+Examine = Callable[[Sequence[str]], Findings]
+"""Decodes images, each named by its path below an image folder."""
 
 
 class BadRecord(BaseModel):
@@ -127,21 +127,13 @@ class RecordFile(BaseModel):
     published: int | None = None
 
 
-def inspect_records(
-    files: Sequence[RecordFile],
-    roots: Sequence[Path],
-    lines: Path,
-    progress: Progress,
-    examine: Examine = examine_images,
-) -> GateReport:
+def inspect_records(files: Sequence[RecordFile], lines: Path, examine: Examine) -> GateReport:
     """Parse every record and decode every referenced image.
 
     Args:
         files: In the order of the merge.
-        roots: Folders that an image may be in.
         lines: Takes the text of all records, bad ones included, one a line: for `merge`.
-        progress: Counts the distinct images checked.
-        examine: Decodes images, or knows what was found when they were decoded.
+        examine: Is given each image once.
 
     Raises:
         DataError: a label file is not a JSON array. A bad record is a finding, not an error.
@@ -175,7 +167,7 @@ def inspect_records(
                     first_blind=first_blind,
                 )
             )
-    found = examine(list(images), roots, progress)
+    found = examine(list(images))
     if found.faults:
         bad = _all_bad(files, found.faults)
     return GateReport(

@@ -14,7 +14,6 @@ from qinstruct_trainer.data.images import examine_image
 from qinstruct_trainer.data.pixel_store import levels_bytes
 from qinstruct_trainer.prep.image_finder import ImageFinder
 from qinstruct_trainer.prep.processes import map_in_processes
-from qinstruct_trainer.prep.progress import Progress
 
 _IMAGES_PER_TASK = 16
 _IN_PROCESS = 256  # images for which starting processes takes longer than decoding
@@ -60,34 +59,6 @@ class Findings:
 
     faults: dict[str, str]
     destroyed: tuple[str, ...]
-
-
-def examine_images(images: Sequence[str], roots: Sequence[Path], progress: Progress) -> Findings:
-    """Decode every image, keeping nothing of it.
-
-    Args:
-        images: Paths below a root.
-        roots: Folders that an image may be in.
-        progress: Counts the images checked.
-
-    Raises:
-        DataError: a process that decodes was killed.
-        StorageError: an image cannot be read, which says nothing of what is in it.
-    """
-    progress.total = len(images)
-    in_root, missing = by_root(images, roots)
-    faults = missing_faults(missing, roots)
-    destroyed: set[str] = set()
-    for number, names in in_root.items():
-        for name, found in zip(names, decode_images(names, roots[number]), strict=True):
-            progress.add()
-            if found.fault is not None:
-                faults[name] = found.fault
-            if found.is_destroyed:
-                destroyed.add(name)
-    progress.set(len(images))
-    progress.finish()
-    return findings(images, faults, destroyed)
 
 
 def findings(
@@ -158,7 +129,8 @@ def decode_images(
     thread, might lock up.
 
     Raises:
-        DataError, StorageError: as `examine_images`.
+        DataError: a process that decodes was killed.
+        StorageError: an image cannot be read, which says nothing of what is in it.
         OSError: pixels cannot be written.
     """
     tasks = [_Task(image, root, number, target) for number, image in enumerate(images)]

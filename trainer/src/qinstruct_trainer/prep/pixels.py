@@ -77,11 +77,17 @@ class PixelUnits:
     code: str
     reserve: int = 0
 
-    def examine(self, images: Sequence[str], _: Sequence[Path], progress: Progress) -> Findings:
-        """As `examine_images`, but what was decoded before is looked up, and pixels are stored.
+    def examine(self, images: Sequence[str], progress: Progress) -> Findings:
+        """Decode every image, or look up what was found before; store the pixels if they fit.
+
+        Args:
+            images: Paths below a root.
+            progress: Counts the images.
 
         Raises:
-            DataError, StorageError: as `examine_images`; the disk is full.
+            DataError: a process that decodes was killed.
+            StorageError: an image cannot be read, which says nothing of what is in it; the disk
+                is full.
         """
         progress.total = len(images)
         in_root, missing = by_root(images, self.roots)

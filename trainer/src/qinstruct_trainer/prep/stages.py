@@ -227,13 +227,13 @@ class Stages:
         unit = _unit("gate", "records", *parts)
 
         def build(folder: Path) -> None:
-            def examine(names: Sequence[str], roots: Sequence[Path], count: Progress) -> Findings:
-                (folder / _IMAGES).write_text(json.dumps(names) + "\n", "utf-8")
-                return pixels.examine(names, roots, count)
-
             progress = self._progress("gate", "records", "files")
-            lines = folder / RECORDS
-            found = inspect_records(labels.files, images.roots, lines, progress, examine)
+
+            def examine(names: Sequence[str]) -> Findings:
+                (folder / _IMAGES).write_text(json.dumps(names) + "\n", "utf-8")
+                return pixels.examine(names, progress)
+
+            found = inspect_records(labels.files, folder / RECORDS, examine)
             (folder / REPORT).write_text(found.model_dump_json(indent=2) + "\n", "utf-8")
 
         return FinishedUnit(unit.key, self.cache.get(unit, build))
