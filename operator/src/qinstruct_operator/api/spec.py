@@ -20,12 +20,18 @@ from qinstruct_operator.api.spec_operations import (
 )
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
-from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
+from qinstruct_operator.catalog.sizes import (
+    CHECKPOINT_BYTES,
+    GPUS_PER_DOCUMENTED_RUN,
+    PIXEL_BYTES,
+    SIZES,
+)
 from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR, SOURCES, sources_of
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE, SECRET_PREFIX
 from qinstruct_trainer.contract.config import (
     Attention,
     MissingImages,
+    PixelStorePolicy,
     Size,
     Strategy,
     ZeroStage,
@@ -145,6 +151,12 @@ class Data(ApiModel):
         default=False,
         description="Keep archives of images in the cache when they are extracted. Default: each "
         "is deleted then, if no other run needs it.",
+    )
+    pixel_store: PixelStorePolicy = Field(
+        default="Auto",
+        description="Whether decoded images are stored in the cache, from where training reads "
+        f"them with the same result: Auto, {PIXEL_BYTES:,} bytes an image, if all of them fit "
+        "beside what the run still needs; Never, training decodes each image in each epoch.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,

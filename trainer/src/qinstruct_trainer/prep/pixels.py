@@ -68,6 +68,7 @@ class PixelUnits:
         size: Edge in pixels of the squares to store.
         code: Version of the code that makes a segment.
         reserve: Bytes of the cache that the run still needs for other things.
+        stores: Whether pixels are wanted at all.
     """
 
     cache: UnitCache
@@ -76,6 +77,7 @@ class PixelUnits:
     size: int
     code: str
     reserve: int = 0
+    stores: bool = True
 
     def examine(self, images: Sequence[str], _: Sequence[Path], progress: Progress) -> Findings:
         """As `examine_images`, but what was decoded before is looked up, and pixels are stored.
@@ -100,11 +102,16 @@ class PixelUnits:
         return findings(images, faults, destroyed)
 
     def table(self, images: Sequence[str], progress: Progress) -> Path | None:
-        """The folder of the table that joins the segments of all images; None: no room for them.
+        """The folder of the table that joins the segments of all images.
+
+        Returns:
+            None where there is no room for them, which is logged, or none are wanted.
 
         Raises:
             As `examine`.
         """
+        if not self.stores:
+            return None
         progress.total = len(images)
         in_root, _ = by_root(images, self.roots)
         known = self._known(in_root)
@@ -146,7 +153,9 @@ class PixelUnits:
     def _fits(
         self, in_root: Mapping[int, Sequence[str]], known: Mapping[int, Sequence[Segment]]
     ) -> bool:
-        """Whether there is room for the pixels that are not stored yet."""
+        """Whether pixels are wanted, and there is room for those that are not stored yet."""
+        if not self.stores:
+            return False
         new = 0
         for number, names in in_root.items():
             segments = (segment for segment in known[number] if segment.found.size is not None)
