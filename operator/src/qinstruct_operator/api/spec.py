@@ -108,8 +108,10 @@ class SourceOverride(ApiModel):
         min_length=1,
         max_length=128,
         pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
-        description="Commit, tag or branch of a hub repository; takes the place of main in each "
-        "address with /resolve/main/, and of the one that an hf:// address does not name.",
+        description="Commit, tag or branch of a hub repository, for url and for each of mirrors "
+        "that is on a hub: takes the place of main in /resolve/main/, and of the one that an hf:// "
+        "address does not name. A mirror that names another one is refused; of those on no hub "
+        "sha256 alone holds the version.",
     )
     max_bytes: int | None = Field(
         default=None,

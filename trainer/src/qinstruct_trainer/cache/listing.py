@@ -12,6 +12,7 @@ from typing import Final, cast, get_args
 from qinstruct_trainer.contract.cache import CacheEntry, CacheRun, Kind
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.durable_files import allocated
 from qinstruct_trainer.lease import is_free
 from qinstruct_trainer.prep.unit_cache import (
     BUILDING,
@@ -223,12 +224,12 @@ def _measured(path: Path, unit: str, entry: CacheEntry) -> Found:
     shared: dict[Inode, int] = {}
     try:
         for status in _statuses(path):
-            total += status.st_size
+            total += allocated(status)
             newest = max(newest, status.st_mtime)
             if status.st_nlink > 1:
-                shared[status.st_dev, status.st_ino] = status.st_size
+                shared[status.st_dev, status.st_ino] = allocated(status)
             else:
-                own += status.st_size
+                own += allocated(status)
     except (OSError, RecursionError):
         entry = entry.model_copy(update={"held_by": entry.held_by or "it cannot be read"})
     used = entry.used if entry.kind == "unit" else newest

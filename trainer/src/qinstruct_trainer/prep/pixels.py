@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from pydantic import ValidationError
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.images import decoders
@@ -30,6 +29,7 @@ from qinstruct_trainer.data.pixel_store import (
     StoreMeta,
     image_key,
     levels_bytes,
+    read_segment,
     write_table,
 )
 from qinstruct_trainer.prep.images import (
@@ -261,11 +261,8 @@ def _write_segment(
 
 
 def _read_segment(unit: Unit, folder: Path) -> Segment | None:
-    try:
-        found = SegmentImages.model_validate_json((folder / IMAGES).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return Segment(unit, folder, found)
+    found = read_segment(folder)
+    return None if found is None else Segment(unit, folder, found)
 
 
 def _digest(names: Sequence[str]) -> str:
