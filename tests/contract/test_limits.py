@@ -8,8 +8,8 @@ import pytest
 from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR
 from qinstruct_trainer import json_files
 from qinstruct_trainer.contract.errors import EXIT_DATA
-from qinstruct_trainer.data import images, records, tokenizer_files
-from qinstruct_trainer.model import tensors
+from qinstruct_trainer.data import images, pixel_store, records, tokenizer_files
+from qinstruct_trainer.model import weight_files
 from qinstruct_trainer.prep import (
     extract,
     gate,
@@ -76,8 +76,8 @@ NUMBERS: Final[dict[str, list[str]]] = {
     "the gate's `report.json`": [f"{gate._MAX_LISTED:,}"],
     "model folder": [
         size(json_files.MAX_CONFIG_BYTES),
-        size(tensors._MAX_INDEX_BYTES),
-        f"{tensors._MAX_NAME}",
+        size(weight_files._MAX_INDEX_BYTES),
+        f"{weight_files.MAX_NAME}",
     ],
     "tokenizer": [
         size(tokenizer_files._MAX_BYTES),
@@ -88,6 +88,11 @@ NUMBERS: Final[dict[str, list[str]]] = {
     "torch file": [],
     "checkpoint": [size(verify._MAX_MANIFEST_BYTES)],
     "unit of the cache": [size(unit_manifest._MAX_MANIFEST_BYTES)],
+    "stored pixels": [
+        f"{pixel_store._MAX_TABLE_BYTES // pixel_store.ROW.itemsize:,}",
+        size(pixel_store._MAX_META_BYTES),
+        size(pixel_store._MAX_IMAGES_BYTES),
+    ],
 }
 
 

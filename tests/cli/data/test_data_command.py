@@ -35,3 +35,20 @@ def test_a_mistake_is_one_sentence(
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert said.err.startswith(f"qinstruct: {file} ")
+
+
+def test_what_has_no_end_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "/dev/stdin"]) == EXIT_CONFIG
+    said = capsys.readouterr().err
+    assert said.startswith("qinstruct: /dev/stdin is a device, and no plain file; give a label ")
+
+
+def test_a_wrong_folder_of_images_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = write_labels(tmp_path / "x.json", RECORDS)
+    options = ["--images", str(tmp_path / "none"), "-o", str(tmp_path / "page.html")]
+    assert main(["data", str(labels), *options]) == EXIT_CONFIG
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith(f"qinstruct: --images {tmp_path}/none is not there; ")

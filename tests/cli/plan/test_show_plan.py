@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from qinstruct_operator.api.parse import parse
 from qinstruct_operator.cli.plan.show_plan import show_plan
+from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.warnings import warnings
+from qinstruct_operator.settings import Settings
 from support.operator_documents import RUNS, document, plan, sample
 
 
-def shown_of(raw: dict[str, Any]) -> str:
+def shown_of(raw: dict[str, Any], settings: Settings | None = None) -> str:
     out = io.StringIO()
-    show_plan(Console(file=out, width=1000), plan(raw))
+    show_plan(Console(file=out, width=1000), make_plan(parse(raw), settings or Settings()))
     return out.getvalue()
 
 
@@ -63,6 +66,21 @@ def test_sizes_that_nobody_published_are_not_made_up() -> None:
     shown = shown_of(document(data={"sources": {"q-instruct-labels": labels}}))
     assert "what the sources of unknown size take" in shown
     assert " steps" not in shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "size", "words"),
+    [
+        ({}, "400Gi", "up to 6.4 GB more of the cache, for which a claim of 400Gi has room"),
+        ({"strategy": "mix"}, "400Gi", "up to 142.1 GB more of the cache, for which a claim of"),
+        ({"strategy": "mix"}, "200Gi", "a claim of 200Gi has no room: training decodes each"),
+        ({"data": {"claimName": "mine"}}, "400Gi", "6.4 GB more of the cache, if claim mine has"),
+        ({"data": {"pixelStore": "Never"}}, "400Gi", "not stored (data.pixelStore: Never)"),
+        ({"size": "Tiny"}, "400Gi", "stored in the cache if all of them fit; their number is"),
+    ],
+)
+def test_plan_says_whether_decoded_images_fit(spec: dict[str, Any], size: str, words: str) -> None:
+    assert words in shown_of(document(**spec), Settings(cache_size=size))
 
 
 def test_claims_of_the_user_are_no_children() -> None:

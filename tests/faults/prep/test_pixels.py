@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,28 @@ def test_without_room_images_are_verified_and_nothing_is_stored(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 0))
     store_of(folder, made)  # nothing more is stored
     assert decoded == 2 * names
+
+
+def test_where_no_store_is_wanted_images_are_verified_and_nothing_is_said(
+    folder: Path, decoded: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where another run has stored them: its verdicts are taken, its pixels are not."""
+    names = names_of(folder)
+    (folder / "files" / names[3]).write_bytes(b"no image")
+    never = replace(units(folder), stores=False)
+    for _ in range(2):
+        assert list(never.examine(names, [], progress()).faults) == [names[3]]
+        assert never.table(names, progress()) is None
+    assert not [*(folder / "cache").rglob(PIXELS)]
+    assert decoded == names
+
+    store_of(folder)
+    assert decoded == 2 * names
+    shutil.rmtree(next(path for path in segments(folder) if not (path / PIXELS).exists()))
+    assert list(never.examine(names, [], progress()).faults) == [names[3]]
+    assert never.table(names, progress()) is None
+    assert decoded == 2 * names
+    assert not caplog.text
 
 
 def test_a_bad_image_is_remembered_and_not_in_the_table(folder: Path, decoded: list[str]) -> None:

@@ -8,6 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from qinstruct_trainer.durable_files import (
+    allocated_bytes,
+    num_bytes,
+    read_bounded,
+    read_whole,
     sha256_of,
     sync_file_system,
     sync_path,
@@ -110,3 +114,33 @@ def test_files_and_folders_are_synced(tmp_path: Path, monkeypatch: pytest.Monkey
     sync_path(tmp_path)
     assert synced[1:] == [str(tmp_path), str(tmp_path)]
     assert synced[0].startswith(str(tmp_path / ".file."))
+
+
+def test_a_hole_takes_no_room(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "folder" / "divided").open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(1 << 29)
+        file.write(bytes(range(256)) * 1024)
+    (tmp_path / "small").write_bytes(b"12345")
+    assert num_bytes(tmp_path) == (1 << 30) + 5
+    assert 1 << 18 <= allocated_bytes(tmp_path) < 1 << 20
+
+
+def test_what_is_read_whole_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_whole(path, 5) == b"12345"
+    assert read_bounded(path, 4) == b"1234"
+    with pytest.raises(OSError, match="it has more than 4 bytes"):
+        read_whole(path, 4)
+
+
+@pytest.mark.parametrize("target", ["real", "/dev/zero", "pipe"])
+def test_what_is_no_plain_file_is_not_read(target: str, tmp_path: Path) -> None:
+    (tmp_path / "real").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(target)
+    for name in ("link", "pipe", "."):
+        with pytest.raises(OSError, match=r"symbolic links|no plain file"):
+            read_whole(tmp_path / name, 5)

@@ -112,12 +112,21 @@ def test_what_is_nothing_known_has_no_name(content: bytes) -> None:
     assert kind is None
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda _: None])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (os.mkfifo, "a pipe"),
+        (os.mkdir, "a folder"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+        (lambda _: None, None),
+    ],
+)
 def test_what_is_no_plain_file_is_not_waited_for(
-    make: Callable[[Path], None], tmp_path: Path
+    make: Callable[[Path], None], name: str | None, tmp_path: Path
 ) -> None:
     make(tmp_path / "file")
-    assert file_kind(tmp_path / "file") is None
+    kind = file_kind(tmp_path / "file")
+    assert (kind.name if kind else None) == name
 
 
 def read_labels(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The command line: `python -m qinstruct_trainer prep|train|evaluate --config FILE`, and others.
 
-`contents`, `cache` and `data` answer with a JSON document. `train` runs under
+`contents`, `cache`, `data` and `convert` answer with a JSON document. `train` runs under
 `python -m qinstruct_trainer.torchrun`. Exit codes are those of
 `contract.errors`.
 """
@@ -28,6 +28,7 @@ from qinstruct_trainer.contract.errors import (
 )
 from qinstruct_trainer.contract.events import (
     Failed,
+    PrepProgress,
     emit,
     read_termination_message,
     say,
@@ -133,19 +134,23 @@ def _evaluate(parsed: argparse.Namespace) -> None:
 
 
 def _convert(parsed: argparse.Namespace) -> None:
+    from qinstruct_trainer.contract.summary import ConvertedModel
+    from qinstruct_trainer.durable_files import num_bytes
+    from qinstruct_trainer.model.original_checks import check_request
+
+    model, folder, with_tower = parsed.model, parsed.folder, not parsed.without_tower
+    tower = parsed.vision_tower
+    check_request(model, folder, vision_tower=tower, with_tower=with_tower)
     with without_collector():
         from qinstruct_trainer.model.original import write_original
 
-    write_original(
-        parsed.model,
-        parsed.folder,
-        vision_tower=parsed.vision_tower,
-        with_tower=not parsed.without_tower,
-        progress=lambda done, total: say(f"{done:,} of {total:,} bytes"),
-    )
-    say(f"{parsed.folder} holds the model in the layout of the original LLaVA")
-    if "llava" not in parsed.folder.name.lower():
-        say(f"rename {parsed.folder} before LLaVA loads it: it looks for `llava` in the name")
+    def note(done: int, total: int) -> None:
+        emit(PrepProgress(stage="model", item=folder.name, done=done, total=total, unit="bytes"))
+
+    write_original(model, folder, vision_tower=tower, with_tower=with_tower, progress=note)
+    found = ConvertedModel(path=str(folder), num_bytes=num_bytes(folder))
+    sys.stdout.write(found.model_dump_json() + "\n")
+    sys.stdout.flush()
 
 
 def _contents(_parsed: argparse.Namespace) -> None:

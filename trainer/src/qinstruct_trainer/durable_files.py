@@ -76,6 +76,16 @@ def num_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def allocated(status: os.stat_result) -> int:
+    """Bytes of a file on the disk: a divided download has its whole size from the start."""
+    return min(status.st_size, status.st_blocks * 512)  # of 512 bytes whatever the file system has
+
+
+def allocated_bytes(folder: Path) -> int:
+    """What all files below a folder take of the disk."""
+    return sum(allocated(path.stat()) for path in folder.rglob("*") if path.is_file())
+
+
 def write_durably(path: Path, text: str) -> None:
     """Write a file so that a reader, or the next boot, finds the old text or all of the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -112,13 +122,27 @@ def open_within(path: Path) -> BinaryIO:
     return os.fdopen(_open_plain(path, 0), "r+b", buffering=0)
 
 
+def open_to_read(path: Path) -> int:
+    """A descriptor of a plain file; a link, a pipe or a device is an OSError, at once."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no plain file", str(path))
+
+
 def read_bounded(path: Path, max_bytes: int) -> bytes:
     """The beginning of a plain file; a link, a pipe or a device is an OSError, at once."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    with os.fdopen(open_to_read(path), "rb") as file:
         return file.read(max_bytes)
+
+
+def read_whole(path: Path, max_bytes: int) -> bytes:
+    """All of a plain file that is not larger than that; else an OSError, as of `read_bounded`."""
+    content = read_bounded(path, max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", str(path))
+    return content
 
 
 def _open_plain(path: Path, flags: int) -> int:

@@ -40,13 +40,24 @@ LEGACY_TORCH: Final = FileKind("a torch file in the format of before 1.6")
 def file_kind(path: Path) -> FileKind | None:
     """What a file is; None if that is unknown, or it cannot be read."""
     try:
+        special = special_kind(path)
+        if special is not None:
+            return special
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
             return kind_of(file.read(_START_BYTES))
     except (OSError, ValueError):
         return None
+
+
+def special_kind(path: Path) -> FileKind | None:
+    """What is no plain file, behind links; None of one. Of a pipe or a device there is no end.
+
+    Raises:
+        OSError: it is not there, or nobody can say.
+    """
+    mode = path.stat().st_mode
+    return next((kind for is_it, kind in _SPECIAL if is_it(mode)), None)
 
 
 def kind_of(start: bytes) -> FileKind | None:
@@ -71,6 +82,13 @@ def instead(path: Path, expected: str, otherwise: str, *same: str) -> str:
     return f"is {kind.name}, not {expected}{way_out}"
 
 
+_SPECIAL: Final[tuple[tuple[Callable[[int], bool], FileKind], ...]] = (
+    (stat.S_ISDIR, FileKind("a folder")),
+    (stat.S_ISFIFO, FileKind("a pipe")),
+    (stat.S_ISSOCK, FileKind("a socket")),
+    (stat.S_ISCHR, FileKind("a device")),
+    (stat.S_ISBLK, FileKind("a device")),
+)
 _Test = Callable[[bytes, bytes], bool]
 
 

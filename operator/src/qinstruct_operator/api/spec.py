@@ -20,12 +20,18 @@ from qinstruct_operator.api.spec_operations import (
 )
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.recipes import DEFAULT_MAX_MISSING
-from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, GPUS_PER_DOCUMENTED_RUN, SIZES
+from qinstruct_operator.catalog.sizes import (
+    CHECKPOINT_BYTES,
+    GPUS_PER_DOCUMENTED_RUN,
+    PIXEL_BYTES,
+    SIZES,
+)
 from qinstruct_operator.catalog.sources import DOWNLOAD_FACTOR, SOURCES, sources_of
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE, SECRET_PREFIX
 from qinstruct_trainer.contract.config import (
     Attention,
     MissingImages,
+    PixelStorePolicy,
     Size,
     Strategy,
     ZeroStage,
@@ -102,8 +108,10 @@ class SourceOverride(ApiModel):
         min_length=1,
         max_length=128,
         pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
-        description="Commit, tag or branch of a hub repository; takes the place of main in each "
-        "address with /resolve/main/, and of the one that an hf:// address does not name.",
+        description="Commit, tag or branch of a hub repository, for url and for each of mirrors "
+        "that is on a hub: takes the place of main in /resolve/main/, and of the one that an hf:// "
+        "address does not name. A mirror that names another one is refused; of those on no hub "
+        "sha256 alone holds the version.",
     )
     max_bytes: int | None = Field(
         default=None,
@@ -145,6 +153,12 @@ class Data(ApiModel):
         default=False,
         description="Keep archives of images in the cache when they are extracted. Default: each "
         "is deleted then, if no other run needs it.",
+    )
+    pixel_store: PixelStorePolicy = Field(
+        default="Auto",
+        description="Whether decoded images are stored in the cache, from where training reads "
+        f"them with the same result: Auto, {PIXEL_BYTES:,} bytes an image, if all of them fit "
+        "beside what the run still needs; Never, training decodes each image in each epoch.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None,

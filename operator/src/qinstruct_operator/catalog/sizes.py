@@ -18,6 +18,9 @@ STATE_BYTES: Final = WEIGHT_BYTES + GRADIENT_BYTES + OPTIMIZER_BYTES
 CHECKPOINT_BYTES: Final = WEIGHT_BYTES + OPTIMIZER_BYTES
 """Bytes a parameter in a checkpoint: gradients are not saved."""
 
+PIXEL_BYTES: Final = 3 * 336 * 336
+"""Bytes of an image that is stored decoded, as CLIP-L/336 takes it; of size Tiny fewer."""
+
 
 @dataclass(frozen=True)
 class Network:

@@ -5,7 +5,9 @@ made from the table. Addresses: Q-Instruct's training instructions and LLaVA's d
 `/blob/main/`, which is a web page, replaced by `/resolve/main/`. Sizes: of the hub's files as its
 pages round them; of COCO's, TextVQA's and Visual Genome's archives the bytes that several public
 download scripts check for, of GQA's as those round it. The one of OCR-VQA's archive is unknown: it
-is an estimate for 207,572 covers. Record counts were measured on the published files.
+is an estimate for 207,572 covers. Record counts were measured on the published files. Images: the
+fewer of an archive's files and the records that name one, as issues 657 and 702 of LLaVA's
+repository and Q-Instruct's paper count them.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,7 @@ class PublishedSource:
         into: folder below the image root that the archive fills; makes the published tree.
         num_bytes: size of the file.
         num_records: records of a label file.
+        num_images: images of an archive that records name, at most.
     """
 
     kind: Literal["labels", "images"]
@@ -35,6 +38,7 @@ class PublishedSource:
     into: str = ""
     num_bytes: int | None = None
     num_records: int | None = None
+    num_images: int | None = None
 
 
 Q_INSTRUCT_LABELS: Final = "q-instruct-labels"
@@ -65,6 +69,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             url=f"{_Q_INSTRUCT}/q-instruct-images.tar",
             licence=_Q_INSTRUCT_LICENCE,
             num_bytes=5_630_000_000,
+            num_images=18_973,
         ),
         "mix665k-labels": PublishedSource(
             kind="labels",
@@ -79,6 +84,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             licence="CC BY 4.0 annotations; images by Flickr's terms",
             into="coco",
             num_bytes=19_336_861_798,
+            num_images=118_287,
         ),
         "gqa": PublishedSource(
             kind="images",
@@ -86,6 +92,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             licence="CC BY 4.0",
             into="gqa",
             num_bytes=20_300_000_000,
+            num_images=72_140,
         ),
         # The publishers' own OCR-VQA is a list of 200,000 addresses, most of them dead. Its
         # dataset.json may be given as the url (prep fetches what it lists); unless it is, the
@@ -97,6 +104,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             licence="the covers' owners; research use",
             into="ocr_vqa/images",
             num_bytes=18_000_000_000,
+            num_images=80_000,
         ),
         "textvqa": PublishedSource(
             kind="images",
@@ -104,6 +112,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             licence="CC BY 4.0",
             into="textvqa",
             num_bytes=7_072_297_970,
+            num_images=21_953,
         ),
         "vg-1": PublishedSource(
             kind="images",
@@ -111,6 +120,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             licence="CC BY 4.0",
             into="vg",
             num_bytes=9_731_705_982,
+            num_images=64_346,
         ),
         "vg-2": PublishedSource(
             kind="images",
@@ -118,6 +128,7 @@ SOURCES: Final[Mapping[str, PublishedSource]] = MappingProxyType(
             licence="CC BY 4.0",
             into="vg",
             num_bytes=5_471_658_058,
+            num_images=43_903,
         ),
     }
 )

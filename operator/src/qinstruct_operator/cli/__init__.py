@@ -1,9 +1,10 @@
 """The command `qinstruct`: plan, render and run a training from one YAML file, and follow it.
 
 `app` declares the commands. `local` has `run`, `plan` has `plan`, `cluster` has `status` and
-`logs`, `cache` and `data` have those; in each, a `<name>_command` module is the command, `show_*`
-modules draw, and the others read or act. They share `document` (reads the file), `trainer` (asks it
-something), `show_events` (draws the trainer's events), `tables`, `humanize` (numbers as text) and
+`logs`, `cache`, `data` and `convert` have those; in each, a `<name>_command` module is the command,
+`show_*` modules draw, and the others read or act. They share `document` (reads the file), `trainer`
+(asks it something), `show_events` (draws the trainer's events), `tables`, `humanize` (numbers as
+text) and
 `terminal` (sanitizes text of others). May import `core`,
 `cluster`, the rooms below them in the operator's layers (pyproject.toml) and the trainer's
 contract; never torch, and nothing heavy before a command needs it.

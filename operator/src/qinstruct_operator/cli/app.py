@@ -12,7 +12,7 @@ from qinstruct_operator.cli.document import load_document
 from qinstruct_operator.constants import VERSION
 from qinstruct_operator.core.names import CACHE_CLAIM
 from qinstruct_trainer.contract.errors import StorageError
-from qinstruct_trainer.contract.launch import contents_command, convert_command
+from qinstruct_trainer.contract.launch import contents_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -352,10 +352,9 @@ def convert(
     ] = False,
 ) -> None:
     """Write a finished model as the original LLaVA's own code reads it, for its tools."""
-    command = convert_command(
-        sys.executable, model, folder, vision_tower, with_tower=not without_tower
-    )
-    os.execv(command[0], command)
+    from qinstruct_operator.cli.convert.convert_command import convert_model
+
+    convert_model(_console(), model, folder, vision_tower, with_tower=not without_tower)
 
 
 def _load_plan(file: str) -> "Plan":

@@ -139,7 +139,6 @@ class BarView:
             console=console,
         )
         self._bars: dict[str, TaskID] = {}
-        self._progress.start()
 
     def show(self, event: Event) -> None:
         """Move the event's bar, or print its line."""
@@ -165,6 +164,7 @@ class BarView:
         self._progress.stop()
 
     def _move(self, name: str, done: int, total: int | None, detail: str) -> None:
+        self._progress.start()  # not before there is a bar: a refusal shall leave no empty line
         if name not in self._bars:
             self._bars[name] = self._progress.add_task(name, total=total, detail=detail)
         self._progress.update(self._bars[name], completed=done, total=total, detail=detail)

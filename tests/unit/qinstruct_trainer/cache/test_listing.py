@@ -114,6 +114,15 @@ def test_what_is_not_finished(tmp_path: Path) -> None:
     assert by_name(tmp_path)[building.name].entry.held_by == ""
 
 
+def test_a_divided_download_is_what_has_come_of_it(tmp_path: Path) -> None:
+    partial = tmp_path / "downloads" / LABELS.folder_name
+    partial.parent.mkdir(parents=True)
+    (tmp_path / "units").mkdir()
+    with partial.open("wb") as file:
+        file.truncate(1 << 30)
+    assert by_name(tmp_path)[partial.name].entry.num_bytes == 0
+
+
 def test_what_no_run_has_made_is_shown_and_not_followed(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     (folder,) = make(cache, LABELS)

@@ -67,6 +67,7 @@ SAME_PREP: dict[str, object] = {
     "max_bytes": {"q-instruct-labels": 1},
     "private_networks": (),
     "keep_archives": True,
+    "pixel_store": "Never",
     "cache_bytes": 1,
     "output_bytes": 1,
 }

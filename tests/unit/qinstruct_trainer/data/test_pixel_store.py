@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,24 @@ import pytest
 from PIL import Image
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.data import pixel_store
 from qinstruct_trainer.data.images import load_levels
 from qinstruct_trainer.data.pixel_store import (
+    IMAGES,
     META,
     PIXELS,
     ROW,
     TABLE,
     PixelStore,
+    SegmentImages,
     StoreMeta,
     image_key,
     levels_bytes,
+    read_segment,
     write_table,
 )
+
+Patch = pytest.MonkeyPatch
 
 SIZE = 28
 NUM_IMAGES = 5
@@ -107,6 +114,11 @@ def make_a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def make_endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 def make_a_link(path: Path) -> None:
     path.rename(path.with_name("moved"))
     path.symlink_to("moved")
@@ -151,6 +163,58 @@ def test_without_a_table_there_is_no_store(
     (folder / name).unlink()
     assert PixelStore.open(folder, SIZE) is None
     assert "images are decoded" in caplog.text
+
+
+@pytest.mark.parametrize("name", [META, TABLE])
+@pytest.mark.parametrize("damage", [make_a_pipe, make_a_link, make_endless])
+def test_a_table_of_no_plain_files_is_no_store(
+    damage: Callable[[Path], None], name: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(folder / name)
+    assert PixelStore.open(folder, SIZE) is None
+    assert "images are decoded" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "constant"), [(META, "_MAX_META_BYTES"), (TABLE, "_MAX_TABLE_BYTES")]
+)
+def test_a_table_is_read_within_bounds(
+    name: str, constant: str, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Patch
+) -> None:
+    size = (folder / name).stat().st_size
+    monkeypatch.setattr(pixel_store, constant, size)
+    assert PixelStore.open(folder, SIZE) is not None
+    monkeypatch.setattr(pixel_store, constant, size - 1)
+    assert PixelStore.open(folder, SIZE) is None
+    assert "it has more than" in caplog.text
+
+
+def test_folders_that_are_links_are_not_followed(
+    folder: Path, images: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = folder.parent / "one"
+    one.rename(one.with_name("moved"))
+    one.symlink_to("moved")
+    assert from_store(folder, images) == [False, True, False, True, False]
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    assert PixelStore.open(link, SIZE) is None
+    assert caplog.text.count("it is a link") == 2
+
+
+def test_a_segment_is_read_within_bounds(tmp_path: Path, monkeypatch: Patch) -> None:
+    images = SegmentImages(size=SIZE, names=("a",), crcs=(1,), faults={}, destroyed=())
+    path = tmp_path / IMAGES
+    path.write_text(images.model_dump_json())
+    assert read_segment(tmp_path) == images
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert read_segment(tmp_path / "link") is None
+    with monkeypatch.context() as patch:
+        patch.setattr(pixel_store, "_MAX_IMAGES_BYTES", path.stat().st_size - 1)
+        assert read_segment(tmp_path) is None
+    for damage in (make_a_link, make_a_pipe, make_endless):
+        damage(path)
+        assert read_segment(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"size": 0, "segments": []}', '{"size": 28}'])

@@ -12,11 +12,8 @@ from transformers import LlavaForConditionalGeneration
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.tokenizer import load_tokenizer
 from qinstruct_trainer.json_files import read_json
-from qinstruct_trainer.model.configuration import (
-    compose_config,
-    is_hub_layout,
-    read_hub_config,
-)
+from qinstruct_trainer.model.config_fields import is_hub_layout
+from qinstruct_trainer.model.configuration import compose_config, read_hub_config
 from qinstruct_trainer.model.llava import count_parameters, freeze_tower
 from qinstruct_trainer.model.parameter_names import hub_shapes
 from support.model.checkpoints import build, hub, vicuna

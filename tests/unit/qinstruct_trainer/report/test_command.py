@@ -9,6 +9,7 @@ from PIL import Image
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.summary import DataSummary
 from qinstruct_trainer.report.command import run_data
+from qinstruct_trainer.report.page import GENERATOR
 from support.report import RECORDS, record, write_images, write_labels, write_prepared
 
 
@@ -63,7 +64,7 @@ def test_an_index_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("labels.json", "is there already, and no page of `qinstruct data`; name another file"),
+        ("labels.json", "is the file to report on; name another file"),
         ("notes.txt", "is there already, and no page of `qinstruct data`; name another file"),
         ("pipe", "is there already, and no page of `qinstruct data`; name another file"),
         ("link", "is there already, and no page of `qinstruct data`; name another file"),
@@ -83,6 +84,42 @@ def test_nothing_but_an_earlier_page_is_written_over(name: str, words: str, tmp_
     assert file.read_bytes() == before
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_page_is_not_written_over_where_it_is_the_file(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(GENERATOR)
+    (tmp_path / "link.html").symlink_to(page)
+    for name in ("page.html", "./page.html", "link.html"):
+        with pytest.raises(ConfigError, match="is the file to report on; name another file"):
+            run_data([str(page), f"--output={tmp_path / name}"])
+    assert page.read_text() == GENERATOR
+
+
+def test_a_folder_without_any_of_the_images(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images")
+    (tmp_path / "empty").mkdir()
+    file = write_labels(tmp_path / "x.json", RECORDS)
+    with pytest.raises(ConfigError) as caught:
+        run_data([str(file), f"--output={tmp_path / 'page.html'}", f"--images={tmp_path}"])
+    assert f"nor any other of 5 images looked for; name {images}, which has" in str(caught.value)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_folder_of_images_that_is_not_there(tmp_path: Path) -> None:
+    file = write_labels(tmp_path / "x.json", RECORDS)
+    with pytest.raises(ConfigError, match=r"--images .*/images is not there; name the folder"):
+        run_data([str(file), f"--output={tmp_path / 'p.html'}", f"--images={tmp_path / 'images'}"])
+
+
+def test_images_that_are_pipes_are_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_images(tmp_path / "images")
+    os.mkfifo(images / "missing.jpg")
+    file = write_labels(tmp_path / "x.json", RECORDS)
+    tables, _ = report(capsys, file, f"--images={images}")
+    assert tables["Images (5 looked at)"]["missing"] == "2"
 
 
 def test_a_page_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Final, cast, get_args
 from qinstruct_trainer.contract.cache import CacheEntry, CacheRun, Kind
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.durable_files import allocated
 from qinstruct_trainer.lease import is_free
 from qinstruct_trainer.prep.unit_cache import (
     BUILDING,
@@ -221,12 +222,12 @@ class _Sizes:
     def of(self, entries: Iterable[Walked]) -> Iterator[Walked]:
         for entry in entries:
             status = entry[2]
-            self.total += status.st_size
+            self.total += allocated(status)
             self.newest = max(self.newest, status.st_mtime)
             if status.st_nlink > 1:
-                self.shared[status.st_dev, status.st_ino] = status.st_size
+                self.shared[status.st_dev, status.st_ino] = allocated(status)
             else:
-                self.own += status.st_size
+                self.own += allocated(status)
             yield entry
 
 

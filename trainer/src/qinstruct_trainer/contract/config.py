@@ -24,6 +24,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Literal["7B", "13B", "Tiny"]
 Strategy = Literal["mix", "after"]
 MissingImages = Literal["Fail", "Drop"]
+PixelStorePolicy = Literal["Auto", "Never"]
 ZeroStage = Literal[1, 2, 3]
 Precision = Literal["bf16", "fp32"]
 Attention = Literal["flash_attention_2", "sdpa", "eager"]
@@ -156,6 +157,9 @@ class PrepConfig(_RunDocument):
     )
     keep_archives: Changeable[bool] = Field(
         default=False, description="Keep archives of images when they are extracted."
+    )
+    pixel_store: Changeable[PixelStorePolicy] = Field(
+        default="Auto", description="Whether decoded images are stored where all of them fit."
     )
     cache_bytes: Changeable[int] = Field(
         default=0, ge=0, description="Room that the run needs in an empty cache."

@@ -1,4 +1,4 @@
-"""What `python -m qinstruct_trainer data` prints: tables of text, and where the page is.
+"""What `python -m qinstruct_trainer data` and `convert` print.
 
 Every text may be of a record, which is not trusted: whoever shows it makes it harmless.
 """
@@ -21,3 +21,11 @@ class DataSummary(BaseModel):
     model_config = ConfigDict(frozen=True)
     page: str
     tables: tuple[SummaryTable, ...]
+
+
+class ConvertedModel(BaseModel):
+    """A model that was written in the layout of the original LLaVA."""
+
+    model_config = ConfigDict(frozen=True)
+    path: str
+    num_bytes: int

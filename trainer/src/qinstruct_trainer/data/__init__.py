@@ -8,7 +8,7 @@
 - `sampler`: the order of samples; `collate`: batches of tensors.
 
 Everything here equals the published LLaVA-v1.5 code; docs/fidelity.md lists where it does not and
-why. Of the trainer it may import the contract and `storage_errors`.
+why. Of the trainer it may import the contract, `storage_errors` and what reads and writes files.
 
 Exports nothing, so that importing one module loads no other: only `sampler` and `collate` need
 torch, only `tokenizer` needs transformers.

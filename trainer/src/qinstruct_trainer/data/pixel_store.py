@@ -14,6 +14,7 @@ Pixels are read, not mapped: a mapped file that is cut off kills the process, an
 gives a whole image at once rather than page by page. Numbers are little-endian.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qinstruct_trainer.data.images import Levels, load_levels
+from qinstruct_trainer.durable_files import open_to_read, read_whole
 
 PIXELS: Final = "pixels.bin"
 IMAGES: Final = "images.json"
@@ -36,6 +38,9 @@ ROW: Final = np.dtype([("key", "<u8"), ("segment", "<u4"), ("row", "<u4"), ("crc
 
 _log = logging.getLogger(__name__)
 _MAX_SIZE: Final = 2048
+_MAX_META_BYTES: Final = 16 << 20  # of 100,000 segments; a published run has 200
+_MAX_TABLE_BYTES: Final = ROW.itemsize << 24  # of 16,777,216 images
+_MAX_IMAGES_BYTES: Final = 64 << 20  # of 2,048 images, each with the longest path and a fault
 
 
 class SegmentImages(BaseModel):
@@ -61,6 +66,15 @@ class SegmentImages(BaseModel):
         if len(self.crcs) != len(self.names):
             raise ValueError("names and checksums differ in number")
         return self
+
+
+def read_segment(folder: Path) -> SegmentImages | None:
+    """What a segment says of its images; None where that cannot be read."""
+    try:
+        _refuse_link(folder)
+        return SegmentImages.model_validate_json(read_whole(folder / IMAGES, _MAX_IMAGES_BYTES))
+    except (OSError, ValidationError):
+        return None
 
 
 class StoreMeta(BaseModel):
@@ -108,8 +122,9 @@ class PixelStore:
             None if it cannot be used, which is logged: training then decodes images itself.
         """
         try:
-            meta = StoreMeta.model_validate_json((folder / META).read_bytes())
-            table = np.fromfile(folder / TABLE, ROW)
+            _refuse_link(folder)
+            meta = StoreMeta.model_validate_json(read_whole(folder / META, _MAX_META_BYTES))
+            table = np.frombuffer(read_whole(folder / TABLE, _MAX_TABLE_BYTES), ROW)
         except (OSError, ValidationError, ValueError) as error:
             _log.warning("pixels in %s cannot be read (%s); images are decoded", folder, error)
             return None
@@ -151,10 +166,17 @@ class PixelStore:
         return np.frombuffer(content, np.uint8).reshape(3, self.size, self.size)
 
 
+def _refuse_link(folder: Path) -> None:
+    """No unit of a cache is a link, nor is a file in one."""
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(folder))
+
+
 def _opened(segment: Path) -> int | None:
     """A descriptor of its pixels, for as long as the process runs."""
     try:
-        return os.open(segment / PIXELS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        _refuse_link(segment)
+        return open_to_read(segment / PIXELS)
     except OSError as error:
         _log.warning("stored pixels in %s cannot be read (%s); images are decoded", segment, error)
         return None

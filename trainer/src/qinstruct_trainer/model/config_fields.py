@@ -129,3 +129,27 @@ class HubFields(_Fields):
     tie_word_embeddings: Literal[False] | None = None
     pad_token_id: _TokenId | None = None
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
+
+
+def is_hub_layout(base: dict[str, Any]) -> bool:
+    """Whether a config.json is of a llava-hf checkpoint rather than of LLaVA or Vicuna."""
+    return "text_config" in base
+
+
+def read_hub_fields(
+    document: dict[str, Any], owner: str
+) -> tuple[HubFields, HubTextFields, HubVisionFields]:
+    """The whole of a config.json in the hub layout, its language model and its tower.
+
+    Raises:
+        DataError: it is another kind of model.
+    """
+    whole = HubFields.read(document, owner)
+    text = HubTextFields.read(whole.text_config, owner)
+    vision = HubVisionFields.read(whole.vision_config, owner)
+    if (text.model_type, vision.model_type) != ("llama", "clip_vision_model"):
+        raise DataError(
+            f"config.json of the {owner} joins {text.model_type:.80} and {vision.model_type:.80}; "
+            "LLaVA-v1.5 joins llama and clip_vision_model, and no other variant can be trained here"
+        )
+    return whole, text, vision

@@ -14,10 +14,8 @@ from qinstruct_trainer.data.tokenizer import Tokenizer
 from qinstruct_trainer.json_files import read_json
 from qinstruct_trainer.model.config_fields import (
     ClipFields,
-    HubFields,
-    HubTextFields,
-    HubVisionFields,
     LlamaFields,
+    read_hub_fields,
 )
 from qinstruct_trainer.model.convert import padded_rows
 
@@ -28,11 +26,6 @@ LLAVA_V15 = {
     "mm_vision_select_feature": "patch",
     "mm_use_im_start_end": False,
 }
-
-
-def is_hub_layout(base: dict[str, Any]) -> bool:
-    """Whether a config.json is of a llava-hf checkpoint rather than of LLaVA or Vicuna."""
-    return "text_config" in base
 
 
 def compose_config(base: dict[str, Any], vision: dict[str, Any], num_tokens: int) -> LlavaConfig:
@@ -121,14 +114,7 @@ def open_config(folder: Path) -> LlavaConfig:
 
 def _hub_config(document: dict[str, Any], owner: str) -> LlavaConfig:
     """Built of the fields that are known, and of nothing else."""
-    whole = HubFields.read(document, owner)
-    text = HubTextFields.read(whole.text_config, owner)
-    vision = HubVisionFields.read(whole.vision_config, owner)
-    if (text.model_type, vision.model_type) != ("llama", "clip_vision_model"):
-        raise DataError(
-            f"config.json of the {owner} joins {text.model_type:.80} and {vision.model_type:.80}; "
-            "LLaVA-v1.5 joins llama and clip_vision_model, and no other variant can be trained here"
-        )
+    whole, text, vision = read_hub_fields(document, owner)
     known = whole.given()
     with _plausible(owner):
         known["text_config"] = LlamaConfig(**text.given())

@@ -12,11 +12,9 @@ from typing import Any
 
 from transformers import LlavaConfig
 
-from qinstruct_trainer.contract.errors import ConfigError, DataError
 from qinstruct_trainer.data.tokenizer import Tokenizer
 from qinstruct_trainer.durable_files import delete_tree, sync_path, sync_tree
-from qinstruct_trainer.json_files import read_json
-from qinstruct_trainer.model.configuration import LLAVA_V15, is_hub_layout, read_hub_config
+from qinstruct_trainer.model.configuration import LLAVA_V15, read_hub_config
 from qinstruct_trainer.model.convert import (
     MAX_SHARD_BYTES,
     Piece,
@@ -26,6 +24,7 @@ from qinstruct_trainer.model.convert import (
     write_shards,
 )
 from qinstruct_trainer.model.llava import sane_generation_config
+from qinstruct_trainer.model.original_checks import CONFIG, TOKENIZER, check_place, read_model
 from qinstruct_trainer.model.parameter_names import (
     EMBEDDING,
     HEAD,
@@ -72,10 +71,7 @@ def write_original(
         DataError: the source is no LLaVA-v1.5, or its files are incomplete.
         StorageError: the folder cannot be written.
     """
-    if folder.exists():
-        raise ConfigError(f"{folder} is there already; name a new folder")
-    if folder.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"{folder} lies in the model {source}; name a folder outside of it")
+    check_place(source, folder)
     config, tokenizer = _read(source)
     pieces = _pieces(source, config, with_tower=with_tower)
     partial = folder.with_name(f".{folder.name}.partial")
@@ -84,7 +80,7 @@ def write_original(
         partial.mkdir(parents=True)
         try:
             write_shards(pieces, partial, progress=progress, max_shard_bytes=max_shard_bytes)
-            _write_json(partial / "config.json", original_config(config, vision_tower))
+            _write_json(partial / CONFIG, original_config(config, vision_tower))
             generation = sane_generation_config(config)
             generation.pad_token_id = _PAD
             generation.save_pretrained(partial)
@@ -140,16 +136,7 @@ def original_config(config: LlavaConfig, vision_tower: str) -> dict[str, Any]:
 
 
 def _read(source: Path) -> tuple[LlavaConfig, Tokenizer]:
-    document = read_json(source / "config.json")
-    if not is_hub_layout(document):
-        raise DataError(
-            f"{source} is not in the Hugging Face layout; give a finished model's folder"
-        )
-    if not (source / "tokenizer.model").is_file():
-        raise DataError(
-            f"{source} has no tokenizer.model, the only tokenizer that the original LLaVA reads; "
-            "copy the one of the checkpoint that the training started from"
-        )
+    document = read_model(source)
     tokenizer = read_tokenizer(source)
     add_tokens(tokenizer)
     return read_hub_config(document, tokenizer), tokenizer
@@ -169,7 +156,7 @@ def _pieces(source: Path, config: LlavaConfig, *, with_tower: bool) -> list[Piec
 
 def _write_tokenizer(folder: Path, tokenizer: Tokenizer, source: Path) -> None:
     """The slow tokenizer's files, without the two tokens that the hub layout adds."""
-    shutil.copyfile(source / "tokenizer.model", folder / "tokenizer.model")
+    shutil.copyfile(source / TOKENIZER, folder / TOKENIZER)
     tokens = {name: str(getattr(tokenizer, name)) for name in _SPECIAL}
     special = {**tokens, "pad_token": tokens["unk_token"]}
     _write_json(folder / "special_tokens_map.json", special)

@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
-from qinstruct_trainer.file_kinds import instead
-from qinstruct_trainer.json_files import read_json
 from qinstruct_trainer.model.torch_files import map_torch_file
+from qinstruct_trainer.model.weight_files import MAX_NAME, open_safetensors, weight_files
 
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
@@ -29,9 +26,6 @@ _SAFETENSORS_DTYPES = {
     "BF16": torch.bfloat16,
     "I64": torch.int64,
 }
-_MAX_NAME = 255  # characters, of a tensor or a file
-_MAX_INDEX_BYTES = 16 << 20  # of the published models it has 100 KB
-_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "mm_projector.bin")
 
 
 @dataclass(frozen=True)
@@ -56,12 +50,6 @@ class StoredTensor:
         return prod(self.shape) * self.dtype.itemsize
 
 
-class _ShardIndex(BaseModel):
-    """`model.safetensors.index.json` and `pytorch_model.bin.index.json`."""
-
-    weight_map: dict[str, Annotated[str, Field(max_length=_MAX_NAME)]]
-
-
 def open_checkpoint(source: Path) -> list[StoredTensor]:
     """All tensors of a checkpoint folder, or of one weight file.
 
@@ -70,18 +58,7 @@ def open_checkpoint(source: Path) -> list[StoredTensor]:
     Raises:
         DataError: there are no weights, a shard is missing, or a file is damaged or unsafe.
     """
-    if source.is_file():
-        return _open_file(source)
-    for name in _WEIGHT_FILES:
-        if (source / name).is_file():
-            return _open_file(source / name)
-        if (source / f"{name}.index.json").is_file():
-            shards = _shards(source / f"{name}.index.json")
-            return [tensor for shard in shards for tensor in _open_file(shard)]
-    raise DataError(
-        f"{source} has no weights; expected one of {', '.join(_WEIGHT_FILES)}, "
-        "or the first two in shards with an index.json"
-    )
+    return [tensor for file in weight_files(source) for tensor in _open_file(file)]
 
 
 def view_again(tensors: Sequence[StoredTensor]) -> list[Tensor]:
@@ -123,43 +100,18 @@ def make_readable(path: Path) -> None:
     path.chmod(0o644)
 
 
-def _shards(index: Path) -> list[Path]:
-    """The files that an index names, each of them beside it and present."""
-    try:
-        content = _ShardIndex.model_validate(read_json(index, max_bytes=_MAX_INDEX_BYTES))
-        names = sorted(set(content.weight_map.values()))
-    except ValidationError as error:
-        raise DataError(
-            f"{index} is not the index of a sharded checkpoint; fetch the checkpoint again"
-        ) from error
-    for name in names:
-        if Path(name).name != name:
-            raise DataError(f"{index} names the shard {name!r}, which is no plain file name")
-        if not (index.parent / name).is_file():
-            raise DataError(
-                f"{index.parent} lacks the shard {name} that {index.name} names; "
-                "the download is incomplete, fetch the checkpoint again"
-            )
-    return [index.parent / name for name in names]
-
-
 def _open_file(path: Path) -> list[StoredTensor]:
     tensors = _open_safetensors(path) if path.suffix == ".safetensors" else _open_torch(path)
-    if any(len(tensor.name) > _MAX_NAME for tensor in tensors):
+    if any(len(tensor.name) > MAX_NAME for tensor in tensors):
         raise DataError(
-            f"{path} holds a tensor with a name of over {_MAX_NAME} characters, which no model "
+            f"{path} holds a tensor with a name of over {MAX_NAME} characters, which no model "
             "has; fetch the checkpoint again"
         )
     return tensors
 
 
 def _open_safetensors(path: Path) -> list[StoredTensor]:
-    try:
-        handle: Any = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        otherwise = f"is not a complete safetensors file ({error!s:.200})"
-        what = instead(path, "a safetensors file", otherwise)
-        raise DataError(f"{path} {what}; fetch it again") from error
+    handle = open_safetensors(path, "pt")
     tensors = []
     for name in handle.keys():  # noqa: SIM118 - the handle is no mapping
         part = handle.get_slice(name)

@@ -24,10 +24,10 @@ CODE_VERSIONS: Final[dict[Maker, CodeVersion]] = {
     "fetch": CodeVersion(1, ""),  # a source's bytes, whatever fetches them: never raised
     "builtin": CodeVersion(1, "f405cc722c7ff789"),
     "listed": CodeVersion(1, "5fdb213371e7dcec"),
-    "extract": CodeVersion(2, "a88786306d6b94de"),
-    "gate": CodeVersion(4, "e58dc8a54a8095e3"),
-    "pixels": CodeVersion(1, "20a09d1f734ffdd2"),
+    "extract": CodeVersion(2, "d1d64487ec5e12d2"),
+    "gate": CodeVersion(4, "958dc1f0fe3af38f"),
+    "pixels": CodeVersion(1, "daa42f8c2c280797"),
     "merge": CodeVersion(1, "6df6c4ab246a7f29"),
-    "model": CodeVersion(3, "96f8ff323ec5e03b"),
+    "model": CodeVersion(3, "0e3be73a83e89e76"),
     "index": CodeVersion(1, "f2da6a4668adcf4c"),
 }

@@ -24,7 +24,7 @@ from typing import IO, Any, Self
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
 from qinstruct_trainer.data.records import is_utf8
-from qinstruct_trainer.durable_files import delete_tree, num_bytes
+from qinstruct_trainer.durable_files import allocated_bytes, delete_tree
 from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.prep.member_files import Member, MemberFiles
 from qinstruct_trainer.prep.progress import Progress
@@ -103,7 +103,7 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> dict[
     raw = target.with_name(f"{target.name}.raw")
     is_new = not raw.exists() and not target.exists()
     raw.mkdir(parents=True, exist_ok=True)
-    guard = _Guard(archive, name, raw, num_bytes(raw) + num_bytes(target))
+    guard = _Guard(archive, name, raw, allocated_bytes(raw) + allocated_bytes(target))
     earlier = None if is_new else partial(_places, name, raw, target)
     with _as_data_error(name, archive), MemberFiles(raw, earlier, progress) as files:
         unpack = _extract_zip if zipfile.is_zipfile(archive) else _extract_tar

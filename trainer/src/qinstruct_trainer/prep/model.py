@@ -15,11 +15,8 @@ from qinstruct_trainer.data.conversation import END_TOKEN, IMAGE_TOKEN, render
 from qinstruct_trainer.data.tokenizer import Tokenizer
 from qinstruct_trainer.durable_files import num_bytes
 from qinstruct_trainer.json_files import read_json
-from qinstruct_trainer.model.configuration import (
-    compose_config,
-    is_hub_layout,
-    read_hub_config,
-)
+from qinstruct_trainer.model.config_fields import is_hub_layout
+from qinstruct_trainer.model.configuration import compose_config, read_hub_config
 from qinstruct_trainer.model.convert import MAX_SHARD_BYTES, collect, convert
 from qinstruct_trainer.model.llava import sane_generation_config
 from qinstruct_trainer.model.parameter_names import CLIP, HUB, LLAVA, PROJECTOR, VICUNA, Rules

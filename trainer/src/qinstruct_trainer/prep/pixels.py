@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from pydantic import ValidationError
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.data.images import decoders
@@ -30,6 +29,7 @@ from qinstruct_trainer.data.pixel_store import (
     StoreMeta,
     image_key,
     levels_bytes,
+    read_segment,
     write_table,
 )
 from qinstruct_trainer.prep.images import (
@@ -68,6 +68,7 @@ class PixelUnits:
         size: Edge in pixels of the squares to store.
         code: Version of the code that makes a segment, as it stands in keys.
         reserve: Bytes of the cache that the run still needs for other things.
+        stores: Whether pixels are wanted at all.
     """
 
     cache: UnitCache
@@ -76,6 +77,7 @@ class PixelUnits:
     size: int
     code: str
     reserve: int = 0
+    stores: bool = True
 
     def examine(self, images: Sequence[str], progress: Progress) -> Findings:
         """Decode every image, or look up what was found before; store the pixels if they fit.
@@ -106,11 +108,16 @@ class PixelUnits:
         return findings(images, faults, destroyed)
 
     def table(self, images: Sequence[str], progress: Progress) -> Path | None:
-        """The folder of the table that joins the segments of all images; None: no room for them.
+        """The folder of the table that joins the segments of all images.
+
+        Returns:
+            None where there is no room for them, which is logged, or none are wanted.
 
         Raises:
             As `examine`.
         """
+        if not self.stores:
+            return None
         progress.total = len(images)
         in_root, _ = by_root(images, self.roots)
         known = self._known(in_root)
@@ -152,7 +159,9 @@ class PixelUnits:
     def _fits(
         self, in_root: Mapping[int, Sequence[str]], known: Mapping[int, Sequence[Segment]]
     ) -> bool:
-        """Whether there is room for the pixels that are not stored yet."""
+        """Whether pixels are wanted, and there is room for those that are not stored yet."""
+        if not self.stores:
+            return False
         new = 0
         for number, names in in_root.items():
             segments = (segment for segment in known[number] if segment.found.size is not None)
@@ -258,11 +267,8 @@ def _write_segment(
 
 
 def _read_segment(unit: Unit, folder: Path) -> Segment | None:
-    try:
-        found = SegmentImages.model_validate_json((folder / IMAGES).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return Segment(unit, folder, found)
+    found = read_segment(folder)
+    return None if found is None else Segment(unit, folder, found)
 
 
 def _digest(names: Sequence[str]) -> str:

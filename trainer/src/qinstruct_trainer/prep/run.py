@@ -47,7 +47,9 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     fetched = {source.name: _obtain(stages, source, config.seed) for source in others}
     labels = _labels(config.sources, fetched)
     images = _images(stages, config.sources, fetched, labels)
-    pixel_units = stages.pixel_units(images, _image_size(config), _reserve(config, labels))
+    size, reserve = _image_size(config), _reserve(config, labels)
+    stores = config.pixel_store != "Never"
+    pixel_units = stages.pixel_units(images, size, reserve, stores=stores)
     gate = stages.gate(labels, images, pixel_units)
     found = _accepted(config, gate)
     pixels = stages.pixels(gate, pixel_units)

@@ -211,9 +211,12 @@ class Stages:
         delete_tree(partial)
         return finished
 
-    def pixel_units(self, images: ImageFolders, size: int, reserve: int) -> PixelUnits:
+    def pixel_units(
+        self, images: ImageFolders, size: int, reserve: int, *, stores: bool = True
+    ) -> PixelUnits:
         """What has been decoded of the images, and will be; see `PixelUnits`."""
-        return PixelUnits(self.cache, images.roots, images.keys, size, _code("pixels"), reserve)
+        code = _code("pixels")
+        return PixelUnits(self.cache, images.roots, images.keys, size, code, reserve, stores)
 
     def gate(self, labels: Labels, images: ImageFolders, pixels: PixelUnits) -> FinishedUnit:
         """What the gate found, `report.json`, and what it read, `records.jsonl`, `images.json`.
@@ -239,7 +242,7 @@ class Stages:
         return FinishedUnit(unit.key, self.cache.get(unit, build))
 
     def pixels(self, gate: FinishedUnit, pixels: PixelUnits) -> Path | None:
-        """The pixels of all images that the gate has seen: a table; None: there is no room."""
+        """The pixels of all images that the gate has seen: a table; None as in `PixelUnits`."""
         names = json.loads((gate.folder / _IMAGES).read_bytes())
         return pixels.table(names, self._progress("pixels", "table", "files"))
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import StorageError
-from qinstruct_trainer.durable_files import num_bytes, write_durably
+from qinstruct_trainer.durable_files import allocated_bytes, write_durably
 from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_out
 
 _PROBE: Final = "x" * 4096  # a file system may take an empty file when it is full
@@ -42,7 +42,7 @@ def check_volumes(cache: Path, output: Path, cache_bytes: int = 0, output_bytes:
             _write_into(folder, inside)
     if not any(cache.glob("units/[!.]*")):  # the others are leases, and what a killed run left
         _check_room(cache, cache_bytes, 0)
-    _check_room(output, output_bytes, num_bytes(output))
+    _check_room(output, output_bytes, allocated_bytes(output))
 
 
 def _write_into(folder: Path, inside: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from qinstruct_trainer.contract.summary import DataSummary
 from qinstruct_trainer.data.images import Picture, look_at
 from qinstruct_trainer.data.records import Record
 from qinstruct_trainer.durable_files import read_bounded, write_durably
+from qinstruct_trainer.report.image_folder import check_folder, first_images, none_of_them
 from qinstruct_trainer.report.page import GENERATOR, Histogram, page_of
 from qinstruct_trainer.report.read import Dataset, open_dataset
 from qinstruct_trainer.report.summary import (
@@ -34,13 +35,15 @@ def run_data(arguments: Sequence[str]) -> None:
         RunError: a sentence for the user.
     """
     parsed = _parser().parse_args(arguments)
-    _check_output(parsed.output)
+    _check_output(parsed.output, parsed.file)
     with storage_errors(str(parsed.file), file_sentence):
         dataset = open_dataset(parsed.file, parsed.images)
+        if parsed.images is not None:
+            check_folder(parsed.images, first_images(dataset))
         found = summarize(
             dataset, seed=parsed.seed, samples=parsed.samples, num_images=parsed.max_images
         )
-        pictures = _look(dataset, found)
+        pictures = _look(dataset, found, parsed.images)
         tables = tuple(tables_of(found, dataset, pictures))
         page = page_of(dataset.name, tables, _histograms(dataset, found), found.sample, pictures)
         write_durably(parsed.output, page)
@@ -49,8 +52,10 @@ def run_data(arguments: Sequence[str]) -> None:
     sys.stdout.flush()
 
 
-def _check_output(path: Path) -> None:
+def _check_output(path: Path, file: Path) -> None:
     """Nothing but a page of an earlier report is written over."""
+    if path.resolve() == file.resolve():
+        raise ConfigError(f"--output {path} is the file to report on; name another file")
     if path.is_dir():
         raise ConfigError(f"--output {path} is a folder; name a file")
     if not path.parent.is_dir():
@@ -90,17 +95,20 @@ def _histograms(dataset: Dataset, found: Summary) -> Iterable[Histogram]:
             yield Histogram(title, bins_of(lengths))
 
 
-def _look(dataset: Dataset, found: Summary) -> dict[str, Picture | str]:
-    """What the drawn images are, those of the sheet with their thumbnails."""
+def _look(dataset: Dataset, found: Summary, folder: Path | None) -> dict[str, Picture | str]:
+    """What the drawn images are, those of the sheet with their thumbnails.
+
+    Raises:
+        ConfigError: none is below the folder that was given.
+    """
+    if dataset.find is None:
+        return {}
     rows = (row.record for row in found.sample)
     shown = {record.image for record in rows if isinstance(record, Record) and record.image}
-    pictures: dict[str, Picture | str] = {}
-    for image in dict.fromkeys([*sorted(shown), *found.images]):
-        path = dataset.find(image)
-        if path is None and dataset.gate is None:
-            continue  # no folder of images was given
-        pictures[image] = _picture(path, image in shown)
-    return pictures
+    paths = {i: dataset.find(i) for i in dict.fromkeys([*sorted(shown), *found.images])}
+    if folder is not None and paths and not any(paths.values()):
+        raise none_of_them(folder, list(paths))
+    return {image: _picture(path, image in shown) for image, path in paths.items()}
 
 
 def _picture(path: Path | None, is_shown: bool) -> Picture | str:

@@ -1,7 +1,7 @@
 """Opens what `qinstruct data` is given: labels, prepared data, or an index."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,8 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError
 from qinstruct_trainer.data.index.format import META
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.records import Record, parse_record
-from qinstruct_trainer.file_kinds import instead
+from qinstruct_trainer.durable_files import read_bounded
+from qinstruct_trainer.file_kinds import instead, special_kind
 from qinstruct_trainer.prep.gate import GateReport
 from qinstruct_trainer.prep.image_finder import ImageFinder
 from qinstruct_trainer.prep.json_array import read_elements
@@ -22,6 +23,7 @@ from qinstruct_trainer.prep.stages import RECORDS
 
 _MAX_LINE: Final = 1 << 22  # characters; a record of the published files has a few hundred
 _MAX_START: Final = 1 << 16
+_GIVE: Final = "give a label file, the folder of a run, or its prepared.json"
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,14 @@ class Dataset:
         rows: Reads all records; None of an index, which has only tokens.
         index: The token index, where there is one.
         gate: What the gate found, where it has looked.
-        find: The file of a record's image, or None.
+        find: The file of a record's image, or None; None: no folder of images is known.
     """
 
     name: str
     rows: Callable[[], Iterator[Row]] | None
     index: Index | None
     gate: GateReport | None
-    find: Callable[[str], Path | None]
+    find: Callable[[str], Path | None] | None
 
 
 def open_dataset(path: Path, images: Path | None) -> Dataset:
@@ -73,45 +75,53 @@ def open_dataset(path: Path, images: Path | None) -> Dataset:
         OSError: it cannot be read.
     """
     if not path.exists():
-        raise ConfigError(
-            f"{path} is not there; give a label file, the folder of a run, or its prepared.json"
-        )
-    if path.is_dir():
-        if (path / output_files.PREPARED).is_file():
-            return _prepared(path / output_files.PREPARED)
-        if (path / META).is_file():
-            return Dataset(str(path), None, Index.open(path), None, lambda _: None)
-        raise ConfigError(
-            f"{path} has neither {output_files.PREPARED} nor an index ({META}); give a label file, "
-            "the folder of a run, or its prepared.json"
-        )
-    with path.open("rb") as file:
-        start = file.read(_MAX_START)
-    if path.name == output_files.PREPARED:
-        return _prepared(path)
-
-    def find(image: str) -> Path | None:
-        return None if images is None else images / image
-
+        raise ConfigError(f"{path} is not there; {_GIVE}")
+    is_folder, special = path.is_dir(), special_kind(path)
+    if special is not None and not is_folder:
+        raise ConfigError(f"{path} is {special.name}, and no plain file; {_GIVE}")
+    if is_folder or path.name == output_files.PREPARED:
+        if images is not None:
+            raise ConfigError(
+                f"--images {images} goes with a label file, and {path} knows its images; leave "
+                "the option out"
+            )
+        return _folder(path) if is_folder else _prepared(path)
+    start = read_bounded(path.resolve(), _MAX_START)
     is_array = start.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"[")
     read = _array if is_array else _lines
+    find = None if images is None else _finder((images,))
     return Dataset(str(path), lambda: read(path), None, None, find)
+
+
+def _folder(path: Path) -> Dataset:
+    if (path / output_files.PREPARED).is_file():
+        return _prepared(path / output_files.PREPARED)
+    if (path / META).is_file():
+        return Dataset(str(path), None, Index.open(path), None, None)
+    raise ConfigError(f"{path} has neither {output_files.PREPARED} nor an index ({META}); {_GIVE}")
 
 
 def _prepared(path: Path) -> Dataset:
     prepared = Prepared.read(path)
+    records = prepared.gate_report.parent / RECORDS
+    for unit_file in (prepared.gate_report, records, prepared.index / META):
+        special = special_kind(unit_file) if unit_file.exists() else None
+        if special is not None:
+            raise DataError(f"{unit_file} is {special.name}; run prep again to make it")
     gate = _gate_report(prepared.gate_report)
     index = Index.open(prepared.index)
-    roots = tuple(Path(root) for root in index.meta.roots)
+    find = _finder(tuple(Path(root) for root in index.meta.roots))
+    return Dataset(str(path), lambda: _gated(records, gate), index, gate, find)
 
+
+def _finder(roots: Sequence[Path]) -> Callable[[str], Path | None]:
     finder = ImageFinder(roots)
 
     def find(image: str) -> Path | None:
         number = finder.find(image)
         return None if number is None else roots[number] / image
 
-    records = prepared.gate_report.parent / RECORDS
-    return Dataset(str(path), lambda: _gated(records, gate), index, gate, find)
+    return find
 
 
 def _gate_report(path: Path) -> GateReport:
@@ -167,9 +177,7 @@ def _lines(path: Path) -> Iterator[Row]:
         reason = "it is empty" if first is None else str(first)
         otherwise = f"is neither a JSON array of records nor JSON lines: {reason}"
         what = instead(path, "a JSON array of records", otherwise, "a JSON array", "a JSON object")
-        raise DataError(
-            f"{path} {what}; give a label file, the folder of a run, or its prepared.json"
-        )
+        raise DataError(f"{path} {what}; {_GIVE}")
 
 
 def _row(source: str, number: int, value: object) -> Row:

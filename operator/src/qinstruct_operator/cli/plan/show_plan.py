@@ -10,6 +10,7 @@ from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.cli.humanize import duration_text, size_text
 from qinstruct_operator.cli.tables import print_section, print_table
 from qinstruct_operator.core.children import build_children
+from qinstruct_operator.core.plan.claims import has_room
 from qinstruct_operator.core.plan.types import GpuPlan, Plan
 from qinstruct_operator.core.plan.warnings import warnings
 from qinstruct_trainer.contract.batch import accumulation_steps
@@ -95,8 +96,25 @@ def _disk(plan: Plan) -> Iterator[tuple[str, str]]:
     unknown = any(s.kind != "builtin" and s.num_bytes is None for s in plan.prep_config.sources)
     more = ", and what the sources of unknown size take" if unknown else ""
     yield "shared cache", f"{size_text(plan.cache_bytes)}{more}; claim {plan.cache_claim.name}"
+    yield "decoded images", _pixels(plan)
     kept = "deleted with the run" if plan.output_claim.owned else "kept when the run is deleted"
     yield "output", f"{size_text(plan.output_bytes)}; claim {plan.output_claim.name}, {kept}"
+
+
+def _pixels(plan: Plan) -> str:
+    if plan.pixel_bytes == 0:
+        return "not stored (data.pixelStore: Never)"
+    if plan.pixel_bytes is None:
+        return "stored in the cache if all of them fit; their number is not known yet"
+    claim = plan.cache_claim
+    room = has_room(claim, plan.cache_bytes + plan.pixel_bytes)
+    if room is None:
+        fit = f"if claim {claim.name} has that left"
+    elif room:
+        fit = f"for which a claim of {claim.size} has room"
+    else:
+        fit = f"for which a claim of {claim.size} has no room: training decodes each image itself"
+    return f"up to {size_text(plan.pixel_bytes)} more of the cache, {fit}"
 
 
 def _time(plan: Plan) -> Iterator[tuple[str, str]]:

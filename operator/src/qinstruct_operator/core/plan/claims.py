@@ -22,6 +22,12 @@ def cache_claim(spec: Spec, settings: Settings, sources: tuple[Source, ...]) -> 
     return Claim(names.CACHE_CLAIM, settings.cache_size, settings.cache_storage_class, owned=False)
 
 
+def has_room(claim: Claim, num_bytes: int) -> bool | None:
+    """Whether a claim of that size holds so many bytes; None of one that somebody else has made."""
+    size = parse_quantity(claim.size or "")
+    return None if size is None else num_bytes <= size
+
+
 def output_claim(spec: Spec, name: str, num_bytes: int) -> Claim:
     """The claim for checkpoints and the model, with the size that is asked for or needed."""
     output = spec.output

@@ -49,6 +49,7 @@ def prep_config(spec: Spec, name: str, settings: Settings) -> PrepConfig:
         max_bytes=max_bytes(names, spec.data.sources),
         private_networks=settings.allowed_networks,
         keep_archives=spec.data.keep_archives,
+        pixel_store=spec.data.pixel_store,
         cache_bytes=_cache_bytes(spec, sources, network),
         output_bytes=disk.least_output_bytes(network, spec.checkpoint.keep),
     )

@@ -3,7 +3,15 @@
 import math
 from typing import Final
 
-from qinstruct_operator.catalog.sizes import CHECKPOINT_BYTES, WEIGHT_BYTES, Network
+from qinstruct_operator.api.spec import Spec
+from qinstruct_operator.catalog.sizes import (
+    CHECKPOINT_BYTES,
+    PIXEL_BYTES,
+    SIZES,
+    WEIGHT_BYTES,
+    Network,
+)
+from qinstruct_operator.core.plan.sources import num_images, source_names
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.data_bytes import data_bytes
 
@@ -18,10 +26,23 @@ def cache_bytes(
     """What a run adds to an empty cache.
 
     The data, and the starting model beside its converted form (2 x, bf16). Decoded pixels do not
-    count: they take what is left.
+    count: they take what is left (`pixel_bytes`).
     """
     model = 2 * WEIGHT_BYTES * network.parameters if network else _TINY_BYTES
     return data_bytes(sources, keep_archives=keep_archives) + model
+
+
+def pixel_bytes(spec: Spec) -> int | None:
+    """What the store of decoded images takes, at most; 0: none is wanted; None: nobody can tell.
+
+    A run needs none of it: prep makes the store if all of it fits when the data are there.
+    """
+    if spec.data.pixel_store == "Never":
+        return 0
+    names = source_names(spec.size, spec.strategy, spec.data.sources)
+    images = num_images(names, spec.data.sources)
+    has_clip = SIZES[spec.size].network is not None
+    return PIXEL_BYTES * images if images is not None and has_clip else None
 
 
 def checkpoint_bytes(network: Network | None) -> int:

@@ -63,6 +63,7 @@ def make_plan(training: QInstructTraining, settings: Settings) -> Plan:
         cache_bytes=disk.cache_bytes(
             prep_config.sources, size.network, keep_archives=prep_config.keep_archives
         ),
+        pixel_bytes=disk.pixel_bytes(spec),
         output_bytes=output_bytes,
         num_records=records,
         num_steps=num_steps(records, run_config.global_batch_size, run_config.epochs)

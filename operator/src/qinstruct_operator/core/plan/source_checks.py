@@ -1,7 +1,7 @@
 """Rules about the sources of training data: their names and their addresses. Pure."""
 
 from collections.abc import Iterator
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from qinstruct_operator.api.spec import SourceOverride, Spec
 from qinstruct_operator.catalog.sources import SOURCES
@@ -26,6 +26,9 @@ def sources_are_usable(spec: Spec) -> Iterator[Violation]:
         for index, mirror in enumerate(override.mirrors):
             yield from _mirror_violations(f"{field}.mirrors[{index}]", index, name, override)
             yield from _url_violations(f"{field}.mirrors[{index}]", mirror)
+            yield from _mirror_revision_violations(
+                f"{field}.mirrors[{index}]", override.revision, mirror
+            )
         url = override.url or SOURCES[name].url
         yield from _revision_violations(f"{field}.revision", override.revision, url)
     if spec.size == "Tiny" and len([name for name in Q_INSTRUCT if name in overrides]) == 1:
@@ -55,9 +58,28 @@ def _revision_violations(field: str, revision: str | None, url: str) -> Iterator
             f"means nothing for {shown_url(url)}, which is no hub address (hf://, or /resolve/)",
             "remove it, or use sha256 to pin the file",
         )
-    elif revision and file is not None and file.revision is not None:
+    elif revision and _own_revision(url) not in (None, revision):
         reason = f"is another one beside that of {shown_url(url)}"
         yield Violation(field, revision, reason, "remove one of the two")
+
+
+def _mirror_revision_violations(
+    field: str, revision: str | None, mirror: str
+) -> Iterator[Violation]:
+    own = _own_revision(mirror)
+    if revision and own not in (None, revision):
+        reason = f"is of revision {own}, and revision {revision} is of url and all mirrors"
+        yield Violation(field, shown_url(mirror), reason, "remove one of the two")
+
+
+def _own_revision(url: str) -> str | None:
+    """The revision that a hub's address names itself; None where `revision` takes its place."""
+    file = parse_hub_url(url)
+    if file is not None:
+        return file.revision
+    _, resolve, tail = url.partition("/resolve/")
+    named = unquote(tail.partition("/")[0])
+    return named if resolve and named != "main" else None
 
 
 def _url_violations(field: str, url: str | None) -> Iterator[Violation]:

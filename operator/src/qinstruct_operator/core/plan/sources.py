@@ -44,6 +44,13 @@ def num_records(sources: Sequence[Source]) -> int | None:
     return sum(count for count in counts if count) if counts and all(counts) else None
 
 
+def num_images(names: Sequence[str], overrides: Overrides) -> int | None:
+    """Images that the records name, at most; None where other files than the published ones are."""
+    if any(name in overrides and overrides[name].url for name in names):
+        return None
+    return sum(SOURCES[name].num_images or 0 for name in names) or None
+
+
 def max_bytes(names: Sequence[str], overrides: Overrides) -> dict[str, int]:
     """Most bytes of each download: the user's, else by the published size, also from a mirror."""
     most = {

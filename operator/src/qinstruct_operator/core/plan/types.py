@@ -72,6 +72,8 @@ class Plan:
         deadline_seconds: longest attempt.
         memory: of one GPU; None for a size without GPUs.
         cache_bytes, output_bytes: disk that the run needs.
+        pixel_bytes: what the store of decoded images takes of the cache besides, at most; 0: none
+            is wanted; None: it cannot be told.
         num_records, num_steps: from the published record counts; None when one is unknown.
         hours: documented, scaled to epochs and GPUs; for one epoch on 8 the published figure.
         gpu_hours: the same times GPUs.
@@ -93,6 +95,7 @@ class Plan:
     deadline_seconds: int
     memory: MemoryEstimate | None
     cache_bytes: int
+    pixel_bytes: int | None
     output_bytes: int
     num_records: int | None
     num_steps: int | None

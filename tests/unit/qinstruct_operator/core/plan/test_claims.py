@@ -1,6 +1,9 @@
 """The claims of a run: which one, and of what size."""
 
+import pytest
+
 from qinstruct_operator.core import names
+from qinstruct_operator.core.plan.claims import has_room
 from qinstruct_operator.core.plan.types import Claim
 from qinstruct_operator.core.quantity import parse_quantity
 from qinstruct_operator.settings import Settings
@@ -28,3 +31,15 @@ def test_a_claim_of_the_users_is_not_sized_and_not_owned() -> None:
     made = plan(document(data={"claimName": "cache"}, output={"claimName": "out"}))
     assert made.cache_claim == Claim("cache", None, None, owned=False)
     assert made.output_claim == Claim("out", None, None, owned=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "has"), [("1Gi", False), ("2Gi", True), ("3Gi", True), (None, None)]
+)
+def test_whether_a_claim_has_room(size: str | None, has: bool | None) -> None:
+    assert has_room(Claim("cache", size, None, owned=False), 2 << 30) is has
+
+
+def test_the_store_of_decoded_images_makes_no_claim_larger() -> None:
+    claims = {plan(document(data={"pixelStore": p})).cache_claim for p in ("Auto", "Never")}
+    assert len(claims) == 1

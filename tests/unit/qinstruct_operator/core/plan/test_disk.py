@@ -1,5 +1,9 @@
 """Disk arithmetic: the shared cache and the run's own claim."""
 
+from typing import Any
+
+import pytest
+
 from qinstruct_operator.catalog.recipes import RUNS as RECIPES
 from qinstruct_operator.catalog.sizes import SIZES
 from qinstruct_operator.catalog.sources import SOURCES
@@ -15,6 +19,44 @@ def test_the_cache_claim_holds_every_source_and_every_model() -> None:
     data = data_bytes(sources, keep_archives=True)
     models = sum(disk.cache_bytes((), SIZES[size].network) for size, _ in RECIPES)
     assert disk.quantity(data + models) <= Settings().cache_size == "400Gi"
+
+
+def test_the_cache_claim_also_holds_the_decoded_images_of_every_run() -> None:
+    data = data_bytes(planned_sources(list(SOURCES), {}), keep_archives=False)
+    models = sum(disk.cache_bytes((), SIZES[size].network) for size, _ in RECIPES)
+    pixels = plan(document(strategy="mix")).pixel_bytes or 0
+    assert 400 > (data + models + pixels + disk.GIBIBYTE) / disk.GIBIBYTE > 350
+
+
+@pytest.mark.parametrize(
+    ("spec", "gigabytes"),
+    [
+        ({"strategy": "mix"}, 142.1),
+        ({"strategy": "after"}, 6.4),
+        ({"strategy": "after", "size": "13B"}, 6.4),
+        ({"strategy": "mix", "data": {"pixelStore": "Never"}}, 0),
+        ({"strategy": "mix", "data": {"pixelStore": "Auto"}}, 142.1),
+        ({"strategy": "mix", "data": {"sources": {"coco": {"sha256": "a" * 64}}}}, 142.1),
+        ({"strategy": "mix", "data": {"sources": {"coco": {"url": "https://a.b/c"}}}}, None),
+        ({"data": {"sources": {"q-instruct-labels": {"url": "https://a.b/c"}}}}, None),
+        ({"size": "Tiny"}, None),
+        ({"size": "Tiny", "data": {"pixelStore": "Never"}}, 0),
+    ],
+)
+def test_what_decoded_images_take(spec: dict[str, Any], gigabytes: float | None) -> None:
+    made = plan(document(**spec))
+    found = made.pixel_bytes
+    assert (None if found is None else round(found / 1e9, 1)) == gigabytes
+    never = spec.get("data", {}).get("pixelStore") == "Never"
+    assert made.prep_config.pixel_store == ("Never" if never else "Auto")
+
+
+def test_decoded_images_ask_for_no_room() -> None:
+    needed = {
+        plan(document(data={"pixelStore": policy})).prep_config.cache_bytes
+        for policy in ("Auto", "Never")
+    }
+    assert len(needed) == 1
 
 
 def test_a_mix_run_asks_for_its_archives_one_after_the_other() -> None:

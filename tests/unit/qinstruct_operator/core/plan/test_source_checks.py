@@ -93,6 +93,48 @@ def test_a_mirror_may_not_be_the_published_address() -> None:
     assert found.reason == "is tried before already"
 
 
+@pytest.mark.parametrize(
+    ("mirror", "own"),
+    [
+        ("hf://datasets/me/set@v1/f", "v1"),
+        ("hf://datasets/me/set@main/f", "main"),
+        ("hf://me/model@refs/pr/3/f", "refs/pr/3"),
+        ("https://h/me/set/resolve/v1/f", "v1"),
+        ("https://h/me/set/resolve/refs%2Fpr%2F3/f", "refs/pr/3"),
+    ],
+)
+@pytest.mark.parametrize("is_mirror", [True, False])
+def test_an_address_of_another_revision_is_refused(
+    mirror: str, own: str, *, is_mirror: bool
+) -> None:
+    given = {"mirrors": [mirror]} if is_mirror else {"url": mirror}
+    sources = {"q-instruct-labels": {**given, "revision": "v2"}}
+    (found,) = sources_are_usable(parse(document(data={"sources": sources})).spec)
+    field = "spec.data.sources.q-instruct-labels"
+    if is_mirror:
+        assert found.field == f"{field}.mirrors[0]"
+        assert f"is of revision {own}, and revision v2 is of url and all mirrors" in found.reason
+    else:
+        assert (found.field, found.value) == (f"{field}.revision", "v2")
+        assert "is another one beside that of" in found.reason
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        "hf://datasets/me/set/f",
+        "hf://datasets/me/set@v2/f",
+        "https://h/me/set/resolve/main/f",
+        "https://h/me/set/resolve/v2/f",
+        "https://h/f",
+        "s3://bucket/f",
+    ],
+)
+def test_a_revision_is_of_each_mirror_that_names_no_other(mirror: str) -> None:
+    sources = {"q-instruct-labels": {"mirrors": [mirror], "revision": "v2"}}
+    assert not list(sources_are_usable(parse(document(data={"sources": sources})).spec))
+
+
 def test_one_revision_is_enough() -> None:
     override = {"url": "hf://datasets/me/set@v1/f", "revision": "v2"}
     (found,) = sources_are_usable(

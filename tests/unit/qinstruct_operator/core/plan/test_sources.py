@@ -1,6 +1,8 @@
 """Which sources a run takes, and how a document changes them."""
 
-from qinstruct_operator.catalog.sources import SOURCES
+from qinstruct_operator.api.spec import SourceOverride
+from qinstruct_operator.catalog.sources import SOURCES, sources_of
+from qinstruct_operator.core.plan.sources import num_images
 from support.operator_documents import document, plan, sample
 
 
@@ -53,3 +55,14 @@ def test_a_download_is_bounded_by_the_published_size_or_the_users_number() -> No
     }
     mix = plan(sample("run-13b-mix")).prep_config
     assert set(mix.max_bytes) == {source.name for source in mix.sources}
+
+
+def test_the_images_that_records_name() -> None:
+    names = sources_of("mix")
+    every_record = 18_973 + 364_100 + 86_417 + 72_140 + 80_000 + 21_953
+    found = num_images(names, {})
+    assert found is not None
+    assert num_images(sources_of("after"), {}) == 18_973 < found < every_record
+    assert num_images(names, {"coco": SourceOverride(sha256="a" * 64)}) == found
+    assert num_images(names, {"coco": SourceOverride(url="https://a.b/c.zip")}) is None
+    assert num_images((), {}) is None
