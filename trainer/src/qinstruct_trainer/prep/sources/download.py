@@ -42,15 +42,12 @@ class RangeRefusedError(AttemptError):
 
 
 @dataclass(frozen=True)
-class Download:
-    """A source's file, from where it comes and to where it goes."""
+class Address:
+    """Where a source's file comes from, and by which client."""
 
     source: Source
     client: Client
-    partial: PartialFile
-    progress: Progress
     watch: Watch
-    retry: Retry
 
     def unavailable(self, why: str) -> UnavailableError:
         """The sentence of a server that does not give the file."""
@@ -58,39 +55,6 @@ class Download:
             f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: {why}; run "
             f"again later, or set data.sources.{self.source.name}.url to a mirror"
         )
-
-    def patiently(
-        self,
-        attempt: Callable[[], Result],
-        *,
-        have: Callable[[], int],
-        have_together: Callable[[], int] | None = None,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> Result:
-        """Attempt after attempt until one returns.
-
-        Args:
-            attempt: One request.
-            have: How many bytes these attempts have brought; more make the next wait short.
-            have_together: The same of all connections, where there are more; while others bring
-                bytes, patience has no end.
-            wait: Called with the seconds before the next attempt.
-
-        Raises:
-            UnavailableError: too many of them brought nothing.
-        """
-        mine, together = Stalls(have), Stalls(have_together or have)
-        while True:
-            try:
-                return attempt()
-            except AttemptError as error:
-                failures, idle = mine.count(), together.count()
-                if idle >= self.retry.attempts:
-                    raise self.unavailable(f"{error} ({idle} attempts)") from error
-                delay = self.retry.delay(failures, error.retry_after)
-                delay = min(delay, self.watch.seconds_left())
-                _log.warning("%s: %s; again in %.1f s", shown_url(self.source.url), error, delay)
-                wait(delay)
 
     @contextmanager
     def ask(self, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
@@ -138,6 +102,48 @@ class Download:
             )
         if response.headers.get("content-type", "").startswith("text/html"):
             refuse_answer(self.source, PAGE)
+
+
+@dataclass(frozen=True)
+class Download(Address):
+    """A source's file on its way, and to where it goes."""
+
+    partial: PartialFile
+    progress: Progress
+    retry: Retry
+
+    def patiently(
+        self,
+        attempt: Callable[[], Result],
+        *,
+        have: Callable[[], int],
+        have_together: Callable[[], int] | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> Result:
+        """Attempt after attempt until one returns.
+
+        Args:
+            attempt: One request.
+            have: How many bytes these attempts have brought; more make the next wait short.
+            have_together: The same of all connections, where there are more; while others bring
+                bytes, patience has no end.
+            wait: Called with the seconds before the next attempt.
+
+        Raises:
+            UnavailableError: too many of them brought nothing.
+        """
+        mine, together = Stalls(have), Stalls(have_together or have)
+        while True:
+            try:
+                return attempt()
+            except AttemptError as error:
+                failures, idle = mine.count(), together.count()
+                if idle >= self.retry.attempts:
+                    raise self.unavailable(f"{error} ({idle} attempts)") from error
+                delay = self.retry.delay(failures, error.retry_after)
+                delay = min(delay, self.watch.seconds_left())
+                _log.warning("%s: %s; again in %.1f s", shown_url(self.source.url), error, delay)
+                wait(delay)
 
     def check_size(self, num_bytes: int) -> None:
         """Prove that the file may have so many bytes.

@@ -3,6 +3,8 @@
 import logging
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -14,12 +16,13 @@ from qinstruct_trainer.durable_files import sha256_of
 from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
+from qinstruct_trainer.prep.sources.answers import Stamp, stamp_of
 from qinstruct_trainer.prep.sources.connection import open_client
-from qinstruct_trainer.prep.sources.download import Download, refuse_answer
+from qinstruct_trainer.prep.sources.download import Address, Download, refuse_answer
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
 from qinstruct_trainer.prep.sources.locations import SCHEMES
-from qinstruct_trainer.prep.sources.partial_file import PartialFile
-from qinstruct_trainer.prep.sources.retry import Retry
+from qinstruct_trainer.prep.sources.partial_file import Notes, PartialFile
+from qinstruct_trainer.prep.sources.retry import AttemptError, Retry
 from qinstruct_trainer.prep.sources.segments import ChangedError, fetch_segments
 from qinstruct_trainer.prep.sources.spans import SEGMENTATION, Segmentation
 from qinstruct_trainer.prep.sources.stream import fetch_stream
@@ -84,6 +87,33 @@ def fetch(
     return path
 
 
+def ask_version(source: Source, limits: Limits) -> Stamp:
+    """What the server of the source's url says of the file that it has now; it is asked once.
+
+    By a request for the first byte: a HEAD is refused by many, is another request than the one that
+    an object's address is signed for, and may have other headers than what is downloaded.
+
+    Raises:
+        ConfigError: nothing can be asked for the address.
+        UnavailableError: the server does not answer, or with something else than the file.
+    """
+    with _open(source, Watch(limits)) as address:
+        try:
+            with address.ask({"Range": "bytes=0-0"}) as response:
+                return stamp_of(response)
+        except AttemptError as error:
+            raise address.unavailable(str(error)) from error
+
+
+def served(source: Source, partial: Path) -> tuple[str, Stamp]:
+    """Which of the source's addresses a whole file came from, and as which version of it."""
+    file = PartialFile(partial)
+    found = [(url, file.read_notes(url)) for url in (source.url, *source.mirrors)]
+    known = [each for each in found if each[1] != Notes(identity=each[1].identity)]
+    url, notes = (known or found)[0]
+    return url, notes.stamp.model_copy(update={"num_bytes": file.size()})
+
+
 def forget(partial: Path) -> None:
     """Delete a partial file and what is known about it."""
     PartialFile(partial).forget()
@@ -131,10 +161,17 @@ def _download(
     partial.parent.mkdir(parents=True, exist_ok=True)
     file = PartialFile(partial)
     file.refuse_planted()
+    with _open(source, watch) as address:
+        download = Download(source, address.client, watch, file, progress, retry)
+        _fetch_whole(download, segmentation)
+
+
+@contextmanager
+def _open(source: Source, watch: Watch) -> Iterator[Address]:
     with open_client(watch, watch.limits.networks) as client:
-        download = Download(source, client, file, progress, watch, retry)
+        address = Address(source, client, watch)
         try:
-            _fetch_whole(download, segmentation)
+            yield address
         except ForbiddenAddressError as error:
             raise ConfigError(
                 f"{source.name} cannot be fetched from {shown_url(source.url)}: {error}; "
@@ -142,7 +179,7 @@ def _download(
                 "added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
             ) from error
         except EndlessError as error:
-            raise download.unavailable(str(error)) from error
+            raise address.unavailable(str(error)) from error
 
 
 def _fetch_whole(download: Download, segmentation: Segmentation) -> None:

@@ -54,7 +54,7 @@ def fetch_from_first(
                 raise
             failures.append(error)
             if len(failures) <= len(source.mirrors):
-                _log.warning("%s; its next address is tried", _what(error))
+                _log.warning("%s; its next address is tried", what_failed(error))
             continue
         if failures:
             _log.warning("%s comes from its mirror %s", source.name, shown_url(url))
@@ -64,7 +64,7 @@ def fetch_from_first(
 
 def _none_gives_it(source: Source, failures: Sequence[RunError]) -> RunError:
     reasons = ", ".join(
-        f"({number}) {_what(error).removeprefix(source.name).lstrip(': ')}"
+        f"({number}) {what_failed(error).removeprefix(source.name).lstrip(': ')}"
         for number, error in enumerate(failures, 1)
     )
     kinds = [type(error) for error in failures]
@@ -75,7 +75,7 @@ def _none_gives_it(source: Source, failures: Sequence[RunError]) -> RunError:
     )
 
 
-def _what(error: RunError) -> str:
+def what_failed(error: RunError) -> str:
     """What happened, without the way out of one address: all of ours have it after a semicolon."""
     what = str(error).partition("; ")[0]
     return what if len(what) <= _MAX_REASON else f"{what[:_MAX_REASON]}..."
