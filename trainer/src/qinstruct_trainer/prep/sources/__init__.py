@@ -5,5 +5,6 @@
 - `download`: one file on its way, by `stream` or by `segments` (`spans`, `segmented_file`) into a
   `partial_file`; `answers`: what servers say; `retry`, `limits`: patience and its bounds.
 - `image_downloads`: many images by their addresses; `hub`: repositories.
-- `connection`: the client of all of them; `addresses`, `bandwidth`: where it may go, and how fast.
+- `connection`: the client of all of them; `connection_faults`: why one failed;
+  `addresses`, `bandwidth`: where it may go, and how fast.
 """

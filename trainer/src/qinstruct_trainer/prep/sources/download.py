@@ -21,11 +21,12 @@ from qinstruct_trainer.prep.sources.answers import (
     final_answer,
     status_sentence,
 )
-from qinstruct_trainer.prep.sources.connection import Client, why_failed
+from qinstruct_trainer.prep.sources.connection import Client
+from qinstruct_trainer.prep.sources.connection_faults import is_lasting, why_failed
 from qinstruct_trainer.prep.sources.limits import Watch, asked_seconds
 from qinstruct_trainer.prep.sources.locations import Location, location_of
 from qinstruct_trainer.prep.sources.partial_file import PartialFile
-from qinstruct_trainer.prep.sources.retry import AttemptError, Retry, Stalls
+from qinstruct_trainer.prep.sources.retry import LASTING_ATTEMPTS, AttemptError, Retry, Stalls
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Address:
                 self._check_status(response, location)
                 yield response
         except httpx.TransportError as error:
-            raise AttemptError(why_failed(error)) from error
+            raise AttemptError(why_failed(error), is_lasting=is_lasting(error)) from error
         except httpx.TooManyRedirects as error:
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: more "
@@ -130,7 +131,7 @@ class Download(Address):
             wait: Called with the seconds before the next attempt.
 
         Raises:
-            UnavailableError: too many of them brought nothing.
+            UnavailableError: too many of them brought nothing, or two what does not heal.
         """
         mine, together = Stalls(have), Stalls(have_together or have)
         while True:
@@ -138,7 +139,8 @@ class Download(Address):
                 return attempt()
             except AttemptError as error:
                 failures, idle = mine.count(), together.count()
-                if idle >= self.retry.attempts:
+                most = LASTING_ATTEMPTS if error.is_lasting else self.retry.attempts
+                if idle >= most:
                     raise self.unavailable(f"{error} ({idle} attempts)") from error
                 delay = self.retry.delay(failures, error.retry_after)
                 delay = min(delay, self.watch.seconds_left())

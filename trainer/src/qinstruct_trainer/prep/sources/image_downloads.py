@@ -27,13 +27,14 @@ from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.answers import RETRIED_STATUS, final_answer, status_sentence
-from qinstruct_trainer.prep.sources.connection import (
+from qinstruct_trainer.prep.sources.connection import open_client
+from qinstruct_trainer.prep.sources.connection_faults import (
+    is_lasting,
     is_unknown_name,
-    open_client,
     why_failed,
 )
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
-from qinstruct_trainer.prep.sources.retry import Retry
+from qinstruct_trainer.prep.sources.retry import LASTING_ATTEMPTS, Retry
 
 _PARALLEL: Final = 16
 _PARALLEL_PER_HOST: Final = 8
@@ -219,14 +220,20 @@ class _Work:
             except _NO_ADDRESS as error:
                 raise _DeadError(f"no address ({type(error).__name__})") from error
             except httpx.TransportError as error:
-                if failures == self.retry.attempts and is_unknown_name(error):
-                    raise _UnknownNameError from error
-                why = why_failed(error)
+                why = self._why(error, failures)
             if why is None:
                 return
             if failures < self.retry.attempts:
                 time.sleep(min(self.retry.delay(failures, asked), self.watch.seconds_left()))
         raise _UnreachedError(f"{why} ({self.retry.attempts} attempts)")
+
+    def _why(self, error: httpx.TransportError, failures: int) -> str:
+        """Why another attempt is due after so many failures."""
+        if failures == self.retry.attempts and is_unknown_name(error):
+            raise _UnknownNameError from error
+        if failures >= LASTING_ATTEMPTS and is_lasting(error):
+            raise _DeadError(why_failed(error)) from error
+        return why_failed(error)
 
     def _attempt(self, image: ListedImage) -> tuple[str | None, float | None]:
         """One request. Why another one is due, and when the server wants it; None: it is there."""
