@@ -16,6 +16,7 @@ from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
@@ -194,7 +195,7 @@ class Stages:
         strategy = source.url.removeprefix("builtin:") or "after"
         if strategy not in _BUILTIN_STRATEGIES:
             raise ConfigError(
-                f"data.sources.{source.name}.url {source.url} names no strategy; "
+                f"{source_field(source.name)}.url {source.url} names no strategy; "
                 f"use builtin:{' or builtin:'.join(_BUILTIN_STRATEGIES)}"
             )
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract.config import TRUSTED_DAYS, Prepared, Source
 from qinstruct_trainer.contract.errors import RunError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.durable_files import delete_tree, read_bounded, write_durably
 from qinstruct_trainer.prep.sources.answers import Stamp
@@ -153,8 +154,8 @@ def _with_news(source: Source, known: Known, now: Stamp) -> Known:
     if is_same is None:
         _log.warning(
             "%s: nothing that %s says of its file can be compared with the one before, so that one "
-            "is taken; set data.sources.%s.sha256 to be sure of it",
-            *(*who, source.name),
+            "is taken; set %s.sha256 to be sure of it",
+            *(*who, source_field(source.name)),
         )
     stamp = known.stamp.model_copy(update=now.model_dump(exclude_none=True))
     return asked.model_copy(update={"stamp": stamp})

@@ -12,6 +12,7 @@ import httpx
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import DataError, StorageError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.file_kinds import ERROR_DOCUMENT, PAGE, POINTER, FileKind
 from qinstruct_trainer.prep.progress import Progress
@@ -54,7 +55,7 @@ class Address:
         """The sentence of a server that does not give the file."""
         return UnavailableError(
             f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: {why}; run "
-            f"again later, or set data.sources.{self.source.name}.url to a mirror"
+            f"again later, or set {source_field(self.source.name)}.url to a mirror"
         )
 
     @contextmanager
@@ -79,13 +80,13 @@ class Address:
         except httpx.TooManyRedirects as error:
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: more "
-                f"than {MAX_REDIRECTS} redirects; correct data.sources.{self.source.name}.url"
+                f"than {MAX_REDIRECTS} redirects; correct {source_field(self.source.name)}.url"
             ) from error
         except (httpx.InvalidURL, UnicodeError) as error:  # the second: of a host's name
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched: {shown_url(self.source.url)} is no "
                 "address, or leads to what is none; correct "
-                f"data.sources.{self.source.name}.url"
+                f"{source_field(self.source.name)}.url"
             ) from error
 
     def _check_status(self, response: httpx.Response, location: Location) -> None:
@@ -98,7 +99,7 @@ class Address:
         if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: "
-                f"{answer}; correct data.sources.{self.source.name}.url or set it to a mirror"
+                f"{answer}; correct {source_field(self.source.name)}.url or set it to a mirror"
                 f"{location.way_out(status)}"
             )
         if response.headers.get("content-type", "").startswith("text/html"):
@@ -159,7 +160,7 @@ class Download(Address):
             raise DataError(
                 f"{self.source.name}: {shown_url(self.source.url)} has more than {most:,} bytes, "
                 "the most that this source may have; correct its url, or if it is the right file "
-                f"set data.sources.{self.source.name}.maxBytes"
+                f"set {source_field(self.source.name)}.maxBytes"
             )
 
     def check_space(self, num_bytes: int) -> None:
@@ -186,11 +187,13 @@ def refuse_answer(source: Source, kind: FileKind | None) -> None:
     if kind not in (PAGE, ERROR_DOCUMENT, POINTER):
         return
     expected = "a JSON file" if source.kind == "labels" else "an archive"
-    way_out = f"open it in a browser to see why, and correct data.sources.{source.name}.url"
+    way_out = f"open it in a browser to see why, and correct {source_field(source.name)}.url"
     if "/blob/" in source.url:
         way_out = "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
     elif kind == POINTER:
-        way_out = f"set data.sources.{source.name}.url to the file itself (`git lfs pull` makes it)"
+        way_out = (
+            f"set {source_field(source.name)}.url to the file itself (`git lfs pull` makes it)"
+        )
     raise UnavailableError(
         f"{source.name}: {shown_url(source.url)} is {kind.name}, not {expected}; {way_out}"
     )

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.durable_files import sha256_of
 from qinstruct_trainer.file_kinds import file_kind
@@ -74,7 +75,7 @@ def fetch(
         path = partial
     else:
         raise ConfigError(
-            f"data.sources.{source.name}.url {shown_url(source.url)} is not supported; "
+            f"{source_field(source.name)}.url {shown_url(source.url)} is not supported; "
             f"give a URL of {', '.join(f'{scheme}://' for scheme in SCHEMES)} or file://"
         )
     try:
@@ -131,7 +132,7 @@ def _check_local(source: Source, path: Path) -> None:
     what = why_unreadable(path)
     if what is not None:
         raise UnavailableError(
-            f"data.sources.{source.name}.url {shown_url(source.url)} {what}; "
+            f"{source_field(source.name)}.url {shown_url(source.url)} {what}; "
             f"name a {'JSON file' if source.kind == 'labels' else 'tar or zip archive'}"
         )
 
@@ -175,7 +176,7 @@ def _open(source: Source, watch: Watch) -> Iterator[Address]:
         except ForbiddenAddressError as error:
             raise ConfigError(
                 f"{source.name} cannot be fetched from {shown_url(source.url)}: {error}; "
-                f"correct data.sources.{source.name}.url, or have the network of your mirror "
+                f"correct {source_field(source.name)}.url, or have the network of your mirror "
                 "added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
             ) from error
         except EndlessError as error:
@@ -205,5 +206,5 @@ def _check_digest(source: Source, path: Path) -> None:
     if found != source.sha256:
         raise DataError(
             f"{source.name}: {shown_url(source.url)} has sha256 {found}, not {source.sha256}; the "
-            f"file changed or was damaged: correct data.sources.{source.name} and run again"
+            f"file changed or was damaged: correct {source_field(source.name)} and run again"
         )

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from qinstruct_trainer.contract.errors import DataError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.data.images import starts_like_image
 from qinstruct_trainer.durable_files import delete_tree, is_ours_alone
@@ -131,7 +132,7 @@ def _is_found(host: str) -> bool:
 
 
 def _judge(work: "_Work", source: str, num_images: int) -> None:
-    way_out = f"set data.sources.{source}.url to an archive of the images"
+    way_out = f"set {source_field(source)}.url to an archive of the images"
     if work.ended is not None:
         raise UnavailableError(
             f"{source}: {work.ended}; run again later, which goes on, or {way_out}"
@@ -273,7 +274,7 @@ class _Work:
             raise DataError(
                 f"{self.source}: the images of its list have more than {most:,} bytes, the most "
                 "that this source may have; correct its url, or if it is the right list set "
-                f"data.sources.{self.source}.maxBytes"
+                f"{source_field(self.source)}.maxBytes"
             )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
@@ -71,7 +72,7 @@ def _none_gives_it(source: Source, failures: Sequence[RunError]) -> RunError:
     kind = UnavailableError if UnavailableError in kinds else kinds[0]
     return kind(
         f"{source.name} comes from none of its {len(failures)} addresses: {reasons}; correct "
-        f"data.sources.{source.name} (url and mirrors), or run again later"
+        f"{source_field(source.name)} (url and mirrors), or run again later"
     )
 
 
