@@ -65,6 +65,8 @@ BAD: Final[list[tuple[str, object, str]]] = [
     ("settings/prepProxy", "proxy:3128", "/settings/prepProxy"),
     ("settings/prepProxy", "http://me:secret@proxy:3128", "/settings/prepProxy"),
     ("settings/hubEndpoint", "hub.example", "/settings/hubEndpoint"),
+    ("settings/prepMaxBandwidth", "fast", "/settings/prepMaxBandwidth"),
+    ("settings/prepMaxBandwidth", "50MB", "/settings/prepMaxBandwidth"),
     ("settings/prepHours", 0, "/settings/prepHours"),
     ("settings/waitingSeconds", "15s", "/settings/waitingSeconds"),
     ("settings/workers", 1.5, "/settings/workers"),
@@ -115,6 +117,7 @@ GOOD: Final = [
     ("settings/privateNetworks", ["10.1.0.0/16", "fd00::/8", "0.0.0.0/0"]),
     ("settings/prepProxy", "socks5h://[fd00::1]:1080"),
     ("settings/hubEndpoint", "https://hub.example/models"),
+    ("settings/prepMaxBandwidth", "100Mi"),
     ("settings/prepHours", 0.5),
     ("topologySpreadConstraints", [RULE]),
 ]

@@ -56,6 +56,7 @@ MATRIX: Final[dict[str, dict[str, Any]]] = {
             "privateNetworks": ["10.1.0.0/16", "fd00::/8"],
             "prepProxy": "http://proxy.example:3128",
             "prepNoProxy": ".example,10.0.0.0/8",
+            "prepMaxBandwidth": "50M",
             "hubEndpoint": "https://hub.example",
             "prepHours": 0.5,
             "progressSeconds": 1,

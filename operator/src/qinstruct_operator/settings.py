@@ -3,22 +3,28 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self, get_args
-from urllib.parse import urlsplit
 
 from qinstruct_operator.constants import VERSION
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_trainer.contract.config import Attention
+from qinstruct_trainer.contract.net_settings import (
+    BANDWIDTH_FORM,
+    EXEMPTIONS_FORM,
+    HUB_SCHEMES,
+    PROXY_SCHEMES,
+    bytes_per_second,
+    why_no_address,
+    why_no_exemptions,
+    why_no_network,
+)
 from qinstruct_trainer.contract.urls import shown_url
 
 _KERNELS: Final[tuple[str, ...]] = get_args(Attention)
 _DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _MOUNTS: Final = ("cache_path", "output_path", "config_path")
 _OF_PODS: Final = (Path("/tmp"), Path("/dev/shm"))  # core.children.pod mounts these as well
-_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
-_HUB_SCHEMES: Final = ("https", "http")
 _NAMESPACE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}")
 _IMAGE_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE: Final = re.compile(
@@ -56,6 +62,8 @@ class Settings:
         prep_proxy: proxy of the prep pods' downloads, `http://HOST:PORT`; empty: none. Its own
             address must be public or in `private_networks`.
         prep_no_proxy: servers that they reach without it, as `NO_PROXY` lists them.
+        prep_max_bandwidth: what all downloads of a prep pod read together, in bytes a second, as
+            `50M`; empty: no bound.
         hub_endpoint: address of the hub of models, where it is a mirror; empty: the public one.
         prep_hours: longest time of a prep Job, its retries and its wait for a node included.
         progress_seconds: how often the operator reads the log of a running container.
@@ -81,6 +89,7 @@ class Settings:
     private_networks: str | None = "-"
     prep_proxy: str = ""
     prep_no_proxy: str = ""
+    prep_max_bandwidth: str = ""
     hub_endpoint: str = ""
     prep_hours: float = 72.0
     progress_seconds: float = 10.0
@@ -139,13 +148,9 @@ class Settings:
                 reason = f"is none of the attention kernels {', '.join(_KERNELS)}"
                 yield Violation("QINSTRUCT_TRAINER_ATTENTION", name, reason, "use e.g. sdpa,eager")
         for text in self.allowed_networks or ():
-            try:
-                ip_network(text)
-            except ValueError:
-                reason = "is not a network"
-                yield Violation("QINSTRUCT_PRIVATE_NETWORKS", text, reason, "use e.g. 10.1.0.0/16")
-        yield from _address_violations("QINSTRUCT_PREP_PROXY", self.prep_proxy, _PROXY_SCHEMES)
-        yield from _address_violations("QINSTRUCT_HUB_ENDPOINT", self.hub_endpoint, _HUB_SCHEMES)
+            if why := why_no_network(text):
+                yield Violation("QINSTRUCT_PRIVATE_NETWORKS", text, why, "use e.g. 10.1.0.0/16")
+        yield from self._net_violations()
         for name in _MOUNTS:
             path = getattr(self, name)
             others = [getattr(self, other) for other in _MOUNTS if other != name]
@@ -165,6 +170,19 @@ class Settings:
             reason = "is not the name of a LocalQueue: up to 63 small letters, digits, - and ."
             yield Violation("QINSTRUCT_DEFAULT_QUEUE", self.default_queue, reason, "use e.g. gpus")
 
+    def _net_violations(self) -> Iterator[Violation]:
+        """What prep would refuse, in its words."""
+        yield from _address_violations("QINSTRUCT_PREP_PROXY", self.prep_proxy, PROXY_SCHEMES)
+        yield from _address_violations("QINSTRUCT_HUB_ENDPOINT", self.hub_endpoint, HUB_SCHEMES)
+        if why := why_no_exemptions(self.prep_no_proxy):
+            yield Violation("QINSTRUCT_PREP_NO_PROXY", self.prep_no_proxy, why, EXEMPTIONS_FORM)
+        if bound := self.prep_max_bandwidth:
+            try:
+                bytes_per_second(bound)
+            except ValueError as error:
+                name = "QINSTRUCT_PREP_MAX_BANDWIDTH"
+                yield Violation(name, bound, str(error), BANDWIDTH_FORM)
+
 
 def _misplaced(path: Path, others: Sequence[Path]) -> str | None:
     """Why nothing can be mounted there, beside the others."""
@@ -177,22 +195,13 @@ def _misplaced(path: Path, others: Sequence[Path]) -> str | None:
 
 
 def _address_violations(variable: str, text: str, schemes: Sequence[str]) -> Iterator[Violation]:
-    if text and (why := _no_address(text, schemes)):
+    if not text:
+        return
+    why = why_no_address(text, schemes)
+    if why is None and "@" in text:
+        why = "has a name or a password, which everybody could read in the spec of the prep Job"
+    if why is not None:
         yield Violation(variable, shown_url(text), why, f"use e.g. {schemes[0]}://HOST:PORT")
-
-
-def _no_address(text: str, schemes: Sequence[str]) -> str | None:
-    """Why a client could not use it as a server's address."""
-    try:
-        url = urlsplit(text)
-        port, host = url.port, url.hostname
-    except ValueError:  # brackets that do not close, a port that is none
-        return "is no address"
-    if url.scheme not in schemes or not host or port == 0 or not text.isprintable() or " " in text:
-        return f"is no address that begins with {' or '.join(f'{each}://' for each in schemes)}"
-    if url.username or url.password:
-        return "has a name or a password, which everybody could read in the spec of the prep Job"
-    return None
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -89,3 +89,14 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_bytes(b"\xef\xbb\xbf[1]")
     assert list(read_elements(tmp_path / "labels.json", "labels")) == [("1", 1)]
+
+
+def test_a_number_that_is_too_long_and_a_name_with_a_dot(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(f"[1, {'9' * 10_000}]")
+    with pytest.raises(DataError) as caught:
+        list(read_elements(path, "h2.json"))
+    assert str(caught.value) == (
+        "h2.json, record 1: it has a whole number of 10,000 digits, and at most 4,300 are read; "
+        'correct the file or set data.sources["h2.json"].url to a good copy'
+    )

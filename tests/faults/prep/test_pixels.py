@@ -228,7 +228,7 @@ def test_where_no_store_is_wanted_images_are_verified_and_nothing_is_said(
     (folder / "files" / names[3]).write_bytes(b"no image")
     never = replace(units(folder), stores=False)
     for _ in range(2):
-        assert list(never.examine(names, [], progress()).faults) == [names[3]]
+        assert list(never.examine(names, progress()).faults) == [names[3]]
         assert never.table(names, progress()) is None
     assert not [*(folder / "cache").rglob(PIXELS)]
     assert decoded == names
@@ -236,7 +236,7 @@ def test_where_no_store_is_wanted_images_are_verified_and_nothing_is_said(
     store_of(folder)
     assert decoded == 2 * names
     shutil.rmtree(next(path for path in segments(folder) if not (path / PIXELS).exists()))
-    assert list(never.examine(names, [], progress()).faults) == [names[3]]
+    assert list(never.examine(names, progress()).faults) == [names[3]]
     assert never.table(names, progress()) is None
     assert decoded == 2 * names
     assert not caplog.text

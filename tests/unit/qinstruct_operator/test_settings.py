@@ -11,6 +11,8 @@ import pytest
 
 from qinstruct_operator.errors import InvalidSpec
 from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.environment import check_connection_settings
 from support.operator_documents import ROOT
 
 NAMES = {field.name: f"QINSTRUCT_{field.name.upper()}" for field in fields(Settings)}
@@ -174,11 +176,11 @@ def test_networks_of_mirrors_are_separated_by_commas() -> None:
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        ("proxy:3128", "is no address that begins with http"),
-        ("ftp://proxy.example", "is no address that begins with http"),
-        ("http://", "is no address that begins with http"),
-        ("http://proxy:0", "is no address that begins with http"),
-        ("http://a b", "is no address that begins with http"),
+        ("proxy:3128", "is no address of a host that begins with http"),
+        ("ftp://proxy.example", "is no address of a host that begins with http"),
+        ("http://", "is no address of a host that begins with http"),
+        ("http://proxy:0", "is no address of a host that begins with http"),
+        ("http://a b", "is no address of a host that begins with http"),
         ("http://[::1", "is no address"),
         ("http://proxy:port", "is no address"),
         ("http://me:secret@proxy:3128", "has a name or a password"),
@@ -188,6 +190,51 @@ def test_an_address_that_no_client_can_use_is_refused(variable: str, bad: str, w
     with pytest.raises(InvalidSpec, match=f"{variable} .*{why}") as refused:
         Settings.from_env({variable: bad})
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("10.1.0.1/16", "10.1.0.1 has bits behind its prefix, so that it may mean 10.1.0.0/16 or "),
+        (
+            "fd00::1/8",
+            "fd00::1 has bits behind its prefix, so that it may mean fd00::/8 or fd00::1/128",
+        ),
+        ("10.1.0.1/255.255.0.0", "it may mean 10.1.0.0/16 or 10.1.0.1/32"),
+    ],
+)
+def test_a_network_that_may_mean_two_is_refused(bad: str, said: str) -> None:
+    with pytest.raises(InvalidSpec, match="QINSTRUCT_PRIVATE_NETWORKS") as refused:
+        Settings.from_env({"QINSTRUCT_PRIVATE_NETWORKS": f"10.0.0.1,{bad}"})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "bad"),
+    [
+        *[("prep_no_proxy", "NO_PROXY", bad) for bad in ("[::1]", "a,b:x", "\u00e4.de", "a:99999")],
+        *[
+            ("prep_max_bandwidth", "QINSTRUCT_MAX_BANDWIDTH", bad)
+            for bad in ("fast", "-1M", "99k", "1e9", "50 M", "50MB")
+        ],
+    ],
+)
+def test_what_prep_would_refuse_is_refused_in_its_words(name: str, variable: str, bad: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        Settings.from_env({NAMES[name]: bad})
+    with pytest.raises(ConfigError) as by_prep:
+        check_connection_settings({variable: bad})
+    words = str(by_prep.value).removeprefix(f"{variable} in the environment ")
+    reason = words.removesuffix(", or unset it")
+    assert str(refused.value).startswith(NAMES[name])
+    assert str(refused.value).endswith(reason)
+
+
+def test_what_prep_takes_is_taken() -> None:
+    made = Settings.from_env(
+        {NAMES["prep_no_proxy"]: ".svc,10.0.0.0/8, ::1", NAMES["prep_max_bandwidth"]: "50M"}
+    )
+    assert (made.prep_no_proxy, made.prep_max_bandwidth) == (".svc,10.0.0.0/8, ::1", "50M")
 
 
 @pytest.mark.parametrize(

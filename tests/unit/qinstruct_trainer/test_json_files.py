@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.json_files import MAX_CONFIG_BYTES, read_json
+from qinstruct_trainer.json_files import (
+    MAX_CONFIG_BYTES,
+    LongNumberError,
+    read_json,
+    whole_number,
+)
 
 
 def test_an_object_is_read(tmp_path: Path) -> None:
@@ -42,3 +47,10 @@ def test_what_is_no_file_is_refused_and_not_waited_for(kind: str, tmp_path: Path
         os.mkfifo(path)
     with pytest.raises(DataError, match=r"a\.json"):
         read_json(path)
+
+
+def test_a_whole_number_of_many_digits_is_told_in_words() -> None:
+    assert whole_number("-12") == -12
+    said = "^it has a whole number of 5,000 digits, and at most 4,300 are read$"
+    with pytest.raises(LongNumberError, match=said):
+        whole_number("-" + "9" * 5000)

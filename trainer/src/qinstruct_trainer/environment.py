@@ -3,28 +3,29 @@
 They read them while they are imported or a client is made, and raise whatever comes. Torch-free.
 """
 
-import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.net_settings import (
+    BANDWIDTH_FORM,
+    EXEMPTIONS_FORM,
+    HUB_SCHEMES,
+    PROXY_SCHEMES,
+    bytes_per_second,
+    why_no_address,
+    why_no_exemptions,
+)
 from qinstruct_trainer.contract.urls import shown_url
 
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
-_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _HOST_PART: Final = re.compile(r"[a-z0-9-]{1,63}")
 _HUB_SECONDS: Final = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
 _BANDWIDTH: Final = "QINSTRUCT_MAX_BANDWIDTH"
-_MIN_BANDWIDTH: Final = 100_000  # one read may have 64 KiB, and a server does not wait for ever
-_QUANTITY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
-_FACTORS: Final[dict[str, int]] = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
-    f"{letter}i": 1024**power for power, letter in enumerate("KMGT", 1)
-}
 HUB_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """Variables that may have the hub's token; the first one that does counts."""
 
@@ -37,9 +38,9 @@ def check_connection_settings(env: Mapping[str, str] = os.environ) -> None:
     """
     for name, value in env.items():
         if name.lower() in _PROXIES and value:
-            _check_address(name, value if "://" in value else f"http://{value}", _PROXY_SCHEMES)
-        elif name.lower() == "no_proxy":
-            _check_exemptions(name, value)
+            _check_address(name, value if "://" in value else f"http://{value}", PROXY_SCHEMES)
+        elif name.lower() == "no_proxy" and (why := why_no_exemptions(value)):
+            raise _bad(name, why, EXEMPTIONS_FORM)
     _check_certificates(env)
     max_bandwidth(env)
 
@@ -53,14 +54,10 @@ def max_bandwidth(env: Mapping[str, str]) -> float | None:
     value = env.get(_BANDWIDTH, "")
     if not value:
         return None
-    found = _QUANTITY.fullmatch(value)
-    way_out = "write it as 50M or 100Mi"
-    if found is None:
-        raise _bad(_BANDWIDTH, f"is {value!r:.40}, not a number of bytes a second", way_out)
-    bytes_per_second = float(found[1]) * _FACTORS[found[2]]
-    if bytes_per_second < _MIN_BANDWIDTH:
-        raise _bad(_BANDWIDTH, f"is {value!r:.40}, less than {_MIN_BANDWIDTH:,}", way_out)
-    return bytes_per_second
+    try:
+        return bytes_per_second(value)
+    except ValueError as error:
+        raise _bad(_BANDWIDTH, str(error), BANDWIDTH_FORM) from None
 
 
 def check_hub_settings(env: Mapping[str, str] = os.environ) -> None:
@@ -70,7 +67,7 @@ def check_hub_settings(env: Mapping[str, str] = os.environ) -> None:
         ConfigError: a variable has a value that is no address or no token.
     """
     if endpoint := env.get("HF_ENDPOINT"):
-        _check_address("HF_ENDPOINT", endpoint, ("https", "http"))
+        _check_address("HF_ENDPOINT", endpoint, HUB_SCHEMES)
     for name in HUB_TOKENS:
         token = env.get(name, "").strip()
         if not (token.isascii() and token.isprintable() and " " not in token):
@@ -86,7 +83,7 @@ def check_store_settings(env: Mapping[str, str] = os.environ) -> None:
     """
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if endpoint := env.get(name):
-            _check_address(name, endpoint, ("https", "http"))
+            _check_address(name, endpoint, HUB_SCHEMES)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME"):
         if (value := env.get(name)) and not _HOST_PART.fullmatch(value):
             reason = f"is {value!r:.40}, and has small letters, digits and - alone"
@@ -110,33 +107,10 @@ def check_import_settings(env: Mapping[str, str] = os.environ) -> None:
         raise _bad("DS_ACCELERATOR", reason, "write one of them")
 
 
-def _check_address(name: str, value: str, schemes: tuple[str, ...]) -> None:
-    form = f"write it as {schemes[0]}://HOST:PORT"
-    shown = f"is {shown_url(value)!r:.200}"
-    try:
-        url = urlsplit(value)
-        port, host = url.port, url.hostname
-    except ValueError:  # brackets that do not close, a port that is none
-        raise _bad(name, f"{shown}, which is no address", form) from None
-    if url.scheme not in schemes:
-        known = ", ".join(f"{scheme}://" for scheme in schemes)
-        raise _bad(name, f"{shown}, which begins with none of {known}", form)
-    if not host or not value.isprintable() or " " in value or port == 0:
-        raise _bad(name, f"{shown}, which has no host or a port that cannot be", form)
-
-
-def _check_exemptions(name: str, value: str) -> None:
-    for entry in (part.strip() for part in value.split(",")):
-        try:
-            ipaddress.ip_network(entry, strict=False)
-        except ValueError:
-            host, _, port = entry.rpartition("://")[2].partition(":")
-            is_host = host.isascii() and host.isprintable()
-            if not is_host or (port and not port.isdecimal()) or int(port[:9] or 0) > 65535:
-                reason = f"has {entry!r:.80}, which is neither a name nor an address"
-                raise _bad(
-                    name, reason, "write HOST or HOST:PORT, and addresses without brackets"
-                ) from None
+def _check_address(name: str, value: str, schemes: Sequence[str]) -> None:
+    if why := why_no_address(value, schemes):
+        form = f"write it as {schemes[0]}://HOST:PORT"
+        raise _bad(name, f"is {shown_url(value)!r:.200}, which {why}", form)
 
 
 def _check_certificates(env: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,25 @@ from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.file_kinds import instead
 
 MAX_CONFIG_BYTES = 1 << 20  # the published ones have some thousand
+
+
+class LongNumberError(ValueError):
+    """A number is JSON, and has more digits than are read; the text is a part of a sentence."""
+
+
+def whole_number(text: str) -> int:
+    """For a decoder's `parse_int`: Python's own words are for programmers.
+
+    Raises:
+        LongNumberError: it has thousands of digits, each of which costs as much as all before it.
+    """
+    try:
+        return int(text)
+    except ValueError as error:
+        digits, most = len(text.lstrip("-")), sys.get_int_max_str_digits()
+        raise LongNumberError(
+            f"it has a whole number of {digits:,} digits, and at most {most:,} are read"
+        ) from error
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:

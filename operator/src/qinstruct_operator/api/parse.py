@@ -14,6 +14,7 @@ from qinstruct_operator.api.v1alpha1 import QInstructTraining
 from qinstruct_operator.constants import API_VERSION, KIND
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.kubectl_yaml import plain_value
+from qinstruct_trainer.contract.field_paths import field_path
 
 _MAX_VIOLATIONS = 20  # a document with more faults is another kind of document
 _MAX_DEPTH = 64  # of a spec; the schema's own is 7, a pod template in a patch has up to 12 more
@@ -180,10 +181,7 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def _path(location: list[str | int]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.removeprefix(".") or "the document"
+    return field_path(*location) or "the document"
 
 
 def _nearest(word: str, known: list[str]) -> str | None:

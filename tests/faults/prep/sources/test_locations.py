@@ -13,7 +13,7 @@ import pytest
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import EXIT_UNAVAILABLE, ConfigError, UnavailableError
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import fetch
+from qinstruct_trainer.prep.sources.http import ask_version, fetch, served
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.hub_server import Hub, serve
@@ -57,6 +57,19 @@ def test_a_file_of_the_hub_comes_with_the_token(
         assert get(hub, tmp_path, monkeypatch, TOKEN) == b"[1, 2]"
     path = "/datasets/me/private-set/resolve/v1/folder/labels.json"
     assert private.asked == [(path, f"Bearer {TOKEN}")]
+
+
+def test_the_hub_is_asked_for_a_version_with_the_token(
+    private: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(name="q-instruct-labels", kind="labels", url=URL)
+    with serve(private) as hub:
+        get(hub, tmp_path, monkeypatch, TOKEN)
+        _, stamp = served(source, tmp_path / "part")
+        assert stamp.is_of(ask_version(source, Limits()))
+        hub.files["labels.json"] = b"[1, 3]"
+        assert stamp.is_of(ask_version(source, Limits())) is False
+    assert {token for _, token in private.asked} == {f"Bearer {TOKEN}"}
 
 
 def test_a_missing_token_is_told(

@@ -13,7 +13,8 @@ import pytest
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, UnavailableError
 from qinstruct_trainer.prep.progress import Progress
-from qinstruct_trainer.prep.sources.http import fetch
+from qinstruct_trainer.prep.sources.answers import Stamp
+from qinstruct_trainer.prep.sources.http import ask_version, fetch, served
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.sources.retry import Retry
 from support.prep.prep_json import write_prep_json
@@ -71,6 +72,20 @@ def test_an_object_is_fetched_and_its_digest_checked(server: S3Server, tmp_path:
     assert get(tmp_path, sha256=hashlib.sha256(CONTENT).hexdigest()) == CONTENT
     with pytest.raises(DataError, match=f"{URL} has sha256"):
         get(tmp_path, sha256="0" * 64)
+
+
+def test_an_object_is_asked_for_its_version_by_the_address_it_is_fetched_by(
+    server: S3Server, tmp_path: Path
+) -> None:
+    get(tmp_path)
+    source = Source(name="q-instruct-images", kind="images", url=URL)
+    url, stamp = served(source, tmp_path / "part")
+    assert (url, stamp.num_bytes) == (URL, len(CONTENT))
+    assert stamp.is_of(ask_version(source, LOOPBACK))
+    assert server.statuses(KEY) == [200, 206]
+    server.put(KEY.lstrip("/"), CONTENT[::-1])  # as large as before
+    assert stamp.is_of(ask_version(source, LOOPBACK)) is False
+    assert stamp != Stamp()
 
 
 def test_a_stopped_download_goes_on(server: S3Server, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ OTHER_CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a field without a name": (
         document() | {"": 1},
-        "the document: is not a known field; known here: apiVersion, kind, metadata, spec, status",
+        '[""]: is not a known field; known here: apiVersion, kind, metadata, spec, status',
     ),
 }
 
@@ -191,6 +191,13 @@ def test_a_key_that_is_none_is_named() -> None:
 )
 def test_no_name_is_quoted_at_full_length(raw: dict[str, Any]) -> None:
     assert all(len(said) < 1000 for said in sentences(raw))
+
+
+def test_the_path_below_a_name_with_dots_can_be_followed() -> None:
+    found = sentences(document(data={"sources": {"h2.json": {"url": 5}}}))
+    assert any(one.startswith('spec.data.sources["h2.json"].url 5: is a number') for one in found)
+    found = sentences(document(scheduling={"nodeSelector": {"kubernetes.io/arch": 5}}))
+    assert found[0].startswith('spec.scheduling.nodeSelector["kubernetes.io/arch"] 5: is a number')
 
 
 def test_every_fault_is_said() -> None:

@@ -77,6 +77,7 @@ def test_an_index_alone_has_no_records(tmp_path: Path) -> None:
         ("[{]", DataError, "record 0: it is not valid JSON"),
         ("[1, 2", DataError, "truncated"),
         ("hello", DataError, "line 1 is not JSON"),
+        ('{"id": ' + "9" * 10_000 + "}", DataError, "a whole number of 10,000 digits, and at most"),
     ],
 )
 def test_no_labels(

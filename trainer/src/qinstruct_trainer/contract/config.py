@@ -11,11 +11,12 @@ makes two starts the same run; checkpoints and local mode both take it from here
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
+from qinstruct_trainer.contract.hub_files import parse_hub_url
 
 ConfigVersion = Literal[1]
 CONFIG_VERSION: ConfigVersion = 1
@@ -28,6 +29,10 @@ PixelStorePolicy = Literal["Auto", "Never"]
 ZeroStage = Literal[1, 2, 3]
 Precision = Literal["bf16", "fp32"]
 Attention = Literal["flash_attention_2", "sdpa", "eager"]
+
+TRUSTED_DAYS: Final = 7
+"""How long the cached file of a source that nothing pins is taken without asking its server: a
+download of days is over by then, and asking costs one request a source."""
 
 T = TypeVar("T")
 
@@ -96,6 +101,18 @@ class Source(_Config):
     num_records: int | None = Field(
         default=None, description="Published number of records; the gate compares."
     )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a digest or a revision says which file it is; built-in data have no other."""
+        file = parse_hub_url(self.url)
+        revision = self.revision or (file.revision if file else None)
+        return self.kind == "builtin" or self.sha256 is not None or revision is not None
+
+    @property
+    def is_asked_again(self) -> bool:
+        """Whether its server is asked after `TRUSTED_DAYS` whether the file is another one."""
+        return not self.is_pinned and not self.url.startswith("file:")
 
 
 class ModelSource(_Config):
@@ -227,3 +244,8 @@ class Prepared(_Config):
     heldout: Path | None = Field(default=None, description="Held-out questions (builtin only).")
     num_records: int
     num_dropped: int = 0
+    versions: dict[str, str] | None = Field(
+        default=None,
+        description="Which version it has of each file that nothing pins, by the unit of the first "
+        "one; none: the first of all. A later preparation of the run keeps them.",
+    )

@@ -22,10 +22,10 @@ class CodeVersion(NamedTuple):
 
 CODE_VERSIONS: Final[dict[Maker, CodeVersion]] = {
     "fetch": CodeVersion(1, ""),  # a source's bytes, whatever fetches them: never raised
-    "builtin": CodeVersion(1, "f405cc722c7ff789"),
-    "listed": CodeVersion(1, "5fdb213371e7dcec"),
-    "extract": CodeVersion(2, "d1d64487ec5e12d2"),
-    "gate": CodeVersion(4, "958dc1f0fe3af38f"),
+    "builtin": CodeVersion(1, "ae47732ad091f035"),
+    "listed": CodeVersion(1, "f581468355b62b0d"),
+    "extract": CodeVersion(2, "a0c7f1120939fb99"),
+    "gate": CodeVersion(4, "40aaaa4b688b291d"),
     "pixels": CodeVersion(1, "daa42f8c2c280797"),
     "merge": CodeVersion(1, "6df6c4ab246a7f29"),
     "model": CodeVersion(3, "0e3be73a83e89e76"),

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
 
 from qinstruct_trainer.contract.errors import DataError, StorageError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.data.records import is_utf8
 from qinstruct_trainer.durable_files import allocated_bytes, delete_tree
 from qinstruct_trainer.file_kinds import file_kind
@@ -109,7 +110,7 @@ def extract(archive: Path, name: str, target: Path, progress: Progress) -> dict[
         unpack = _extract_zip if zipfile.is_zipfile(archive) else _extract_tar
         written = unpack(archive, guard, files)
     if not written:
-        raise DataError(f"{name}: the archive holds no file; correct data.sources.{name}.url")
+        raise DataError(f"{name}: the archive holds no file; correct {source_field(name)}.url")
     delete_tree(target)  # what is wanted of it was moved
     if all(path.startswith(f"{name}/") for path in written):
         (raw / name).rename(target)
@@ -178,7 +179,7 @@ class _Guard:
         """The error for an archive that must not be unpacked."""
         return DataError(
             f"{self._name}: the archive {reason}; it is not safe to unpack, "
-            f"set data.sources.{self._name}.url to a good one"
+            f"set {source_field(self._name)}.url to a good one"
         )
 
     def _count_folders(self, folder: PurePosixPath, member: str) -> None:
@@ -343,7 +344,7 @@ def _as_data_error(name: str, archive: Path) -> Iterator[None]:
             raise
         raise DataError(
             f"{name}: {error.filename!s:.300} cannot be made ({error.strerror}): two members "
-            f"claim it or its name is too long; set data.sources.{name}.url to a good copy"
+            f"claim it or its name is too long; set {source_field(name)}.url to a good copy"
         ) from error
 
 
@@ -352,10 +353,10 @@ def _damaged(name: str, archive: Path, error: Exception) -> DataError:
     if kind is not None and kind.name not in _ARCHIVES:
         return DataError(
             f"{name}: the file is {kind.name}, not a tar or zip archive; "
-            f"set data.sources.{name}.url to one"
+            f"set {source_field(name)}.url to one"
         )
     reason = str(error) or type(error).__name__
     return DataError(
         f"{name}: the archive is truncated or damaged ({reason:.200}); "
-        f"set data.sources.{name}.url to a good copy"
+        f"set {source_field(name)}.url to a good copy"
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qinstruct_trainer.contract.config import MissingImages
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.data.records import Record, parse_record, sign_of_a_picture
 from qinstruct_trainer.prep.images import Findings
 from qinstruct_trainer.prep.json_array import read_elements
@@ -227,12 +228,13 @@ def apply_policy(report: GateReport, policy: MissingImages, max_missing: int, pa
     for count in report.counts:
         if count.records == 0:
             raise DataError(
-                f"{count.source} has no records; set data.sources.{count.source}.url to a good copy"
+                f"{count.source} has no records; set {source_field(count.source)}.url to a good "
+                "copy"
             )
         if count.is_blind:
             raise DataError(
                 f"{_blind_sentence(count)}; write the path of the one picture as image, or correct "
-                f"data.sources.{count.source}.url"
+                f"{source_field(count.source)}.url"
             )
     allowed = max_missing if policy == "Drop" else 0
     num_bad = report.num_bad

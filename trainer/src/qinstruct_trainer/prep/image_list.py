@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.data.records import parse_record
 from qinstruct_trainer.prep.gate import RecordFile
 from qinstruct_trainer.prep.json_array import read_elements, read_members
@@ -76,7 +77,7 @@ def read_image_list(path: Path, source: str, wanted: Collection[str]) -> list[Li
         if not isinstance(url, str):
             raise DataError(
                 f"{source}: entry {number} of the list, {identifier[:80]!r}, has no imageURL; set "
-                f"data.sources.{source}.url to the data set's own dataset.json, or to an archive "
+                f"{source_field(source)}.url to the data set's own dataset.json, or to an archive "
                 "of the images"
             )
         name = identifier + _SUFFIX

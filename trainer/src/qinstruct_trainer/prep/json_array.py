@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from qinstruct_trainer.contract.errors import DataError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.file_kinds import instead
+from qinstruct_trainer.json_files import LongNumberError, whole_number
 
 _BLANK = " \t\n\r"
 _CHUNK = 1 << 20  # characters
@@ -62,7 +64,7 @@ class _Reader:
         self._window = ""
         self._at = 0
         self._index = 0
-        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=whole_number)
 
     def elements(self) -> Iterator[tuple[str, object]]:
         yield from self._all_between("[", "]", "array", self._element)
@@ -78,7 +80,7 @@ class _Reader:
         """An error that names the source and the element."""
         return DataError(
             f"{self._name}, record {self._index}: {reason}; "
-            f"correct the file or set data.sources.{self._name}.url to a good copy"
+            f"correct the file or set {source_field(self._name)}.url to a good copy"
         )
 
     def _all_between(
@@ -118,7 +120,9 @@ class _Reader:
                 value, end = self._decoder.raw_decode(self._window, self._at)
             except ValueError as error:  # invalid, or just not all of it in the window yet
                 if not self._grow():
-                    raise self.fault(f"it is not valid JSON ({error})") from error
+                    is_read = not isinstance(error, LongNumberError)
+                    reason = f"it is not valid JSON ({error})" if is_read else str(error)
+                    raise self.fault(reason) from error
                 continue
             if end == len(self._window) and self._grow():
                 continue  # a number may go on

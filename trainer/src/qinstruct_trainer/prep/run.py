@@ -19,6 +19,7 @@ from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.sources.locations import SCHEMES, location_of
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import UnitCache
+from qinstruct_trainer.prep.versions import Versions
 from qinstruct_trainer.prep.volumes import check_volumes
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,11 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
     check_volumes(config.cache, config.output, config.cache_bytes, config.output_bytes)
     cache = UnitCache(config.cache.absolute(), config.run, report, output=config.output)
-    stages = Stages(cache, report, config.max_bytes, config.private_networks, config.keep_archives)
+    path = config.output / output_files.PREPARED
+    versions = Versions(_prepared_before(path))
+    stages = Stages(
+        *(cache, report, config.max_bytes, config.private_networks, config.keep_archives, versions)
+    )
     others = [source for source in config.sources if source.kind != "images"]
     fetched = {source.name: _obtain(stages, source, config.seed) for source in others}
     labels = _labels(config.sources, fetched)
@@ -67,13 +72,21 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
         heldout=_heldout(config.sources, fetched),
         num_records=num_records,
         num_dropped=found.num_bad,
+        versions=versions.taken,
     )
-    path = config.output / output_files.PREPARED
     _write(path, prepared.to_json())
     report(
         PrepDone(num_records=prepared.num_records, num_dropped=prepared.num_dropped, path=str(path))
     )
     return prepared
+
+
+def _prepared_before(path: Path) -> Prepared | None:
+    """What an earlier preparation of the run has handed over, if it can be read."""
+    try:
+        return Prepared.read(path)
+    except (ConfigError, StorageError):
+        return None
 
 
 def _check_environment(config: PrepConfig) -> None:

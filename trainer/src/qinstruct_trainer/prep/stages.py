@@ -10,11 +10,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
@@ -28,12 +30,14 @@ from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model_process import ModelTask, build_apart
 from qinstruct_trainer.prep.pixels import PixelUnits
 from qinstruct_trainer.prep.progress import Progress, Quantity, Report
-from qinstruct_trainer.prep.sources.http import forget, local_path
+from qinstruct_trainer.prep.sources.http import ask_version, forget, local_path, served
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
 from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
 from qinstruct_trainer.prep.unit_cache import HUB, UnitCache
 from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
+from qinstruct_trainer.prep.versions import FIRST, Versions, known_path, note_fetched
+from qinstruct_trainer.storage_errors import file_sentence, storage_errors
 
 _log = logging.getLogger(__name__)
 RECORDS = "records.jsonl"
@@ -41,6 +45,7 @@ _IMAGES = "images.json"
 REPORT = "report.json"
 DEAD = "dead.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
+_ASKING_SECONDS: Final = 60.0  # of a server that is asked which version it has
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Stages:
         max_bytes: Most bytes of a download, by the name of its source.
         networks: Which it may come from besides public addresses; None: from any.
         keeps_archives: Of images, when their files have been extracted.
+        versions: Of files that nothing pins.
     """
 
     cache: UnitCache
@@ -90,10 +96,11 @@ class Stages:
     max_bytes: Mapping[str, int] = field(default_factory=dict)
     networks: tuple[str, ...] | None = None
     keeps_archives: bool = False
+    versions: Versions = field(default_factory=Versions)
 
     def fetch(self, source: Source) -> FinishedUnit:
         """The source's file, as `file`."""
-        return self._fetch(source, _fetched(source))
+        return self._fetch(source, self._newest(source))
 
     def images(self, source: Source, labels: Labels) -> FinishedUnit:
         """The images of a source's archive or list, below `files/<into>`.
@@ -101,7 +108,7 @@ class Stages:
         An archive goes when its files are there, if no other run needs it, and is not fetched
         again for them: their key is known without it. A list stays.
         """
-        archive = _fetched(source)
+        archive = self._newest(source)
         unit = _extracted(source, archive.key)
         folder = self.cache.find(unit)
         if folder is None:
@@ -118,6 +125,31 @@ class Stages:
         else:
             self.cache.discard(archive, made=folder)
         return FinishedUnit(unit.key, folder)
+
+    def _newest(self, source: Source) -> Unit:
+        """The unit of the version of the source's file that this run takes."""
+        first = _fetched(source)
+        if not source.is_asked_again:
+            return first
+
+        def find(version: str) -> Path | None:
+            unit = _fetched(source, version)
+            units = (unit, _extracted(source, unit.key))
+            return next(filter(None, map(self.cache.published, units)), None)
+
+        limits = Limits(networks=self.networks, total_seconds=_ASKING_SECONDS)
+        path = known_path(self.cache.root, first.folder_name)
+        with storage_errors(str(path), file_sentence):
+            version = self.versions.choose(source, path, find, lambda at: ask_version(at, limits))
+        return _fetched(source, version)
+
+    def _note_served(self, source: Source, partial: Path) -> None:
+        """Note which version came, before its unit is there: who finds that has it checked."""
+        if source.is_asked_again:
+            name = _fetched(source).folder_name
+            url, stamp = served(source, partial)
+            version = self.versions.taken.get(name, FIRST)
+            note_fetched(known_path(self.cache.root, name), version, url, stamp)
 
     def _fetch(self, source: Source, unit: Unit, unless: Unit | None = None) -> FinishedUnit:
         """The source's file, if it is there or `unless` is not.
@@ -138,6 +170,7 @@ class Stages:
             progress = self._progress("fetch", source.name, "bytes")
             path = fetch_from_first(source, partial, progress, limits=limits)
             if path == partial:
+                self._note_served(source, partial)
                 link_or_copy(path, folder / "file")
             else:  # the user's own file: a second name would let each change the other's bytes
                 shutil.copyfile(path, folder / "file")
@@ -154,7 +187,7 @@ class Stages:
         strategy = source.url.removeprefix("builtin:") or "after"
         if strategy not in _BUILTIN_STRATEGIES:
             raise ConfigError(
-                f"data.sources.{source.name}.url {source.url} names no strategy; "
+                f"{source_field(source.name)}.url {source.url} names no strategy; "
                 f"use builtin:{' or builtin:'.join(_BUILTIN_STRATEGIES)}"
             )
 
@@ -317,8 +350,9 @@ def _code(maker: Maker) -> str:
     return f"code {CODE_VERSIONS[maker].number}"
 
 
-def _fetched(source: Source) -> Unit:
-    return _unit("fetch", source.name, *_content(source))
+def _fetched(source: Source, version: str = FIRST) -> Unit:
+    of_version = () if version == FIRST else (f"version {version}",)
+    return _unit("fetch", source.name, *_content(source), *of_version)
 
 
 def _extracted(source: Source, archive: str) -> Unit:

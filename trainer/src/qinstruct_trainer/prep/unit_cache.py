@@ -124,6 +124,11 @@ class UnitCache:
             return folder
         return None
 
+    def published(self, unit: Unit) -> Path | None:
+        """The unit's folder if it is there, perhaps damaged; this is no use of it."""
+        folder = self._root / unit.folder_name
+        return folder if folder.is_dir() else None
+
     def discard(self, unit: Unit, made: Path) -> None:
         """Use a unit no longer, and delete it if no other run does.
 

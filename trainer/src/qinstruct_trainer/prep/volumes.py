@@ -18,7 +18,7 @@ from qinstruct_trainer.storage_errors import DiskFailure, storage_errors, way_ou
 _PROBE: Final = "x" * 4096  # a file system may take an empty file when it is full
 # What an earlier run made, perhaps as another user. Not all that is there: of a volume's
 # `lost+found` nobody has the rights.
-_IN_CACHE: Final = ("units", "units/.leases", "uses", "downloads", "downloads/hub")
+_IN_CACHE: Final = ("units", "units/.leases", "uses", "versions", "downloads", "downloads/hub")
 _IN_OUTPUT: Final = (
     *(output_files.CHECKPOINTS, output_files.MODEL, output_files.PARTIAL_MODEL),
     output_files.METRICS,

@@ -16,6 +16,7 @@ from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.records import Record, parse_record
 from qinstruct_trainer.durable_files import read_bounded
 from qinstruct_trainer.file_kinds import instead, special_kind
+from qinstruct_trainer.json_files import whole_number
 from qinstruct_trainer.prep.gate import GateReport
 from qinstruct_trainer.prep.image_finder import ImageFinder
 from qinstruct_trainer.prep.json_array import read_elements
@@ -167,7 +168,7 @@ def _lines(path: Path) -> Iterator[Row]:
                 continue
             number += 1
             try:
-                value = json.loads(line)
+                value = json.loads(line, parse_int=whole_number)
                 good = True
                 yield _row(path.name, number, value)
             except (ValueError, RecursionError) as error:

@@ -85,6 +85,7 @@ def _net(settings: Settings) -> list[Manifest]:
         "HTTPS_PROXY": settings.prep_proxy,
         "NO_PROXY": settings.prep_no_proxy,
         "HF_ENDPOINT": settings.hub_endpoint,
+        "QINSTRUCT_MAX_BANDWIDTH": settings.prep_max_bandwidth,
     }
     return [{"name": name, "value": value} for name, value in values.items() if value]
 

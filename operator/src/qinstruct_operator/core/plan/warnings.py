@@ -4,19 +4,24 @@ from collections.abc import Iterator
 from typing import Final
 
 from qinstruct_operator.core.plan.types import Plan
-from qinstruct_trainer.contract.config import Source
-from qinstruct_trainer.contract.hub_files import parse_hub_url
+from qinstruct_trainer.contract.config import TRUSTED_DAYS
 
 _TIGHT: Final = 0.9  # share of a GPU's memory from which fragmentation alone can end a run
 
 
 def warnings(plan: Plan) -> Iterator[str]:
     """What is allowed but may go wrong, one sentence each."""
-    loose = [s.name for s in plan.prep_config.sources if _is_loose(s)]
+    loose = [s.name for s in plan.prep_config.sources if not s.is_pinned]
     if loose:
         yield (
             f"{', '.join(loose)}: no sha256 or revision given, so whatever the server sends is "
             "taken; set data.sources.<name>.sha256 to pin it"
+        )
+    if again := [s.name for s in plan.prep_config.sources if s.is_asked_again]:
+        yield (
+            f"{', '.join(again)}: a file that is in the cache is checked again after "
+            f"{TRUSTED_DAYS} days, and a new run takes what its server has then; a run that was "
+            "prepared keeps its own"
         )
     mirrored = [s.name for s in plan.prep_config.sources if s.mirrors and s.sha256 is None]
     if held_by_revision := [name for name in mirrored if name not in loose]:
@@ -29,9 +34,3 @@ def warnings(plan: Plan) -> Iterator[str]:
             f"the worst batch takes {plan.memory.total / plan.memory.available:.0%} of a GPU's "
             "memory; a smaller training.microBatchSize gives the same result with more room"
         )
-
-
-def _is_loose(source: Source) -> bool:
-    file = parse_hub_url(source.url)
-    revision = source.revision or (file.revision if file else None)
-    return source.kind != "builtin" and source.sha256 is None and revision is None

@@ -125,13 +125,14 @@ def _container(spec: dict[str, Any]) -> dict[str, Any]:
 
 def test_downloads_leave_the_cluster_as_the_installation_says() -> None:
     made = plan(document())
-    names = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT"}
+    names = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT", "QINSTRUCT_MAX_BANDWIDTH"}
     plain = _container(build_prep_job(made)["spec"])["env"]
     assert names.isdisjoint(each["name"] for each in plain)
     settings = replace(
         made.settings,
         prep_proxy="http://proxy.example:3128",
         prep_no_proxy=".example",
+        prep_max_bandwidth="50M",
         hub_endpoint="https://hub.example",
     )
     env = _container(build_prep_job(replace(made, settings=settings))["spec"])["env"]
@@ -140,6 +141,7 @@ def test_downloads_leave_the_cluster_as_the_installation_says() -> None:
         "HTTPS_PROXY": "http://proxy.example:3128",
         "NO_PROXY": ".example",
         "HF_ENDPOINT": "https://hub.example",
+        "QINSTRUCT_MAX_BANDWIDTH": "50M",
     }
 
 

@@ -16,11 +16,19 @@ def plan_warnings(**spec: Any) -> list[str]:
 
 
 def test_files_that_are_not_pinned_are_named() -> None:
-    (warning,) = plan_warnings(training=ROOMY)
-    assert warning.startswith("q-instruct-labels, q-instruct-images: no sha256 or revision given")
+    loose, again = plan_warnings(training=ROOMY)
+    assert loose.startswith("q-instruct-labels, q-instruct-images: no sha256 or revision given")
+    assert again.startswith("q-instruct-labels, q-instruct-images: a file that is in the cache is ")
+    assert "checked again after 7 days" in again
     sources = {"q-instruct-labels": PINNED["q-instruct-labels"]}
+    for warning in plan_warnings(training=ROOMY, data={"sources": sources}):
+        assert warning.startswith("q-instruct-images: ")
+
+
+def test_a_file_of_this_machine_is_no_matter_of_days() -> None:
+    sources = {name: {"url": "file:///data/file"} for name in PINNED}
     (warning,) = plan_warnings(training=ROOMY, data={"sources": sources})
-    assert warning.startswith("q-instruct-images: ")
+    assert "no sha256 or revision given" in warning
 
 
 def test_a_plan_that_is_pinned_and_has_room_warns_of_nothing() -> None:
@@ -31,7 +39,7 @@ def test_a_revision_in_the_address_pins_the_file() -> None:
     sources = PINNED | {"q-instruct-labels": {"url": "hf://datasets/me/set@v1/l.json"}}
     assert plan_warnings(training=ROOMY, data={"sources": sources}) == []
     sources |= {"q-instruct-labels": {"url": "hf://datasets/me/set/l.json"}}
-    (warning,) = plan_warnings(training=ROOMY, data={"sources": sources})
+    warning, _ = plan_warnings(training=ROOMY, data={"sources": sources})
     assert warning.startswith("q-instruct-labels: no sha256 or revision given")
 
 

@@ -4,10 +4,12 @@ import httpx
 import pytest
 
 from qinstruct_trainer.prep.sources.answers import (
+    Stamp,
     continues_at,
     divisible_bytes,
     is_part,
     length_of,
+    stamp_of,
     status_sentence,
 )
 from qinstruct_trainer.prep.sources.retry import AttemptError
@@ -86,3 +88,42 @@ def test_a_part_is_exactly_what_was_asked_for(
     status: int, changes: dict[str, str], expected: bool
 ) -> None:
     assert is_part(answer(status, **(PART | changes)), (10, 20), 100, '"one"') == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "stamp"),
+    [
+        (200, {"content_length": "5"}, Stamp(num_bytes=5)),
+        (206, {"content_length": "1", "content_range": "bytes 0-0/5"}, Stamp(num_bytes=5)),
+        (206, {"content_length": "1", "content_range": "bytes 0-0/*"}, Stamp()),
+        (206, {"content_range": f"bytes 0-0/{'9' * 5000}"}, Stamp()),
+        (206, {}, Stamp()),
+        (200, {"content_length": "5", "content_encoding": "gzip"}, Stamp()),
+        (200, {"etag": '"one"'}, Stamp(etag='"one"')),
+        (200, {"etag": 'W/"one"', "last_modified": "today"}, Stamp(etag='"one"', changed="today")),
+        (200, {"etag": '"\t"', "last_modified": "x" * 2000}, Stamp()),
+        (200, {"etag": "", "last_modified": ""}, Stamp()),
+    ],
+)
+def test_what_is_said_of_a_version(status: int, headers: dict[str, str], stamp: Stamp) -> None:
+    assert stamp_of(answer(status, **headers)) == stamp
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "is_same"),
+    [
+        (Stamp(), Stamp(), None),
+        (Stamp(etag='"a"'), Stamp(changed="today"), None),
+        (Stamp(num_bytes=1), Stamp(etag='"a"'), None),
+        (Stamp(num_bytes=1), Stamp(num_bytes=1), True),
+        (Stamp(num_bytes=1), Stamp(num_bytes=2), False),
+        (Stamp(etag='"a"', num_bytes=1), Stamp(etag='"a"', num_bytes=2), False),
+        (Stamp(etag='"a"', num_bytes=1), Stamp(etag='"b"', num_bytes=1), False),
+        (Stamp(etag='"a"', changed="today"), Stamp(etag='"a"', changed="now"), True),
+        (Stamp(changed="today", num_bytes=1), Stamp(changed="now", num_bytes=1), False),
+        (Stamp(changed="today"), Stamp(etag='"a"', changed="today"), True),
+    ],
+)
+def test_whether_two_are_of_one_version(one: Stamp, two: Stamp, is_same: bool | None) -> None:
+    assert one.is_of(two) is is_same
+    assert two.is_of(one) is is_same

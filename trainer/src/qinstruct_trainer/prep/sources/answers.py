@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Annotated, Final
 
 import httpx
+from pydantic import BaseModel, ConfigDict, Field
 
 from qinstruct_trainer.prep.sources.retry import AttemptError
 from qinstruct_trainer.prep.sources.spans import Span
@@ -14,6 +15,36 @@ RETRIED_STATUS: Final = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 VALIDATOR: Final = r"^[ -~]{1,1000}$"
 """A validator that a request can carry, and that servers read."""
 MAX_REDIRECTS: Final = 20
+_Text = Annotated[str, Field(pattern=VALIDATOR)]
+
+
+class Stamp(BaseModel):
+    """What a server says of the version of a file that it has; None where it says nothing.
+
+    Attributes:
+        etag: Without the mark of a weak one, which a proxy may add.
+        changed: `Last-Modified`.
+        num_bytes: Of the whole file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    etag: _Text | None = None
+    changed: _Text | None = None
+    num_bytes: int | None = None
+
+    def is_of(self, other: "Stamp") -> bool | None:
+        """Whether both are of one version; None where nothing can be compared.
+
+        ETags decide before dates: machines that share their work may have copied a file at
+        different times.
+        """
+        sizes = (self.num_bytes, other.num_bytes)
+        if None not in sizes and sizes[0] != sizes[1]:
+            return False
+        for one, two in ((self.etag, other.etag), (self.changed, other.changed)):
+            if one is not None and two is not None:
+                return one == two
+        return None if None in sizes else True
 
 
 @contextmanager
@@ -64,6 +95,19 @@ def validator_of(response: httpx.Response) -> str | None:
     changed: str = response.headers.get("last-modified", "")
     validator = changed if not etag or etag.startswith("W/") else etag
     return validator if re.fullmatch(VALIDATOR, validator) else None
+
+
+def stamp_of(response: httpx.Response) -> Stamp:
+    """Of the whole file, also where the answer has a part of it."""
+    num_bytes = None if _is_coded(response) else length_of(response)
+    if response.status_code == httpx.codes.PARTIAL_CONTENT:
+        whole = response.headers.get("content-range", "").rpartition("/")[2]
+        num_bytes = int(whole) if re.fullmatch("[0-9]{1,18}", whole) else None
+    texts = (response.headers.get(name, "") for name in ("etag", "last-modified"))
+    etag, changed = (text if re.fullmatch(VALIDATOR, text) else None for text in texts)
+    return Stamp(
+        etag=etag and etag.removeprefix("W/"), changed=changed or None, num_bytes=num_bytes
+    )
 
 
 def divisible_bytes(response: httpx.Response) -> int | None:

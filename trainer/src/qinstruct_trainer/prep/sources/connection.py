@@ -6,9 +6,8 @@ of those.
 
 import os
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -23,9 +22,11 @@ from qinstruct_trainer.contract.no_proxy import is_exempt
 from qinstruct_trainer.environment import check_connection_settings
 from qinstruct_trainer.prep.sources.addresses import checked_address
 from qinstruct_trainer.prep.sources.bandwidth import throttle_of
+from qinstruct_trainer.prep.sources.connection_faults import first_bytes_fault
 from qinstruct_trainer.prep.sources.limits import Watch
 
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
+_HEAD_BYTES = 5
 
 
 def open_client(
@@ -142,30 +143,6 @@ class _Transport(httpx.BaseTransport):
         return transport
 
 
-def why_failed(error: BaseException) -> str:
-    """Why a connection failed, in this system's words: the server's could be any text."""
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLError):
-            return f"{type(error).__name__} ({cause.reason or 'no reason is given'})"
-        if isinstance(cause, OSError) and cause.errno:
-            # Of names the resolver has numbers of its own.
-            said = os.strerror(cause.errno) if cause.errno > 0 else cause.strerror
-            return f"{type(error).__name__} ({said})"
-    return type(error).__name__
-
-
-def is_unknown_name(error: BaseException) -> bool:
-    """Whether a connection failed because nobody knows its host's name."""
-    gone = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-    return any(isinstance(each, socket.gaierror) and each.errno in gone for each in _causes(error))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 class _Network(httpcore.NetworkBackend):
     def __init__(
         self,
@@ -212,6 +189,7 @@ class _Stream(httpcore.NetworkStream):
         self._watch = watch
         self._on_read = on_read
         self._is_wrapped = False
+        self._head = b""  # of the answer to what was written last
 
     def __del__(self) -> None:
         if not self._is_wrapped:  # where a SOCKS proxy refuses, httpcore leaves it open
@@ -222,10 +200,15 @@ class _Stream(httpcore.NetworkStream):
         left = self._watch.seconds_left()
         content = self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
         self._on_read(len(content))
+        if len(self._head) < _HEAD_BYTES or not content:
+            self._head = (self._head + content)[:_HEAD_BYTES]
+            if fault := first_bytes_fault(self._head, is_end=not content):
+                raise httpcore.RemoteProtocolError(fault)
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)
+        self._head = b""
 
     def close(self) -> None:
         self._stream.close()

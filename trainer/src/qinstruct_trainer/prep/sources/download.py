@@ -12,6 +12,7 @@ import httpx
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import DataError, StorageError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.file_kinds import ERROR_DOCUMENT, PAGE, POINTER, FileKind
 from qinstruct_trainer.prep.progress import Progress
@@ -21,11 +22,12 @@ from qinstruct_trainer.prep.sources.answers import (
     final_answer,
     status_sentence,
 )
-from qinstruct_trainer.prep.sources.connection import Client, why_failed
+from qinstruct_trainer.prep.sources.connection import Client
+from qinstruct_trainer.prep.sources.connection_faults import is_lasting, why_failed
 from qinstruct_trainer.prep.sources.limits import Watch, asked_seconds
 from qinstruct_trainer.prep.sources.locations import Location, location_of
 from qinstruct_trainer.prep.sources.partial_file import PartialFile
-from qinstruct_trainer.prep.sources.retry import AttemptError, Retry, Stalls
+from qinstruct_trainer.prep.sources.retry import LASTING_ATTEMPTS, AttemptError, Retry, Stalls
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -42,55 +44,19 @@ class RangeRefusedError(AttemptError):
 
 
 @dataclass(frozen=True)
-class Download:
-    """A source's file, from where it comes and to where it goes."""
+class Address:
+    """Where a source's file comes from, and by which client."""
 
     source: Source
     client: Client
-    partial: PartialFile
-    progress: Progress
     watch: Watch
-    retry: Retry
 
     def unavailable(self, why: str) -> UnavailableError:
         """The sentence of a server that does not give the file."""
         return UnavailableError(
             f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: {why}; run "
-            f"again later, or set data.sources.{self.source.name}.url to a mirror"
+            f"again later, or set {source_field(self.source.name)}.url to a mirror"
         )
-
-    def patiently(
-        self,
-        attempt: Callable[[], Result],
-        *,
-        have: Callable[[], int],
-        have_together: Callable[[], int] | None = None,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> Result:
-        """Attempt after attempt until one returns.
-
-        Args:
-            attempt: One request.
-            have: How many bytes these attempts have brought; more make the next wait short.
-            have_together: The same of all connections, where there are more; while others bring
-                bytes, patience has no end.
-            wait: Called with the seconds before the next attempt.
-
-        Raises:
-            UnavailableError: too many of them brought nothing.
-        """
-        mine, together = Stalls(have), Stalls(have_together or have)
-        while True:
-            try:
-                return attempt()
-            except AttemptError as error:
-                failures, idle = mine.count(), together.count()
-                if idle >= self.retry.attempts:
-                    raise self.unavailable(f"{error} ({idle} attempts)") from error
-                delay = self.retry.delay(failures, error.retry_after)
-                delay = min(delay, self.watch.seconds_left())
-                _log.warning("%s: %s; again in %.1f s", shown_url(self.source.url), error, delay)
-                wait(delay)
 
     @contextmanager
     def ask(self, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
@@ -110,17 +76,17 @@ class Download:
                 self._check_status(response, location)
                 yield response
         except httpx.TransportError as error:
-            raise AttemptError(why_failed(error)) from error
+            raise AttemptError(why_failed(error), is_lasting=is_lasting(error)) from error
         except httpx.TooManyRedirects as error:
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: more "
-                f"than {MAX_REDIRECTS} redirects; correct data.sources.{self.source.name}.url"
+                f"than {MAX_REDIRECTS} redirects; correct {source_field(self.source.name)}.url"
             ) from error
         except (httpx.InvalidURL, UnicodeError) as error:  # the second: of a host's name
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched: {shown_url(self.source.url)} is no "
                 "address, or leads to what is none; correct "
-                f"data.sources.{self.source.name}.url"
+                f"{source_field(self.source.name)}.url"
             ) from error
 
     def _check_status(self, response: httpx.Response, location: Location) -> None:
@@ -133,11 +99,54 @@ class Download:
         if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
             raise UnavailableError(
                 f"{self.source.name} cannot be fetched from {shown_url(self.source.url)}: "
-                f"{answer}; correct data.sources.{self.source.name}.url or set it to a mirror"
+                f"{answer}; correct {source_field(self.source.name)}.url or set it to a mirror"
                 f"{location.way_out(status)}"
             )
         if response.headers.get("content-type", "").startswith("text/html"):
             refuse_answer(self.source, PAGE)
+
+
+@dataclass(frozen=True)
+class Download(Address):
+    """A source's file on its way, and to where it goes."""
+
+    partial: PartialFile
+    progress: Progress
+    retry: Retry
+
+    def patiently(
+        self,
+        attempt: Callable[[], Result],
+        *,
+        have: Callable[[], int],
+        have_together: Callable[[], int] | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> Result:
+        """Attempt after attempt until one returns.
+
+        Args:
+            attempt: One request.
+            have: How many bytes these attempts have brought; more make the next wait short.
+            have_together: The same of all connections, where there are more; while others bring
+                bytes, patience has no end.
+            wait: Called with the seconds before the next attempt.
+
+        Raises:
+            UnavailableError: too many of them brought nothing, or two what does not heal.
+        """
+        mine, together = Stalls(have), Stalls(have_together or have)
+        while True:
+            try:
+                return attempt()
+            except AttemptError as error:
+                failures, idle = mine.count(), together.count()
+                most = LASTING_ATTEMPTS if error.is_lasting else self.retry.attempts
+                if idle >= most:
+                    raise self.unavailable(f"{error} ({idle} attempts)") from error
+                delay = self.retry.delay(failures, error.retry_after)
+                delay = min(delay, self.watch.seconds_left())
+                _log.warning("%s: %s; again in %.1f s", shown_url(self.source.url), error, delay)
+                wait(delay)
 
     def check_size(self, num_bytes: int) -> None:
         """Prove that the file may have so many bytes.
@@ -151,7 +160,7 @@ class Download:
             raise DataError(
                 f"{self.source.name}: {shown_url(self.source.url)} has more than {most:,} bytes, "
                 "the most that this source may have; correct its url, or if it is the right file "
-                f"set data.sources.{self.source.name}.maxBytes"
+                f"set {source_field(self.source.name)}.maxBytes"
             )
 
     def check_space(self, num_bytes: int) -> None:
@@ -178,11 +187,13 @@ def refuse_answer(source: Source, kind: FileKind | None) -> None:
     if kind not in (PAGE, ERROR_DOCUMENT, POINTER):
         return
     expected = "a JSON file" if source.kind == "labels" else "an archive"
-    way_out = f"open it in a browser to see why, and correct data.sources.{source.name}.url"
+    way_out = f"open it in a browser to see why, and correct {source_field(source.name)}.url"
     if "/blob/" in source.url:
         way_out = "it is the page about the file: use /resolve/ instead of /blob/ in the URL"
     elif kind == POINTER:
-        way_out = f"set data.sources.{source.name}.url to the file itself (`git lfs pull` makes it)"
+        way_out = (
+            f"set {source_field(source.name)}.url to the file itself (`git lfs pull` makes it)"
+        )
     raise UnavailableError(
         f"{source.name}: {shown_url(source.url)} is {kind.name}, not {expected}; {way_out}"
     )

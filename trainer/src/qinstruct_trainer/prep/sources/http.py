@@ -3,23 +3,27 @@
 import logging
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.durable_files import sha256_of
 from qinstruct_trainer.file_kinds import file_kind
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
+from qinstruct_trainer.prep.sources.answers import Stamp, stamp_of
 from qinstruct_trainer.prep.sources.connection import open_client
-from qinstruct_trainer.prep.sources.download import Download, refuse_answer
+from qinstruct_trainer.prep.sources.download import Address, Download, refuse_answer
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch
 from qinstruct_trainer.prep.sources.locations import SCHEMES
-from qinstruct_trainer.prep.sources.partial_file import PartialFile
-from qinstruct_trainer.prep.sources.retry import Retry
+from qinstruct_trainer.prep.sources.partial_file import Notes, PartialFile
+from qinstruct_trainer.prep.sources.retry import AttemptError, Retry
 from qinstruct_trainer.prep.sources.segments import ChangedError, fetch_segments
 from qinstruct_trainer.prep.sources.spans import SEGMENTATION, Segmentation
 from qinstruct_trainer.prep.sources.stream import fetch_stream
@@ -71,7 +75,7 @@ def fetch(
         path = partial
     else:
         raise ConfigError(
-            f"data.sources.{source.name}.url {shown_url(source.url)} is not supported; "
+            f"{source_field(source.name)}.url {shown_url(source.url)} is not supported; "
             f"give a URL of {', '.join(f'{scheme}://' for scheme in SCHEMES)} or file://"
         )
     try:
@@ -82,6 +86,33 @@ def fetch(
         raise
     progress.finish()
     return path
+
+
+def ask_version(source: Source, limits: Limits) -> Stamp:
+    """What the server of the source's url says of the file that it has now; it is asked once.
+
+    By a request for the first byte: a HEAD is refused by many, is another request than the one that
+    an object's address is signed for, and may have other headers than what is downloaded.
+
+    Raises:
+        ConfigError: nothing can be asked for the address.
+        UnavailableError: the server does not answer, or with something else than the file.
+    """
+    with _open(source, Watch(limits)) as address:
+        try:
+            with address.ask({"Range": "bytes=0-0"}) as response:
+                return stamp_of(response)
+        except AttemptError as error:
+            raise address.unavailable(str(error)) from error
+
+
+def served(source: Source, partial: Path) -> tuple[str, Stamp]:
+    """Which of the source's addresses a whole file came from, and as which version of it."""
+    file = PartialFile(partial)
+    found = [(url, file.read_notes(url)) for url in (source.url, *source.mirrors)]
+    known = [each for each in found if each[1] != Notes(identity=each[1].identity)]
+    url, notes = (known or found)[0]
+    return url, notes.stamp.model_copy(update={"num_bytes": file.size()})
 
 
 def forget(partial: Path) -> None:
@@ -101,7 +132,7 @@ def _check_local(source: Source, path: Path) -> None:
     what = why_unreadable(path)
     if what is not None:
         raise UnavailableError(
-            f"data.sources.{source.name}.url {shown_url(source.url)} {what}; "
+            f"{source_field(source.name)}.url {shown_url(source.url)} {what}; "
             f"name a {'JSON file' if source.kind == 'labels' else 'tar or zip archive'}"
         )
 
@@ -131,18 +162,25 @@ def _download(
     partial.parent.mkdir(parents=True, exist_ok=True)
     file = PartialFile(partial)
     file.refuse_planted()
+    with _open(source, watch) as address:
+        download = Download(source, address.client, watch, file, progress, retry)
+        _fetch_whole(download, segmentation)
+
+
+@contextmanager
+def _open(source: Source, watch: Watch) -> Iterator[Address]:
     with open_client(watch, watch.limits.networks) as client:
-        download = Download(source, client, file, progress, watch, retry)
+        address = Address(source, client, watch)
         try:
-            _fetch_whole(download, segmentation)
+            yield address
         except ForbiddenAddressError as error:
             raise ConfigError(
                 f"{source.name} cannot be fetched from {shown_url(source.url)}: {error}; "
-                f"correct data.sources.{source.name}.url, or have the network of your mirror "
+                f"correct {source_field(source.name)}.url, or have the network of your mirror "
                 "added to QINSTRUCT_PRIVATE_NETWORKS of the operator"
             ) from error
         except EndlessError as error:
-            raise download.unavailable(str(error)) from error
+            raise address.unavailable(str(error)) from error
 
 
 def _fetch_whole(download: Download, segmentation: Segmentation) -> None:
@@ -168,5 +206,5 @@ def _check_digest(source: Source, path: Path) -> None:
     if found != source.sha256:
         raise DataError(
             f"{source.name}: {shown_url(source.url)} has sha256 {found}, not {source.sha256}; the "
-            f"file changed or was damaged: correct data.sources.{source.name} and run again"
+            f"file changed or was damaged: correct {source_field(source.name)} and run again"
         )

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from qinstruct_trainer.contract.errors import DataError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.data.images import starts_like_image
 from qinstruct_trainer.durable_files import delete_tree, is_ours_alone
@@ -27,13 +28,14 @@ from qinstruct_trainer.prep.image_list import ListedImage
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.answers import RETRIED_STATUS, final_answer, status_sentence
-from qinstruct_trainer.prep.sources.connection import (
+from qinstruct_trainer.prep.sources.connection import open_client
+from qinstruct_trainer.prep.sources.connection_faults import (
+    is_lasting,
     is_unknown_name,
-    open_client,
     why_failed,
 )
 from qinstruct_trainer.prep.sources.limits import EndlessError, Limits, Watch, asked_seconds
-from qinstruct_trainer.prep.sources.retry import Retry
+from qinstruct_trainer.prep.sources.retry import LASTING_ATTEMPTS, Retry
 
 _PARALLEL: Final = 16
 _PARALLEL_PER_HOST: Final = 8
@@ -130,7 +132,7 @@ def _is_found(host: str) -> bool:
 
 
 def _judge(work: "_Work", source: str, num_images: int) -> None:
-    way_out = f"set data.sources.{source}.url to an archive of the images"
+    way_out = f"set {source_field(source)}.url to an archive of the images"
     if work.ended is not None:
         raise UnavailableError(
             f"{source}: {work.ended}; run again later, which goes on, or {way_out}"
@@ -219,14 +221,20 @@ class _Work:
             except _NO_ADDRESS as error:
                 raise _DeadError(f"no address ({type(error).__name__})") from error
             except httpx.TransportError as error:
-                if failures == self.retry.attempts and is_unknown_name(error):
-                    raise _UnknownNameError from error
-                why = why_failed(error)
+                why = self._why(error, failures)
             if why is None:
                 return
             if failures < self.retry.attempts:
                 time.sleep(min(self.retry.delay(failures, asked), self.watch.seconds_left()))
         raise _UnreachedError(f"{why} ({self.retry.attempts} attempts)")
+
+    def _why(self, error: httpx.TransportError, failures: int) -> str:
+        """Why another attempt is due after so many failures."""
+        if failures == self.retry.attempts and is_unknown_name(error):
+            raise _UnknownNameError from error
+        if failures >= LASTING_ATTEMPTS and is_lasting(error):
+            raise _DeadError(why_failed(error)) from error
+        return why_failed(error)
 
     def _attempt(self, image: ListedImage) -> tuple[str | None, float | None]:
         """One request. Why another one is due, and when the server wants it; None: it is there."""
@@ -266,7 +274,7 @@ class _Work:
             raise DataError(
                 f"{self.source}: the images of its list have more than {most:,} bytes, the most "
                 "that this source may have; correct its url, or if it is the right list set "
-                f"data.sources.{self.source}.maxBytes"
+                f"{source_field(self.source)}.maxBytes"
             )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 
 from qinstruct_trainer.contract.errors import ConfigError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.hub_files import FORM, SCHEME, parse_hub_url
 from qinstruct_trainer.contract.object_urls import OBJECT_FORM, OBJECT_SCHEMES, parse_object_url
 from qinstruct_trainer.contract.urls import shown_url
@@ -102,7 +103,7 @@ def _object_location(name: str, url: str, env: Mapping[str, str]) -> Location:
     found = parse_object_url(url)
     if found is None:
         raise ConfigError(
-            f"data.sources.{name}.url {shown_url(url)} names no object; write {OBJECT_FORM}"
+            f"{source_field(name)}.url {shown_url(url)} names no object; write {OBJECT_FORM}"
         )
     # S3 answers 301 or 400 to a signature for another region, and 400 where a session has ended.
     refusals = (*REFUSALS, httpx.codes.MOVED_PERMANENTLY, httpx.codes.BAD_REQUEST)
@@ -117,7 +118,7 @@ def _hub_path(name: str, url: str) -> str | None:
         file = parse_hub_url(url)
         if file is None:
             raise ConfigError(
-                f"data.sources.{name}.url {shown_url(url)} names no file of the hub; write {FORM}"
+                f"{source_field(name)}.url {shown_url(url)} names no file of the hub; write {FORM}"
             )
         return file.address
     return url.removeprefix(HUB) if url.startswith(f"{HUB}/") else None

@@ -7,6 +7,7 @@ from typing import Final
 
 from qinstruct_trainer.contract.config import Source
 from qinstruct_trainer.contract.errors import ConfigError, DataError, RunError, UnavailableError
+from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.http import fetch
@@ -54,7 +55,7 @@ def fetch_from_first(
                 raise
             failures.append(error)
             if len(failures) <= len(source.mirrors):
-                _log.warning("%s; its next address is tried", _what(error))
+                _log.warning("%s; its next address is tried", what_failed(error))
             continue
         if failures:
             _log.warning("%s comes from its mirror %s", source.name, shown_url(url))
@@ -64,18 +65,18 @@ def fetch_from_first(
 
 def _none_gives_it(source: Source, failures: Sequence[RunError]) -> RunError:
     reasons = ", ".join(
-        f"({number}) {_what(error).removeprefix(source.name).lstrip(': ')}"
+        f"({number}) {what_failed(error).removeprefix(source.name).lstrip(': ')}"
         for number, error in enumerate(failures, 1)
     )
     kinds = [type(error) for error in failures]
     kind = UnavailableError if UnavailableError in kinds else kinds[0]
     return kind(
         f"{source.name} comes from none of its {len(failures)} addresses: {reasons}; correct "
-        f"data.sources.{source.name} (url and mirrors), or run again later"
+        f"{source_field(source.name)} (url and mirrors), or run again later"
     )
 
 
-def _what(error: RunError) -> str:
+def what_failed(error: RunError) -> str:
     """What happened, without the way out of one address: all of ours have it after a semicolon."""
     what = str(error).partition("; ")[0]
     return what if len(what) <= _MAX_REASON else f"{what[:_MAX_REASON]}..."

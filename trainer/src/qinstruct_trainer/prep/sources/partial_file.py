@@ -19,7 +19,7 @@ from qinstruct_trainer.durable_files import (
     read_bounded,
     write_durably,
 )
-from qinstruct_trainer.prep.sources.answers import VALIDATOR
+from qinstruct_trainer.prep.sources.answers import VALIDATOR, Stamp
 from qinstruct_trainer.prep.sources.spans import Span, merged
 
 _MAX_NOTES_BYTES: Final = 64 << 10
@@ -34,6 +34,7 @@ class Notes(BaseModel):
         validator: How to ask for the rest of the same version.
         total: Its bytes when it is whole.
         spans: Which bytes of a divided file are there; None: it is not divided, but grows.
+        stamp: What the server said of the version.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class Notes(BaseModel):
     validator: Annotated[str, Field(pattern=VALIDATOR)] | None = None
     total: int | None = None
     spans: tuple[Span, ...] | None = None
+    stamp: Stamp = Stamp()
 
     @model_validator(mode="after")
     def _check_spans(self) -> Self:

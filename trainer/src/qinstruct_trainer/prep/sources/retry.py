@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+LASTING_ATTEMPTS: Final = 2
+"""At what does not heal."""
 _MAX_DOUBLINGS: Final = 30
 
 
@@ -37,11 +39,18 @@ class Retry:
 
 
 class AttemptError(Exception):
-    """An attempt failed in a way that another one may not; the text is a part of a sentence."""
+    """An attempt failed in a way that another one may not; the text is a part of a sentence.
 
-    def __init__(self, reason: str, retry_after: float | None = None):
+    Attributes:
+        retry_after: The wait in seconds that the server asks for.
+        is_lasting: Whether the next one is the last, as it will hardly end otherwise. There is one,
+            because the connection may have been spoiled by the request before.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None, *, is_lasting: bool = False):
         super().__init__(reason)
         self.retry_after = retry_after
+        self.is_lasting = is_lasting
 
 
 class Stalls:

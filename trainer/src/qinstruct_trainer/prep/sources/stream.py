@@ -7,6 +7,7 @@ from qinstruct_trainer.prep.sources.answers import (
     continues_at,
     divisible_bytes,
     length_of,
+    stamp_of,
     validator_of,
 )
 from qinstruct_trainer.prep.sources.download import Download, RangeRefusedError
@@ -56,7 +57,9 @@ def _request(download: Download, divide_from: int | None) -> bool:
             download.partial.forget()  # a server that does not know If-Range
             raise AttemptError("the file has changed meanwhile")
         have = have if continues else 0
-        notes = Notes(identity=known.identity, validator=validator_of(response))
+        notes = Notes(
+            identity=known.identity, validator=validator_of(response), stamp=stamp_of(response)
+        )
         total = divisible_bytes(response)
         if have == 0 and total is not None and divide_from is not None and total >= divide_from:
             download.check_size(total)

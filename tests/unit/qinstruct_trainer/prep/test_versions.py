@@ -1,0 +1,125 @@
+"""What is known of a file, and what a preparation makes of it."""
+
+from pathlib import Path
+
+import pytest
+
+from qinstruct_trainer.contract.config import Prepared, Source
+from qinstruct_trainer.contract.errors import UnavailableError
+from qinstruct_trainer.prep.sources.answers import Stamp
+from qinstruct_trainer.prep.versions import FIRST, Versions, known_path, note_fetched
+
+SOURCE = Source(name="labels", kind="labels", url="https://host/file?token=s3cret")
+UNIT = "fetch-labels-0123456789abcdef"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return known_path(tmp_path, UNIT)
+
+
+def prepared(versions: dict[str, str] | None) -> Prepared:
+    place = Path("/unit")
+    return Prepared(index=place, model=place, gate_report=place, num_records=1, versions=versions)
+
+
+def never(_: Source) -> Stamp:
+    raise AssertionError("it was asked")
+
+
+def choose(
+    path: Path, stamp: Stamp | None = None, before: Prepared | None = None, there: bool = True
+) -> str:
+    """The version that is taken where the server has this one."""
+
+    def ask(source: Source) -> Stamp:
+        assert source.url == SOURCE.url
+        return never(source) if stamp is None else stamp
+
+    found = path.parent.parent if there else None
+    versions = Versions(before)
+    chosen = versions.choose(SOURCE, path, lambda _: found, ask)
+    assert versions.taken == {UNIT: chosen}
+    return chosen
+
+
+def test_nothing_is_asked_of_what_was_never_fetched(path: Path) -> None:
+    assert choose(path, there=False) == FIRST
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"identity": "x", "version": "../../x"}',
+        b'{"identity": "x", "stamp": {"etag": "\\u2028"}}',
+        b" " * 100_000,
+    ],
+)
+def test_a_note_of_another_make_is_no_note(content: bytes, path: Path) -> None:
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    path.write_bytes(content)
+    assert choose(path, Stamp(etag='"b"')) == FIRST  # as in a cache without any
+    assert choose(path) == FIRST
+
+
+def test_no_secret_is_noted(path: Path) -> None:
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    assert "s3cret" not in path.read_text()
+
+
+def test_what_is_gone_is_asked_for_before_it_is_fetched(path: Path) -> None:
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    assert choose(path) == FIRST
+    assert choose(path, Stamp(etag='"a"'), there=False) == FIRST
+    second = choose(path, Stamp(etag='"b"'), there=False)
+    assert second != FIRST
+    # Its server does not go back to the first version: that is a third one.
+    assert choose(path, Stamp(etag='"a"'), there=False) not in (FIRST, second)
+
+
+def test_what_was_said_once_is_not_forgotten(path: Path) -> None:
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"', num_bytes=1))
+    assert choose(path, Stamp(num_bytes=1), there=False) == FIRST
+    assert choose(path, Stamp(etag='"b"', num_bytes=1), there=False) != FIRST
+
+
+def test_two_preparations_at_once_find_the_same_version(path: Path) -> None:
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    before = path.read_bytes()
+    one = choose(path, Stamp(etag='"b"'), there=False)
+    path.write_bytes(before)
+    assert choose(path, Stamp(etag='"b"'), there=False) == one
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))  # who was slower
+    assert choose(path) == one
+
+
+@pytest.mark.parametrize(
+    ("versions", "kept"),
+    [(None, FIRST), ({UNIT: FIRST}, FIRST), ({UNIT: "0" * 16}, "0" * 16)],
+)
+def test_a_run_keeps_its_version_without_asking(
+    versions: dict[str, str] | None, kept: str, path: Path
+) -> None:
+    note_fetched(path, "1" * 16, SOURCE.url, Stamp(etag='"a"'))
+    assert choose(path, before=prepared(versions)) == kept
+
+
+def test_a_version_that_is_gone_cannot_be_kept(path: Path) -> None:
+    note_fetched(path, "1" * 16, SOURCE.url, Stamp(etag='"a"'))
+    before = prepared({UNIT: FIRST})
+    assert choose(path, Stamp(etag='"a"'), before=before, there=False) == "1" * 16
+    assert choose(path, before=prepared({"fetch-other": FIRST})) == "1" * 16
+
+
+def test_who_does_not_answer_changes_nothing(path: Path) -> None:
+    def ask(_: Source) -> Stamp:
+        raise UnavailableError("labels cannot be fetched; wait")
+
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    before = path.read_bytes()
+    assert Versions().choose(SOURCE, path, lambda _: None, ask) == FIRST
+    assert path.read_bytes() == before

@@ -1,0 +1,190 @@
+"""Which version of a file that nothing pins is taken: the cached one, or one that is fetched anew.
+
+Without a digest or a revision a file is what its server sends. So a cached one is trusted for some
+days, and then its server is asked once whether it has another. That one is a unit of its own: who
+has prepared with the earlier one keeps it, and nothing of a published unit is ever changed.
+
+What was said of a version, and when, is in `<cache>/versions/<unit>.json`, by the name of the
+unit that the first version has. Two preparations may write it at once: the name of a version
+follows from the one before and from what the server says, so that both write the same.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qinstruct_trainer.contract.config import TRUSTED_DAYS, Prepared, Source
+from qinstruct_trainer.contract.errors import RunError
+from qinstruct_trainer.contract.field_paths import source_field
+from qinstruct_trainer.contract.urls import shown_url, url_identity
+from qinstruct_trainer.durable_files import delete_tree, read_bounded, write_durably
+from qinstruct_trainer.prep.sources.answers import Stamp
+from qinstruct_trainer.prep.sources.mirrors import what_failed
+
+VERSIONS: Final = "versions"
+FIRST: Final = ""
+"""The version of a file that was fetched first, in whose unit's key there is none."""
+_TRUSTED: Final = TRUSTED_DAYS * 86_400.0
+_MAX_BYTES: Final = 1 << 14
+_log = logging.getLogger(__name__)
+
+
+class Known(BaseModel):
+    """What is known of a file that nothing pins.
+
+    Attributes:
+        version: Which is the newest.
+        identity: Of the address that it came from (`url_identity`); mirrors date files differently.
+        stamp: What its server said of it.
+        asked: When it did, Unix time in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    version: Annotated[str, Field(pattern="^(|[0-9a-f]{16})$")] = FIRST
+    identity: str
+    stamp: Stamp = Stamp()
+    asked: float = 0.0
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The versions that one preparation takes.
+
+    Attributes:
+        before: What an earlier preparation of the run has handed over: training may have begun
+            with that, so its versions are kept for as long as they are there.
+        taken: Those of this one, by the names of units of first versions.
+    """
+
+    before: Prepared | None = None
+    taken: dict[str, str] = field(default_factory=dict)
+
+    def choose(
+        self,
+        source: Source,
+        path: Path,
+        find: Callable[[str], Path | None],
+        ask: Callable[[Source], Stamp],
+    ) -> str:
+        """The version of a source's file to take.
+
+        Args:
+            source: Of an address that is asked again.
+            path: Where it is noted what is known of the file (`known_path`).
+            find: The folder that a version's file, or what was made of it, is in.
+            ask: What the server of a source's url has now.
+        """
+        kept = self._kept(path.stem)
+        if kept is None or find(kept) is None:
+            kept = _newest(source, path, find, ask)
+        self.taken[path.stem] = kept
+        return kept
+
+    def _kept(self, name: str) -> str | None:
+        if self.before is None:
+            return None
+        # Of earlier versions of prep, which knew only one version of a file.
+        return FIRST if self.before.versions is None else self.before.versions.get(name)
+
+
+def known_path(cache: Path, unit: str) -> Path:
+    """Where it is noted what is known of a file, by the name of its first version's unit."""
+    return cache / VERSIONS / f"{unit}.json"
+
+
+def note_fetched(path: Path, version: str, url: str, stamp: Stamp) -> None:
+    """Note what a server said of the version that it has sent, unless there is a newer one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    known = _read(path)
+    if known is None or known.version == version:
+        identity = url_identity(url)
+        _write(path, Known(version=version, identity=identity, stamp=stamp, asked=time.time()))
+
+
+def _newest(
+    source: Source,
+    path: Path,
+    find: Callable[[str], Path | None],
+    ask: Callable[[Source], Stamp],
+) -> str:
+    known = _read(path)
+    there = find(FIRST if known is None else known.version)
+    if there is None and known is None:
+        return FIRST
+    # What is not there is asked for before it is fetched: others may have made more of the version
+    # that it had. A clock that was moved back makes no file younger.
+    if there is not None and known is not None and 0 <= time.time() - known.asked < _TRUSTED:
+        return known.version
+    known = known or Known(identity=url_identity(source.url), stamp=_stamp_of_file(there))
+    at = source.model_copy(update={"url": _address(source, known), "mirrors": ()})
+    try:
+        now = ask(at)
+    except RunError as error:
+        if there is not None:
+            _log.warning("%s; its file in the cache is taken", what_failed(error))
+        return known.version
+    known = _with_news(at, known, now)
+    _write(path, known)
+    return known.version
+
+
+def _with_news(source: Source, known: Known, now: Stamp) -> Known:
+    """What is known when the server has said what it has now."""
+    who = (source.name, shown_url(source.url))
+    asked = known.model_copy(update={"asked": time.time()})
+    is_same = known.stamp.is_of(now)
+    if is_same is False:
+        _log.warning(
+            "%s: %s has another file than it had; it is fetched anew, and runs that were prepared "
+            "with the earlier one keep that",
+            *who,
+        )
+        said = f"{known.version} {known.identity} {now.model_dump_json()}"
+        version = hashlib.sha256(said.encode()).hexdigest()[:16]
+        return asked.model_copy(update={"version": version, "stamp": now})
+    if is_same is None:
+        _log.warning(
+            "%s: nothing that %s says of its file can be compared with the one before, so that one "
+            "is taken; set %s.sha256 to be sure of it",
+            *(*who, source_field(source.name)),
+        )
+    stamp = known.stamp.model_copy(update=now.model_dump(exclude_none=True))
+    return asked.model_copy(update={"stamp": stamp})
+
+
+def _address(source: Source, known: Known) -> str:
+    """The one of the source's addresses that the file came from."""
+    urls = (source.url, *source.mirrors)
+    return next((url for url in urls if url_identity(url) == known.identity), source.url)
+
+
+def _stamp_of_file(folder: Path | None) -> Stamp:
+    """Of a unit that an earlier version of prep has fetched; its archive may be gone."""
+    path = folder and folder / "file"
+    return Stamp(num_bytes=path.stat().st_size if path and path.is_file() else None)
+
+
+def _read(path: Path) -> Known | None:
+    """What is known; behind a link, or in a note of another make, nothing."""
+    try:
+        if path.parent.is_symlink():
+            return None
+        return Known.model_validate_json(read_bounded(path, _MAX_BYTES))
+    except (OSError, ValidationError):
+        return None
+
+
+def _write(path: Path, known: Known) -> None:
+    if path.parent.is_symlink():
+        delete_tree(path.parent)  # planted: nothing is written to where it leads
+    path.parent.mkdir(exist_ok=True)
+    write_durably(path, known.model_dump_json())
