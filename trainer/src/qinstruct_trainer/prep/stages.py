@@ -15,7 +15,8 @@ from typing import Final
 from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
-from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.contract.events import Quantity, Stage
+from qinstruct_trainer.contract.sources import listed_item
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
@@ -27,7 +28,7 @@ from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model_process import ModelTask, build_apart
 from qinstruct_trainer.prep.pixels import PixelUnits
-from qinstruct_trainer.prep.progress import Progress, Quantity, Report
+from qinstruct_trainer.prep.progress import Progress, Report
 from qinstruct_trainer.prep.sources.http import forget, local_path
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
@@ -145,6 +146,7 @@ class Stages:
                 raise _MadeMeanwhileError(made)
             limits = Limits(self.max_bytes.get(source.name), self.networks)
             progress = self._progress("fetch", source.name, "bytes")
+            progress.set(0)  # its server may take minutes to answer
             path = fetch_from_first(source, partial, progress, limits=limits)
             if path == partial:
                 link_or_copy(path, folder / "file")
@@ -194,13 +196,14 @@ class Stages:
 
         `dead.json` has those without an image, and why: what that means is the gate's policy.
         """
-        unit = _unit("fetch", f"{source.name}-images", source.into, fetched.key, *labels.keys)
+        item = listed_item(source.name)
+        unit = _unit("fetch", item, source.into, fetched.key, *labels.keys)
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
             wanted = referenced_names(labels.files, source.into)
             images = read_image_list(fetched.folder / "file", source.name, wanted)
-            progress = self._progress("fetch", f"{source.name}-images", "files")
+            progress = self._progress("fetch", item, "files")
             limits = Limits(self.max_bytes.get(source.name), self.networks)
             dead = fetch_images(images, partial, source.name, progress, limits=limits)
             target = folder / "files" / source.into
