@@ -70,7 +70,7 @@ fetch labels: 500 B of 1.0 kB
 fetch labels: 1.0 kB of 1.0 kB
 gate all: 7 files
 model llava: waiting for run other, which is building it
-fetch labels: already there
+fetch labels: from the cache
 data ready: 1,200 records, 3 dropped
 starting: 100 steps, 1,200 records, 4 of 5 parameters trained, 2 x cpu
 step 1 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
@@ -99,5 +99,5 @@ def test_bars_show_every_stage_and_milestone() -> None:
         view.show(event)
     view.close()
     drawn = stream.getvalue()
-    for text in ("fetch labels", "already there", "training", "100/100", "waiting for run other"):
+    for text in ("fetch labels", "from the cache", "training", "100/100", "waiting for run other"):
         assert text in drawn

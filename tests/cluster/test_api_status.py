@@ -17,10 +17,12 @@ from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import (
+    MAX_SOURCES,
     CheckpointStatus,
     Condition,
     FailureStatus,
     PrepStatus,
+    SourceStatus,
     Status,
     TrainingStatus,
 )
@@ -70,6 +72,19 @@ CONDITION = made(
     last_transition_time=TIMES,
     observed_generation=COUNTS,
 )
+SOURCE_ROWS = st.lists(
+    made(
+        SourceStatus,
+        name=word(256),
+        state=word(64),
+        done=COUNTS,
+        total=COUNTS,
+        unit=text(16),
+        eta=text(64),
+    ),
+    max_size=MAX_SOURCES,
+    unique_by=lambda each: each.name,
+).map(tuple)
 STATUSES = made(
     Status,
     observed_generation=COUNTS,
@@ -91,6 +106,8 @@ STATUSES = made(
         total=COUNTS,
         unit=text(16),
         waiting_for=text(253),
+        sources=st.none() | SOURCE_ROWS,
+        downloads_eta=text(64),
     ),
     training=st.none()
     | made(

@@ -114,7 +114,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     code, said = command.run()
 
     assert code == EXIT_OK
-    assert "extract q-instruct-images: already there" in said
+    assert "extract q-instruct-images: from the cache" in said
     assert "resuming after step " in said
     assert command.weights() == uninterrupted.weights()
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from qinstruct_operator.api.read_status import read_status
+from qinstruct_operator.catalog.sources import SOURCES
 from qinstruct_operator.cli.cluster.runs import ClusterRun, RunDetail
 from qinstruct_operator.cli.cluster.show_status import run_detail, runs_table
 from qinstruct_operator.kinds import CLAIM
@@ -27,6 +29,7 @@ from support.cli.cluster_commands import (
     condition,
 )
 from support.fake_cluster.cluster import FakeCluster
+from support.operator_documents import ROOT
 
 
 def test_everything_known_of_one(
@@ -100,7 +103,12 @@ def test_text_of_the_cluster_is_harmless(
         "node": EVIL,
         "model": EVIL,
         "conditions": [condition("Failed", "True", EVIL, EVIL)],
-        "prep": {"stage": EVIL, "item": EVIL, "waitingFor": EVIL},
+        "prep": {
+            **{"stage": EVIL, "item": EVIL, "waitingFor": EVIL, "downloadsEta": EVIL},
+            "sources": [
+                {"name": EVIL, "state": EVIL, "unit": EVIL, "eta": EVIL, "done": 1, "total": 2}
+            ],
+        },
         "failure": {"reason": EVIL, "message": f"{EVIL}\n{EVIL}", "logTail": f"{EVIL}\r\n{EVIL}"},
     }
     add_run(cluster, "x", evil)
@@ -112,6 +120,67 @@ def test_text_of_the_cluster_is_harmless(
     assert not {sign for sign in shown if not sign.isprintable()} - {"\n"}
 
 
+GOLDEN = ROOT / "tests" / "golden" / "status" / "sources.txt"
+COCO = {"done": 4_012_345_678, "total": 19_336_861_798, "unit": "bytes", "eta": "2h31m"}
+STATES: dict[str, dict[str, Any]] = {
+    "q-instruct-labels": {"state": "Ready", "done": 76_512_345, "total": 76_512_345},
+    "mix665k-labels": {"state": "Cached", "total": 1_030_000_000},
+    "q-instruct-images": {"state": "Ready", "done": 5_631_234_567, "total": 5_631_234_567},
+    "coco": {"state": "Fetching"} | COCO,
+}
+
+
+def mix(name: str = "run", **states: dict[str, Any]) -> dict[str, Any]:
+    """A run of all published sources, in the order of the work."""
+    rows: dict[str, dict[str, Any]] = STATES | states
+    rows |= {
+        each: {"state": "Waiting", "total": SOURCES[each].num_bytes}
+        for each in SOURCES
+        if each not in rows
+    }
+    sources = [{"name": each, "unit": "bytes"} | row for each, row in rows.items()]
+    work = {"stage": "fetch", "item": "coco"} | COCO | {"downloadsEta": "10h42m"}
+    return {
+        "metadata": {"name": name, "namespace": TEAM, "creationTimestamp": TIME},
+        "spec": {"size": "13B", "strategy": "mix"},
+        "status": {
+            **{"phase": "Preparing", "progress": "fetch 20%", "eta": COCO["eta"]},
+            "prep": work | {"sources": sources},
+        },
+    }
+
+
+def drawn(raw: dict[str, Any]) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=120)
+    console.print(run_detail(RunDetail(ClusterRun.of(raw), {}, []), NOW, bar=False))
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def test_sources_of_a_mix(update_golden: bool) -> None:
+    extracting = {"state": "Extracting", "done": 19_336_861_798, "total": 19_336_861_798}
+    pages = (
+        mix("fetches"),
+        mix("extracts", coco=extracting),
+        # Nobody knows the bytes of what a list names.
+        mix("lists", **{"ocr-vqa": {"state": "Waiting", "total": None}}),
+        mix("takes-files", coco={"state": "Fetching", "done": 7, "total": 9, "unit": "files"}),
+    )
+    assert all(read_status(page)[1] == () for page in pages)
+    text = "".join(map(drawn, pages))
+    if update_golden:
+        GOLDEN.write_text(text, "utf-8")
+    assert text == GOLDEN.read_text("utf-8")
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_sources_are_not_shown_of_prepared_data() -> None:
+    page = mix()
+    assert "vg-2" in drawn(page)
+    page["status"] |= {"conditions": [condition("Prepared")]}
+    assert "vg-2" not in drawn(page)
+
+
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RUNS = holding(
     metadata=METADATA,
@@ -119,7 +188,10 @@ RUNS = holding(
     status=holding(
         *("phase", "progress", "eta", "attempt", "queue", "gpuHours", "model"),
         conditions=CONDITIONS,
-        prep=holding("stage", "item", "done", "total", "unit", "waitingFor"),
+        prep=holding(
+            *("stage", "item", "done", "total", "unit", "waitingFor", "downloadsEta"),
+            sources=st.lists(holding("name", "state", "done", "total", "unit", "eta"), max_size=3),
+        ),
         training=holding("step", "steps", "loss"),
         failure=st.fixed_dictionaries({"reason": st.text()}, optional={"logTail": st.text()}),
     ),

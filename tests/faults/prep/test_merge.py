@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.events import Event, PrepProgress, Stage
+from qinstruct_trainer.contract.events import Event, PrepProgress, Quantity, Stage
 from qinstruct_trainer.prep.gate import RecordFile, inspect_records
 from qinstruct_trainer.prep.merge import merge, read_records
-from qinstruct_trainer.prep.progress import Progress, Quantity, Report
+from qinstruct_trainer.prep.progress import Progress, Report
 from support.prep.examine import examine_in
 
 QUIET: tuple[Report, Stage, str, Quantity] = (lambda _: None, "merge", "records", "records")

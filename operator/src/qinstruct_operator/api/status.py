@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from qinstruct_operator.api.field_types import ApiModel
 
 _TEXT = 32768  # the API's own limit on a condition's message; bounds all free text here
+MAX_SOURCES = 32
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 
 Time = Annotated[
@@ -38,6 +39,29 @@ class Condition(_Observed):
     )
 
 
+class SourceStatus(_Observed):
+    """How far one source of the data is."""
+
+    name: str = Field(min_length=1, max_length=256, description="Key of the source in spec.data.")
+    state: str = Field(
+        max_length=64,
+        description="Waiting (for its turn, or for the run in waitingFor), Fetching, Extracting, "
+        "Ready, or Cached: it was in the cache already.",
+    )
+    done: int | None = Field(default=None, ge=0, description="Fetched so far, in unit.")
+    total: int | None = Field(
+        default=None,
+        ge=0,
+        description="All there is to fetch, in unit; before that has begun, as it was published.",
+    )
+    unit: str | None = Field(
+        default=None, max_length=16, description="bytes, or files where it is no single file."
+    )
+    eta: str | None = Field(
+        default=None, max_length=64, description="Time left of what is being done to it, e.g. 12m."
+    )
+
+
 class PrepStatus(_Observed):
     """How far preparation is."""
 
@@ -50,6 +74,18 @@ class PrepStatus(_Observed):
     unit: str | None = Field(default=None, max_length=16, description="bytes, files or records.")
     waiting_for: str | None = Field(
         default=None, max_length=253, description="Run that is building what this one needs."
+    )
+    sources: Annotated[tuple[SourceStatus, ...] | None, Field(strict=False)] = Field(
+        default=None,
+        max_length=MAX_SOURCES,
+        description="How far each source of the data is, in the order of the work.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    downloads_eta: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Time left of all sources' downloads at the present rate, e.g. 3h05m; without "
+        "extraction, which comes between. None while the size of one is unknown.",
     )
 
 

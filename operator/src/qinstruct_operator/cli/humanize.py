@@ -1,6 +1,8 @@
 """Numbers as a person reads them. Pure."""
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+FROM_CACHE = "from the cache"
+"""What is said of a unit or a source that was there already."""
 _STEP = 1000  # decimal units, as data set pages and disks use them
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from qinstruct_operator.cli.humanize import amount_text, duration_text, size_text
+from qinstruct_operator.cli.humanize import FROM_CACHE, amount_text, duration_text, size_text
 from qinstruct_trainer.contract.events import (
     Checkpoint,
     Evaluated,
@@ -98,7 +98,7 @@ class PlainView:
         """Write the event's line, unless a line of the same stage has just been written."""
         match event:
             case PrepProgress(cached=True):
-                self._write(f"{event.stage} {event.item}: already there")
+                self._write(f"{event.stage} {event.item}: {FROM_CACHE}")
             case PrepProgress():
                 stage = f"{event.stage} {event.item}"
                 if self._due(stage, event.done, event.total, event.time):
@@ -145,7 +145,7 @@ class BarView:
         match event:
             case PrepProgress():
                 amount = amount_text(event.done, event.total, event.unit)
-                detail = f"{amount}, already there" if event.cached else amount
+                detail = f"{amount}, {FROM_CACHE}" if event.cached else amount
                 self._move(f"{event.stage} {event.item}", event.done, event.total, detail)
             case Step():
                 detail = f"{event.step}/{event.steps}  {_step_text(event)}"

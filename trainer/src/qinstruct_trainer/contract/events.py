@@ -37,24 +37,49 @@ class _Event(BaseModel):
 Stage = Literal["fetch", "extract", "gate", "pixels", "merge", "model", "index"]
 
 
-class PrepProgress(_Event):
+Quantity = Literal["bytes", "files", "records"]
+SourceState = Literal["Waiting", "Fetching", "Extracting", "Ready", "Cached"]
+
+
+class SourceProgress(BaseModel):
+    """How far one source is; `contract.sources` says what an event changes about it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: str = Field(description="Key in the table of sources, e.g. q-instruct-images.")
+    state: SourceState = Field(description="Cached: it was there before prep began.")
+    done: int | None = Field(default=None, description="Fetched, in `unit`; None: nothing yet.")
+    total: int | None = Field(default=None, description="All there is, or as it was published.")
+    unit: Quantity = "bytes"
+
+
+class _OfPrep(_Event):
+    """What prep says while it works on an item.
+
+    A reader may see no more than the end of a log. So every change of a source's state, and an
+    event every few seconds, says how far all of them are.
+    """
+
+    stage: Stage
+    item: str = Field(description="Source or model the stage works on.")
+    sources: tuple[SourceProgress, ...] | None = Field(
+        default=None, description="All sources, in the order of the work; None: not said here."
+    )
+
+
+class PrepProgress(_OfPrep):
     """A stage of prep moved on; `done` of `total` (None: unknown) in `unit`."""
 
     event: Literal["prep"] = "prep"
-    stage: Stage
-    item: str = Field(description="Source or model the stage works on.")
     done: int
     total: int | None = None
-    unit: Literal["bytes", "files", "records"]
+    unit: Quantity
     cached: bool = Field(default=False, description="The finished unit was already there.")
 
 
-class PrepWaiting(_Event):
+class PrepWaiting(_OfPrep):
     """Another run builds the same unit; this one waits for it."""
 
     event: Literal["waiting"] = "waiting"
-    stage: Stage
-    item: str
     owner: str = Field(description="Name of the run that holds the lease.")
 
 

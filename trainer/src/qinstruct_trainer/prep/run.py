@@ -15,7 +15,7 @@ from qinstruct_trainer.contract.events import PrepDone, emit
 from qinstruct_trainer.durable_files import write_durably
 from qinstruct_trainer.environment import check_connection_settings, check_hub_settings
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, apply_policy
-from qinstruct_trainer.prep.progress import Report
+from qinstruct_trainer.prep.progress import Report, WithSources
 from qinstruct_trainer.prep.sources.locations import SCHEMES, location_of
 from qinstruct_trainer.prep.stages import REPORT, FinishedUnit, ImageFolders, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import UnitCache
@@ -42,6 +42,7 @@ def run_prep(config: PrepConfig, report: Report = emit) -> Prepared:
     _check_environment(config)
     os.umask(os.umask(0o077) | 0o022)  # whatever it was: only we write into the shared cache
     check_volumes(config.cache, config.output, config.cache_bytes, config.output_bytes)
+    report = WithSources(config.sources, report)
     cache = UnitCache(config.cache.absolute(), config.run, report, output=config.output)
     path = config.output / output_files.PREPARED
     versions = Versions(_prepared_before(path))

@@ -15,8 +15,9 @@ from typing import Final
 from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
 from qinstruct_trainer.contract.errors import ConfigError
-from qinstruct_trainer.contract.events import Stage
+from qinstruct_trainer.contract.events import Quantity, Stage
 from qinstruct_trainer.contract.field_paths import source_field
+from qinstruct_trainer.contract.sources import listed_item
 from qinstruct_trainer.contract.urls import shown_url, url_identity
 from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
@@ -29,7 +30,7 @@ from qinstruct_trainer.prep.index import write_index
 from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model_process import ModelTask, build_apart
 from qinstruct_trainer.prep.pixels import PixelUnits
-from qinstruct_trainer.prep.progress import Progress, Quantity, Report
+from qinstruct_trainer.prep.progress import Progress, Report
 from qinstruct_trainer.prep.sources.http import ask_version, forget, local_path, served
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
@@ -168,6 +169,7 @@ class Stages:
                 raise _MadeMeanwhileError(made)
             limits = Limits(self.max_bytes.get(source.name), self.networks)
             progress = self._progress("fetch", source.name, "bytes")
+            progress.set(0)  # its server may take minutes to answer
             path = fetch_from_first(source, partial, progress, limits=limits)
             if path == partial:
                 self._note_served(source, partial)
@@ -218,7 +220,7 @@ class Stages:
 
         `dead.json` has those without an image, and why: what that means is the gate's policy.
         """
-        item, parts = f"{source.name}-images", (source.into, fetched.key, *labels.keys)
+        item, parts = listed_item(source.name), (source.into, fetched.key, *labels.keys)
         unit = _unit("fetch", item, *parts, maker="listed")
         partial = self.cache.downloads / unit.folder_name
 

@@ -8,13 +8,23 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from qinstruct_operator.api.status import Condition, FailureStatus, PrepStatus, Status
+from qinstruct_operator.api.status import (
+    Condition,
+    FailureStatus,
+    PrepStatus,
+    SourceStatus,
+    Status,
+)
 from qinstruct_operator.cli.cluster.runs import ClusterRun, RunDetail
-from qinstruct_operator.cli.humanize import amount_text
+from qinstruct_operator.cli.humanize import FROM_CACHE, amount_text
 from qinstruct_operator.cli.tables import table, titled
 from qinstruct_operator.cli.terminal import sanitize, sanitize_lines, sanitized_text
-from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
-from qinstruct_operator.core.condition_list import is_finished
+from qinstruct_operator.constants import (
+    CONDITION_ACCEPTED,
+    CONDITION_FAILED,
+    CONDITION_PREPARED,
+)
+from qinstruct_operator.core.condition_list import is_finished, is_true
 from qinstruct_operator.core.judge.progress import eta_text
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, last_seen
@@ -25,6 +35,7 @@ _EVENTS = 10
 _BAR_WIDTH = 40
 _COLUMNS = ("name", "size", "strategy", "phase", "progress", "ETA", "attempt", "queue", "age")
 _CONDITION_COLUMNS = ("type", "status", "reason", "message", "age")
+_SOURCE_COLUMNS = ("source", "state", "fetched", "ETA")
 _EVENT_COLUMNS = ("age", "type", "reason", "message")
 _BAD = {(CONDITION_FAILED, "True"), (CONDITION_ACCEPTED, "False")}
 _STYLES = {"True": "green", "False": "dim", "Unknown": "yellow"}
@@ -64,6 +75,8 @@ def run_detail(detail: RunDetail, now: datetime, *, bar: bool) -> Group:
         parts.append(drawn)
     if rows := [*_progress(status, now), *_storage(detail)]:
         parts.append(titled("Progress and storage", table((), rows)))
+    if status.prep and status.prep.sources and not is_true(status, CONDITION_PREPARED):
+        parts.append(titled("Sources", table(_SOURCE_COLUMNS, _sources(status.prep))))
     if status.conditions:
         parts.append(titled("Conditions", table(_CONDITION_COLUMNS, _conditions(status, now))))
     if status.failure:
@@ -153,6 +166,29 @@ def _prep(prep: PrepStatus) -> str:
     if prep.done is None:
         return work
     return f"{work}: {sanitize(amount_text(prep.done, prep.total, prep.unit or 'pieces'))}"
+
+
+def _sources(prep: PrepStatus) -> Iterator[tuple[str, ...]]:
+    """A row for each, and one for their downloads where the sizes of all are known."""
+    rows = prep.sources or ()
+    for each in rows:
+        state = FROM_CACHE if each.state == "Cached" else each.state.lower()
+        yield sanitize(each.name), sanitize(state), _fetched(each), sanitize(each.eta or "")
+    fetched = [each for each in rows if each.state == "Waiting" or each.done is not None]
+    if len(fetched) > 1 and all(each.unit == "bytes" and each.total for each in fetched):
+        done = sum(each.done or 0 for each in fetched)
+        total = sum(each.total or 0 for each in fetched)
+        amount = amount_text(done, total, "bytes")
+        yield "all downloads", "", amount, sanitize(prep.downloads_eta or "")
+
+
+def _fetched(source: SourceStatus) -> str:
+    done, total = source.done, source.total
+    if done is None:
+        if source.state != "Waiting" or total is None:
+            return ""
+        done = 0
+    return sanitize(amount_text(done, None if done == total else total, source.unit or "pieces"))
 
 
 def _storage(detail: RunDetail) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ finished run does not change.
 from collections.abc import Mapping
 from datetime import datetime
 
-from qinstruct_operator.api.status import FailureStatus, Status, TrainingStatus
+from qinstruct_operator.api.status import FailureStatus, PrepStatus, Status, TrainingStatus
 from qinstruct_operator.constants import (
     CONDITION_COMPLETE,
     CONDITION_FAILED,
@@ -21,7 +21,13 @@ from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
 from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.phase import phase
-from qinstruct_operator.core.judge.progress import eta_text, percent_text, without_rates
+from qinstruct_operator.core.judge.progress import (
+    eta_text,
+    percent_text,
+    with_all_ready,
+    without_etas,
+    without_rates,
+)
 from qinstruct_operator.core.judge.unread import is_eta_unknown, keep_known, unread_since
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract import output_files
@@ -39,7 +45,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
     if run.is_finished:
         return _finished(run)
     evidence = Evidence.of(run, seen, now)
-    prep, training = evidence.prep, evidence.training
+    training = evidence.training
     unread = unread_since(previous, seen.unread, now)
     judged = keep_known(evidence, judge_conditions(evidence), unread, now)
     # A node that cannot be read may be gone, and its GPUs with it.
@@ -57,7 +63,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         node=_node(seen, previous),
         gpu_hours=hours,
         held=held,
-        prep=prep.status if prep else previous.prep,
+        prep=_prep(evidence, judged, previous),
         training=(training and training.status) or _training_before(seen, previous),
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or _failure_before(evidence, previous),
@@ -101,8 +107,26 @@ def _eta(evidence: Evidence, judged: Mapping[str, Judged], previous: Status) -> 
         is_at_work = running.is_true and running.reason != reasons.SILENT
         at_work = evidence.training if is_at_work else None
         return eta_text(at_work.eta_seconds) if at_work else None
-    is_at_work = judged[CONDITION_PREPARED].reason == reasons.PREPARING
-    return eta_text(evidence.prep.eta_seconds) if evidence.prep and is_at_work else None
+    prep = evidence.prep if _is_preparing(judged) else None
+    return eta_text(prep.eta_seconds) if prep else None
+
+
+def _prep(evidence: Evidence, judged: Mapping[str, Judged], previous: Status) -> PrepStatus | None:
+    """How far preparation is; of sources that the end of a log says nothing of, what was known."""
+    before = previous.prep and without_etas(previous.prep)
+    if evidence.prep is None:
+        if before and evidence.prepared:
+            return with_all_ready(before)
+        return previous.prep if is_eta_unknown(evidence, judged) else before
+    prep = evidence.prep.status
+    if prep.sources is None and before:
+        prep = prep.model_copy(update={"sources": before.sources})
+    at_work = _is_preparing(judged) or is_eta_unknown(evidence, judged)
+    return prep if at_work else without_etas(prep)
+
+
+def _is_preparing(judged: Mapping[str, Judged]) -> bool:
+    return judged[CONDITION_PREPARED].reason == reasons.PREPARING
 
 
 def _queue(run: Run, seen: Observed) -> str | None:

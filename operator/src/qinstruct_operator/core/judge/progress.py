@@ -7,9 +7,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TypeVar
 
-from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
+from qinstruct_operator.api.status import (
+    MAX_SOURCES,
+    CheckpointStatus,
+    PrepStatus,
+    SourceStatus,
+    TrainingStatus,
+)
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.times import time_text
 from qinstruct_trainer.contract.events import (
@@ -23,6 +30,7 @@ from qinstruct_trainer.contract.events import (
     parse_line,
 )
 from qinstruct_trainer.contract.safe_text import one_line
+from qinstruct_trainer.contract.sources import Sources, after_event
 
 E = TypeVar("E")
 _DAY = 86400
@@ -71,22 +79,40 @@ def prep_progress(said: Sequence[Event]) -> PrepSeen | None:
     events = [event for event in said if isinstance(event, PrepProgress | PrepWaiting)]
     if not events:
         return None
-    newest = events[-1]
+    newest, sources = events[-1], _newest_sources(events)
     if isinstance(newest, PrepWaiting):
         waiting = PrepStatus(
             stage=newest.stage,
-            item=one_line(newest.item)[:256],
+            item=_name(newest.item),
             waiting_for=one_line(newest.owner)[:253],
+            sources=_source_statuses(sources, None),
         )
         return PrepSeen(waiting, None)
+    rate = _rate(newest, events)
+    eta = _time_left(newest.total, newest.done, rate)
     status = PrepStatus(
         stage=newest.stage,
-        item=one_line(newest.item)[:256],
+        item=_name(newest.item),
         done=_count(newest.done),
-        total=None if newest.total is None else _count(newest.total),
+        total=_known_count(newest.total),
         unit=newest.unit,
+        sources=_source_statuses(sources, eta),
+        downloads_eta=eta_text(_downloads_eta(newest, sources, rate)),
     )
-    return PrepSeen(status, _prep_eta(newest, events))
+    return PrepSeen(status, eta)
+
+
+def without_etas(prep: PrepStatus) -> PrepStatus:
+    """How far preparation is, less what is true only while a pod is at work."""
+    rows = prep.sources and tuple(each.model_copy(update={"eta": None}) for each in prep.sources)
+    return prep.model_copy(update={"sources": rows, "downloads_eta": None})
+
+
+def with_all_ready(prep: PrepStatus) -> PrepStatus:
+    """How far preparation was when nobody looked any more, now that it has succeeded."""
+    rows = without_etas(prep).sources
+    ready = rows and tuple(each if each.state == "Cached" else _ready(each) for each in rows)
+    return prep.model_copy(update={"sources": ready, "downloads_eta": None})
 
 
 def training_progress(events: Sequence[Event]) -> TrainingSeen:
@@ -151,19 +177,84 @@ def _training_status(step: Step | None, start: Start | None) -> TrainingStatus |
     )
 
 
-def _prep_eta(newest: PrepProgress, events: list[PrepProgress | PrepWaiting]) -> float | None:
-    """From the rate of the same stage and item over these events."""
+def _rate(newest: PrepProgress, events: Sequence[PrepProgress | PrepWaiting]) -> float | None:
+    """Of the same stage and item over these events, each second.
+
+    Where nothing is done yet no rate begins: what comes next may be there from an earlier attempt.
+    """
     same = [
         event
         for event in events
         if isinstance(event, PrepProgress)
         and (event.stage, event.item) == (newest.stage, newest.item)
+        and event.done > 0
     ]
+    if not same:
+        return None
     done = _count(newest.done) - _count(same[0].done)
     seconds = newest.time - same[0].time
-    if newest.total is None or done <= 0 or seconds <= 0:
+    return done / seconds if done > 0 and seconds > 0 else None
+
+
+def _time_left(total: int | None, done: int, rate: float | None) -> float | None:
+    if total is None or not rate:
         return None
-    return _finite((_count(newest.total) - _count(newest.done)) * seconds / done)
+    return _finite((_count(total) - _count(done)) / rate)
+
+
+def _newest_sources(events: Sequence[PrepProgress | PrepWaiting]) -> Sources | None:
+    """How far each source is: where that was said last, and what the events after it change."""
+    said = [number for number, event in enumerate(events) if event.sources is not None]
+    if not said:
+        return None
+    later = events[said[-1] + 1 :]
+    named = ((_name(each.name), each) for each in events[said[-1]].sources or ())
+    by_name = {name: each for name, each in named if name}  # the API takes each name once
+    return reduce(after_event, later, tuple(by_name.values())[:MAX_SOURCES])
+
+
+def _source_statuses(sources: Sources | None, eta: float | None) -> tuple[SourceStatus, ...] | None:
+    """As the status has them; the time left belongs to the one that is worked on."""
+    if sources is None:
+        return None
+    return tuple(
+        SourceStatus(
+            name=_name(each.name),
+            state=each.state,
+            done=_known_count(each.done),
+            total=_known_count(each.total),
+            unit=each.unit,
+            eta=eta_text(eta) if each.state in ("Fetching", "Extracting") else None,
+        )
+        for each in sources
+    )
+
+
+def _downloads_eta(
+    newest: PrepProgress, sources: Sources | None, rate: float | None
+) -> float | None:
+    """Of all sources, at the rate of the one that is fetched; None where one's size is unknown."""
+    if sources is None or (newest.stage, newest.unit) != ("fetch", "bytes"):
+        return None
+    left = [each for each in sources if each.state in ("Waiting", "Fetching")]
+    if any(each.total is None or each.unit != "bytes" for each in left):
+        return None
+    # None is below zero: what has come may be more than was published.
+    num_bytes = sum(max(0, _count(each.total or 0) - _count(each.done or 0)) for each in left)
+    return _time_left(num_bytes, 0, rate)
+
+
+def _ready(source: SourceStatus) -> SourceStatus:
+    done = source.done if source.done is None or source.total is None else source.total
+    return source.model_copy(update={"state": "Ready", "done": done})
+
+
+def _name(text: str) -> str:
+    return one_line(text)[:256]
+
+
+def _known_count(value: int | None) -> int | None:
+    return None if value is None else _count(value)
 
 
 def _count(value: int) -> int:

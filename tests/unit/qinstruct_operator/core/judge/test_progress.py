@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qinstruct_operator.api.status import CheckpointStatus, PrepStatus, TrainingStatus
+from qinstruct_operator.api.status import (
+    MAX_SOURCES,
+    CheckpointStatus,
+    PrepStatus,
+    TrainingStatus,
+)
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import (
     PrepSeen,
@@ -65,7 +70,7 @@ PREP_CASES = {
         PrepSeen(FETCH.model_copy(update={"done": 0, "total": 0}), None),
     ),
     "counts that no JSON reader keeps": (
-        lines(prep_event(0, 10**400), prep_event(10**400, 10**400)),
+        lines(prep_event(1, 10**400), prep_event(10**400, 10**400)),
         PrepSeen(FETCH.model_copy(update={"done": 2**53, "total": 2**53}), 0.0),
     ),
 }
@@ -206,6 +211,16 @@ _SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
     | st.sampled_from([10**400, -(10**400), 1e308])
 )  # fmt: skip
+_ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": st.text(max_size=2) | st.sampled_from(["labels", "n" * 999]),
+            "state": st.sampled_from(["Waiting", "Fetching", "Extracting", "Ready", "Cached"]),
+        },
+        optional={"done": _SCALARS, "total": _SCALARS, "unit": st.sampled_from(["bytes", "files"])},
+    ),
+    max_size=MAX_SOURCES + 2,
+)
 _EVENTS = [
     json.loads(line)
     for line in lines(prep_event(1), waiting_event(), start_event(), step_event(1), saved_event(1))
@@ -217,6 +232,8 @@ def _nearly_events(draw: st.DrawFn) -> str:
     event = dict(draw(st.sampled_from(_EVENTS)))
     for key in draw(st.lists(st.sampled_from(sorted(event)), max_size=3)):
         event[key] = draw(_SCALARS)
+    if draw(st.booleans()):
+        event["sources"] = draw(_ROWS)
     return json.dumps(event, ensure_ascii=draw(st.booleans()))
 
 
@@ -226,5 +243,8 @@ def test_no_line_can_do_harm(log: list[str]) -> None:
     prep, training = prep_progress(events), training_progress(events)
     for eta in (prep.eta_seconds if prep else None, training.eta_seconds):
         assert len(eta_text(eta) or "") <= 6
+    if prep:
+        names = [each.name for each in prep.status.sources or ()]
+        assert len(names) == len({*names}) <= MAX_SOURCES
     counts = training.status or TrainingStatus()
     assert 0 <= (counts.step or 0) <= 2**53
