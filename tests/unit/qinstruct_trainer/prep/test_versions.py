@@ -28,7 +28,12 @@ def never(_: Source) -> Stamp:
 
 
 def choose(
-    path: Path, stamp: Stamp | None = None, before: Prepared | None = None, there: bool = True
+    path: Path,
+    stamp: Stamp | None = None,
+    before: Prepared | None = None,
+    *,
+    there: bool = True,
+    coming: bool = False,
 ) -> str:
     """The version that is taken where the server has this one."""
 
@@ -38,7 +43,7 @@ def choose(
 
     found = path.parent.parent if there else None
     versions = Versions(before)
-    chosen = versions.choose(SOURCE, path, lambda _: found, ask)
+    chosen = versions.choose(SOURCE, path, lambda _: found, lambda _: coming, ask)
     assert versions.taken == {UNIT: chosen}
     return chosen
 
@@ -46,6 +51,14 @@ def choose(
 def test_nothing_is_asked_of_what_was_never_fetched(path: Path) -> None:
     assert choose(path, there=False) == FIRST
     assert not path.exists()
+
+
+def test_nothing_is_asked_of_what_is_coming(path: Path) -> None:
+    """It is noted before it is in the cache."""
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    assert choose(path, there=False, coming=True) == FIRST
+    second = choose(path, Stamp(etag='"b"'), there=False)
+    assert choose(path, there=False, coming=True) == second
 
 
 @pytest.mark.parametrize(
@@ -121,5 +134,5 @@ def test_who_does_not_answer_changes_nothing(path: Path) -> None:
 
     note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
     before = path.read_bytes()
-    assert Versions().choose(SOURCE, path, lambda _: None, ask) == FIRST
+    assert Versions().choose(SOURCE, path, lambda _: None, lambda _: False, ask) == FIRST
     assert path.read_bytes() == before

@@ -138,10 +138,15 @@ class Stages:
             units = (unit, _extracted(source, unit.key))
             return next(filter(None, map(self.cache.published, units)), None)
 
+        def is_coming(version: str) -> bool:
+            return self.cache.is_being_made(_fetched(source, version))
+
         limits = Limits(networks=self.networks, total_seconds=_ASKING_SECONDS)
         path = known_path(self.cache.root, first.folder_name)
         with storage_errors(str(path), file_sentence):
-            version = self.versions.choose(source, path, find, lambda at: ask_version(at, limits))
+            version = self.versions.choose(
+                source, path, find, is_coming, lambda at: ask_version(at, limits)
+            )
         return _fetched(source, version)
 
     def _note_served(self, source: Source, partial: Path) -> None:

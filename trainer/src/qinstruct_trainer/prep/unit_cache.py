@@ -27,7 +27,7 @@ from qinstruct_trainer.durable_files import (
     sync_path,
     write_durably,
 )
-from qinstruct_trainer.lease import Lease
+from qinstruct_trainer.lease import Lease, is_free
 from qinstruct_trainer.prep.progress import Report
 from qinstruct_trainer.prep.unit_manifest import (
     MANIFEST,
@@ -128,6 +128,10 @@ class UnitCache:
         """The unit's folder if it is there, perhaps damaged; this is no use of it."""
         folder = self._root / unit.folder_name
         return folder if folder.is_dir() else None
+
+    def is_being_made(self, unit: Unit) -> bool:
+        """Whether somebody holds its lease; on another machine perhaps a dead one."""
+        return not is_free(lease_of(self._root / unit.folder_name))
 
     def discard(self, unit: Unit, made: Path) -> None:
         """Use a unit no longer, and delete it if no other run does.

@@ -70,6 +70,7 @@ class Versions:
         source: Source,
         path: Path,
         find: Callable[[str], Path | None],
+        is_coming: Callable[[str], bool],
         ask: Callable[[Source], Stamp],
     ) -> str:
         """The version of a source's file to take.
@@ -78,11 +79,12 @@ class Versions:
             source: Of an address that is asked again.
             path: Where it is noted what is known of the file (`known_path`).
             find: The folder that a version's file, or what was made of it, is in.
+            is_coming: Whether somebody is fetching a version's file.
             ask: What the server of a source's url has now.
         """
         kept = self._kept(path.stem)
         if kept is None or find(kept) is None:
-            kept = _newest(source, path, find, ask)
+            kept = _newest(source, path, find, is_coming, ask)
         self.taken[path.stem] = kept
         return kept
 
@@ -114,12 +116,16 @@ def _newest(
     source: Source,
     path: Path,
     find: Callable[[str], Path | None],
+    is_coming: Callable[[str], bool],
     ask: Callable[[Source], Stamp],
 ) -> str:
     known = _read(path)
+    # Asked first: what is no longer coming afterwards is there, and was noted before.
+    coming = known is not None and is_coming(known.version)
     there = find(FIRST if known is None else known.version)
-    if there is None and known is None:
-        return FIRST
+    known = known or _read(path)
+    if there is None and (known is None or coming):
+        return FIRST if known is None else known.version
     # What is not there is asked for before it is fetched: others may have made more of the version
     # that it had. A clock that was moved back makes no file younger.
     if there is not None and known is not None and 0 <= time.time() - known.asked < _TRUSTED:
