@@ -15,7 +15,7 @@ from qinstruct_operator.cli.tables import table, titled
 from qinstruct_operator.cli.terminal import sanitize, sanitize_lines, sanitized_text
 from qinstruct_operator.constants import CONDITION_ACCEPTED, CONDITION_FAILED
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.judge.progress import eta_text
+from qinstruct_operator.core.judge.progress import eta_text, restarts_text
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, last_seen
 
@@ -136,6 +136,7 @@ def _work(status: Status) -> Iterator[tuple[str, str]]:
             (training.tokens_per_second, "tokens/s"),
         )
         parts += [f"{rate:,.1f} {unit}" for rate, unit in rates if rate is not None]
+        parts += [text] if (text := restarts_text(training)) else []
         yield "training", "  ".join(parts)
 
 
