@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def _measure(command: Sequence[str], environment: dict[str, str]) -> tuple[float
         family = _family(process.pid)
         cpu = sum(map(_cpu_seconds, family))
         for pid in family:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended with its parent
+                os.kill(pid, signal.SIGKILL)
     return seconds, cpu
 
 

@@ -13,6 +13,7 @@ from qinstruct_trainer.contract.events import (
     PrepDone,
     PrepProgress,
     PrepWaiting,
+    Restarting,
     Start,
     Step,
 )
@@ -57,6 +58,16 @@ EVENTS: tuple[Event, ...] = (
     step(1, 20),
     step(2, 20.1),
     step(10, 21),
+    Restarting(
+        reason="GpuFailed",
+        message="it is hot",
+        exit_code=71,
+        retry=1,
+        retries=2,
+        step=10,
+        checkpoint_seconds=125.0,
+    ),
+    Restarting(reason="Error", message="gone", exit_code=1, retry=2, retries=2),
     step(100, 22),
     Checkpoint(step=100, path="/x", num_bytes=2_500_000, seconds=0.5),
     Exported(path="/x", num_bytes=1_000),
@@ -75,6 +86,8 @@ data ready: 1,200 records, 3 dropped
 starting: 100 steps, 1,200 records, 4 of 5 parameters trained, 2 x cpu
 step 1 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
 step 10 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
+restarting in place, 1 of 2 after step 10, 2:05 after the last checkpoint: it is hot (GpuFailed)
+restarting in place, 2 of 2: gone (Error)
 step 100 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
 checkpoint after step 100 (2.5 MB, 0.5 s)
 model exported (1.0 kB)

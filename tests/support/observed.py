@@ -33,6 +33,7 @@ from qinstruct_trainer.contract.events import (
     Failed,
     PrepProgress,
     PrepWaiting,
+    Restarting,
     Stage,
     Start,
     Step,
@@ -270,7 +271,7 @@ def waiting_event(owner: str = "run-a") -> PrepWaiting:
     return PrepWaiting(stage="model", item="llava", owner=owner)
 
 
-def start_event(step: int = 0, steps: int = 200) -> Start:
+def start_event(step: int = 0, steps: int = 200, restarts: int | None = None) -> Start:
     return Start(
         step=step,
         steps=steps,
@@ -279,6 +280,7 @@ def start_event(step: int = 0, steps: int = 200) -> Start:
         parameters=1,
         trainable=1,
         device="cuda",
+        restarts=restarts,
     )
 
 
@@ -311,6 +313,11 @@ def complete_event() -> Complete:
 
 def failed_event(reason: str, message: str, exit_code: int) -> Failed:
     return Failed(reason=reason, message=message, exit_code=exit_code)
+
+
+def restarting_event(retry: int = 1, **values: Any) -> Restarting:
+    usual: dict[str, Any] = {"reason": "Killed", "message": "rank 1 was killed", "exit_code": 137}
+    return Restarting(retry=retry, retries=2, **(usual | values))
 
 
 def stopped_event(step: int, steps: int = 200) -> StoppedEvent:

@@ -50,7 +50,8 @@ def test_everything_known_of_one(
         "progress 43%, 1h12m left",
         "attempt 2 queue gpus node gpu-a GPU-hours 12.3",
         "preparation fetch labels: 5 of 10 files",
-        "training step 430 of 1,000 loss 1.2500 12.5 samples/s 9,000.0 tokens/s",
+        "training step 430 of 1,000 loss 1.2500 12.5 samples/s 9,000.0 tokens/s "
+        "1 restart in place (38s lost)",
         "checkpoint after step 400, ",
         "claim qinstruct-cache (not there) claim x-output (Bound)",
         "Running True Training it is so",

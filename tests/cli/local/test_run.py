@@ -76,6 +76,26 @@ def test_a_sentence_of_prep_ends_the_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert ran.said[1:] == ["prep failed: the sentence", f"the whole log: {log}"]
 
 
+RESTARTING = (
+    '{"event": "restarting", "reason": "Killed", "message": "rank 1 was killed", "exit_code": 137,'
+    ' "retry": 1, "retries": 2}'
+)
+
+
+def test_a_failure_that_is_made_good_in_place_is_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "from qinstruct_trainer.contract.events import emit, parse_line\n"
+        f"for line in ({FAILED!r}, {RESTARTING!r}): emit(parse_line(line, None))\n"
+        "print('the end'); exit(1)"
+    )
+    ran = Outcome(tmp_path, monkeypatch, train=script)
+    assert "restarting in place, 1 of 2: rank 1 was killed (Killed)" in ran.said
+    assert not any("the sentence" in line for line in ran.said)
+    assert "  the end" in ran.said
+
+
 def test_a_sentence_that_prep_has_not_written_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,8 @@ TRAINING_STATUS: dict[str, Any] = {
         "loss": 1.25,
         "samplesPerSecond": 12.5,
         "tokensPerSecond": 9000,
+        "restarts": 1,
+        "lostSeconds": 37.5,
     },
     "checkpoint": {"step": 400, "time": TIME},
 }

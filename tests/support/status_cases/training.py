@@ -9,9 +9,11 @@ from support.observed import (
     condition,
     ended,
     exported_event,
+    failed_event,
     lines,
     pod,
     pytorchjob,
+    restarting_event,
     running,
     snapshot_of,
     step_event,
@@ -103,6 +105,32 @@ CASES = {
         "Silent",
         PREPARED | {S: (YES, "Scheduled"), R: (YES, "Silent")},
         fields={"progress": None, "eta": None},
+    ),
+    "its ranks are started again in place": Case(
+        of_training(
+            JOB,
+            pod(JOB, running()),
+            log=(*TRAINING_LOG, *lines(failed_event("Killed", "x", 137), restarting_event())),
+        ),
+        "Restarting",
+        PREPARED | {S: (YES, "Scheduled"), R: (YES, "Restarting")},
+        says=(
+            R,
+            "x-1-master-0 on node gpu-1 starts its processes again in place, retry 1 of 2, from "
+            "the last checkpoint: rank 1 was killed (Killed)",
+        ),
+        fields={"progress": "21%", "eta": None, "failure": None},
+    ),
+    "it trains after a restart in place": Case(
+        of_training(
+            JOB,
+            pod(JOB, running()),
+            log=lines(restarting_event(), step_event(43, restarts=1, lost_seconds=75.0)),
+        ),
+        "Training",
+        PREPARED | {S: (YES, "Scheduled"), R: (YES, "Training")},
+        says=(R, "x-1-master-0 on node gpu-1 trains, after 1 restart in place (1m lost)"),
+        fields={"failure": None},
     ),
     "it trains": Case(
         of_training(JOB, pod(JOB, running()), log=TRAINING_LOG),

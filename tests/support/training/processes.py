@@ -93,11 +93,19 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
 
 def signal_rank(process: subprocess.Popen[str], rank: int, number: signal.Signals) -> None:
     """Send one rank a signal; nothing if it has already ended."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in children:
+    for pid in descendants(process.pid):
         with suppress(OSError):  # it has ended
             if Path(f"/proc/{pid}/comm").read_text() == f"rank {rank}\n":
-                os.kill(int(pid), number)
+                os.kill(pid, number)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one that live: a supervisor's launcher, a launcher's ranks."""
+    found: list[int] = []
+    with suppress(OSError):  # it has ended
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
 
 
 def printed(config: RunConfig, text: str) -> bool:

@@ -87,6 +87,23 @@ def test_a_signal_says_what_it_most_often_means(
     assert hint in capsys.readouterr().err
 
 
+def test_a_rank_that_the_kernel_killed_for_want_of_memory_ends_as_such(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another try would be killed again: the code is none that is retried."""
+    ends = failures((EXIT_PEER_LOST, 4), (KILLED, 5))
+    assert conclude(ends, out_of_memory=True) == EXIT_SOFTWARE
+    event = parse_line(capsys.readouterr().out, None)
+    assert isinstance(event, Failed)
+    assert (event.reason, event.exit_code) == ("OutOfMemory", EXIT_SOFTWARE)
+    assert event.message.startswith("rank 1 was killed by the kernel")
+
+
+def test_a_rank_that_fails_otherwise_while_the_kernel_kills_another_process_says_why() -> None:
+    write_termination_message(SENTENCE)
+    assert conclude(failures((EXIT_DATA, 4)), out_of_memory=True) == EXIT_DATA
+
+
 def test_a_reason_that_a_rank_has_written_is_not_repeated(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

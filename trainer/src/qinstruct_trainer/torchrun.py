@@ -8,33 +8,41 @@ in process and
 - exits with the code of the rank that failed first (a signal n: 128 + n);
 - passes SIGTERM and SIGINT on as SIGTERM and waits as long as the ranks need to save;
 - emits the `Failed` event of a rank that was killed and could not do so itself.
+
+Where the run's config allows retries in place, all this is one try in a fork below a `supervisor`.
 """
 
 import logging
 import os
 import signal
 import sys
+import traceback
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import qinstruct_trainer.__main__ as trainer
-from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED, KILLED
+from qinstruct_trainer.contract.config import RunConfig
+from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_PEER_LOST, EXIT_STOPPED, RunError
 from qinstruct_trainer.contract.events import (
     Failed,
+    clear_termination_message,
     emit,
     read_termination_message,
     say,
-    termination_log,
 )
+from qinstruct_trainer.contract.launch import run_config_of
+from qinstruct_trainer.contract.restarts import RESTARTS_ENV
 from qinstruct_trainer.forks import WaitingFork, forks_as_ranks, has_opened
 from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.plain_log import open_log
+from qinstruct_trainer.supervisor.killed import killed
+from qinstruct_trainer.supervisor.oom_kills import has_grown, oom_kills
+from qinstruct_trainer.supervisor.tries import children, supervise, unblock_signals
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -45,24 +53,50 @@ _LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"
 _SECONDARY = frozenset({EXIT_PEER_LOST, -signal.SIGTERM})
 
 
-# What most often stands behind a signal that nobody asked for.
-_HINTS: Mapping[int, str] = {
-    signal.SIGKILL: ", most often because memory ran out",
-    signal.SIGABRT: ", most often because torch gave up on a collective call or a GPU (the log "
-    "above says which)",
-    signal.SIGBUS: ", most often because shared memory or a disk is full",
-}
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run the ranks to their end; the exit code."""
+    """Run the ranks to their end, started again in place as often as the run allows.
+
+    Returns:
+        The exit code.
+    """
     open_log()  # of what the imports warn of
+    config = _config(arguments)
+    if config is not None and config.in_place_retries:
+        return supervise(partial(_try_and_end, arguments), config)
+    os.environ.pop(RESTARTS_ENV, None)
+    return _try(arguments)
+
+
+def _config(arguments: Sequence[str]) -> RunConfig | None:
+    """The run that the ranks are to train; None where there is none, or they refuse it."""
+    path = run_config_of(arguments)
+    if path is not None:
+        with suppress(RunError):
+            return RunConfig.read(path)
+    return None
+
+
+def _try_and_end(arguments: Sequence[str]) -> NoReturn:
+    """One try, in a process of its own."""
+    try:
+        code = _try(arguments)
+    except SystemExit as error:  # wrong arguments
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:  # noqa: BLE001 - the outermost level of this process
+        traceback.print_exc()
+        code = 1
+    trainer.end_process(code)
+
+
+def _try(arguments: Sequence[str]) -> int:
+    """Start the ranks and run them to their end; the exit code."""
     logging.disable(logging.ERROR)  # torchrun's warnings; the ranks have events and sentences
-    with suppress(OSError):  # what an earlier run left would pass for this one's message
-        termination_log().write_text("", "utf-8")
+    clear_termination_message()  # what an earlier run left would pass for this one's
+    kills = oom_kills()
     waiting: deque[WaitingFork] = deque()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, partial(_pass_on, waiting))
+    unblock_signals()
     if "--nproc-per-node=1" not in arguments:
         # torchrun's own default, here before torch reads it: what is imported is the ranks', too.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -76,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
             waiting.extend(WaitingFork(_train) for _ in range(_num_forks(parsed)))
             run(parsed)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        return conclude(error.failures)
+        return conclude(error.failures, out_of_memory=has_grown(kills, oom_kills()))
     return EXIT_OK
 
 
@@ -126,7 +160,7 @@ def _train(arguments: Sequence[str]) -> NoReturn:
 
 def _pass_on(waiting: Sequence[WaitingFork], number: int, _frame: FrameType | None) -> None:
     """Hand a stop signal to the ranks; before there are any, just end."""
-    ranks = set(_children()) - {fork.pid for fork in waiting}
+    ranks = set(children()) - {fork.pid for fork in waiting}
     if not ranks:
         trainer.end_process(128 + number)
     for pid in ranks:
@@ -134,17 +168,13 @@ def _pass_on(waiting: Sequence[WaitingFork], number: int, _frame: FrameType | No
             os.kill(pid, signal.SIGTERM)
 
 
-def _children() -> list[int]:
-    """Process ids of this process's children (proc(5); Linux)."""
-    files = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for file in files for pid in file.read_text("ascii").split()]
-
-
-def conclude(failures: "Mapping[int, ProcessFailure]") -> int:
+def conclude(failures: "Mapping[int, ProcessFailure]", *, out_of_memory: bool = False) -> int:
     """The exit code of the rank that failed first; emits its `Failed` event if it could not.
 
     Args:
         failures: By rank; not empty.
+        out_of_memory: The kernel has killed something since the ranks were started, for want of
+            memory: who was killed then ends as `OutOfMemoryError` says.
     """
     rank, root = min(failures.items(), key=_root_cause_first)
     code = root.exitcode if root.exitcode >= 0 else 128 - root.exitcode
@@ -152,9 +182,10 @@ def conclude(failures: "Mapping[int, ProcessFailure]") -> int:
         return code
     event = read_termination_message()
     if root.exitcode < 0:
-        event = Failed(reason=KILLED, message=_killed(rank, -root.exitcode), exit_code=code)
+        event = killed(f"rank {rank}", -root.exitcode, out_of_memory=out_of_memory)
         say(event.message)
         emit(event)
+        code = event.exit_code
     elif 0 in failures and failures[0].exitcode < 0 and isinstance(event, Failed):
         # Rank 0, the one that prints, was ended before it could.
         say(event.message)
@@ -169,15 +200,6 @@ def _root_cause_first(item: "tuple[int, ProcessFailure]") -> tuple[bool, bool, i
     """
     rank, failure = item
     return failure.exitcode in _SECONDARY, failure.exitcode >= 0, failure.timestamp, rank
-
-
-def _killed(rank: int, number: int) -> str:
-    name = signal.Signals(number).name
-    hint = _HINTS.get(number, "")
-    return (
-        f"rank {rank} was killed by {name}{hint}; start the same command again: "
-        "it goes on from the last checkpoint"
-    )
 
 
 if __name__ == "__main__":

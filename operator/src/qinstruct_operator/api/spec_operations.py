@@ -26,6 +26,14 @@ _PREP_MEMORY = ", ".join(f"{size.prep.memory} ({name})" for name, size in SIZES.
 class Recovery(ApiModel):
     """What to do when an attempt fails."""
 
+    in_place_retries: int = Field(
+        default=2,
+        ge=0,
+        le=100,
+        description="How often a training pod starts its processes again itself, on the same node "
+        "and from the newest checkpoint, after a failure that may pass: a GPU or a link between "
+        "GPUs that failed, a process that was killed. 0 turns it off.",
+    )
     max_retries: int = Field(
         default=3, ge=0, le=100, description="Attempts after failures of the run's own making."
     )

@@ -97,6 +97,14 @@ class TrainingStatus(_Observed):
     loss: float | None = Field(default=None, description="Loss of the newest step.")
     samples_per_second: float | None = Field(default=None, description="All processes together.")
     tokens_per_second: float | None = Field(default=None, description="All processes together.")
+    restarts: int | None = Field(
+        default=None, ge=1, description="How often this pod has started its processes again."
+    )
+    lost_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="What these restarts have cost, from each failure to the first new step.",
+    )
 
 
 class CheckpointStatus(_Observed):

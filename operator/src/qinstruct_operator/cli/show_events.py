@@ -19,6 +19,7 @@ from qinstruct_trainer.contract.events import (
     PrepDone,
     PrepProgress,
     PrepWaiting,
+    Restarting,
     Start,
     Step,
 )
@@ -69,6 +70,8 @@ def _milestone_text(event: Event) -> str | None:
         case Checkpoint():
             size = size_text(event.num_bytes)
             return f"checkpoint after step {event.step} ({size}, {event.seconds:.1f} s)"
+        case Restarting():
+            return _restarting_text(event)
         case Exported():
             return f"model exported ({size_text(event.num_bytes)})"
         case Evaluated():
@@ -78,6 +81,19 @@ def _milestone_text(event: Event) -> str | None:
             )
         case _:
             return None
+
+
+def _restarting_text(event: Restarting) -> str:
+    saved = (
+        f", {duration_text(event.checkpoint_seconds)} after the last checkpoint"
+        if event.checkpoint_seconds is not None
+        else ""
+    )
+    at = f" after step {event.step}{saved}" if event.step is not None else saved
+    return (
+        f"restarting in place, {event.retry} of {event.retries}{at}: {event.message} "
+        f"({event.reason})"
+    )
 
 
 def _step_text(event: Step) -> str:

@@ -95,6 +95,7 @@ SAME_RUN: dict[str, object] = {
     "output": Path("/elsewhere"),
     "activation_checkpointing": True,
     "checkpoint": Checkpointing(every_minutes=1, keep=5),
+    "in_place_retries": 5,
     "stop_after_step": 3,
 }
 

@@ -7,6 +7,7 @@ from qinstruct_trainer.contract.launch import (
     data_command,
     ends_with_parent,
     prep_command,
+    run_config_of,
     train_command,
 )
 
@@ -52,3 +53,11 @@ def test_a_command_of_a_cache() -> None:
     assert cache_command("python", ["ls", "--cache=/cache"]) == [
         *("python", "-m", "qinstruct_trainer", "cache", "ls", "--cache=/cache"),
     ]
+
+
+def test_the_config_of_a_training_is_found_in_its_arguments() -> None:
+    command = train_command("python", Path("/run.json"), 8)
+    assert run_config_of(command[3:]) == Path("/run.json")
+    assert run_config_of(["-m", "qinstruct_trainer", "--help"]) is None
+    assert run_config_of(["-m", "qinstruct_trainer", "prep", "--config", "x"]) is None
+    assert run_config_of([]) is None

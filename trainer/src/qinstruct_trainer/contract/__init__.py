@@ -5,6 +5,7 @@
 - `events`: the lines that they print.
 - `errors`: the ways in which they end, with exit codes.
 - `output_files`: the names of what they leave in the output folder.
+- `restarts`: what the ranks are told of the tries before theirs.
 - `batch`: the arithmetic of batches and steps.
 - `safe_text`, `urls`: what others wrote, as it may be shown.
 - `hub_files`, `object_urls`: addresses of the hub's files and of stores' objects.

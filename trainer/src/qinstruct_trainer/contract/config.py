@@ -225,6 +225,9 @@ class RunConfig(_RunDocument):
     activation_checkpointing: Changeable[bool]
     seed: Fixed[int]
     checkpoint: Changeable[Checkpointing]
+    in_place_retries: Changeable[int] = Field(
+        default=0, ge=0, description="How often the ranks may be started again where they failed."
+    )
     stop_after_step: Changeable[int | None] = Field(
         default=None, ge=1, description="Checkpoint and exit 75 after this step, as SIGTERM does."
     )

@@ -26,6 +26,9 @@ KILLED = "Killed"
 BUG = "Bug"
 """Reason of an exception that nobody expected: it is our mistake."""
 
+UNEXPLAINED = "Error"
+"""Reason of an exit code that nobody explains."""
+
 
 class RunError(Exception):
     """A run that cannot go on. `reason` is one CamelCase word for programs.

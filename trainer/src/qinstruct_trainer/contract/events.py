@@ -112,6 +112,11 @@ class Start(_Event):
     parameters: int
     trainable: int
     device: str
+    restarts: int | None = Field(
+        default=None,
+        ge=1,
+        description="How often the ranks were started again in place; None: never.",
+    )
 
 
 class Step(_Event):
@@ -130,6 +135,14 @@ class Step(_Event):
     eta_seconds: float
     mfu: float | None = Field(default=None, description="Model FLOPs utilisation; None on CPU.")
     memory_bytes: int = Field(description="Peak device memory, or the process's RSS on CPU.")
+    restarts: int | None = Field(default=None, ge=1, description="As in `Start`.")
+    lost_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="What restarts in place have cost, each from the failure to the first step "
+        "that had not been taken before it.",
+    )
 
 
 class Checkpoint(_Event):
@@ -201,6 +214,24 @@ class Failed(_Event):
     step: int | None = None
 
 
+class Restarting(_Event):
+    """The ranks have failed, and are started again in place: the event before it is not the end."""
+
+    event: Literal["restarting"] = "restarting"
+    reason: str = Field(description="Of the failure, as in `Failed`.")
+    message: str = Field(description="What failed, without what to do about it.")
+    exit_code: int
+    retry: int = Field(description="Which retry in place this is, counted from 1.")
+    retries: int = Field(description="How many there may be.")
+    step: int | None = Field(default=None, description="The last step that was taken.")
+    checkpoint_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time since the newest checkpoint was published.",
+    )
+
+
 class Complete(_Event):
     """Everything is done."""
 
@@ -220,6 +251,7 @@ Event = (
     | Evaluated
     | StoppedEvent
     | Failed
+    | Restarting
     | Complete
 )
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
@@ -272,6 +304,14 @@ def read_termination_message() -> Event | None:
         return parse_line(path.read_text("utf-8", errors="replace"), os.environ.get(WRITER_ENV))
     except OSError:
         return None
+
+
+def clear_termination_message() -> None:
+    """Forget the final event: what comes is another try, whose end is still open."""
+    try:
+        termination_log().write_text("", "utf-8")
+    except OSError:
+        return
 
 
 def termination_log() -> Path:

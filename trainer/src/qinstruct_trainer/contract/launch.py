@@ -26,6 +26,16 @@ def train_command(interpreter: str, config: Path, num_processes: int) -> list[st
     ]
 
 
+def run_config_of(arguments: Sequence[str]) -> Path | None:
+    """The `RunConfig` file that the arguments of our torchrun name; None: they start no training.
+
+    Args:
+        arguments: Those behind the module's name in `train_command`, or what a person entered.
+    """
+    head, tail = list(arguments[-5:-1]), arguments[-1:]
+    return Path(tail[0]) if head == ["-m", "qinstruct_trainer", "train", "--config"] else None
+
+
 def contents_command(interpreter: str) -> list[str]:
     """Print the `Contents` of the trainer that this interpreter starts."""
     return [interpreter, "-m", "qinstruct_trainer", "contents"]

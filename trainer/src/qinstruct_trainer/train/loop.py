@@ -18,12 +18,14 @@ from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
+from qinstruct_trainer.contract.restarts import Restarts
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.metrics.eta import StepTimes
 from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
+from qinstruct_trainer.train.metrics.lost_time import LostTime
 from qinstruct_trainer.train.metrics.metrics_file import append_metrics, truncate_metrics
 from qinstruct_trainer.train.optimizer.lr_schedule import learning_rate, warmup_steps
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all, sum_over_ranks
@@ -53,6 +55,7 @@ class Loop:
         engine: Engine,
         micro_batches: MicroBatches,
         checkpoints: CheckpointWriter,
+        restarts: Restarts | None = None,
     ):
         self._config = config
         self._ranks = ranks
@@ -62,6 +65,7 @@ class Loop:
         self._num_steps = micro_batches.order.num_steps
         self._metrics = config.output / output_files.METRICS
         self._step_times = StepTimes()
+        self._lost_time = LostTime(restarts)
         self._saved_at = time.monotonic()
 
     def run(self, done: int) -> None:
@@ -190,6 +194,8 @@ class Loop:
             eta_seconds=self._step_times.eta_seconds(self._num_steps - step),
             mfu=None if peak is None else flops / seconds / (peak * self._ranks.world_size),
             memory_bytes=_peak_memory(device),
+            restarts=self._lost_time.count,
+            lost_seconds=self._lost_time.seconds(step, time.time()),
         )
         append_metrics(self._metrics, event)
         emit(event)

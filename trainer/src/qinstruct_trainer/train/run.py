@@ -13,6 +13,7 @@ from qinstruct_trainer.contents import check_attention
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.events import Complete, Start, emit
+from qinstruct_trainer.contract.restarts import Restarts
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.pixel_store import PixelStore
 from qinstruct_trainer.lease import Lease
@@ -96,6 +97,7 @@ def _train_and_export(run: RunContext) -> None:
     pixels, size = run.prepared.pixels, vision.image_size
     store = PixelStore.open(pixels, size) if pixels else None
     micro_batches = MicroBatches(run.index, order, ranks.rank, size, store)
+    restarts = Restarts.read(os.environ)
     with process_group(ranks):
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
         keep = config.checkpoint.keep
@@ -118,9 +120,10 @@ def _train_and_export(run: RunContext) -> None:
                     parameters=engine.parameters.total,
                     trainable=engine.parameters.trainable,
                     device=str(ranks.device.type),
+                    restarts=restarts.count if restarts else None,
                 )
             )
-        Loop(config, ranks, engine, micro_batches, checkpoints).run(done)
+        Loop(config, ranks, engine, micro_batches, checkpoints, restarts).run(done)
         if ranks.is_main:
             write_export_identity(config.output, run.identity)
         export(engine, run)

@@ -25,7 +25,7 @@ from qinstruct_operator.constants import (
     CONDITION_PREPARED,
 )
 from qinstruct_operator.core.condition_list import is_finished, is_true
-from qinstruct_operator.core.judge.progress import eta_text
+from qinstruct_operator.core.judge.progress import eta_text, restarts_text
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, last_seen
 
@@ -149,6 +149,7 @@ def _work(status: Status) -> Iterator[tuple[str, str]]:
             (training.tokens_per_second, "tokens/s"),
         )
         parts += [f"{rate:,.1f} {unit}" for rate, unit in rates if rate is not None]
+        parts += [text] if (text := restarts_text(training)) else []
         yield "training", "  ".join(parts)
 
 

@@ -18,7 +18,14 @@ from qinstruct_operator.cli.show_events import View
 from qinstruct_operator.cli.terminal import sanitize
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_STOPPED
-from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, WRITER_ENV, Event, Failed, Step
+from qinstruct_trainer.contract.events import (
+    TERMINATION_LOG_ENV,
+    WRITER_ENV,
+    Event,
+    Failed,
+    Restarting,
+    Step,
+)
 from qinstruct_trainer.contract.launch import prep_command, train_command
 
 _SIGNAL_EXIT_CODES = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
@@ -91,6 +98,8 @@ class LocalRun:
             self.last_step = event
         if isinstance(event, Failed):
             self.failed = event
+        if isinstance(event, Restarting):
+            self.failed = None  # that was not the end
         self.view.show(event)
 
     def _announce_stop(self, name: str) -> None:

@@ -25,6 +25,7 @@ from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.judged import Judged, no, unknown, yes
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
+from qinstruct_operator.core.judge.progress import restarting_text, restarts_text
 from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.remains import pods_remain
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
@@ -276,12 +277,15 @@ def _at_work(evidence: Evidence, where: str) -> Judged:
     status = evidence.training.status if evidence.training else None
     if silent := _silence(evidence):
         return yes(reasons.SILENT, f"{where} {silent}; {_LOOK}")
+    if evidence.training and (restarting := evidence.training.restarting):
+        return yes(reasons.RESTARTING, f"{where} {restarting_text(restarting)}")
     exported = evidence.training is not None and evidence.training.exported
     if exported or (status is not None and status.step == status.steps):
         return yes(reasons.FINISHING, f"{where} exports and evaluates the model")
     if status is None:
         return yes(reasons.LOADING, f"{where} loads model and data")
-    return yes(reasons.TRAINING, f"{where} trains")
+    after = f", after {text}" if (text := restarts_text(status)) else ""
+    return yes(reasons.TRAINING, f"{where} trains{after}")
 
 
 def _complete(evidence: Evidence, failed: Judged) -> Judged:

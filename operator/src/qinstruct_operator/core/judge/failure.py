@@ -30,7 +30,7 @@ from qinstruct_trainer.contract.errors import (
     StorageError,
     UnavailableError,
 )
-from qinstruct_trainer.contract.events import Failed, parse_line
+from qinstruct_trainer.contract.events import Failed, Restarting, parse_line
 from qinstruct_trainer.contract.safe_text import one_line, printable
 
 _TAIL_LINES = 20
@@ -107,15 +107,18 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
 
 
 def _last_word(pod: Pod | None, lines: Sequence[str]) -> Failed | None:
-    """The newest `Failed` event of its own in the termination message, else in the log."""
+    """The newest `Failed` event of its own in the termination message, else in the log.
+
+    One after which it has started its processes again is not how it ended.
+    """
     container = pod.container if pod else None
     if pod is None or container is None or not container.exit_code:
         return None
     # Not splitlines: JSON text may hold separators that it takes for the end of a line.
     for line in (*reversed(container.message.split("\n")), *reversed(lines)):
         event = parse_line(line, pod.writer)
-        if isinstance(event, Failed):
-            return event
+        if isinstance(event, Failed | Restarting):
+            return event if isinstance(event, Failed) else None
     return None
 
 

@@ -25,6 +25,7 @@ from qinstruct_trainer.contract.events import (
     Exported,
     PrepProgress,
     PrepWaiting,
+    Restarting,
     Start,
     Step,
     parse_line,
@@ -54,12 +55,14 @@ class TrainingSeen:
         status: None before training has started.
         checkpoint: newest of these events.
         exported: the model is written; only the evaluation is left.
+        restarting: its processes have failed and are started again in place, since this event.
     """
 
     status: TrainingStatus | None
     checkpoint: CheckpointStatus | None
     eta_seconds: float | None
     exported: bool
+    restarting: Restarting | None = None
 
 
 def read_events(lines: Iterable[str], pod: Pod | None) -> tuple[Event, ...]:
@@ -116,16 +119,41 @@ def with_all_ready(prep: PrepStatus) -> PrepStatus:
 
 
 def training_progress(events: Sequence[Event]) -> TrainingSeen:
-    """Steps, loss, throughput, newest checkpoint."""
-    step, start = _newest(events, Step), _newest(events, Start)
+    """Steps, loss, throughput, newest checkpoint; after a restart in place, those since then."""
+    before, since = _at_restart(events)
+    step = _newest(since, Step)
+    status = _training_status(step, _newest(since, Start)) or without_rates(
+        _training_status(_newest(before, Step), _newest(before, Start))
+    )
     saved = _newest(events, Checkpoint)
+    is_restarting = before and not any(isinstance(each, Step | Start) for each in since)
     return TrainingSeen(
-        status=_training_status(step, start),
+        status=_with_restarts(status, events),
         checkpoint=CheckpointStatus(step=_count(saved.step), time=_time(saved.time))
         if saved
         else None,
         eta_seconds=_finite(step.eta_seconds) if step else None,
-        exported=_newest(events, Exported) is not None,
+        exported=_newest(since, Exported) is not None,
+        restarting=_newest(before, Restarting) if is_restarting else None,
+    )
+
+
+def restarting_text(event: Restarting) -> str:
+    """What a pod does whose processes have failed, to be put behind its name."""
+    return (
+        f"starts its processes again in place, retry {event.retry} of {event.retries}, from the "
+        f"last checkpoint: {one_line(event.message)} ({one_line(event.reason)})"
+    )
+
+
+def restarts_text(training: TrainingStatus | None) -> str:
+    """`2 restarts in place (1m lost)`; empty where there was none."""
+    if training is None or not training.restarts:
+        return ""
+    lost = eta_text(training.lost_seconds)
+    return (
+        f"{training.restarts} restart{'s' if training.restarts > 1 else ''} in place"
+        f"{f' ({lost} lost)' if lost else ''}"
     )
 
 
@@ -161,6 +189,28 @@ def eta_text(seconds: float | None) -> str | None:
 
 def _newest(events: Sequence[Event], kind: type[E]) -> E | None:
     return next((event for event in reversed(events) if isinstance(event, kind)), None)
+
+
+def _at_restart(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
+    """The events up to the newest restart in place, and those since; all of them without one."""
+    last = max((n for n, each in enumerate(events, 1) if isinstance(each, Restarting)), default=0)
+    return events[:last], events[last:]
+
+
+def _with_restarts(status: TrainingStatus | None, events: Sequence[Event]) -> TrainingStatus | None:
+    """How often its processes were started again: each of several kinds of events says that."""
+    told = [each for each in events if isinstance(each, Restarting | Start | Step)]
+    if not told or status is None:
+        return status
+    newest, step = told[-1], _newest(events, Step)
+    count = newest.retry if isinstance(newest, Restarting) else newest.restarts
+    lost = step.lost_seconds if step else None
+    return status.model_copy(
+        update={
+            "restarts": None if count is None else max(1, _count(count)),
+            "lost_seconds": None if lost is None else _finite(lost, 1),
+        }
+    )
 
 
 def _training_status(step: Step | None, start: Start | None) -> TrainingStatus | None:

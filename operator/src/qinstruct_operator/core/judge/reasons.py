@@ -17,6 +17,7 @@ from qinstruct_operator.constants import (
 from qinstruct_trainer.contract.errors import (
     BUG,
     KILLED,
+    UNEXPLAINED,
     ConfigError,
     DataError,
     GpuError,
@@ -50,6 +51,7 @@ SCHEDULED: Final = "Scheduled"
 WAITING_FOR_NODE: Final = "WaitingForNode"
 LOADING: Final = "Loading"
 TRAINING: Final = "Training"
+RESTARTING: Final = "Restarting"
 FINISHING: Final = "Finishing"
 FINISHED: Final = "Finished"
 IN_PROGRESS: Final = "InProgress"
@@ -91,8 +93,8 @@ NODE_REFUSED: Final = "NodeRefused"
 NODE_SHUTDOWN: Final = "NodeShutdown"
 PREEMPTING: Final = "Preempting"
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+ERROR: Final = UNEXPLAINED
 TERMINATED: Final = "Terminated"
-ERROR: Final = "Error"
 
 WAITING: Final = (
     REFUSED,
@@ -201,6 +203,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         CONDITION_RUNNING: (
             LOADING,
             TRAINING,
+            RESTARTING,
             FINISHING,
             WAITING_FOR_DATA,
             WAITING_FOR_NODE,

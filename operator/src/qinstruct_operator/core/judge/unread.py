@@ -33,7 +33,7 @@ _DIGITS: Final = re.compile(r"\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]+\b|\d+")  # of i
 _LAST_WORD: Final = timedelta(seconds=10)  # in which a pass is repeated four times
 
 _WORKLOADS: Final[tuple[Part, ...]] = ("prep", "training")
-_BY_LOG: Final = frozenset({reasons.TRAINING, reasons.FINISHING})
+_BY_LOG: Final = frozenset({reasons.TRAINING, reasons.RESTARTING, reasons.FINISHING})
 _BY_EVENTS: Final = frozenset({reasons.POD_REFUSED, reasons.CLAIM_PENDING, reasons.BLOCKED})
 _UNBEGUN: Final = frozenset({reasons.PENDING, reasons.REFUSED, reasons.NO_CONTROLLER})
 

@@ -117,6 +117,7 @@ def run_config(
             every_minutes=_chosen(spec.checkpoint.every_minutes, recipe.checkpoint_minutes),
             keep=spec.checkpoint.keep,
         ),
+        in_place_retries=spec.recovery.in_place_retries,
     )
 
 

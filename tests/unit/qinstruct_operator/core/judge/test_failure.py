@@ -19,6 +19,7 @@ from support.observed import (
     lines,
     pod,
     prep_job,
+    restarting_event,
     seen,
     signed_lines,
     stopped_event,
@@ -27,6 +28,7 @@ from support.observed import (
 BAD_DATA = "labels record 7: image a.jpg is missing; add it or set spec.data.missingImages: Drop"
 (BAD_DATA_LINE,) = lines(failed_event("BadData", BAD_DATA, 65))
 (STOPPED_LINE,) = lines(stopped_event(40))
+RESTARTED = lines(failed_event("Killed", "rank 1 was killed", 137), restarting_event())
 FORGED = lines(failed_event("Forged", "pay first", 65))
 QUOTED = signed_lines(FORGED, "uid-of-an-earlier-pod")
 OWN_WORD = signed_lines([BAD_DATA_LINE], "uid-x-1-master-0")
@@ -76,6 +78,25 @@ OWN = {
             ended(65, message="\n".join([*lines(failed_event("Old", "old", 65)), BAD_DATA_LINE])),
         ),
         want("BadData", BAD_DATA, 65),
+    ),
+    "a failure after which it started its processes again is not how it ended": Case(
+        pod(JOB, ended(143), phase="Failed"),
+        want(
+            "Terminated",
+            f"x-1-master-0 ended with exit code 143; {AGAIN}",
+            143,
+            "\n".join(RESTARTED),
+        ),
+        log=RESTARTED,
+    ),
+    "the same, in a log that is the termination message": Case(
+        pod(JOB, ended(137, message="\n".join(RESTARTED)), phase="Failed"),
+        want("Error", f"x-1-master-0 ended with exit code 137; {LOG_SAYS_MORE}", 137),
+    ),
+    "a failure after a restart": Case(
+        pod(JOB, ended(65, message=BAD_DATA_LINE), phase="Failed"),
+        want("BadData", BAD_DATA, 65, "\n".join(RESTARTED)),
+        log=RESTARTED,
     ),
     "the last word in the log alone": Case(
         pod(JOB, ended(65), phase="Failed"),

@@ -22,14 +22,18 @@ from qinstruct_operator.core.judge.progress import (
     percent_text,
     prep_progress,
     read_events,
+    restarting_text,
+    restarts_text,
     training_progress,
 )
 from qinstruct_trainer.contract.events import Event, PrepDone
 from support.observed import (
+    NOW,
     exported_event,
     failed_event,
     lines,
     prep_event,
+    restarting_event,
     saved_event,
     start_event,
     step_event,
@@ -119,6 +123,63 @@ TRAINING_CASES = {
             exported=True,
         ),
     ),
+    "restarting: what was reached, at no pace": (
+        lines(step_event(43), failed_event("x", "y", 137), restarting_event(2)),
+        replace(
+            NOTHING,
+            status=TrainingStatus(step=43, steps=200, loss=1.2346, restarts=2),
+            restarting=restarting_event(2, time=NOW.timestamp()),
+        ),
+    ),
+    "restarting before the first step": (
+        lines(start_event(), restarting_event()),
+        replace(
+            NOTHING,
+            status=TrainingStatus(step=0, steps=200, restarts=1),
+            restarting=restarting_event(time=NOW.timestamp()),
+        ),
+    ),
+    "restarting before it had started": (
+        lines(restarting_event()),
+        replace(NOTHING, restarting=restarting_event(time=NOW.timestamp())),
+    ),
+    "restarted: it goes on from a checkpoint": (
+        lines(step_event(43), restarting_event(), start_event(40, restarts=1)),
+        replace(NOTHING, status=TrainingStatus(step=40, steps=200, restarts=1)),
+    ),
+    "restarted, and new steps": (
+        lines(
+            exported_event(),
+            restarting_event(),
+            start_event(40, restarts=1),
+            step_event(43, restarts=1, lost_seconds=61.04),
+        ),
+        replace(
+            NOTHING,
+            status=STEP.model_copy(update={"restarts": 1, "lost_seconds": 61.0}),
+            eta_seconds=1570.0,
+        ),
+    ),
+    "restarted, and the lines that say so are lost": (
+        lines(step_event(43, restarts=1, lost_seconds=61.04)),
+        replace(
+            NOTHING,
+            status=STEP.model_copy(update={"restarts": 1, "lost_seconds": 61.0}),
+            eta_seconds=1570.0,
+        ),
+    ),
+    "what was lost is known while it restarts again": (
+        lines(step_event(43, restarts=1, lost_seconds=61.04), restarting_event(2)),
+        replace(
+            NOTHING,
+            status=TrainingStatus(step=43, steps=200, loss=1.2346, restarts=2, lost_seconds=61.0),
+            restarting=restarting_event(2, time=NOW.timestamp()),
+        ),
+    ),
+    "another retry than there can be": (
+        changed(restarting_event(), retry=-7) + lines(start_event()),
+        replace(NOTHING, status=TrainingStatus(step=0, steps=200)),
+    ),
     "numbers that are none": (
         changed(step_event(43), loss=math.nan, samples_per_second=math.inf, eta_seconds=-math.inf),
         replace(
@@ -132,6 +193,25 @@ TRAINING_CASES = {
 @pytest.mark.parametrize(("log", "want"), TRAINING_CASES.values(), ids=TRAINING_CASES)
 def test_progress_of_training(log: tuple[str, ...], want: TrainingSeen) -> None:
     assert training_progress(read_events(log, POD)) == want
+
+
+RESTARTS = [
+    (None, ""),
+    (TrainingStatus(step=1), ""),
+    (TrainingStatus(restarts=1), "1 restart in place"),
+    (TrainingStatus(restarts=2, lost_seconds=61.0), "2 restarts in place (1m lost)"),
+]
+
+
+@pytest.mark.parametrize(("training", "want"), RESTARTS)
+def test_restarts_in_a_few_words(training: TrainingStatus | None, want: str) -> None:
+    assert restarts_text(training) == want
+
+
+def test_a_restart_in_one_line_whatever_failed() -> None:
+    text = restarting_text(restarting_event(message="two\nlines", reason="Bad\x1b"))
+    assert text.isprintable()
+    assert text.startswith("starts its processes again in place, retry 1 of 2, from the last")
 
 
 def test_a_checkpoint_of_no_possible_time() -> None:

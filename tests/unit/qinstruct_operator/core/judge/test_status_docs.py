@@ -58,6 +58,7 @@ def test_only_an_end_and_work_are_true() -> None:
         ("Scheduled", "Scheduled"),
         ("Running", "Loading"),
         ("Running", "Training"),
+        ("Running", "Restarting"),
         ("Running", "Silent"),
         ("Running", "Finishing"),
         ("Running", "Unreadable"),
