@@ -27,6 +27,7 @@ MissingImages = Literal["Fail", "Drop"]
 ZeroStage = Literal[1, 2, 3]
 Precision = Literal["bf16", "fp32"]
 Attention = Literal["flash_attention_2", "sdpa", "eager"]
+Packing = Literal["none", "sequence", "prefix"]
 
 T = TypeVar("T")
 
@@ -201,6 +202,11 @@ class RunConfig(_RunDocument):
     zero_stage: Fixed[ZeroStage]
     precision: Fixed[Precision]
     attention: Fixed[Attention]
+    packing: Fixed[Packing] = Field(
+        default="none",
+        description="none: micro-batches as published. sequence: rows of equal work for all ranks. "
+        "prefix: and records of one image share it.",
+    )
     activation_checkpointing: Changeable[bool]
     seed: Fixed[int]
     checkpoint: Changeable[Checkpointing]
