@@ -105,8 +105,8 @@ def micro_batches(folder: Path, paths: list[Path], store: PixelStore | None) -> 
 
 
 def load(batches: MicroBatches) -> None:
-    for number in range(len(batches)):
-        batches[number]
+    for step in range(batches.order.num_steps):
+        batches.batch(step, 0)
 
 
 def measure(folder: Path, shape: tuple[int, int], num_images: int) -> dict[str, float]:

@@ -63,6 +63,7 @@ BY_OPERATOR: Final = (
     "a value for Exists, of prep",
     "time for a taint that does not evict",
     "Tiny with flash attention",
+    "prefix with flash-attn",
     # Addresses.
     "revision of a folder",
     "model that is nothing",
@@ -78,7 +79,6 @@ BY_OPERATOR: Final = (
     "suspend",
     "two nodes",
     "push",
-    "packing",
     "token",
     "clean-up",
     "TensorBoard",

@@ -255,6 +255,11 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
     "source that after does not use": _spec(
         "data.sources.coco", "not used", data={"sources": {"coco": {"sha256": "0" * 64}}}
     ),
+    "prefix with flash-attn": _spec(
+        "training.attention",
+        "cannot share a prefix",
+        training={"packing": "prefix", "attention": "flash_attention_2"},
+    ),
     # Fields whose behaviour comes later.
     "suspend": _spec("suspend", "not supported yet", suspend=True),
     "two nodes": _spec("gpu.nodes", "not supported yet", gpu={"nodes": 2}),
@@ -263,7 +268,6 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "not supported yet",
         output={"push": {"repo": "me/model", "secretRef": {"name": "hub"}}},
     ),
-    "packing": _spec("training.packing", "not supported yet", training={"packing": "prefix"}),
     "token": _spec(
         "data.tokenSecretRef.name",
         "does not begin with qinstruct-",

@@ -56,6 +56,11 @@ def test_plan_shows_how_nodes_are_selected(gpu: dict[str, Any], nodes: str) -> N
     assert nodes in shown_of(document(gpu=gpu))
 
 
+def test_plan_shows_packing_where_there_is_some() -> None:
+    assert "packing" not in shown_of(document())
+    assert "random, packing prefix, seed 42" in shown_of(document(training={"packing": "prefix"}))
+
+
 def test_hours_that_are_not_the_documented_ones_say_so() -> None:
     shown = shown_of(document(gpu={"perNode": 4, "product": "NVIDIA-H200"}))
     assert "6.0 hours (documented for 8 GPUs, scaled)" in shown

@@ -16,7 +16,7 @@ NUM_PATCHES = 4
 IMAGE_SIZE = 28
 
 
-def tiny_config() -> LlavaConfig:
+def tiny_config(head_size: int | None = None) -> LlavaConfig:
     return LlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=24,
@@ -34,6 +34,7 @@ def tiny_config() -> LlavaConfig:
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=4,
+            head_dim=head_size,
             max_position_embeddings=128,
             rms_norm_eps=1e-5,
             pad_token_id=PAD_TOKEN,
@@ -43,9 +44,11 @@ def tiny_config() -> LlavaConfig:
     )
 
 
-def tiny_model(seed: int = 0, attention: Attention = "eager") -> LlavaForConditionalGeneration:
+def tiny_model(
+    seed: int = 0, attention: Attention = "eager", head_size: int | None = None
+) -> LlavaForConditionalGeneration:
     """Random weights with a spread that makes every loss and gradient well away from zero."""
-    config = tiny_config()
+    config = tiny_config(head_size)
     config._attn_implementation = implementations(attention)
     model = LlavaForConditionalGeneration(config)
     generator = torch.Generator().manual_seed(seed)

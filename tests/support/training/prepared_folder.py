@@ -22,11 +22,16 @@ NUM_STEPS = 15  # of 3 epochs: 5 steps each, the last one filled up
 
 
 def write_prepared(
-    folder: Path, *, poison: bool = False, model: LlavaForConditionalGeneration | None = None
+    folder: Path,
+    *,
+    poison: bool = False,
+    model: LlavaForConditionalGeneration | None = None,
+    questions: int = 1,
 ) -> Path:
     """Write index, images and model below the folder; the path of prepared.json.
 
-    With `poison`, one weight of the projector is NaN, as in a checkpoint that has gone bad.
+    With `poison`, one weight of the projector is NaN, as in a checkpoint that has gone bad. Of so
+    many records in turn as `questions` says, those with an image have the same one.
     """
     model = model or tiny_model()
     num_patches = model.config.image_seq_length
@@ -43,8 +48,8 @@ def write_prepared(
     ) as index:
         for number in range(NUM_RECORDS):
             has_image = number % 3 != 2
-            name = f"{number}.png"
-            if has_image:
+            name = f"{number - number % questions}.png"
+            if has_image and not (images / name).exists():
                 pixels = rng.integers(0, 256, (20, 30, 3), np.uint8)
                 Image.fromarray(pixels).save(images / name)
             words = rng.integers(3, IMAGE_TOKEN, rng.integers(4, 24)).tolist()

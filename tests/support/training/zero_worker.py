@@ -38,7 +38,7 @@ def _take_pass(config: RunConfig, batch: Batch, ranks: Ranks) -> dict[str, Any]:
     return {
         "buffers": {name: value.cpu().clone() for name, value in engine.model.named_buffers()},
         "logits": engine.logits(ids, batch.pixel_values[:1]).cpu(),
-        "loss": float(engine.forward_backward(batch)),
+        "loss": float(engine.forward_backward(batch, is_last=True)),
         "gradients": {
             name: safe_get_full_grad(parameter).cpu().clone()
             for name, parameter in engine.model.named_parameters()

@@ -31,6 +31,7 @@ from qinstruct_operator.constants import GPU_PRODUCT_LABEL, LABEL_USE, SECRET_PR
 from qinstruct_trainer.contract.config import (
     Attention,
     MissingImages,
+    Packing,
     PixelStorePolicy,
     Size,
     Strategy,
@@ -269,10 +270,16 @@ class Training(ApiModel):
         default=None, description="DeepSpeed ZeRO stage. Default: 3."
     )
     attention: Attention | None = Field(
-        default=None, description="Attention kernel. Default: flash_attention_2 (Tiny: sdpa)."
+        default=None,
+        description="Attention kernel. Default: flash_attention_2 (Tiny and packing prefix: sdpa).",
     )
-    packing: Literal["none", "sequence", "prefix"] = Field(
-        default="none", description="How samples share a sequence; none is the published way."
+    packing: Packing = Field(
+        default="none",
+        description="Where the samples of a step are computed. none: in micro-batches, as "
+        "published. sequence: in rows of equal tokens, at most microBatchSize x maxLength; the "
+        "same steps, loss and gradients. prefix: so too, and all questions about an image that "
+        "a process has in a pass share one copy of it, a fifth of Q-Instruct's tokens; an image's "
+        "questions are then in the same step. Needs attention sdpa.",
     )
     activation_checkpointing: bool | None = Field(
         default=None,

@@ -95,6 +95,9 @@ TINY: Final = Recipe(
 )
 TINY_PROCESSES: Final = 2
 
+# The kernel that can let the questions about an image share it (trainer: model/attention.py).
+PREFIX_ATTENTION: Final[Attention] = "sdpa"
+
 # 355 of OCR-VQA's images are known to be lost; room for as many again.
 DEFAULT_MAX_MISSING: Final = 1000
 

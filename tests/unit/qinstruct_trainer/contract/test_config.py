@@ -86,6 +86,7 @@ OTHER_RUN: dict[str, object] = {
     "zero_stage": 3,
     "precision": "bf16",
     "attention": "eager",
+    "packing": "sequence",
     "seed": 7,
 }
 SAME_RUN: dict[str, object] = {

@@ -7,7 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from qinstruct_trainer.contract.config import Attention
-from qinstruct_trainer.model.attention import implementations, keywords
+from qinstruct_trainer.model.attention import _tree, implementations, keywords
 from support.model.tiny import batch_of, pixels_for, sample
 
 LENGTHS = [1, 7, 64, 3]
@@ -45,6 +45,28 @@ def test_no_record_sees_another(attention: Attention, heads: int) -> None:
         later = torch.ones(length, length, dtype=torch.bool).triu(1)
         expected = scores.masked_fill(later, -torch.inf).softmax(-1) @ value
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(5, 3, 2, 8), (18,), (3, 700, 200, 300, 1)])
+@pytest.mark.parametrize("heads", [4, 1])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_branch_sees_what_is_shared_and_itself(
+    attention: Attention, heads: int, sizes: tuple[int, ...]
+) -> None:
+    """Beside a record alone; the last case has more branches than are attended to at a time."""
+    shared, *branches = sizes
+    alone = 4
+    query, key, value = tensors(heads, length=sum(sizes) + alone)
+    trees = [_tree(each, query.device) for each in (sizes, (alone,))]
+    found = attend(attention, query, key, value, trees=trees)
+    first = shared
+    ways = [list(range(shared)), list(range(sum(sizes), sum(sizes) + alone))]
+    for size in branches:
+        ways.append([*range(shared), *range(first, first + size)])
+        first += size
+    for way in ways:
+        expected = attend(attention, *(each[:, :, way] for each in (query, key, value)))
+        torch.testing.assert_close(found[:, :, way], expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
-from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from qinstruct_trainer.contract.config import Attention
 from qinstruct_trainer.model.llava import (
@@ -16,12 +15,12 @@ from qinstruct_trainer.model.llava import (
     freeze_tower,
 )
 from qinstruct_trainer.model.loss import LlavaLoss
+from support.model.exact import exact_model, padded_logits
 from support.model.tiny import (
     IMAGE_TOKEN,
     NUM_PATCHES,
     Samples,
     batch_of,
-    padded,
     pixels_for,
     sample,
     tiny_model,
@@ -34,22 +33,6 @@ IMAGES: Samples = [
     sample([20, 21, 2], image=True, supervised=1),
 ]
 PIXELS = pixels_for([True, True])
-
-
-def padded_logits(
-    model: LlavaForConditionalGeneration, samples: Samples, pixels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Logits [B, T - 1, vocabulary] of transformers' own forward, and the labels they foretell."""
-    model.set_attn_implementation({"text_config": "sdpa"})
-    rows = padded(samples)
-    shows = (rows.input_ids == IMAGE_TOKEN).any(dim=1)
-    logits = model(
-        input_ids=rows.input_ids,
-        pixel_values=pixels[shows] if shows.any() else None,
-        attention_mask=rows.attention_mask,
-        use_cache=False,
-    ).logits
-    return logits, rows.labels
 
 
 def published_loss(
@@ -87,29 +70,6 @@ def gradients(
     value = loss(model, samples, pixels)
     value.backward()  # type: ignore[no-untyped-call]
     return value.detach(), {name: value.grad for name, value in model.named_parameters()}
-
-
-class ExactNorm(nn.Module):
-    """Llama's norm in the dtype of its input: transformers rounds its input to float32."""
-
-    def __init__(self, norm: LlamaRMSNorm) -> None:
-        super().__init__()
-        self.weight, self._epsilon = norm.weight, norm.variance_epsilon
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        variance = hidden.square().mean(-1, keepdim=True)
-        return self.weight * hidden * torch.rsqrt(variance + self._epsilon)
-
-
-def exact_model(attention: Attention) -> LlavaForConditionalGeneration:
-    """In float64 throughout."""
-    model = tiny_model(attention=attention).double()
-    llama = model.model.language_model
-    for parent in (llama, *llama.layers):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LlamaRMSNorm):
-                setattr(parent, name, ExactNorm(child))
-    return model
 
 
 @st.composite

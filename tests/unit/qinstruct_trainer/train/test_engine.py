@@ -74,9 +74,9 @@ def batch(config: RunConfig, *numbers: int) -> Batch:
 
 
 def take_step(engine: Engine, config: RunConfig, rate: float = 1e-2) -> float:
-    engine.forward_backward(batch(config, 0, 1))
+    engine.forward_backward(batch(config, 0, 1), is_last=False)
     engine.end_pass()
-    engine.forward_backward(batch(config, 3, 4))
+    engine.forward_backward(batch(config, 3, 4), is_last=True)
     return engine.optimizer_step(rate)
 
 
@@ -84,10 +84,10 @@ def take_step(engine: Engine, config: RunConfig, rate: float = 1e-2) -> float:
 def test_a_step_changes_the_weights_once_all_passes_are_done(config: RunConfig) -> None:
     engine = make_engine(config)
     before = engine.full_state_dict(keep=True)
-    engine.forward_backward(batch(config, 0, 1))
+    engine.forward_backward(batch(config, 0, 1), is_last=False)
     engine.end_pass()
     _assert_equal(engine.full_state_dict(keep=True), before)
-    engine.forward_backward(batch(config, 3, 4))
+    engine.forward_backward(batch(config, 3, 4), is_last=True)
     assert engine.optimizer_step(1e-2) > 0
     after = engine.full_state_dict(keep=True)
     changed = {name for name in after if not torch.equal(after[name], before[name])}

@@ -45,7 +45,7 @@ class ScriptedEngine(Engine):
     def model(self) -> LlavaForConditionalGeneration:
         return self._small_model
 
-    def forward_backward(self, batch: Batch) -> Tensor:
+    def forward_backward(self, batch: Batch, *, is_last: bool) -> Tensor:
         self.calls.append("pass")
         return torch.tensor(self._losses[(self.calls.count("pass") - 1) % len(self._losses)])
 
@@ -79,8 +79,8 @@ class InterruptedEngine(ScriptedEngine):
         self._call = call
         self._number = number
 
-    def forward_backward(self, batch: Batch) -> Tensor:
-        loss = super().forward_backward(batch)
+    def forward_backward(self, batch: Batch, *, is_last: bool) -> Tensor:
+        loss = super().forward_backward(batch, is_last=is_last)
         self._interrupt("pass")
         return loss
 
@@ -210,7 +210,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_its_records
     with pytest.raises(NonFiniteLossError, match="the loss of step 2 is not finite") as caught:
         run_loop(config, engine)
     assert engine.calls.count("update") == 1
-    suspects = sorted(micro_batches(config).records(2 * PASSES - 1))
+    suspects = sorted(micro_batches(config).records(1, PASSES - 1))
     assert f"(records {', '.join(map(str, suspects))})" in str(caught.value)
 
 
@@ -218,5 +218,5 @@ def test_a_gradient_that_is_not_finite_names_all_records_of_the_step(config: Run
     with pytest.raises(NonFiniteLossError, match="the gradient of step 1 is not") as caught:
         run_loop(config, ScriptedEngine(norm=math.inf))
     dataset = micro_batches(config)
-    suspects = sorted(dataset.records(0) + dataset.records(1))
+    suspects = sorted(dataset.records(0, 0) + dataset.records(0, 1))
     assert f"(records {', '.join(map(str, suspects))})" in str(caught.value)

@@ -29,6 +29,7 @@ PixelStorePolicy = Literal["Auto", "Never"]
 ZeroStage = Literal[1, 2, 3]
 Precision = Literal["bf16", "fp32"]
 Attention = Literal["flash_attention_2", "sdpa", "eager"]
+Packing = Literal["none", "sequence", "prefix"]
 
 TRUSTED_DAYS: Final = 7
 """How long the cached file of a source that nothing pins is taken without asking its server: a
@@ -222,6 +223,11 @@ class RunConfig(_RunDocument):
     zero_stage: Fixed[ZeroStage]
     precision: Fixed[Precision]
     attention: Fixed[Attention]
+    packing: Fixed[Packing] = Field(
+        default="none",
+        description="none: micro-batches as published. sequence: rows of equal work for all ranks. "
+        "prefix: and records of one image share it.",
+    )
     activation_checkpointing: Changeable[bool]
     seed: Fixed[int]
     checkpoint: Changeable[Checkpointing]

@@ -21,6 +21,9 @@ from qinstruct_trainer.model.attention import keywords
 class LlavaLoss(nn.Module):
     """Mean cross-entropy over the supervised tokens of a micro-batch.
 
+    Where records of several micro-batches share a row, each token is divided by the number of its
+    own one (`Batch.divisors`), so that the losses of all rows add up to the sum of those means.
+
     The vocabulary's added rows (from the image token on: 32,000 in 7B and 13B) are outside the
     softmax and never read as input, so they never get a gradient other than zero.
     """
@@ -42,7 +45,8 @@ class LlavaLoss(nn.Module):
         The original gives NaN in that last case, and pads all samples to the longest one.
 
         Args:
-            batch: Samples one after another, an image each (zeros when text-only).
+            batch: Samples one after another, an image each (zeros when text-only); or several of
+                one image behind what they share.
         """
         inputs_embeds = self._embed(batch, self._image_features(batch.pixel_values))
         hidden = self.model.model.language_model(
@@ -54,6 +58,9 @@ class LlavaLoss(nn.Module):
         # The whole head, sliced after: under ZeRO-3 only the module's call gathers its weight.
         logits = self.model.lm_head(hidden[0, batch.learnt])[:, : self.num_text_tokens]
         wide = torch.promote_types(logits.dtype, torch.float32)
+        if batch.divisors is not None:
+            losses = functional.cross_entropy(logits.to(wide), batch.targets, reduction="none")
+            return (losses / batch.divisors).sum()
         loss_sum = functional.cross_entropy(logits.to(wide), batch.targets, reduction="sum")
         loss: Tensor = loss_sum / max(1, len(batch.targets))
         return loss

@@ -52,8 +52,13 @@ class Engine:
         model: LlavaForConditionalGeneration = self._engine.module.model
         return model
 
-    def forward_backward(self, batch: Batch) -> Tensor:
-        """One forward and backward pass; the micro-batch's loss, which the device may still owe."""
+    def forward_backward(self, batch: Batch, *, is_last: bool) -> Tensor:
+        """One forward and backward pass; the batch's loss, which the device may still owe.
+
+        DeepSpeed divides it by the micro-batches that a rank has of a step, however many passes
+        those are computed in; `is_last` says which is the last one.
+        """
+        self._engine.set_gradient_accumulation_boundary(is_last)
         loss: Tensor = self._engine(batch)
         self._engine.backward(loss)
         return loss.detach()

@@ -112,13 +112,13 @@ class Loop:
         started = time.monotonic()
         values: list[Tensor] = []
         sizes = np.zeros(3)  # tokens, tokens squared, images
-        passes = self._micro_batches.order.accumulation
+        passes = self._micro_batches.order.passes(step - 1)
         for batch in islice(batches, passes):
-            values.append(self._engine.forward_backward(batch))
-            if len(values) < passes:
+            is_last = len(values) + 1 == passes
+            values.append(self._engine.forward_backward(batch, is_last=is_last))
+            if not is_last:
                 self._engine.end_pass()
-            squared = sum(length * length for length in batch.lengths)
-            sizes += [batch.num_tokens, squared, len(batch.pixel_values)]
+            sizes += [batch.num_tokens, batch.squared_tokens, len(batch.pixel_values)]
         losses: list[float] = torch.stack(values).tolist()  # here the host waits for the passes
         totals = self._all_reduce(losses, sizes)
         if totals.num_not_finite:
@@ -138,11 +138,11 @@ class Loop:
     def _all_reduce(self, losses: list[float], sizes: npt.NDArray[np.float64]) -> _StepTotals:
         """Add up what the ranks have computed; before the update, which a NaN must not reach.
 
-        The loss is the mean over ranks of the mean over passes, as the published trainer logs it.
+        The loss is the mean over ranks and their micro-batches, as the published trainer logs it.
         """
         sums = sum_over_ranks(
             [
-                sum(losses) / len(losses) / self._ranks.world_size,
+                sum(losses) / self._micro_batches.order.accumulation / self._ranks.world_size,
                 sum(not math.isfinite(loss) for loss in losses),
                 *sizes.tolist(),
             ],
@@ -152,12 +152,11 @@ class Loop:
 
     def _raise_not_finite(self, what: str, step: int, losses: list[float]) -> NoReturn:
         """Stop all ranks, naming the records whose loss is not finite, or all when each one is."""
-        first = (step - 1) * len(losses)
         suspects = [
             record
-            for number, loss in enumerate(losses, first)
+            for forward, loss in enumerate(losses)
             if what == "gradient" or not math.isfinite(loss)
-            for record in self._micro_batches.records(number)
+            for record in self._micro_batches.records(step - 1, forward)
         ]
         records = sorted(record for share in gather_to_all(suspects) for record in share)
         named = ", ".join(map(str, records[:_MAX_NAMED])) + (

@@ -21,7 +21,7 @@ from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.parent_death import signal_on_parent_death
 from qinstruct_trainer.storage_errors import storage_errors
 from qinstruct_trainer.train.batches.loader import MicroBatches
-from qinstruct_trainer.train.batches.order import SampleOrder
+from qinstruct_trainer.train.batches.packed import order_of
 from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.checkpoint.resume import resume
 from qinstruct_trainer.train.checkpoint.retention import check_space
@@ -93,7 +93,7 @@ def _train_and_export(run: RunContext) -> None:
     model_config = open_config(run.prepared.model)
     text: Any = model_config.text_config
     vision: Any = model_config.vision_config
-    order = SampleOrder.of(config, run.index.modality_lengths)
+    order = order_of(config, run.index)
     pixels, size = run.prepared.pixels, vision.image_size
     store = PixelStore.open(pixels, size) if pixels else None
     micro_batches = MicroBatches(run.index, order, ranks.rank, size, store)

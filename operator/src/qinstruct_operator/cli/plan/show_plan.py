@@ -51,7 +51,8 @@ def _training(plan: Plan) -> Iterator[tuple[str, str]]:
         f"weight decay {run.weight_decay:g}, gradient clipping {clipping}",
     )
     order = "one modality a batch" if run.group_by_modality else "random"
-    yield "samples", f"up to {plan.prep_config.max_length} tokens, {order}, seed {run.seed}"
+    packed = "" if run.packing == "none" else f"packing {run.packing}, "
+    yield "samples", f"up to {plan.prep_config.max_length} tokens, {order}, {packed}seed {run.seed}"
     recompute = "on" if run.activation_checkpointing else "off"
     yield (
         "engine",

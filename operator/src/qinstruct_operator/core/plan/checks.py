@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from qinstruct_operator.api.spec import Spec
+from qinstruct_operator.catalog import recipes
 from qinstruct_operator.catalog.gpus import PRODUCT_GIGABYTES
 from qinstruct_operator.catalog.sizes import SIZES, STATE_BYTES
 from qinstruct_operator.constants import GPU_PRODUCT_LABEL, SECRET_PREFIX
@@ -25,7 +26,6 @@ LATER: Final = (
     "spec.suspend",
     "spec.gpu.nodes",
     "spec.output.push",
-    "spec.training.packing",
     "spec.recovery.maxRetries",
     "spec.recovery.maxDisruptions",
     "spec.recovery.backoffSeconds",
@@ -86,6 +86,18 @@ def gpu_only_with_a_gpu_size(spec: Spec) -> Iterator[Violation]:
             "flash_attention_2",
             "needs a GPU, and size Tiny trains on CPUs",
             "use sdpa or eager, or remove it",
+        )
+
+
+def prefix_has_its_attention(spec: Spec) -> Iterator[Violation]:
+    """Only one kernel lets branches see what they share."""
+    kernel = spec.training.attention
+    if spec.training.packing == "prefix" and kernel not in (None, recipes.PREFIX_ATTENTION):
+        yield Violation(
+            "spec.training.attention",
+            kernel,
+            "cannot share a prefix, which packing prefix asks for",
+            f"use {recipes.PREFIX_ATTENTION}, or remove it",
         )
 
 
@@ -252,6 +264,7 @@ def sequence_holds_an_image(spec: Spec) -> Iterator[Violation]:
 
 CHECKS: Final[tuple[Check, ...]] = (
     gpu_only_with_a_gpu_size,
+    prefix_has_its_attention,
     product_is_large_enough,
     selection_is_unambiguous,
     tolerations_are_complete,

@@ -108,7 +108,11 @@ def run_config(
         group_by_modality=recipes.groups_by_modality(spec.strategy),
         zero_stage=_chosen(training.zero_stage, recipe.zero_stage),
         precision=recipe.precision,
-        attention=_chosen(training.attention, recipe.attention),
+        attention=_chosen(
+            training.attention,
+            recipes.PREFIX_ATTENTION if training.packing == "prefix" else recipe.attention,
+        ),
+        packing=training.packing,
         activation_checkpointing=_chosen(
             training.activation_checkpointing, recipe.activation_checkpointing
         ),

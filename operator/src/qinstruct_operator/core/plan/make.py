@@ -89,4 +89,5 @@ def _worst_batch(
         zero_stage=config.zero_stage,
         attention=config.attention,
         activation_checkpointing=config.activation_checkpointing,
+        packing=config.packing,
     )

@@ -7,7 +7,9 @@ gradients too, stage 3 everything.
 Activations, in bytes per token and hidden unit, measured (bench/gpu.py: one H200, 8 layers of 7B's
 shape): 46 a layer, or with recomputation its input alone, 2; and 12 around the layers. (Korthikanti
 et al. 2022, equation 2, have 34 for a GPT; the Llama of transformers has three MLP products and
-normalises in fp32.) Eager attention adds its scores, 5*a*s/h; the other kernels keep none.
+normalises in fp32.) Eager attention adds its scores, 5*a*s/h; the other kernels keep none. With
+packing prefix a layer also keeps each prefix's keys and values once more for the branches (4), and
+their masks; 6 together, reckoned. A row has at most the tokens of the largest micro-batch.
 
 On top of them comes what is largest at one moment: one layer's backward pass (16, and what was
 recomputed), or the logits: fp32 copy, log-probabilities and gradient, 3 x 4 x b*s*V. They are freed
@@ -37,6 +39,7 @@ _GB: Final = 1e9
 _RUNTIME_BYTES: Final = 3.5e9
 
 _LAYER: Final = 46
+_SHARING: Final = 6
 _LAYER_INPUT: Final = 2
 _AROUND: Final = 12
 _BACKWARD: Final = 16
@@ -98,12 +101,14 @@ def estimate(
     zero_stage: int,
     attention: str,
     activation_checkpointing: bool,
+    packing: str = "none",
 ) -> MemoryEstimate:
     """Memory of the worst batch on one of `num_gpus` GPUs with `gigabytes` of memory."""
     tokens = micro_batch_size * max_length
     scores = 5 * network.heads * max_length / network.hidden if attention == "eager" else 0.0
-    kept = (_LAYER_INPUT if activation_checkpointing else _LAYER + scores) * network.layers
-    backward = _BACKWARD + (_LAYER - _LAYER_INPUT + scores if activation_checkpointing else 0.0)
+    layer = _LAYER + scores + (_SHARING if packing == "prefix" else 0)
+    kept = (_LAYER_INPUT if activation_checkpointing else layer) * network.layers
+    backward = _BACKWARD + (layer - _LAYER_INPUT if activation_checkpointing else 0.0)
     one_byte = tokens * network.hidden
     logits = 3 * 4 * tokens * VOCABULARY
     is_layer_larger = one_byte * backward > logits

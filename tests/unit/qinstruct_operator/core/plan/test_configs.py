@@ -72,6 +72,16 @@ def test_a_kernel_that_is_in_the_image_is_planned() -> None:
         assert made.run_config.attention == attention
 
 
+def test_packing_reaches_the_trainer_with_a_kernel_that_can_do_it() -> None:
+    for packing, kernel in (
+        ("none", "flash_attention_2"),
+        ("sequence", "flash_attention_2"),
+        ("prefix", "sdpa"),
+    ):
+        config = plan(document(training={"packing": packing})).run_config
+        assert (config.packing, config.attention) == (packing, kernel)
+
+
 def test_prep_gets_the_users_length_and_model() -> None:
     made = plan(document(training={"maxLength": 1024}, model={"base": "o/n", "revision": "abc"}))
     assert made.prep_config.max_length == 1024

@@ -101,6 +101,10 @@ def test_published_7b() -> None:
         ({"zero_stage": 2}, {"zero_stage": 3}),
         ({"attention": "eager"}, {"attention": "sdpa"}),
         ({"activation_checkpointing": False}, {"activation_checkpointing": True}),
+        (
+            {"packing": "prefix", "activation_checkpointing": False},
+            {"packing": "sequence", "activation_checkpointing": False},
+        ),
     ],
 )
 def test_what_costs_more(more: dict[str, object], less: dict[str, object]) -> None:

@@ -64,6 +64,7 @@ def test_what_goes_in_comes_out(data: st.DataObject, image_token_id: int) -> Non
         index = Index.open(folder)
         assert len(index) == len(records)
         roots = (Path("/images/one"), Path("/images/two"))
+        learnt, places = index.learnt_counts(), index.first_image_places()
         for number, (_, encoded, words, image) in enumerate(records):
             example = index[number]
             assert example.input_ids.dtype == example.labels.dtype == np.int64
@@ -73,6 +74,10 @@ def test_what_goes_in_comes_out(data: st.DataObject, image_token_id: int) -> Non
             assert example.image == (None if image is None else roots[image[0]] / image[1])
             assert index.lengths[number] == len(encoded.input_ids)
             assert index.modality_lengths[number] == (words if image else -words)
+            assert learnt[number] == (encoded.labels[1:] != -100).sum()
+            assert places[number] == (encoded.image_runs or ((-1, 0),))[0][0]
+            alike = [n for n, (*_, other) in enumerate(records) if other == image]
+            assert np.flatnonzero(index.images == index.images[number]).tolist() == alike
         assert index.meta.num_tokens == int(index.lengths.sum())
 
 

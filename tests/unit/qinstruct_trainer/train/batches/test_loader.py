@@ -28,18 +28,19 @@ def micro_batches(folder: Path, rank: int = 1) -> MicroBatches:
     return MicroBatches(index, order, rank, IMAGE_SIZE)
 
 
-def test_forward_passes_are_counted_over_all_steps(folder: Path) -> None:
+def test_each_step_has_its_forward_passes(folder: Path) -> None:
     dataset = micro_batches(folder)
     order = dataset.order
-    assert (order.accumulation, len(dataset)) == (2, 2 * order.num_steps)
-    assert dataset.records(5) == order.micro_batch(step=2, forward=1, rank=1)
-    assert dataset.records(5) != micro_batches(folder, rank=0).records(5)
+    assert isinstance(order, SampleOrder)
+    assert [order.passes(step) for step in range(order.num_steps)] == [2] * order.num_steps
+    assert dataset.records(2, 1) == order.micro_batch(step=2, forward=1, rank=1)
+    assert dataset.records(2, 1) != micro_batches(folder, rank=0).records(2, 1)
 
 
 def test_a_batch_holds_its_records_one_after_another(folder: Path) -> None:
     dataset = micro_batches(folder)
-    examples = [dataset.index[number] for number in dataset.records(0)]
-    batch = dataset[0]
+    examples = [dataset.index[number] for number in dataset.records(0, 0)]
+    batch = dataset.batch(0, 0)
     assert batch.lengths == tuple(len(example.input_ids) for example in examples)
     for example, part in zip(
         examples, torch.split(batch.input_ids, list(batch.lengths)), strict=True
@@ -50,7 +51,8 @@ def test_a_batch_holds_its_records_one_after_another(folder: Path) -> None:
 @pytest.mark.parametrize("step", [0, 13])
 def test_the_loader_starts_at_any_step_and_keeps_the_order(folder: Path, step: int) -> None:
     dataset = micro_batches(folder)
-    expected = [dataset[number] for number in range(2 * step, len(dataset))]
+    steps = range(step, dataset.order.num_steps)
+    expected = [dataset.batch(number, forward) for number in steps for forward in range(2)]
     found = list(batches_from(dataset, step, CPU))
     assert len(found) == len(expected) == 2 * (dataset.order.num_steps - step)
     for batch, other in zip(found, expected, strict=True):
@@ -60,11 +62,10 @@ def test_the_loader_starts_at_any_step_and_keeps_the_order(folder: Path, step: i
 def test_a_broken_image_is_named_where_its_batch_is_due(tmp_path: Path) -> None:
     folder = write_prepared(tmp_path).parent
     dataset = micro_batches(folder)
-    broken = next(n for n in range(6, len(dataset)) if dataset.index[dataset.records(n)[0]].image)
-    image = dataset.index[dataset.records(broken)[0]].image
-    assert image is not None
+    passes = [dataset.records(*divmod(n, 2)) for n in range(2 * dataset.order.num_steps)]
+    image = next(found for first, *_ in passes[6:] if (found := dataset.index[first].image))
     image.write_bytes(b"not an image")
-    first = next(n for n in range(len(dataset)) if _shows(dataset, n, image))
+    first = next(n for n, records in enumerate(passes) if _shows(dataset, records, image))
     batches = batches_from(dataset, 0, CPU)
     for _ in range(first):
         next(batches)
@@ -80,8 +81,8 @@ def test_closing_ends_the_threads(folder: Path) -> None:
     assert not _loader_threads()
 
 
-def _shows(dataset: MicroBatches, number: int, image: Path) -> bool:
-    return any(dataset.index[record].image == image for record in dataset.records(number))
+def _shows(dataset: MicroBatches, records: list[int], image: Path) -> bool:
+    return any(dataset.index[record].image == image for record in records)
 
 
 def _loader_threads() -> list[str]:

@@ -1,5 +1,6 @@
 """Which records are in which step: against accelerate's shards, and as properties."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,26 @@ def test_ranks_get_the_micro_batches_that_accelerate_deals(num_records: int) -> 
         )
         steps = range(order.num_steps // order.epochs)
         assert list(shard) == [order.micro_batch(step, 0, rank) for step in steps]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_records_of_an_image_follow_each_other(seed: int, grouped: bool) -> None:
+    """33 records: 11 of text, each for itself, and 22 about 8 images, in steps of 4."""
+    numbers = np.arange(33)
+    images = np.where(numbers % 3 == 2, -1, numbers % 8).astype(np.int32)
+    order = replace(make_order(33, accumulation=1, grouped=grouped, seed=seed), images=images)
+    for epoch in range(2):
+        records = epoch_records(order, epoch)[:33]
+        assert sorted(records) == list(range(33))
+        found = [image for image in images[records].tolist() if image >= 0]
+        runs = [image for n, image in enumerate(found) if n == 0 or image != found[n - 1]]
+        # A step of one modality may lie in the middle of an image.
+        assert sorted(runs) == list(range(8)) or grouped
+    if grouped:
+        signs = [{int(np.sign(order.lengths[r])) for r in step_records(order, k)} for k in range(7)]
+        assert sorted(map(sorted, signs)) == [[-1]] * 2 + [[1]] * 5
+    assert epoch_records(order, 0) != epoch_records(order, 1)
 
 
 @pytest.mark.parametrize("seed", range(5))

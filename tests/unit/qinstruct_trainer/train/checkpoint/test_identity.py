@@ -29,7 +29,7 @@ def identity(config: RunConfig, prepared: Prepared) -> Identity:
 
 def test_it_holds_model_data_and_the_fixed_values(config: RunConfig, prepared: Prepared) -> None:
     found = json.loads(identity(config, prepared).model_dump_json())
-    assert list(found) == ["model", "data", *config.fixed_values()]
+    assert set(found) == {"model", "data", *config.fixed_values()}
     assert found["model"] == "base"
     assert len(found["data"]) == 64
 
@@ -43,7 +43,12 @@ def test_a_run_with_other_places_and_pauses_is_the_same(
 
 @pytest.mark.parametrize(
     ("field", "before", "now"),
-    [("learning_rate", 2e-3, 1e-3), ("attention", "sdpa", "eager"), ("strategy", "mix", "after")],
+    [
+        ("learning_rate", 2e-3, 1e-3),
+        ("attention", "sdpa", "eager"),
+        ("packing", "none", "prefix"),
+        ("strategy", "mix", "after"),
+    ],
 )
 def test_another_value_is_refused_by_name(
     field: str, before: object, now: object, config: RunConfig, prepared: Prepared
@@ -86,3 +91,13 @@ def test_what_a_file_says_is_shown_short_and_harmless(
 def test_a_document_without_model_and_data_is_no_identity() -> None:
     with pytest.raises(ValidationError):
         Identity.model_validate_json('{"learning_rate": 0.5}')
+
+
+def test_what_was_written_before_there_was_packing_had_none(
+    config: RunConfig, prepared: Prepared
+) -> None:
+    older = Identity.model_validate(identity(config, prepared).model_dump(exclude={"packing"}))
+    identity(config, prepared).check(older, WHERE)
+    packed = identity(config.model_copy(update={"packing": "sequence"}), prepared)
+    with pytest.raises(ConfigError, match="with packing none, but the run now has sequence"):
+        packed.check(older, WHERE)

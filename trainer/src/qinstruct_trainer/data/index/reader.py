@@ -15,6 +15,8 @@ from qinstruct_trainer.data.image_tokens import expand_images
 from qinstruct_trainer.data.index.format import IMAGE, RECORD, IndexMeta, read_meta
 from qinstruct_trainer.data.label_mask import IGNORE_INDEX, Ids
 
+_PART = 1 << 22  # tokens that are read at a time
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
@@ -40,6 +42,7 @@ class Index:
         meta: The contents of meta.json.
         lengths: [N] int32, tokens of each record, image included.
         modality_lengths: [N] int32, words; positive with an image, negative without.
+        images: [N] int32, equal where records have the same image; -1 without one.
     """
 
     def __init__(self, folder: Path, meta: IndexMeta):
@@ -53,6 +56,7 @@ class Index:
         self.meta = meta
         self.lengths: npt.NDArray[np.int32] = self._records["length"]
         self.modality_lengths: npt.NDArray[np.int32] = self._records["modality_length"]
+        self.images: npt.NDArray[np.int32] = self._records["image"]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -100,6 +104,28 @@ class Index:
             self._image_path(int(row["image"])),
             encoded.image_runs,
         )
+
+    def learnt_counts(self) -> npt.NDArray[np.int64]:
+        """[N] tokens of each record that are learnt; a first one is not, as none is before it."""
+        starts, ends = self._spans[:, 0], self._spans[:, 1]
+        sums = np.concatenate(([0], np.cumsum(ends - np.maximum(starts, 1), dtype=np.int64)))
+        counts: npt.NDArray[np.int64] = np.diff(sums[self._records["spans_end"]], prepend=0)
+        return counts
+
+    def first_image_places(self) -> npt.NDArray[np.int64]:
+        """[N] where each record's first image begins, in tokens; -1 where it shows none.
+
+        Reads all tokens, in parts.
+        """
+        found = [
+            first + np.flatnonzero(self._tokens[first : first + _PART] == self.meta.image_token_id)
+            for first in range(0, len(self._tokens), _PART)
+        ]
+        ends = self._records["tokens_end"]
+        places = np.concatenate([*found, [len(self._tokens)]]).astype(np.int64)
+        starts = np.concatenate(([0], ends[:-1])) if len(ends) else ends
+        nearest = places[np.searchsorted(places, starts)]
+        return np.where(nearest < ends, nearest - starts, -1)
 
     def _image_path(self, number: int) -> Path | None:
         if number < 0:

@@ -8,10 +8,11 @@ from itertools import islice
 
 import torch
 
-from qinstruct_trainer.data.collate import Batch, collate
+from qinstruct_trainer.data.collate import Batch, collate_pieces
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.pixel_store import PixelStore
 from qinstruct_trainer.train.batches.order import SampleOrder
+from qinstruct_trainer.train.batches.packed import PackedOrder
 
 # The published runs use 4 workers a process. On CPUs the ranks compete for the same cores.
 _GPU_THREADS = 4
@@ -21,29 +22,31 @@ _AHEAD = 2  # batches per thread
 
 @dataclass(frozen=True, eq=False)
 class MicroBatches:
-    """The batches of one rank: item n is that of its n-th forward pass of the whole run.
+    """The batches of one rank, by step and forward pass, both from 0.
 
     Attributes:
         store: Has the images' pixels; without it they are decoded.
     """
 
     index: Index
-    order: SampleOrder
+    order: SampleOrder | PackedOrder
     rank: int
     image_size: int
     store: PixelStore | None = None
 
-    def __len__(self) -> int:
-        return self.order.num_steps * self.order.accumulation
+    def batch(self, step: int, forward: int) -> Batch:
+        """What this rank computes in one forward pass.
 
-    def __getitem__(self, number: int) -> Batch:
-        examples = [self.index[i] for i in self.records(number)]
-        return collate(examples, self.image_size, self.store)
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        share = self.order.share(step, forward, self.rank)
+        pieces = [[self.index[i] for i in piece] for piece in share.pieces]
+        return collate_pieces(pieces, share.divisors, self.image_size, self.store)
 
-    def records(self, number: int) -> list[int]:
-        """Record numbers of the n-th forward pass."""
-        step, forward = divmod(number, self.order.accumulation)
-        return self.order.micro_batch(step, forward, self.rank)
+    def records(self, step: int, forward: int) -> list[int]:
+        """Record numbers of one forward pass."""
+        return self.order.share(step, forward, self.rank).records
 
 
 def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Generator[Batch]:
@@ -58,18 +61,22 @@ def batches_from(dataset: MicroBatches, step: int, device: torch.device) -> Gene
     on_gpu = device.type == "cuda"
     threads = _GPU_THREADS if on_gpu else _CPU_THREADS
 
-    def load(number: int) -> Batch:
-        batch = dataset[number]
+    def load(step: int, forward: int) -> Batch:
+        batch = dataset.batch(step, forward)
         return batch.pin_memory() if on_gpu else batch
 
-    numbers = iter(range(step * dataset.order.accumulation, len(dataset)))
+    passes = (
+        (number, forward)
+        for number in range(step, dataset.order.num_steps)
+        for forward in range(dataset.order.passes(number))
+    )
     pending: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="loader") as pool:
         try:
-            pending.extend(pool.submit(load, n) for n in islice(numbers, threads * _AHEAD))
+            pending.extend(pool.submit(load, *each) for each in islice(passes, threads * _AHEAD))
             while pending:
                 batch = pending.popleft().result()
-                pending.extend(pool.submit(load, n) for n in islice(numbers, 1))
+                pending.extend(pool.submit(load, *each) for each in islice(passes, 1))
                 yield batch.to(device)
         finally:
             for future in pending:

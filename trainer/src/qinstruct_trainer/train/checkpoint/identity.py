@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from qinstruct_trainer.contract.config import Prepared, RunConfig
+from qinstruct_trainer.contract.config import Packing, Prepared, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.safe_text import one_line
 from qinstruct_trainer.data.index.reader import Index
@@ -24,6 +24,7 @@ class Identity(BaseModel):
 
     model: str  # folder name of the starting checkpoint: a unit's holds a digest of its content
     data: str  # sha256 over the lengths of the index's records
+    packing: Packing = "none"  # what versions had that did not record it
 
     @classmethod
     def of(cls, config: RunConfig, prepared: Prepared, index: Index) -> Self:
