@@ -138,3 +138,16 @@ def test_an_image_of_a_server_that_speaks_no_http_is_dead(tmp_path: Path) -> Non
         images = [ListedImage("a.jpg", f"{url}/a")]
         with pytest.raises(UnavailableError, match=NO_HTTP):
             fetch_images(images, tmp_path / "x", "coco", progress, retry=Retry(9, 0.01, 0.01))
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0\r\n"])
+def test_an_image_of_which_no_tls_came_about_is_not_called_dead(
+    answer: bytes, tmp_path: Path
+) -> None:
+    """A proxy, a list of authorities or a clock of ours may be wrong, and dead images stay dead."""
+    progress = Progress(lambda _: None, "fetch", "images", "files")
+    with serve(saying(answer)) as url:
+        images = [ListedImage("a.jpg", f"{url}/a".replace("http:", "https:"))]
+        said = r"1 of 1 images cannot be reached now, first from .* \(2 attempts\); run again"
+        with pytest.raises(UnavailableError, match=said):
+            fetch_images(images, tmp_path / "x", "coco", progress, retry=Retry(9, 0.01, 0.01))

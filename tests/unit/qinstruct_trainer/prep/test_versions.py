@@ -1,5 +1,7 @@
 """What is known of a file, and what a preparation makes of it."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,34 @@ def test_a_note_of_another_make_is_no_note(content: bytes, path: Path) -> None:
     path.write_bytes(content)
     assert choose(path, Stamp(etag='"b"')) == FIRST  # as in a cache without any
     assert choose(path) == FIRST
+
+
+def plant_file(path: Path) -> None:
+    path.parent.write_text("theirs")
+
+
+def plant_pipe(path: Path) -> None:
+    os.mkfifo(path.parent)
+
+
+def plant_folder(path: Path) -> None:
+    (path / "full").mkdir(parents=True)
+
+
+def plant_link(path: Path) -> None:
+    path.parent.mkdir()
+    path.symlink_to(path.parent)
+
+
+@pytest.mark.parametrize("plant", [plant_file, plant_pipe, plant_folder, plant_link])
+def test_what_is_planted_in_the_place_of_a_note_goes(
+    plant: Callable[[Path], None], path: Path
+) -> None:
+    plant(path)
+    assert choose(path, Stamp(etag='"a"')) == FIRST
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert choose(path) == FIRST  # it is known now
 
 
 def test_no_secret_is_noted(path: Path) -> None:

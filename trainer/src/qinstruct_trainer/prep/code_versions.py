@@ -23,7 +23,7 @@ class CodeVersion(NamedTuple):
 CODE_VERSIONS: Final[dict[Maker, CodeVersion]] = {
     "fetch": CodeVersion(1, ""),  # a source's bytes, whatever fetches them: never raised
     "builtin": CodeVersion(1, "ae47732ad091f035"),
-    "listed": CodeVersion(1, "cf9d9c86ea0609e1"),
+    "listed": CodeVersion(1, "4aec660c9ca5141d"),
     "extract": CodeVersion(2, "a0c7f1120939fb99"),
     "gate": CodeVersion(4, "40aaaa4b688b291d"),
     "pixels": CodeVersion(1, "daa42f8c2c280797"),

@@ -190,7 +190,9 @@ def _read(path: Path) -> Known | None:
 
 
 def _write(path: Path, known: Known) -> None:
-    if path.parent.is_symlink():
-        delete_tree(path.parent)  # planted: nothing is written to where it leads
+    if path.parent.is_symlink() or not path.parent.is_dir():
+        delete_tree(path.parent)  # planted: nothing is written to where a link leads
+    if path.is_dir() and not path.is_symlink():
+        delete_tree(path)  # no rename goes over a folder
     path.parent.mkdir(exist_ok=True)
     write_durably(path, known.model_dump_json())

@@ -78,7 +78,8 @@ def check_options(group: Any, command: str, arguments: Sequence[str]) -> None:
         ConfigError: one cannot be read; prune has no condition; a cache is named.
         UsageError: of the command line's parser: the command has no such option.
     """
-    context = group.commands[command].make_context(command, [*arguments])
+    name = f"qinstruct cache {command}"  # as the parser's words give it
+    context = group.commands[command].make_context(name, [*arguments])
     options: Mapping[str, Any] = context.params
     if context.get_parameter_source("cache").name != "DEFAULT":
         raise ConfigError(

@@ -82,6 +82,11 @@ def is_lasting(error: BaseException) -> bool:
         return not any(str(error).startswith(sign) for sign, _ in _HEALING)
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return True
+    return is_of_tls(error)
+
+
+def is_of_tls(error: BaseException) -> bool:
+    """Whether no TLS came about: by the server, or by our authorities, our clock or our proxy."""
     return any(isinstance(each, ssl.SSLError) and each.reason in _OF_TLS for each in _causes(error))
 
 

@@ -31,6 +31,7 @@ from qinstruct_trainer.prep.sources.answers import RETRIED_STATUS, final_answer,
 from qinstruct_trainer.prep.sources.connection import open_client
 from qinstruct_trainer.prep.sources.connection_faults import (
     is_lasting,
+    is_of_tls,
     is_unknown_name,
     why_failed,
 )
@@ -232,9 +233,12 @@ class _Work:
         """Why another attempt is due after so many failures."""
         if failures == self.retry.attempts and is_unknown_name(error):
             raise _UnknownNameError from error
+        why = why_failed(error)
         if failures >= LASTING_ATTEMPTS and is_lasting(error):
-            raise _DeadError(why_failed(error)) from error
-        return why_failed(error)
+            if is_of_tls(error):  # it may be ours to mend, and a dead image stays dead
+                raise _UnreachedError(f"{why} ({failures} attempts)") from error
+            raise _DeadError(why) from error
+        return why
 
     def _attempt(self, image: ListedImage) -> tuple[str | None, float | None]:
         """One request. Why another one is due, and when the server wants it; None: it is there."""
