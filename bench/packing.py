@@ -165,7 +165,7 @@ def small_model() -> LlavaForConditionalGeneration:
 
 def train() -> None:
     rng = np.random.default_rng(0)
-    images = questions(rng, 12, 128, 3.0)
+    images = questions(rng, 3, 32, 3.0)
     own = own_tokens(rng, len(images))
     before = rng.integers(3, WORDS, PREFIX - 576)
     examples = []
