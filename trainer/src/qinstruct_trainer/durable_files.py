@@ -125,10 +125,12 @@ def open_within(path: Path) -> BinaryIO:
 def open_to_read(path: Path) -> int:
     """A descriptor of a plain file; a link, a pipe or a device is an OSError, at once."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, "it is no plain file", str(path))
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

@@ -19,7 +19,12 @@ def test_a_checkpoint_has_a_manifest_of_all_its_files(tmp_path: Path) -> None:
     assert manifest == {
         "version": 1,
         "step": 3,
-        "identity": {"model": "model-a", "data": "d1", "learning_rate": 0.5},
+        "identity": {
+            "model": "model-a",
+            "data": "d1",
+            "packing": "none",
+            "learning_rate": 0.5,
+        },
         "files": {
             name: sha256_of(folder / name) for name in ("latest", "rng-00000.pt", "state/text")
         },
