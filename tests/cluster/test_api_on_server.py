@@ -42,7 +42,7 @@ COLUMNS: Final = [
     "QUEUE",
     "AGE",
 ]
-WIDE_COLUMNS: Final = [*COLUMNS[:-1], "LOSS", "GPU-H", "CHECKPOINT", "NODE", "AGE"]
+WIDE_COLUMNS: Final = [*COLUMNS[:-1], "LOSS", "GPU-H", "CHECKPOINT", "RESTARTS", "NODE", "AGE"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def longest_row() -> Status:
         queue="q-instruct-a100-80gb-x08",
         node="gpu-80-0.example.internal",
         gpu_hours=167.52,
-        training=TrainingStatus(loss=0.7712),
+        training=TrainingStatus(loss=0.7712, restarts=2),
         checkpoint=CheckpointStatus(step=5200, time="2026-11-24T11:15:59Z"),
     )
 
@@ -166,7 +166,7 @@ def test_wide_columns_say_more(api: ControlPlane) -> None:
     wide = ("get", "qit", "wide", f"--namespace={NAMESPACE}", "--output=wide")
     heading, line = (line.split() for line in api.kubectl(*wide).splitlines())
     assert heading == WIDE_COLUMNS
-    assert line[-5:-1] == ["0.7712", "167.52", "5200", "gpu-80-0.example.internal"]
+    assert line[-6:-1] == ["0.7712", "167.52", "5200", "2", "gpu-80-0.example.internal"]
 
 
 FORBIDDEN: Final = "Forbidden: cannot change after creation; delete the run and create it again"

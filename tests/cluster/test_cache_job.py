@@ -11,11 +11,12 @@ from qinstruct_operator.cli import main
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.parametrize("command", ["ls", "verify", "prune"])
+@pytest.mark.parametrize("command", ["ls", "verify", "prune --unused=30d"])
 def test_the_job_and_its_pod_are_accepted(
     command: str, test_cluster: TestCluster, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["cache", "job", command, "-n", namespace, "--unused", "30d"]) == 0
+    command, *options = command.split()
+    assert main(["cache", "job", command, "-n", namespace, *options]) == 0
     text = capsys.readouterr().out
     strict = ("--dry-run=server", "--validate=strict", "-f", "-")
     made = test_cluster.kubectl("create", *strict, stdin=text)
