@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,8 @@ from qinstruct_trainer.prep import unit_cache
 from qinstruct_trainer.prep.gate import RecordFile
 from qinstruct_trainer.prep.stages import FinishedUnit, Labels, Stages
 from qinstruct_trainer.prep.unit_cache import UnitCache, lease_of, verify
-from support.prep.file_server import FaultyServer, serve
-from support.prep.miniature import ARCHIVE, write_miniature
+from support.prep.file_server import FaultyServer
+from support.prep.miniature import ARCHIVE
 
 # Ends itself, as `kill -9` does, where it would call one function.
 PROGRAM = """
@@ -35,13 +34,6 @@ units = unit_cache.UnitCache(Path(cache), "run", lambda _: None)
 source = Source(name="images", kind="images", url=url)
 Stages(units, lambda _: None).images(source, Labels((), ()))
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FaultyServer]:
-    write_miniature(tmp_path / "served")
-    with serve(tmp_path / "served") as running:
-        yield running
 
 
 def images_of(server: FaultyServer, name: str = ARCHIVE, into: str = "") -> Source:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +26,8 @@ from qinstruct_trainer.prep import stages
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.unit_cache import verify
 from support.prep import driver as prep_driver
-from support.prep.file_server import FaultyServer, serve
-from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file, write_miniature
+from support.prep.file_server import FaultyServer
+from support.prep.miniature import ARCHIVE, LABELS, Miniature, add_file
 from support.prep.prep_json import write_prep_json
 from support.prep.units import digests
 from support.syncs import note_syncs
@@ -36,17 +35,6 @@ from support.syncs import note_syncs
 STAGES = ("fetch", "extract", "gate", "pixels", "merge", "model", "index")
 SLOW = 4_000  # bytes per second: the labels take two seconds
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture
-def miniature(tmp_path: Path) -> Miniature:
-    return write_miniature(tmp_path / "served")
-
-
-@pytest.fixture
-def server(miniature: Miniature) -> Iterator[FaultyServer]:
-    with serve(miniature.labels.parent) as running:
-        yield running
 
 
 def config_for(server: FaultyServer, folder: Path, run: str = "run", **changes: object) -> Path:

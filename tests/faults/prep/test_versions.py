@@ -4,7 +4,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,17 +24,6 @@ from support.prep.prep_json import write_prep_json
 DAY = 86_400
 FIRST_BYTE = "bytes=0-0"
 Units = tuple[Path, Path]
-
-
-@pytest.fixture
-def miniature(tmp_path: Path) -> Miniature:
-    return write_miniature(tmp_path / "served")
-
-
-@pytest.fixture
-def server(miniature: Miniature) -> Iterator[FaultyServer]:
-    with serve(miniature.labels.parent) as running:
-        yield running
 
 
 def sources_of(server: FaultyServer) -> tuple[Source, Source]:
