@@ -143,16 +143,20 @@ def reason(cluster: RealCluster, name: str, namespace: str = NAMESPACE) -> str:
     return prepared(cluster, name, "reason", namespace)
 
 
-def prep_processes() -> list[int]:
-    """Of all pods: containers' processes are this machine's too."""
+def prep_processes(cluster: RealCluster, name: str, namespace: str) -> list[int]:
+    """Of a run's pod alone, by its cgroup: other tests prepare on this machine too."""
+    selector = f"--selector=batch.kubernetes.io/job-name={name}-prep"
+    path = "--output=jsonpath={.items[0].metadata.uid}"
+    pod = kubectl(cluster, "get", "pods", selector, path, namespace=namespace)
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = path.read_bytes().split(b"\0")
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            cgroups = (process / "cgroup").read_text("ascii")
         except OSError:  # it has ended
             continue
-        if words[1:4] == [b"-m", b"qinstruct_trainer", b"prep"]:
-            found.append(int(path.parent.name))
+        if words[1:4] == [b"-m", b"qinstruct_trainer", b"prep"] and f"/pod{pod}/" in cgroups:
+            found.append(int(process.name))
     return found
 
 
@@ -214,11 +218,12 @@ def test_of_two_runs_at_once_one_prepares_and_the_other_says_for_whom_it_waits(
     cluster.create_namespace(PAIR)  # with a cache of its own, in which nothing is prepared
     units = f"*_{PAIR}_*/units"
     volumes = cluster.folder / "volumes"
-    earlier = set(prep_processes())
     apply_run(cluster, "first", namespace=PAIR)
     wait_until(lambda: any(volumes.glob(f"{units}/.leases/fetch-*")), "first has a lease", 120)
-    (process,) = set(prep_processes()) - earlier
-    os.kill(process, signal.SIGSTOP)  # so that its unit takes long, but not until it is taken over
+    processes = prep_processes(cluster, "first", PAIR)
+    assert processes
+    for process in processes:  # so that its unit takes long, but not until it is taken over
+        os.kill(process, signal.SIGSTOP)
     try:
         apply_run(cluster, "second", namespace=PAIR)
         waits = "WaitingForRun"
@@ -226,7 +231,8 @@ def test_of_two_runs_at_once_one_prepares_and_the_other_says_for_whom_it_waits(
         said = prepared(cluster, "second", "message", PAIR)
         assert said.startswith("run first builds what")
     finally:
-        os.kill(process, signal.SIGCONT)
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
     wait_until(lambda: reason(cluster, "first", PAIR) == "Prepared", "first is ready", 180)
     wait_until(lambda: reason(cluster, "second", PAIR) == "Prepared", "second is ready", 180)
     assert len([*volumes.glob(f"{units}/fetch-*")]) == 1
