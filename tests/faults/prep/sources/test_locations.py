@@ -65,7 +65,7 @@ def test_the_hub_is_asked_for_a_version_with_the_token(
     source = Source(name="q-instruct-labels", kind="labels", url=URL)
     with serve(private) as hub:
         get(hub, tmp_path, monkeypatch, TOKEN)
-        _, stamp = served(source, tmp_path / "part")
+        _, stamp = served(source, tmp_path / "part", tmp_path / "part")
         assert stamp.is_of(ask_version(source, Limits()))
         hub.files["labels.json"] = b"[1, 3]"
         assert stamp.is_of(ask_version(source, Limits())) is False

@@ -79,7 +79,7 @@ def test_an_object_is_asked_for_its_version_by_the_address_it_is_fetched_by(
 ) -> None:
     get(tmp_path)
     source = Source(name="q-instruct-images", kind="images", url=URL)
-    url, stamp = served(source, tmp_path / "part")
+    url, stamp = served(source, tmp_path / "part", tmp_path / "part")
     assert (url, stamp.num_bytes) == (URL, len(CONTENT))
     assert stamp.is_of(ask_version(source, LOOPBACK))
     assert server.statuses(KEY) == [200, 206]

@@ -29,6 +29,16 @@ def never(_: Source) -> Stamp:
     raise AssertionError("it was asked")
 
 
+def take(path: Path, there: set[str], ask: Callable[[Source], Stamp] = never) -> str | None:
+    """The version that is taken; None where it is none of the cache's."""
+
+    def find(version: str) -> Path | None:
+        return path.parent.parent if version in there else None
+
+    version = Versions().choose(SOURCE, path, find, lambda _: False, ask)
+    return version if version in there else None
+
+
 def choose(
     path: Path,
     stamp: Stamp | None = None,
@@ -166,3 +176,79 @@ def test_who_does_not_answer_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     assert Versions().choose(SOURCE, path, lambda _: None, lambda _: False, ask) == FIRST
     assert path.read_bytes() == before
+
+
+def gone(_: Source) -> Stamp:
+    raise UnavailableError("labels cannot be fetched; wait")
+
+
+def announced(path: Path, num: int) -> list[str]:
+    """So many versions of which its server has said that it has them."""
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"0"'))
+    return [FIRST, *(choose(path, Stamp(etag=f'"{n}"'), there=False) for n in range(1, num))]
+
+
+@pytest.mark.parametrize("there", [{0}, {1}, {0, 1}, {0, 2}, {0, 1, 2, 3}, set()])
+def test_who_does_not_answer_leaves_the_newest_that_is_there(there: set[int], path: Path) -> None:
+    names = announced(path, 4)
+    before = path.read_bytes()
+    newest = names[max(there)] if there else None
+    assert take(path, {names[n] for n in there}, gone) == newest
+    assert path.read_bytes() == before  # asked again the next time
+
+
+def test_a_version_that_does_not_come_gives_way_to_those_before_it(path: Path) -> None:
+    names = announced(path, 4)
+    versions = Versions()
+    assert versions.choose(SOURCE, path, lambda _: path, lambda _: True, never) == names[3]
+    fallen = [versions.fall_back(path, lambda v: path if v != names[1] else None) for _ in "123"]
+    assert fallen == [names[2], FIRST, None]
+    assert versions.taken == {UNIT: FIRST}
+    assert Versions().fall_back(path, lambda _: path) is None  # of what was not chosen
+
+
+def test_of_the_first_version_there_is_none_before(path: Path) -> None:
+    note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
+    versions = Versions()
+    versions.choose(SOURCE, path, lambda _: path, lambda _: False, never)
+    assert versions.fall_back(path, lambda _: path) is None
+
+
+def test_the_note_of_a_server_that_has_another_file_each_time_is_bounded(path: Path) -> None:
+    names = announced(path, 40)
+    assert len(path.read_bytes()) < 4000
+    assert take(path, {names[-3], FIRST}, gone) == names[-3]
+    assert take(path, {FIRST}, gone) == FIRST  # which needs no note
+    longest = Stamp(etag="\\" * 1000, changed='"' * 1000)
+    for n in range(10):
+        choose(path, longest.model_copy(update={"num_bytes": n}), there=False)
+    assert choose(path) != FIRST  # it is read
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "came"),
+    [
+        (0, '"0"', 0),  # who was slower
+        (1, '"1"', 1),
+        (0, '"1"', 1),  # it was damaged, and its server has the newest
+        (1, '"0"', None),  # its server does not go back: that is a third one
+        (0, '"x"', None),
+        (1, '"x"', None),
+    ],
+)
+def test_what_comes_is_of_the_version_that_its_server_says(
+    asked: int, sent: str, came: int | None, path: Path
+) -> None:
+    names = announced(path, 2)
+    before = path.read_bytes()
+    found = note_fetched(path, names[asked], SOURCE.url, Stamp(etag=sent))
+    assert (names.index(found) if found in names else None) == came
+    if came is None:
+        assert note_fetched(path, found, SOURCE.url, Stamp(etag=sent)) == found
+        path.write_bytes(before)  # two at once find the same
+        assert note_fetched(path, names[asked], SOURCE.url, Stamp(etag=sent)) == found
+
+
+def test_what_another_address_sends_cannot_be_compared(path: Path) -> None:
+    announced(path, 1)
+    assert note_fetched(path, FIRST, "https://mirror/file", Stamp(etag='"x"')) == FIRST

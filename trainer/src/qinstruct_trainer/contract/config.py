@@ -113,7 +113,8 @@ class Source(_Config):
     @property
     def is_asked_again(self) -> bool:
         """Whether its server is asked after `TRUSTED_DAYS` whether the file is another one."""
-        return not self.is_pinned and not self.url.startswith("file:")
+        is_local = all(url.startswith("file:") for url in (self.url, *self.mirrors))
+        return not self.is_pinned and not is_local
 
 
 class ModelSource(_Config):

@@ -22,12 +22,12 @@ class CodeVersion(NamedTuple):
 
 CODE_VERSIONS: Final[dict[Maker, CodeVersion]] = {
     "fetch": CodeVersion(1, ""),  # a source's bytes, whatever fetches them: never raised
-    "builtin": CodeVersion(1, "ae47732ad091f035"),
-    "listed": CodeVersion(1, "4aec660c9ca5141d"),
-    "extract": CodeVersion(2, "a0c7f1120939fb99"),
-    "gate": CodeVersion(4, "40aaaa4b688b291d"),
-    "pixels": CodeVersion(1, "daa42f8c2c280797"),
-    "merge": CodeVersion(1, "6df6c4ab246a7f29"),
-    "model": CodeVersion(3, "0e3be73a83e89e76"),
-    "index": CodeVersion(1, "f2da6a4668adcf4c"),
+    "builtin": CodeVersion(1, "48c21a0cc9dc8b47"),
+    "listed": CodeVersion(1, "3bdf6a31f9fc7c08"),
+    "extract": CodeVersion(2, "1aa751801d81983e"),
+    "gate": CodeVersion(4, "c1bcb209158c33da"),
+    "pixels": CodeVersion(1, "ee0f593d600c95a5"),
+    "merge": CodeVersion(1, "f82d750f34aa0379"),
+    "model": CodeVersion(3, "899e4d584429e527"),
+    "index": CodeVersion(1, "7623931bf00d54ff"),
 }

@@ -6,11 +6,9 @@ that makes the unit (`prep.code_versions`).
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from qinstruct_trainer.builtin.dataset import write_builtin
 from qinstruct_trainer.contract.config import ModelSource, Source
@@ -18,10 +16,9 @@ from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.contract.events import Quantity, Stage
 from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.sources import listed_item
-from qinstruct_trainer.contract.urls import shown_url, url_identity
+from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.data.images import decoders
 from qinstruct_trainer.durable_files import delete_tree, link_or_copy
-from qinstruct_trainer.prep.code_versions import CODE_VERSIONS, Maker
 from qinstruct_trainer.prep.extract import extract
 from qinstruct_trainer.prep.gate import GateReport, RecordFile, inspect_records
 from qinstruct_trainer.prep.image_list import is_image_list, read_image_list, referenced_names
@@ -31,14 +28,19 @@ from qinstruct_trainer.prep.merge import merge
 from qinstruct_trainer.prep.model_process import ModelTask, build_apart
 from qinstruct_trainer.prep.pixels import PixelUnits
 from qinstruct_trainer.prep.progress import Progress, Report
-from qinstruct_trainer.prep.sources.http import ask_version, forget, local_path, served
+from qinstruct_trainer.prep.source_file import MadeMeanwhileError, SourceFile
 from qinstruct_trainer.prep.sources.image_downloads import fetch_images
 from qinstruct_trainer.prep.sources.limits import Limits
-from qinstruct_trainer.prep.sources.mirrors import fetch_from_first
 from qinstruct_trainer.prep.unit_cache import HUB, UnitCache
+from qinstruct_trainer.prep.unit_keys import (
+    code_of,
+    extracted_unit,
+    local_stamp,
+    model_identity,
+    unit_of,
+)
 from qinstruct_trainer.prep.unit_manifest import Unit, WrittenFile
-from qinstruct_trainer.prep.versions import FIRST, Versions, known_path, note_fetched
-from qinstruct_trainer.storage_errors import file_sentence, storage_errors
+from qinstruct_trainer.prep.versions import Versions
 
 _log = logging.getLogger(__name__)
 RECORDS = "records.jsonl"
@@ -46,7 +48,6 @@ _IMAGES = "images.json"
 REPORT = "report.json"
 DEAD = "dead.json"
 _BUILTIN_STRATEGIES = ("after", "mix")
-_ASKING_SECONDS: Final = 60.0  # of a server that is asked which version it has
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,6 @@ class Labels:
     keys: tuple[str, ...]
 
 
-class _MadeMeanwhileError(Exception):
-    """Another run has made a unit, so that nothing is to be fetched for it."""
-
-    def __init__(self, folder: Path):
-        super().__init__(str(folder))
-        self.folder = folder
-
-
 @dataclass(frozen=True)
 class Stages:
     """The stages over one cache.
@@ -101,7 +94,8 @@ class Stages:
 
     def fetch(self, source: Source) -> FinishedUnit:
         """The source's file, as `file`."""
-        return self._fetch(source, self._newest(source))
+        file = self._file(source)
+        return file.made_of_newest(lambda unit: FinishedUnit(unit.key, file.fetch(unit)))
 
     def images(self, source: Source, labels: Labels) -> FinishedUnit:
         """The images of a source's archive or list, below `files/<into>`.
@@ -109,82 +103,30 @@ class Stages:
         An archive goes when its files are there, if no other run needs it, and is not fetched
         again for them: their key is known without it. A list stays.
         """
-        archive = self._newest(source)
-        unit = _extracted(source, archive.key)
+        file = self._file(source)
+        return file.made_of_newest(lambda archive: self._images(file, archive, labels))
+
+    def _images(self, file: SourceFile, archive: Unit, labels: Labels) -> FinishedUnit:
+        unit = extracted_unit(file.source, archive.key)
         folder = self.cache.find(unit)
         if folder is None:
             try:
-                fetched = self._fetch(source, archive, unless=unit)
-            except _MadeMeanwhileError as made:
+                fetched = FinishedUnit(archive.key, file.fetch(archive, unless=unit))
+            except MadeMeanwhileError as made:
                 folder = made.folder
             else:
                 if is_image_list(fetched.folder / "file"):
-                    return self.fetch_listed(source, fetched, labels)
-                folder = self.extract(source, fetched).folder
+                    return self.fetch_listed(file.source, fetched, labels)
+                folder = self.extract(file.source, fetched).folder
         if self.keeps_archives:
             self.cache.find(archive)  # which notes that this run uses it, too
         else:
             self.cache.discard(archive, made=folder)
         return FinishedUnit(unit.key, folder)
 
-    def _newest(self, source: Source) -> Unit:
-        """The unit of the version of the source's file that this run takes."""
-        first = _fetched(source)
-        if not source.is_asked_again:
-            return first
-
-        def find(version: str) -> Path | None:
-            unit = _fetched(source, version)
-            units = (unit, _extracted(source, unit.key))
-            return next(filter(None, map(self.cache.published, units)), None)
-
-        def is_coming(version: str) -> bool:
-            return self.cache.is_being_made(_fetched(source, version))
-
-        limits = Limits(networks=self.networks, total_seconds=_ASKING_SECONDS)
-        path = known_path(self.cache.root, first.folder_name)
-        with storage_errors(str(path), file_sentence):
-            version = self.versions.choose(
-                source, path, find, is_coming, lambda at: ask_version(at, limits)
-            )
-        return _fetched(source, version)
-
-    def _note_served(self, source: Source, partial: Path) -> None:
-        """Note which version came, before its unit is there: who finds that has it checked."""
-        if source.is_asked_again:
-            name = _fetched(source).folder_name
-            url, stamp = served(source, partial)
-            version = self.versions.taken.get(name, FIRST)
-            note_fetched(known_path(self.cache.root, name), version, url, stamp)
-
-    def _fetch(self, source: Source, unit: Unit, unless: Unit | None = None) -> FinishedUnit:
-        """The source's file, if it is there or `unless` is not.
-
-        Whoever deletes an archive has published its files before: so this is asked where the
-        archive's lease is held, and a run that waited for it does not fetch it once more.
-
-        Raises:
-            _MadeMeanwhileError: by another run, whose archive is gone.
-        """
-        partial = self.cache.downloads / unit.folder_name
-
-        def build(folder: Path) -> None:
-            made = self.cache.find(unless) if unless else None
-            if made is not None:
-                raise _MadeMeanwhileError(made)
-            limits = Limits(self.max_bytes.get(source.name), self.networks)
-            progress = self._progress("fetch", source.name, "bytes")
-            progress.set(0)  # its server may take minutes to answer
-            path = fetch_from_first(source, partial, progress, limits=limits)
-            if path == partial:
-                self._note_served(source, partial)
-                link_or_copy(path, folder / "file")
-            else:  # the user's own file: a second name would let each change the other's bytes
-                shutil.copyfile(path, folder / "file")
-
-        finished = FinishedUnit(unit.key, self.cache.get(unit, build))
-        forget(partial)
-        return finished
+    def _file(self, source: Source) -> SourceFile:
+        limits = Limits(self.max_bytes.get(source.name), self.networks)
+        return SourceFile(source, self.cache, self.report, limits, self.versions)
 
     def builtin(self, source: Source, seed: int) -> FinishedUnit:
         """The builtin data set: `labels.json`, `images/`, `heldout.json`.
@@ -205,12 +147,12 @@ class Stages:
             progress.set(sum(1 for _ in folder.rglob("*")))
             progress.finish()
 
-        unit = _unit("fetch", source.name, strategy, str(seed), maker="builtin")
+        unit = unit_of("fetch", source.name, strategy, str(seed), maker="builtin")
         return FinishedUnit(unit.key, self.cache.get(unit, build))
 
     def extract(self, source: Source, fetched: FinishedUnit) -> FinishedUnit:
         """The archive's files below `files/<into>`."""
-        unit = _extracted(source, fetched.key)
+        unit = extracted_unit(source, fetched.key)
 
         def build(folder: Path) -> dict[str, WrittenFile]:
             progress = self._progress("extract", source.name, "files")
@@ -226,7 +168,7 @@ class Stages:
         `dead.json` has those without an image, and why: what that means is the gate's policy.
         """
         item, parts = listed_item(source.name), (source.into, fetched.key, *labels.keys)
-        unit = _unit("fetch", item, *parts, maker="listed")
+        unit = unit_of("fetch", item, *parts, maker="listed")
         partial = self.cache.downloads / unit.folder_name
 
         def build(folder: Path) -> None:
@@ -255,7 +197,7 @@ class Stages:
         self, images: ImageFolders, size: int, reserve: int, *, stores: bool = True
     ) -> PixelUnits:
         """What has been decoded of the images, and will be; see `PixelUnits`."""
-        code = _code("pixels")
+        code = code_of("pixels")
         return PixelUnits(self.cache, images.roots, images.keys, size, code, reserve, stores)
 
     def gate(self, labels: Labels, images: ImageFolders, pixels: PixelUnits) -> FinishedUnit:
@@ -267,7 +209,7 @@ class Stages:
         names = tuple(file.source for file in labels.files)
         published = tuple(str(file.published) for file in labels.files)
         parts = (*names, *published, *labels.keys, *images.keys, decoders())
-        unit = _unit("gate", "records", *parts)
+        unit = unit_of("gate", "records", *parts)
 
         def build(folder: Path) -> None:
             progress = self._progress("gate", "records", "files")
@@ -288,7 +230,7 @@ class Stages:
 
     def merge(self, gate: FinishedUnit, found: GateReport) -> FinishedUnit:
         """The good records of all sources: `records.jsonl`."""
-        unit = _unit("merge", "records", gate.key)
+        unit = unit_of("merge", "records", gate.key)
 
         def build(folder: Path) -> None:
             progress = self._progress("merge", "records", "records")
@@ -302,8 +244,8 @@ class Stages:
         # Only the tiny model is made from the data (its tokenizer) and the seed.
         made_from = (str(seed), merged.key) if source.kind == "tiny" else ()
         places = (source.base, source.projector, source.vision_tower)
-        stamps = tuple(_stamp(place) for place in places)
-        unit = _unit("model", item, _identity(source), *stamps, *made_from)
+        stamps = tuple(local_stamp(place) for place in places)
+        unit = unit_of("model", item, model_identity(source), *stamps, *made_from)
 
         def build(folder: Path) -> None:
             progress = self._progress("model", item, "bytes")
@@ -333,7 +275,7 @@ class Stages:
         """
         roots = tuple(str(root) for root in images.roots)
         keys = (merged.key, model.key, *images.keys)
-        unit = _unit("index", "records", str(max_length), *keys, *roots)
+        unit = unit_of("index", "records", str(max_length), *keys, *roots)
 
         def build(folder: Path) -> None:
             progress = Progress(self.report, "index", "records", "records", num_records)
@@ -346,54 +288,3 @@ class Stages:
 
     def _progress(self, stage: Stage, item: str, quantity: Quantity) -> Progress:
         return Progress(self.report, stage, item, quantity)
-
-
-def _unit(stage: Stage, item: str, *parts: str, maker: Maker | None = None) -> Unit:
-    """By default the stage has one maker, of its name."""
-    return Unit(stage, item, (*parts, _code(maker or stage)))
-
-
-def _code(maker: Maker) -> str:
-    return f"code {CODE_VERSIONS[maker].number}"
-
-
-def _fetched(source: Source, version: str = FIRST) -> Unit:
-    of_version = () if version == FIRST else (f"version {version}",)
-    return _unit("fetch", source.name, *_content(source), *of_version)
-
-
-def _extracted(source: Source, archive: str) -> Unit:
-    return _unit("extract", source.name, source.into, archive)
-
-
-def _content(source: Source) -> tuple[str, ...]:
-    """What decides the bytes of a source's file.
-
-    One of a known digest is that file wherever it comes from: another url or mirror makes no new
-    unit. Without a digest all addresses count, since whichever answers decides the content.
-    """
-    if source.sha256 is not None:
-        return ("sha256", source.sha256)
-    mirrors = [part for url in source.mirrors for part in (url_identity(url), _stamp(url))]
-    return (url_identity(source.url), source.revision or "", "", _stamp(source.url), *mirrors)
-
-
-def _identity(source: ModelSource) -> str:
-    """The source as JSON, a digest in place of secrets: it stands in the unit's manifest."""
-    base = url_identity(source.base)
-    return source.model_copy(update={"base": base}).model_dump_json()
-
-
-def _stamp(place: str | None) -> str:
-    """Names, sizes and times of a local file or folder: its path stays when they change."""
-    path = local_path(place or "")
-    if place and path is None and place.startswith(("/", "./", "../")):
-        path = Path(place)
-    try:
-        if path is None or not path.exists():
-            return ""
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        statuses = [(file.name, file.stat()) for file in files]
-    except OSError:  # who opens it says so
-        return ""
-    return json.dumps([(name, status.st_size, status.st_mtime_ns) for name, status in statuses])

@@ -7,6 +7,9 @@ has prepared with the earlier one keeps it, and nothing of a published unit is e
 What was said of a version, and when, is in `<cache>/versions/<unit>.json`, by the name of the
 unit that the first version has. Two preparations may write it at once: the name of a version
 follows from the one before and from what the server says, so that both write the same.
+
+What was said of earlier versions stays there. One of them is taken where the server goes away
+before it has sent the newest; and what comes is seen to be of another version than was asked for.
 """
 
 import hashlib
@@ -31,25 +34,50 @@ VERSIONS: Final = "versions"
 FIRST: Final = ""
 """The version of a file that was fetched first, in whose unit's key there is none."""
 _TRUSTED: Final = TRUSTED_DAYS * 86_400.0
-_MAX_BYTES: Final = 1 << 14
+_MAX_EARLIER: Final = 8  # in the note of a server whose machines each call a file another one
+_MAX_BYTES: Final = 1 << 16
 _log = logging.getLogger(__name__)
 
 
-class Known(BaseModel):
-    """What is known of a file that nothing pins.
+class Version(BaseModel):
+    """One version of a file that nothing pins.
 
     Attributes:
-        version: Which is the newest.
+        version: Its name.
         identity: Of the address that it came from (`url_identity`); mirrors date files differently.
         stamp: What its server said of it.
-        asked: When it did, Unix time in seconds.
     """
 
     model_config = ConfigDict(frozen=True)
     version: Annotated[str, Field(pattern="^(|[0-9a-f]{16})$")] = FIRST
     identity: str
     stamp: Stamp = Stamp()
+
+    def may_be(self, sent: "Version") -> bool:
+        """Whether what was sent is this version, or cannot be compared with it."""
+        return self.identity != sent.identity or self.stamp.is_of(sent.stamp) is not False
+
+
+class Known(Version):
+    """What is known of such a file: its newest version, and those before.
+
+    Attributes:
+        asked: When its server said that it has the newest, Unix time in seconds.
+        earlier: What it said of those before, the newest first.
+    """
+
     asked: float = 0.0
+    earlier: Annotated[tuple[Version, ...], Field(max_length=_MAX_EARLIER)] = ()
+
+    def find(self, version: str) -> Version | None:
+        """What is known of a version."""
+        return next((each for each in (self, *self.earlier) if each.version == version), None)
+
+    def before(self, version: str) -> list[str]:
+        """The versions before one, the newest first; all of them where it is not known."""
+        names = [self.version, *(each.version for each in self.earlier)]
+        names += [FIRST] if FIRST not in names else []
+        return names[names.index(version) + 1 :] if version in names else names
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,16 @@ class Versions:
         self.taken[path.stem] = kept
         return kept
 
+    def fall_back(self, path: Path, find: Callable[[str], Path | None]) -> str | None:
+        """The newest version before the one that is taken that is there: it is taken instead."""
+        known, taken = _read(path), self.taken.get(path.stem)
+        version = (
+            _earlier_one(known, taken, find) if known is not None and taken is not None else None
+        )
+        if version is not None:
+            self.taken[path.stem] = version
+        return version
+
     def _kept(self, name: str) -> str | None:
         if self.before is None:
             return None
@@ -100,16 +138,34 @@ def known_path(cache: Path, unit: str) -> Path:
     return cache / VERSIONS / f"{unit}.json"
 
 
-def note_fetched(path: Path, version: str, url: str, stamp: Stamp) -> None:
-    """Note what a server said of the version that it has sent, unless there is a newer one.
+def note_fetched(path: Path, version: str, url: str, stamp: Stamp) -> str:
+    """Note what a server said of the file that it has sent.
+
+    Args:
+        path: Where that is noted (`known_path`).
+        version: The version that was asked for.
+        url: The address that has sent it.
+        stamp: What its server said.
+
+    Returns:
+        The version that it is: a file may have changed since its server was asked.
 
     Raises:
         OSError: it cannot be written.
     """
+    sent = Version(version=version, identity=url_identity(url), stamp=stamp)
     known = _read(path)
-    if known is None or known.version == version:
-        identity = url_identity(url)
-        _write(path, Known(version=version, identity=identity, stamp=stamp, asked=time.time()))
+    was = sent if known is None else known.find(version)
+    if known is None or was is None or was.may_be(sent):
+        # Of an earlier version that others were still fetching nothing new is known.
+        if known is None or known.version == version:
+            earlier = known.earlier if known else ()
+            _write(path, Known(**dict(sent), asked=time.time(), earlier=earlier))
+        return version
+    if not known.may_be(sent):
+        known = _next(known, sent.identity, stamp)
+        _write(path, known)
+    return known.version
 
 
 def _newest(
@@ -135,9 +191,11 @@ def _newest(
     try:
         now = ask(at)
     except RunError as error:
-        if there is not None:
-            _log.warning("%s; its file in the cache is taken", what_failed(error))
-        return known.version
+        earlier = None if there else _earlier_one(known, known.version, find)
+        if there or earlier is not None:
+            which = "file" if there else "earlier file"
+            _log.warning("%s; its %s in the cache is taken", what_failed(error), which)
+        return known.version if earlier is None else earlier
     known = _with_news(at, known, now)
     _write(path, known)
     return known.version
@@ -146,7 +204,6 @@ def _newest(
 def _with_news(source: Source, known: Known, now: Stamp) -> Known:
     """What is known when the server has said what it has now."""
     who = (source.name, shown_url(source.url))
-    asked = known.model_copy(update={"asked": time.time()})
     is_same = known.stamp.is_of(now)
     if is_same is False:
         _log.warning(
@@ -154,9 +211,7 @@ def _with_news(source: Source, known: Known, now: Stamp) -> Known:
             "with the earlier one keep that",
             *who,
         )
-        said = f"{known.version} {known.identity} {now.model_dump_json()}"
-        version = hashlib.sha256(said.encode()).hexdigest()[:16]
-        return asked.model_copy(update={"version": version, "stamp": now})
+        return _next(known, known.identity, now)
     if is_same is None:
         _log.warning(
             "%s: nothing that %s says of its file can be compared with the one before, so that one "
@@ -164,7 +219,24 @@ def _with_news(source: Source, known: Known, now: Stamp) -> Known:
             *(*who, source_field(source.name)),
         )
     stamp = known.stamp.model_copy(update=now.model_dump(exclude_none=True))
-    return asked.model_copy(update={"stamp": stamp})
+    return known.model_copy(update={"stamp": stamp, "asked": time.time()})
+
+
+def _next(known: Known, identity: str, now: Stamp) -> Known:
+    """What is known when a server has a version that it did not have."""
+    said = f"{known.version} {identity} {now.model_dump_json()}"
+    was = Version(version=known.version, identity=known.identity, stamp=known.stamp)
+    return Known(
+        version=hashlib.sha256(said.encode()).hexdigest()[:16],
+        identity=identity,
+        stamp=now,
+        asked=time.time(),
+        earlier=(was, *known.earlier)[:_MAX_EARLIER],
+    )
+
+
+def _earlier_one(known: Known, version: str, find: Callable[[str], Path | None]) -> str | None:
+    return next((each for each in known.before(version) if find(each) is not None), None)
 
 
 def _address(source: Source, known: Known) -> str:

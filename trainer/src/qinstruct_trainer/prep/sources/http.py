@@ -94,10 +94,16 @@ def ask_version(source: Source, limits: Limits) -> Stamp:
     By a request for the first byte: a HEAD is refused by many, is another request than the one that
     an object's address is signed for, and may have other headers than what is downloaded.
 
+    Of a file of this machine only its size is said: its time stands in its unit's key.
+
     Raises:
         ConfigError: nothing can be asked for the address.
         UnavailableError: the server does not answer, or with something else than the file.
     """
+    path = local_path(source.url)
+    if path is not None:
+        _check_local(source, path)
+        return _stamp_of_path(path)
     with _open(source, Watch(limits)) as address:
         try:
             with address.ask({"Range": "bytes=0-0"}) as response:
@@ -106,13 +112,26 @@ def ask_version(source: Source, limits: Limits) -> Stamp:
             raise address.unavailable(str(error)) from error
 
 
-def served(source: Source, partial: Path) -> tuple[str, Stamp]:
-    """Which of the source's addresses a whole file came from, and as which version of it."""
+def served(source: Source, partial: Path, path: Path) -> tuple[str, Stamp]:
+    """Which of the source's addresses a whole file came from, and as which version of it.
+
+    Args:
+        source: Whose it is.
+        partial: Where its download was kept.
+        path: What `fetch` has returned.
+    """
+    if path != partial:
+        urls = (source.url, *source.mirrors)
+        return next(url for url in urls if local_path(url) == path), _stamp_of_path(path)
     file = PartialFile(partial)
     found = [(url, file.read_notes(url)) for url in (source.url, *source.mirrors)]
     known = [each for each in found if each[1] != Notes(identity=each[1].identity)]
     url, notes = (known or found)[0]
     return url, notes.stamp.model_copy(update={"num_bytes": file.size()})
+
+
+def _stamp_of_path(path: Path) -> Stamp:
+    return Stamp(num_bytes=path.stat().st_size)
 
 
 def forget(partial: Path) -> None:
