@@ -323,12 +323,15 @@ def test_what_is_deleted_is_not_made_of_another_version_under_the_same_name(
     assert prepare(server, tmp_path, "second")[0] != first[0]
 
 
-def test_a_revision_is_never_asked_for(server: FaultyServer, tmp_path: Path) -> None:
-    first = prepare(server, tmp_path, revision="v1")
+@pytest.mark.parametrize(("revision", "asked"), [("main", 2), ("v1", 2), ("0a" * 20, 1)])
+def test_a_commit_alone_is_never_asked_for(
+    revision: str, asked: int, server: FaultyServer, tmp_path: Path
+) -> None:
+    first = prepare(server, tmp_path, revision=revision)
     let_pass(tmp_path)
     server.ranges.clear()
-    assert prepare(server, tmp_path, "second", revision="v1") == first
-    assert server.ranges == [FIRST_BYTE]  # of the images, which nothing pins
+    assert prepare(server, tmp_path, "second", revision=revision) == first
+    assert server.ranges == [FIRST_BYTE] * asked  # of the images, which nothing pins, in any case
 
 
 def test_the_address_that_gave_the_file_is_asked(

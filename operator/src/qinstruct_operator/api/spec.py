@@ -112,7 +112,7 @@ class SourceOverride(ApiModel):
         description="Commit, tag or branch of a hub repository, for url and for each of mirrors "
         "that is on a hub: takes the place of main in /resolve/main/, and of the one that an hf:// "
         "address does not name. A mirror that names another one is refused; of those on no hub "
-        "sha256 alone holds the version.",
+        "sha256 alone holds the version. Only a whole commit (40 digits) pins: a branch moves.",
     )
     max_bytes: int | None = Field(
         default=None,
@@ -186,7 +186,8 @@ class Model(ApiModel):
         min_length=1,
         max_length=128,
         pattern=r"^[0-9A-Za-z][-0-9A-Za-z_.]*$",
-        description="Commit, tag or branch of the hub repository. Default: its main branch.",
+        description="Commit, tag or branch of the hub repository. Default: its main branch. A "
+        "model in the cache is not asked for again: name a commit, and another one to renew it.",
     )
 
 

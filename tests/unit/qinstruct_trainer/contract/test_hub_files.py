@@ -4,7 +4,7 @@ import pytest
 from huggingface_hub import hf_hub_url
 from huggingface_hub.utils._hf_uris import parse_hf_uri
 
-from qinstruct_trainer.contract.hub_files import HubFile, at_revision, parse_hub_url
+from qinstruct_trainer.contract.hub_files import HubFile, at_revision, is_commit, parse_hub_url
 
 GOOD = [
     "hf://datasets/q-future/Q-Instruct-DB/cleaned_labels.json",
@@ -73,3 +73,12 @@ def test_a_revision_is_put_where_there_is_none() -> None:
     plain, pinned = GOOD[:2]
     assert at_revision(plain, "46c87ef") == pinned
     assert at_revision(pinned, "v2") == pinned
+
+
+@pytest.mark.parametrize(
+    ("revision", "whether"),
+    [("0a" * 20, True), ("0A" * 20, False), ("0a" * 20 + "\n", False), ("46c87ef", False)]
+    + [(name, False) for name in (None, "", "main", "HEAD", "v1.0", "refs/pr/7")],
+)
+def test_only_a_whole_commit_names_one_state(revision: str | None, *, whether: bool) -> None:
+    assert is_commit(revision) == whether

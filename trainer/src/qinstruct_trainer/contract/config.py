@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
-from qinstruct_trainer.contract.hub_files import parse_hub_url
+from qinstruct_trainer.contract.hub_files import is_commit, parse_hub_url
 
 ConfigVersion = Literal[1]
 CONFIG_VERSION: ConfigVersion = 1
@@ -97,7 +97,9 @@ class Source(_Config):
     )
     into: str = Field(default="", description="Folder below the image root that the archive fills.")
     sha256: Sha256 | None = Field(default=None, description="Digest of the file, if known.")
-    revision: str | None = Field(default=None, description="Commit of a hub repository.")
+    revision: str | None = Field(
+        default=None, description="Commit, tag or branch of a hub repository."
+    )
     num_bytes: int | None = Field(default=None, description="Published size in bytes.")
     num_records: int | None = Field(
         default=None, description="Published number of records; the gate compares."
@@ -105,10 +107,10 @@ class Source(_Config):
 
     @property
     def is_pinned(self) -> bool:
-        """Whether a digest or a revision says which file it is; built-in data have no other."""
+        """Whether a digest or a full commit says which file it is; built-in data have no other."""
         file = parse_hub_url(self.url)
         revision = self.revision or (file.revision if file else None)
-        return self.kind == "builtin" or self.sha256 is not None or revision is not None
+        return self.kind == "builtin" or self.sha256 is not None or is_commit(revision)
 
     @property
     def is_asked_again(self) -> bool:

@@ -19,6 +19,7 @@ _URL: Final = re.compile(
     r"(?:@(?P<revision>refs/(?:convert|pr)/[A-Za-z0-9_.-]+|[A-Za-z0-9_.%-]+))?"
     r"/(?P<path>[^?#\s]+)"
 )
+_COMMIT: Final = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ def parse_hub_url(url: str) -> HubFile | None:
         return None
     revision = unquote(match["revision"]) if match["revision"] else None
     return HubFile(match["repository"], path, revision, of_data_set=match["kind"] is not None)
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether it names one state for ever: a branch moves, a tag or a short hash may."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
 def at_revision(url: str, revision: str) -> str:

@@ -14,8 +14,9 @@ def warnings(plan: Plan) -> Iterator[str]:
     loose = [s.name for s in plan.prep_config.sources if not s.is_pinned]
     if loose:
         yield (
-            f"{', '.join(loose)}: no sha256 or revision given, so whatever the server sends is "
-            "taken; set data.sources.<name>.sha256 to pin it"
+            f"{', '.join(loose)}: no sha256 given, nor a whole commit (40 hexadecimal digits) as "
+            "revision, so whatever the server sends is taken; set data.sources.<name>.sha256 to "
+            "pin it"
         )
     if again := [s.name for s in plan.prep_config.sources if s.is_asked_again]:
         yield (

@@ -7,7 +7,8 @@ import pytest
 from qinstruct_operator.core.plan.warnings import warnings
 from support.operator_documents import document, plan
 
-PINNED = {"q-instruct-labels": {"sha256": "0" * 64}, "q-instruct-images": {"revision": "v1"}}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PINNED = {"q-instruct-labels": {"sha256": "0" * 64}, "q-instruct-images": {"revision": COMMIT}}
 ROOMY = {"microBatchSize": 4}
 
 
@@ -17,7 +18,7 @@ def plan_warnings(**spec: Any) -> list[str]:
 
 def test_files_that_are_not_pinned_are_named() -> None:
     loose, again = plan_warnings(training=ROOMY)
-    assert loose.startswith("q-instruct-labels, q-instruct-images: no sha256 or revision given")
+    assert loose.startswith("q-instruct-labels, q-instruct-images: no sha256 given")
     assert again.startswith("q-instruct-labels, q-instruct-images: a file that is in the cache is ")
     assert "checked again after 7 days" in again
     sources = {"q-instruct-labels": PINNED["q-instruct-labels"]}
@@ -28,7 +29,7 @@ def test_files_that_are_not_pinned_are_named() -> None:
 def test_a_file_of_this_machine_is_no_matter_of_days() -> None:
     sources = {name: {"url": "file:///data/file"} for name in PINNED}
     (warning,) = plan_warnings(training=ROOMY, data={"sources": sources})
-    assert "no sha256 or revision given" in warning
+    assert "no sha256 given" in warning
 
 
 def test_a_plan_that_is_pinned_and_has_room_warns_of_nothing() -> None:
@@ -36,11 +37,20 @@ def test_a_plan_that_is_pinned_and_has_room_warns_of_nothing() -> None:
 
 
 def test_a_revision_in_the_address_pins_the_file() -> None:
-    sources = PINNED | {"q-instruct-labels": {"url": "hf://datasets/me/set@v1/l.json"}}
+    sources = PINNED | {"q-instruct-labels": {"url": f"hf://datasets/me/set@{COMMIT}/l.json"}}
     assert plan_warnings(training=ROOMY, data={"sources": sources}) == []
     sources |= {"q-instruct-labels": {"url": "hf://datasets/me/set/l.json"}}
     warning, _ = plan_warnings(training=ROOMY, data={"sources": sources})
-    assert warning.startswith("q-instruct-labels: no sha256 or revision given")
+    assert warning.startswith("q-instruct-labels: no sha256 given")
+
+
+@pytest.mark.parametrize("name", ["main", "HEAD", "v1", COMMIT[:12], COMMIT[:-1], COMMIT + "0"])
+def test_what_may_move_pins_nothing(name: str) -> None:
+    for source in ({"revision": name}, {"url": f"hf://datasets/me/set@{name}/l.json"}):
+        sources = PINNED | {"q-instruct-labels": source}
+        warning, again = plan_warnings(training=ROOMY, data={"sources": sources})
+        assert warning.startswith("q-instruct-labels: no sha256 given, nor a whole commit (40 hex")
+        assert again.startswith("q-instruct-labels: a file that is in the cache is checked again")
 
 
 def test_a_revision_says_nothing_of_mirrors() -> None:
