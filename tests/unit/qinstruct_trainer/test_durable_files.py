@@ -2,6 +2,7 @@ import ctypes
 import errno
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,6 +89,28 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_durably(path, "n\u00e4w\n")
     assert path.read_bytes() == "n\u00e4w\n".encode()
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def plant_folder(name: Path) -> None:
+    (name / "full").mkdir(parents=True)
+
+
+def plant_link(name: Path) -> None:
+    name.symlink_to(name.parent / "theirs")
+
+
+@pytest.mark.parametrize("plant", [plant_folder, plant_link, os.mkfifo, Path.touch])
+def test_what_is_planted_at_a_temporary_name_stops_no_write(
+    plant: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path, temporary = tmp_path / "file", tmp_path / f".file.{os.getpid()}"
+    plant(temporary)
+    for text in ("one", "two"):
+        write_durably(path, text)
+        assert path.read_text() == text
+    assert path.lstat().st_mode & 0o170000 == 0o100000
+    left = {each.name for each in tmp_path.iterdir()} - {"file"}
+    assert left == ({temporary.name} if plant is plant_folder else set())
 
 
 def test_the_old_file_stays_where_the_new_one_cannot_be_written(

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 from contextlib import suppress
@@ -88,11 +89,9 @@ def allocated_bytes(folder: Path) -> int:
 
 def write_durably(path: Path, text: str) -> None:
     """Write a file so that a reader, or the next boot, finds the old text or all of the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)  # in a container every process has the same number
-    # Follows no link, and none can have come into its place meanwhile.
+    temporary, descriptor = _open_temporary(path)
     try:
-        with os.fdopen(_open_plain(temporary, os.O_EXCL), "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         sync_path(temporary)
         temporary.replace(path)
@@ -101,6 +100,18 @@ def write_durably(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_path(path.parent)
+
+
+def _open_temporary(path: Path) -> tuple[Path, int]:
+    """A new file beside a path. Follows no link, and none can come into its place meanwhile."""
+    own = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):  # a folder, or a file that is not ours to delete
+        own.unlink(missing_ok=True)  # in a container every process has the same number
+    try:
+        return own, _open_plain(own, os.O_EXCL)
+    except FileExistsError:  # whoever has planted it cannot guess this one
+        other = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        return other, _open_plain(other, os.O_EXCL)
 
 
 def is_ours_alone(path: Path) -> bool:

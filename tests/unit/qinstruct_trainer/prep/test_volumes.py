@@ -47,6 +47,13 @@ def test_what_can_be_written_passes_and_nothing_is_left(tmp_path: Path) -> None:
     assert [*cache.iterdir(), *output.iterdir()] == []
 
 
+def test_what_is_planted_in_the_place_of_an_attempt_stops_nobody(tmp_path: Path) -> None:
+    for name in (f".probe.{os.getpid()}", f"..probe.{os.getpid()}.{os.getpid()}"):
+        (tmp_path / name / "full").mkdir(parents=True)
+    check_volumes(tmp_path, tmp_path, 1, 1)
+    assert len([*tmp_path.iterdir()]) == 2
+
+
 @pytest.mark.parametrize("which", ["cache", "output"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_folder_of_another_user(which: str, is_there: bool, folder: Path) -> None:

@@ -6,6 +6,7 @@ on both volumes, those of folders that an earlier run left, and room.
 
 import errno
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import Final
@@ -47,7 +48,7 @@ def check_volumes(cache: Path, output: Path, cache_bytes: int = 0, output_bytes:
 
 def _write_into(folder: Path, inside: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".probe.{os.getpid()}"
+    probe = folder / f".probe.{secrets.token_hex(8)}"  # a name that nobody can have taken
     write_durably(probe, _PROBE)
     probe.unlink()
     for path in (folder / name for name in inside):
