@@ -14,6 +14,7 @@ from qinstruct_trainer.contract.events import (
     Failed,
     PrepDone,
     PrepProgress,
+    PrepWaiting,
     StoppedEvent,
     emit,
     parse_line,
@@ -177,3 +178,24 @@ def test_a_field_that_a_newer_version_added_is_skipped() -> None:
     found = parse_line('{"event": "complete", "model": "/model", "more": 1}', None)
     assert isinstance(found, Complete)
     assert found.model == "/model"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"name": "a", "state": "Verifying"}],
+        [{"name": "a", "state": "Ready"}, {"name": "b", "state": "Ready", "unit": "parts"}],
+        [{"name": "a", "state": 7}],
+        [{"state": "Ready"}],
+        [7],
+        {"a": "Ready"},
+        "Ready",
+    ],
+)
+def test_what_a_newer_version_says_of_sources_hides_no_event(rows: object) -> None:
+    said = {"event": "prep", "stage": "fetch", "item": "a", "done": 5, "unit": "bytes"}
+    found = parse_line(json.dumps(said | {"sources": rows}), None)
+    assert isinstance(found, PrepProgress)
+    assert (found.item, found.done, found.sources) == ("a", 5, None)
+    waiting = {"event": "waiting", "stage": "fetch", "item": "a", "owner": "b", "sources": rows}
+    assert isinstance(parse_line(json.dumps(waiting), None), PrepWaiting)

@@ -15,7 +15,15 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from qinstruct_trainer.contract.safe_text import one_line
 
@@ -52,6 +60,14 @@ class SourceProgress(BaseModel):
     unit: Quantity = "bytes"
 
 
+def _known_or_none(rows: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Rows with a state or a unit of a newer version are not read; the rest of the event is."""
+    try:
+        return read(rows)
+    except ValidationError:
+        return None
+
+
 class _OfPrep(_Event):
     """What prep says while it works on an item.
 
@@ -61,7 +77,7 @@ class _OfPrep(_Event):
 
     stage: Stage
     item: str = Field(description="Source or model the stage works on.")
-    sources: tuple[SourceProgress, ...] | None = Field(
+    sources: Annotated[tuple[SourceProgress, ...] | None, WrapValidator(_known_or_none)] = Field(
         default=None, description="All sources, in the order of the work; None: not said here."
     )
 

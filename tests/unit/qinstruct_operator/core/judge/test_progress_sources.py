@@ -14,6 +14,7 @@ from qinstruct_trainer.contract.events import (
     Quantity,
     SourceProgress,
     Stage,
+    parse_line,
 )
 from qinstruct_trainer.contract.sources import listed_item
 from qinstruct_trainer.prep.progress import WithSources
@@ -52,6 +53,7 @@ def etas(events: list[Event]) -> Etas:
     return {row.name: row.eta for row in seen.status.sources if row.eta}, seen.status.downloads_eta
 
 
+LABELS_THEN_IMAGES = (moved("fetch", "labels", 10, 100), moved("fetch", "images", 20, 1000))
 ETA_CASES: dict[
     str, tuple[tuple[PrepProgress | PrepWaiting, ...], tuple[dict[str, str], str | None]]
 ]
@@ -128,6 +130,15 @@ def test_lines_of_an_older_version_say_nothing_of_sources() -> None:
     seen = prep_progress((moved("fetch", "labels", 1), moved("fetch", "images", 1)))
     assert seen
     assert (seen.status.sources, seen.status.downloads_eta) == (None, None)
+
+
+def test_a_state_of_a_newer_version_takes_no_more_than_itself() -> None:
+    """The rows are those of the last line that was read, and what the later ones change."""
+    lines = [event.model_dump_json() for event in said(*LABELS_THEN_IMAGES)]
+    lines[-1] = lines[-1].replace('"state":"Fetching"', '"state":"Verifying"')
+    events = [event for event in (parse_line(line, None) for line in lines) if event]
+    assert len(events) == len(lines)
+    assert prep_progress(events) == prep_progress(said(*LABELS_THEN_IMAGES))
 
 
 def test_a_status_of_sources_is_bounded() -> None:
