@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from qinstruct_operator.settings import Settings
+from qinstruct_trainer.contract.net_settings import why_no_network
 from support.helm_chart import CHART, HelmError, Values, helm, operator_container, render
 
 pytestmark = pytest.mark.cluster
@@ -100,6 +101,38 @@ def test_a_bad_value_is_refused_with_its_path(path: str, value: object, refused:
     with pytest.raises(HelmError) as error:
         render(values=at(path, value))
     assert f"- at '{refused}" in str(error.value)
+
+
+# fmt: off
+NETWORKS: Final = (
+    "10.1.0.0/16", "10.1.2.3/16", "10.1.2.3/32", "10.0.0.1/8", "0.0.0.0/0", "1.0.0.0/0",
+    "128.0.0.0/1", "192.0.0.0/1", "10.128.0.0/9", "10.64.0.0/9", "255.255.255.254/31",
+    "255.255.255.255/31", "256.0.0.0/8", "010.0.0.0/8", "fd00::/8", "fd00::1/8", "fd00::1/128",
+    "::/0", "::1/0", "::1/128", "fd00:1::/32", "fd00:1:8000::/33", "fd00::/7", "fd00:1:4000::/33",
+    "FD00:ABCD::/31", "fd00:abcc::/31", "1:2:3:4:5:6:7:8/128", "1:2:3:4:5:6:7:8/127",
+    "1:2:3:4:5:6:7::/112", "1::2::/64", "1:2:3/64", "12345::/64", "1:2:3:4:5:6:7:8:9/128", ":/0",
+    ":::/0", "1:/16", "1:2:3:4:5:6:7:8::/128", ":1::/64", "1:2:3:4::/64", "00fd::/16", "::8/125",
+    "::7/125",
+)
+# fmt: on
+
+
+def test_a_network_is_refused_by_chart_and_operator_alike() -> None:
+    """Where the operator would end at its start, and say so in its pod's log alone."""
+    good = [text for text in NETWORKS if why_no_network(text) is None]
+    assert render(values=at("settings/privateNetworks", good))
+    for bad in (text for text in NETWORKS if text not in good):
+        with pytest.raises(HelmError, match=r"/1'|\[1\]: .* is not a network") as error:
+            render(values=at("settings/privateNetworks", ["10.0.0.0/8", bad]))
+        assert bad in str(error.value)
+
+
+def test_what_a_network_with_bits_behind_its_prefix_may_mean_is_said() -> None:
+    said = (
+        r"settings\.privateNetworks\[1\]: 10\.1\.2\.3/16 is not a network: it has bits .* with /32"
+    )
+    with pytest.raises(HelmError, match=said):
+        render(values=at("settings/privateNetworks", ["10.0.0.0/8", "10.1.2.3/16"]))
 
 
 def test_an_account_that_exists_must_be_named() -> None:

@@ -78,12 +78,54 @@ capabilities:
 {{- end -}}
 {{- end -}}
 
+{{/* Fails where one of a setting's networks is none to the operator: list of its path and its text.
+The schema cannot tell bits behind a prefix: of 10.1.2.3/16 nobody knows what it means. */}}
+{{- define "qinstruct.checkNetwork" -}}
+{{- $path := index . 0 -}}
+{{- $text := index . 1 -}}
+{{- $address := splitList "/" $text | first -}}
+{{- $prefix := splitList "/" $text | last | int -}}
+{{- $width := ternary 16 8 (contains ":" $address) -}}
+{{- $groups := list -}}
+{{- if contains ":" $address -}}
+{{- $halves := splitList "::" $address -}}
+{{- $left := first $halves | splitList ":" | compact -}}
+{{- $right := rest $halves | join "" | splitList ":" | compact -}}
+{{- $zeros := sub 8 (add (len $left) (len $right)) | int -}}
+{{- $is_whole := eq $address (ternary (join ":" $left) (printf "%s::%s" (join ":" $left) (join ":" $right)) (eq (len $halves) 1)) -}}
+{{- if or (not $is_whole) (lt $zeros (sub (len $halves) 1 | int)) (and (eq (len $halves) 1) (ne $zeros 0)) (regexMatch "[^:]{5}" $address) -}}
+{{- fail (printf "%s: %s is not a network; use e.g. fd00::/8" $path $text) -}}
+{{- end -}}
+{{- $none := list -}}
+{{- range until $zeros -}}
+{{- $none = append $none "0" -}}
+{{- end -}}
+{{- range concat $left $none $right -}}
+{{- $groups = append $groups (int64 (printf "0x%v" .)) -}}
+{{- end -}}
+{{- else -}}
+{{- range splitList "." $address -}}
+{{- $groups = append $groups (int64 .) -}}
+{{- end -}}
+{{- end -}}
+{{- $powers := list 1 2 4 8 16 32 64 128 256 512 1024 2048 4096 8192 16384 32768 65536 -}}
+{{- range $index, $group := $groups -}}
+{{- $behind := sub (mul $width (add1 $index)) $prefix | max 0 | min $width | int -}}
+{{- if mod $group (index $powers $behind) -}}
+{{- fail (printf "%s: %s is not a network: it has bits behind its prefix, so that it may mean a range or one address; write the range with zeros there, or the address with /%d" $path $text (mul $width (len $groups))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The settings as variables: `cacheSize` is QINSTRUCT_CACHE_SIZE. */}}
 {{- define "qinstruct.settings" -}}
 - name: QINSTRUCT_PREP_IMAGE
   value: {{ include "qinstruct.image" (list . "prep") | quote }}
 - name: QINSTRUCT_TRAINER_IMAGE
   value: {{ include "qinstruct.image" (list . "trainer") | quote }}
+{{- range $index, $network := .Values.settings.privateNetworks }}
+{{- include "qinstruct.checkNetwork" (list (printf "settings.privateNetworks[%d]" $index) $network) }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: QINSTRUCT_{{ $name | snakecase | upper }}
   value: {{ include "qinstruct.setting" $value | quote }}
