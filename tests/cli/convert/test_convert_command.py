@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qinstruct_operator.cli import main
+from qinstruct_operator.cli.convert.convert_command import why_not_loaded
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_DATA, EXIT_OK
 from qinstruct_trainer.model.tensors import open_checkpoint
 from support.model.checkpoints import build, original
@@ -48,6 +49,22 @@ def test_a_name_that_llava_does_not_take_for_its_own_is_told(
     tower = f"--vision-tower={tmp_path / 'clip'}"
     assert main(["convert", str(hub), str(tmp_path / "mine"), tower]) == EXIT_OK
     assert f"rename {tmp_path}/mine before LLaVA loads it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("my-LLaVA", None),
+        ("llava-run/checkpoint-7", None),
+        ("mine", "it looks for `llava` in the name"),
+        ("llava/mine", "it looks for `llava` in the name"),
+        ("mine/checkpoint-7", "it looks for `llava` in the name"),
+        ("llava-prompted", "it takes a name with `mpt` in it for that kind of model"),
+        ("Mistral/checkpoint-llava", "it takes a name with `mistral` in it for that kind of model"),
+    ],
+)
+def test_what_llava_makes_of_a_name(name: str, why: str | None) -> None:
+    assert why_not_loaded(Path("/models", name)) == why
 
 
 @pytest.mark.parametrize(

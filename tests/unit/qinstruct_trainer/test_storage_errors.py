@@ -94,6 +94,7 @@ def test_the_same_error_of_a_file_is() -> None:
         (errno.EROFS, "; mount the volume so that it can be written$"),
         (errno.EMFILE, "^raise the limit of open files"),
         (errno.EIO, "^check the volume"),
+        (errno.ENAMETOOLONG, "^give it a shorter name$"),
     ],
 )
 def test_the_way_out_follows_from_what_it_was(number: int, words: str, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def way_out(path: Path, failure: DiskFailure) -> str:
         return f"{whose}; mount the volume so that it can be written"
     if failure.number in _TOO_MANY:
         return "raise the limit of open files (`ulimit -n`) and run again"
+    if failure.number == errno.ENAMETOOLONG:
+        return "give it a shorter name"
     return "check the volume, then run again; finished work is kept"
 
 

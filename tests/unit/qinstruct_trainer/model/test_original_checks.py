@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from qinstruct_trainer.builtin import model as tiny_model
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, ConfigError, DataError, StorageError
-from qinstruct_trainer.model.original_checks import check_request
+from qinstruct_trainer.model.original_checks import TINY, check_request
 from support.model.checkpoints import build, vicuna
 from support.tmpfs import tmpfs
 from support.unprivileged import open_folder, unprivileged
@@ -114,7 +115,10 @@ def test_a_model_that_is_none(harm: str, root: Path) -> None:
         ({"tower": "hub/config.json"}, "is no folder; name CLIP's folder or repository"),
         ({"tower": "me/clip"}, "me/clip is no folder here, and LLaVA's own code loads reposit"),
         ({"tower": "openai/"}, "openai/ is no folder here"),
-        ({"tower": ""}, "model_type|no readable"),
+        ({"model": "x" * 300}, r"\.\.\. has a name that is too long for its file system; give a "),
+        ({"to": f"new/{'x' * 300}"}, r"\.\.\. has a name that is too long for its file system"),
+        # Its partial one is longer.
+        ({"to": f"new/{'x' * 250}"}, r"\.\.\. has a name that is too long for its file system"),
         ({"tower": "/nowhere/clip"}, "/nowhere/clip is no folder here"),
         (
             {"tower": "openai/clip-vit-large-patch14-336"},
@@ -129,6 +133,29 @@ def test_an_argument_that_is_wrong(arguments: dict[str, str], words: str, root: 
     with pytest.raises((ConfigError, DataError), match=words):
         check(root, **arguments)
     assert not list((root / "new").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("tower", "words"),
+    [
+        ("", r"is empty; name CLIP's folder or repository$"),
+        ("  ", r"is empty; name CLIP's folder or repository$"),
+        (f"openai/{'x' * 300}", r"openai/x{73}\.\.\. is no folder here, "),
+        ("x/" * 3000, r"(x/){40}\.\.\. is no folder here, "),
+    ],
+    ids=["empty", "blank", "long", "deep"],
+)
+def test_a_name_that_no_tower_can_have(tower: str, words: str, root: Path) -> None:
+    with pytest.raises(ConfigError, match=f"^--vision-tower {words}"):
+        check_request(root / "hub", root / "new", vision_tower=tower, with_tower=True)
+
+
+def test_a_tiny_model_has_a_tower_that_nobody_can_name(root: Path) -> None:
+    edit(root, vision_config={"model_type": "clip_vision_model", **TINY})
+    with pytest.raises(ConfigError, match=r"1024, and .* 224; size Tiny's is built in, no folder"):
+        check(root, tower="openai/clip-vit-large-patch14-336")
+    own = tiny_model.TOWER
+    assert {name: own[name] for name in TINY} == TINY
 
 
 @pytest.mark.parametrize("field", ["hidden_size", "num_hidden_layers", "image_size", "patch_size"])

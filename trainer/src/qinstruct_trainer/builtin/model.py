@@ -30,7 +30,7 @@ _LLAMA = {
 }
 # Llama's 0.02 suits a width of 4,096; here it would make the first hundred steps slow. Measured.
 _INITIALIZER_RANGE = 0.05
-_TOWER = {
+TOWER = {
     "hidden_size": 224,
     "intermediate_size": 224,
     "num_hidden_layers": NUM_LAYERS,
@@ -51,7 +51,7 @@ def write_tiny_model(folder: Path, *, tokenizer_folder: Path, seed: int) -> None
         DataError: the folder has no tokenizer that can be used.
     """
     tokenizer = read_tokenizer(tokenizer_folder)
-    config = compose_config({**_LLAMA, "vocab_size": len(tokenizer)}, _TOWER, len(tokenizer))
+    config = compose_config({**_LLAMA, "vocab_size": len(tokenizer)}, TOWER, len(tokenizer))
     config.get_text_config().initializer_range = _INITIALIZER_RANGE
     add_tokens(tokenizer)
     state = _initial_state(config, seed)

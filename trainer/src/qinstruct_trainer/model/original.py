@@ -24,7 +24,13 @@ from qinstruct_trainer.model.convert import (
     write_shards,
 )
 from qinstruct_trainer.model.llava import sane_generation_config
-from qinstruct_trainer.model.original_checks import CONFIG, TOKENIZER, check_place, read_model
+from qinstruct_trainer.model.original_checks import (
+    CONFIG,
+    TOKENIZER,
+    check_place,
+    partial_of,
+    read_model,
+)
 from qinstruct_trainer.model.parameter_names import (
     EMBEDDING,
     HEAD,
@@ -74,7 +80,7 @@ def write_original(
     check_place(source, folder)
     config, tokenizer = _read(source)
     pieces = _pieces(source, config, with_tower=with_tower)
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = partial_of(folder)
     with storage_errors(f"the model {folder}"):
         delete_tree(partial)  # of an attempt that was killed
         partial.mkdir(parents=True)

@@ -20,6 +20,7 @@ _TOWER: Final = "vision_tower."  # in a tensor's name in the hub layout
 # LLaVA's own code (llava/model/multimodal_encoder/builder.py) loads no other name than of these.
 _OWNERS: Final = ("openai/", "laion/")
 _PUBLISHER: Final = "ShareGPT4V"
+_SHOWN: Final = 80  # characters of a name
 _Clip = Mapping[str, Any]
 # What decides which weights fit, and into how many tokens an image goes; as transformers has them.
 _DEFAULTS: Final[_Clip] = {
@@ -39,6 +40,15 @@ _PUBLISHED: Final[Mapping[str, _Clip]] = {
     },
 }
 
+TINY: Final[_Clip] = {
+    **{"hidden_size": 224, "num_hidden_layers": 3, "image_size": 112, "patch_size": 14}
+}
+"""The tower of the builtin model, which is made and not fetched."""
+_OF_TINY: Final = (
+    "size Tiny's is built in, no folder or repository has it, and LLaVA's own code cannot load the "
+    "model without; convert one of size 7B or 13B"
+)
+
 
 def check_request(source: Path, folder: Path, *, vision_tower: str, with_tower: bool) -> None:
     """Refuse what cannot come to an end.
@@ -55,6 +65,8 @@ def check_request(source: Path, folder: Path, *, vision_tower: str, with_tower: 
         StorageError: the folder cannot be made, or has no room.
     """
     with storage_errors(str(source), file_sentence):
+        for path in (source, folder, partial_of(folder)):
+            _check_length(path)
         if not source.is_dir():
             what = "is no folder" if source.exists() else "is not there"
             raise ConfigError(f"{source} {what}; give a finished model's folder")
@@ -63,6 +75,11 @@ def check_request(source: Path, folder: Path, *, vision_tower: str, with_tower: 
         _check_tower(vision_tower, read_hub_fields(document, f"model {source}")[2])
         without = None if with_tower else _TOWER
         _check_room(folder, sum(weight_bytes(file, without) for file in weight_files(source)))
+
+
+def partial_of(folder: Path) -> Path:
+    """Where the folder is written until it is whole."""
+    return folder.with_name(f".{folder.name}.partial")
 
 
 def check_place(source: Path, folder: Path) -> None:
@@ -99,7 +116,25 @@ def read_model(source: Path) -> dict[str, Any]:
     return document
 
 
+def _check_length(path: Path) -> None:
+    if _is_too_long(path):
+        raise ConfigError(
+            f"{path!s:.{_SHOWN}}... has a name that is too long for its file system; "
+            "give a shorter one"
+        )
+
+
+def _is_too_long(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
 def _check_tower(name: str, ours: ClipFields) -> None:
+    if not name.strip():
+        raise ConfigError("--vision-tower is empty; name CLIP's folder or repository")
     theirs = _tower(name)
     if theirs is None:
         return  # a repository that is not known here
@@ -108,13 +143,16 @@ def _check_tower(name: str, ours: ClipFields) -> None:
         if own[field] != theirs.get(field, default):
             raise ConfigError(
                 f"--vision-tower {name} has {field} {theirs.get(field, default)}, and the model "
-                f"was made with a tower of {field} {own[field]}; name that tower"
+                f"was made with a tower of {field} {own[field]}; "
+                f"{_OF_TINY if own.items() >= TINY.items() else 'name that tower'}"
             )
 
 
 def _tower(name: str) -> _Clip | None:
     """What a tower's configuration says; None of one that nobody here knows."""
     folder = Path(name)
+    if _is_too_long(folder):
+        raise _no_tower(name)
     if name in _PUBLISHED and not folder.exists():
         return _PUBLISHED[name]
     if folder.is_dir():
@@ -133,8 +171,13 @@ def _tower(name: str) -> _Clip | None:
         return None
     if _PUBLISHER in name and name.count("/") <= 1:
         return None
-    raise ConfigError(
-        f"--vision-tower {name:.200} is no folder here, and LLaVA's own code loads repositories "
+    raise _no_tower(name)
+
+
+def _no_tower(name: str) -> ConfigError:
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    return ConfigError(
+        f"--vision-tower {shown} is no folder here, and LLaVA's own code loads repositories "
         f"of {' and '.join(_OWNERS)} alone; name one of those, or fetch CLIP and name its folder"
     )
 
