@@ -87,6 +87,15 @@ ARCH: Final = "amd64"
 USER_ID: Final = 1000
 """User and group of every process in our images; owns the files on the claims."""
 
+DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+"""What a namespace's name matches, of `MAX_DNS_LABEL` characters at most (RFC 1123)."""
+
+DNS_NAME: Final = rf"{DNS_LABEL}(\.{DNS_LABEL})*"
+"""What an object's name matches, a DNS subdomain."""
+
+MAX_DNS_LABEL: Final = 63
+"""Characters of a DNS label, and of a label's value."""
+
 CONDITION_ACCEPTED: Final = "Accepted"
 """The spec is valid and the children's names are free."""
 

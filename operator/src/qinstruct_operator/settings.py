@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Self, get_args
 
-from qinstruct_operator.constants import VERSION
+from qinstruct_operator.constants import DNS_LABEL, DNS_NAME, MAX_DNS_LABEL, VERSION
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_trainer.contract.config import Attention
 from qinstruct_trainer.contract.net_settings import (
@@ -22,17 +22,16 @@ from qinstruct_trainer.contract.net_settings import (
 from qinstruct_trainer.contract.urls import shown_url
 
 _KERNELS: Final[tuple[str, ...]] = get_args(Attention)
-_DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _MOUNTS: Final = ("cache_path", "output_path", "config_path")
 _OF_PODS: Final = (Path("/tmp"), Path("/dev/shm"))  # core.children.pod mounts these as well
-_NAMESPACE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}")
+_NAMESPACE: Final = re.compile(rf"(?=.{{1,{MAX_DNS_LABEL}}}$){DNS_LABEL}")
 _IMAGE_PART: Final = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE: Final = re.compile(
     r"(?=[^@]{1,255}(@|$))"
     r"(([A-Za-z0-9][-A-Za-z0-9.]*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/)?"  # a registry
     rf"{_IMAGE_PART}(/{_IMAGE_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 )
-_QUEUE: Final = re.compile(rf"(?=.{{1,63}}$){_DNS_LABEL}([.]{_DNS_LABEL})*")
+_QUEUE: Final = re.compile(rf"(?=.{{1,{MAX_DNS_LABEL}}}$){DNS_NAME}")
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ def test_a_source_that_is_no_file_of_ours(
     os.mkfifo(folder / "pipe")
     place, reason = {
         "closed": (closed / "labels.json", "cannot be read (Permission denied"),
-        "a pipe": (folder / "pipe", "is no plain file"),
-        "a device": (Path("/dev/zero"), "is no plain file"),
+        "a pipe": (folder / "pipe", "is a pipe; name a "),
+        "a device": (Path("/dev/zero"), "is a device; name a "),
         "long": (folder / ("x" * 300), "cannot be read (File name too long"),
         "nul": (folder / "a%00b", "does not exist"),
         "a folder": (folder, "is a folder"),

@@ -1,13 +1,12 @@
 """JSON files that are not trusted: of bounded size, and one object. Torch-free."""
 
 import json
-import stat
 import sys
 from pathlib import Path
 from typing import Any
 
 from qinstruct_trainer.contract.errors import DataError
-from qinstruct_trainer.file_kinds import instead
+from qinstruct_trainer.file_kinds import instead, special_kind
 
 MAX_CONFIG_BYTES = 1 << 20  # the published ones have some thousand
 
@@ -38,8 +37,9 @@ def read_json(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any
         DataError: the file is missing, too large, or no JSON object.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # of a pipe there would be no end
-            raise DataError(f"{path} is no plain file; give the folder of a whole checkpoint")
+        special = special_kind(path)
+        if special is not None:
+            raise DataError(f"{path} is {special.name}; give the folder of a whole checkpoint")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as error:

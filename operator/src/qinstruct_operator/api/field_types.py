@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from qinstruct_operator.constants import DNS_LABEL, DNS_NAME, MAX_DNS_LABEL
+
 
 class ApiModel(BaseModel):
     """A frozen piece of the API; unknown keys and wrong JSON types are refused."""
@@ -22,16 +24,13 @@ MAX_RUN_NAME_LENGTH = 48
 
 RUN_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
-_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
-
-NamespaceName = Annotated[str, Field(max_length=63, pattern=f"^{_DNS_LABEL}$")]
+NamespaceName = Annotated[str, Field(max_length=MAX_DNS_LABEL, pattern=f"^{DNS_LABEL}$")]
 """Name of a namespace (DNS-1123 label)."""
 
-DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_DNS_NAME}$")]
+DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{DNS_NAME}$")]
 """Name of an object of the cluster (DNS-1123 subdomain)."""
 
-QueueName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_DNS_NAME}$")]
+QueueName = Annotated[str, Field(min_length=1, max_length=MAX_DNS_LABEL, pattern=f"^{DNS_NAME}$")]
 """Name of a Kueue queue: a workload names it in a label, whose values are shorter than names."""
 
 LabelValue = Annotated[
@@ -44,7 +43,7 @@ LabelKey = Annotated[
     Field(
         min_length=1,
         max_length=317,
-        pattern=rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+        pattern=rf"^({DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
     ),
 ]
 """Key of a Kubernetes label: a prefix of at most 253 characters, `/`, a name of at most 63."""

@@ -90,7 +90,7 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: os.truncate(root / "hub/model.safetensors", 5000),
         "is not a complete safetensors file",
     ),
-    "a pipe": (with_a_pipe, "config.json is no plain file"),
+    "a pipe": (with_a_pipe, "config.json is a pipe; give the folder"),
 }
 
 

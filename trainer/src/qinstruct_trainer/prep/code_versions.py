@@ -28,6 +28,6 @@ CODE_VERSIONS: Final[dict[Maker, CodeVersion]] = {
     "gate": CodeVersion(4, "c1bcb209158c33da"),
     "pixels": CodeVersion(1, "ee0f593d600c95a5"),
     "merge": CodeVersion(1, "f82d750f34aa0379"),
-    "model": CodeVersion(3, "a0b6450643ab4b4a"),
-    "index": CodeVersion(1, "7623931bf00d54ff"),
+    "model": CodeVersion(3, "592cff38a94ee14b"),
+    "index": CodeVersion(1, "4098a5851c95fc8f"),
 }

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from qinstruct_trainer.contract.errors import ConfigError, DataError, Unavailabl
 from qinstruct_trainer.contract.field_paths import source_field
 from qinstruct_trainer.contract.urls import shown_url
 from qinstruct_trainer.durable_files import sha256_of
-from qinstruct_trainer.file_kinds import file_kind
+from qinstruct_trainer.file_kinds import file_kind, special_kind
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.sources.addresses import ForbiddenAddressError
 from qinstruct_trainer.prep.sources.answers import Stamp, stamp_of
@@ -159,9 +158,9 @@ def _check_local(source: Source, path: Path) -> None:
 def why_unreadable(path: Path) -> str | None:
     """What keeps us from reading a user's file, as the rest of a sentence; None: nothing."""
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # of a pipe the opening alone would wait for ever
-            return "is a folder" if stat.S_ISDIR(mode) else "is no plain file"
+        special = special_kind(path)
+        if special is not None:
+            return f"is {special.name}"
         path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in its name
         return "does not exist"
