@@ -39,7 +39,8 @@ from qinstruct_trainer.data.label_mask import IGNORE_INDEX
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.metrics.flops import peak_flops, step_flops
 from qinstruct_trainer.train.ranks import Ranks, process_group
-from support.training.prepared_folder import run_config, write_checkpoint
+from support.training.prepared_folder import write_checkpoint
+from support.training.run_configs import run_config
 
 HIDDEN, IMAGE, PADDING, PATCHES, SIZE = 4096, 32_000, 32_001, 576, 336
 ROWS, HEADS, HEAD = 16, 32, 128

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import RunConfig
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
 from support.training.processes import train
+from support.training.run_configs import run_config
 
 
 @pytest.fixture(scope="session")

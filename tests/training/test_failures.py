@@ -13,8 +13,9 @@ from qinstruct_trainer.contract.errors import (
 )
 from qinstruct_trainer.contract.events import Step
 from qinstruct_trainer.lease import Lease
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
 from support.training.processes import Ended, train
+from support.training.run_configs import run_config
 
 pytestmark = pytest.mark.slow
 

@@ -26,8 +26,9 @@ from qinstruct_trainer.model.llava import load_checked
 from qinstruct_trainer.train.ranks import compute_alike_each_time
 from support.training import zero_worker
 from support.training.heads import LENGTH, heads_batch, heads_model, plain_pass, write_heads
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
 from support.training.processes import end, losses, printed, signal_rank, start, wait_until, weights
+from support.training.run_configs import run_config
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.config import Checkpointing, RunConfig
+from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import EXIT_DATA, EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import (
     Complete,
@@ -20,7 +20,7 @@ from qinstruct_trainer.contract.events import (
 )
 from support.running import SECONDS, is_running
 from support.running import wait_until as until
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
 from support.training.processes import (
     Ended,
     descendants,
@@ -33,10 +33,9 @@ from support.training.processes import (
     wait_until,
     weights,
 )
+from support.training.run_configs import EVERY_STEP, run_config
 
 pytestmark = pytest.mark.slow
-
-EVERY_STEP = Checkpointing(every_minutes=1e-9, keep=2)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -23,8 +23,8 @@ from support.model.checkpoints import vicuna
 from support.operator_documents import document
 from support.prep.file_server import serve
 from support.prep.published_sources import DEAD, TREE, Published, served, write_published
-from support.training.prepared_folder import run_config
 from support.training.processes import train
+from support.training.run_configs import run_config
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.config import Checkpointing, Packing
+from qinstruct_trainer.contract.config import Packing
 from qinstruct_trainer.contract.errors import EXIT_CONFIG, EXIT_OK
-from support.training.prepared_folder import NUM_STEPS, run_config, write_prepared
+from support.training.prepared_folder import NUM_STEPS, write_prepared
 from support.training.processes import (
     end,
     losses,
@@ -19,10 +19,9 @@ from support.training.processes import (
     wait_until,
     weights,
 )
+from support.training.run_configs import EVERY_STEP, run_config
 
 pytestmark = pytest.mark.slow
-
-EVERY_STEP = Checkpointing(every_minutes=1e-9, keep=2)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from qinstruct_trainer.prep.pixels import PixelUnits
 from qinstruct_trainer.prep.progress import Progress
 from qinstruct_trainer.prep.unit_cache import UnitCache
 from support.model.tiny import IMAGE_SIZE
-from support.training.prepared_folder import run_config
 from support.training.processes import losses, train, weights
+from support.training.run_configs import run_config
 
 pytestmark = pytest.mark.slow
 

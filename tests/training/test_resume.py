@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.config import Checkpointing, RunConfig
+from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import EXIT_DATA, EXIT_OK, EXIT_STOPPED
 from qinstruct_trainer.contract.events import Checkpoint, Start, StoppedEvent
 from qinstruct_trainer.train.checkpoint.layout import (
@@ -18,7 +18,7 @@ from qinstruct_trainer.train.checkpoint.layout import (
     published_folders,
     step_of,
 )
-from support.training.prepared_folder import NUM_STEPS, run_config
+from support.training.prepared_folder import NUM_STEPS
 from support.training.processes import (
     Ended,
     end,
@@ -31,10 +31,9 @@ from support.training.processes import (
     wait_until,
     weights,
 )
+from support.training.run_configs import EVERY_STEP, run_config
 
 pytestmark = pytest.mark.slow
-
-EVERY_STEP = Checkpointing(every_minutes=1e-9, keep=2)
 
 
 def test_stopped_at_five_steps_and_resumed_equals_uninterrupted(

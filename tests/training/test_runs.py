@@ -10,8 +10,9 @@ from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.errors import EXIT_OK
 from qinstruct_trainer.contract.events import Checkpoint, Complete, Exported, Start, Step
 from qinstruct_trainer.model.llava import load_checked
-from support.training.prepared_folder import GLOBAL_BATCH, NUM_STEPS, run_config
+from support.training.prepared_folder import NUM_STEPS
 from support.training.processes import Ended, losses, train, weights
+from support.training.run_configs import GLOBAL_BATCH, run_config
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,7 @@ from qinstruct_trainer.contract.config import Precision, Prepared, RunConfig, Ze
 from qinstruct_trainer.model.llava import load_checked
 from support.training import zero_worker
 from support.training.heads import LENGTH, Seen, heads_batch, plain_pass, write_heads
-from support.training.prepared_folder import run_config
+from support.training.run_configs import run_config
 
 pytestmark = pytest.mark.slow
 

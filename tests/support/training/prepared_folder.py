@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import LlavaForConditionalGeneration
 
-from qinstruct_trainer.contract.config import Checkpointing, Prepared, RunConfig
+from qinstruct_trainer.contract.config import Prepared
 from qinstruct_trainer.data.image_tokens import TokenizedRecord
 from qinstruct_trainer.data.index.writer import IndexWriter
 from qinstruct_trainer.model.llava import sane_generation_config
@@ -15,7 +15,6 @@ from qinstruct_trainer.model.parameter_names import hub_name
 from support.model.tiny import IMAGE_TOKEN, PAD_TOKEN, tiny_model
 
 NUM_RECORDS = 33  # every third one text-only
-GLOBAL_BATCH = 8
 # Alike in all records, so that the mean of micro-batch means is the mean over the batch.
 NUM_SUPERVISED = 4
 NUM_STEPS = 15  # of 3 epochs: 5 steps each, the last one filled up
@@ -86,30 +85,3 @@ def write_checkpoint(folder: Path, model: LlavaForConditionalGeneration) -> None
     sane_generation_config(model.config).save_pretrained(folder)
     tensors = {hub_name(name): value for name, value in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-
-
-def run_config(prepared: Path, output: Path, **changes: object) -> RunConfig:
-    """A run over the prepared folder, with some values changed."""
-    config = RunConfig(
-        run="test",
-        size="Tiny",
-        strategy="mix",
-        prepared=prepared,
-        output=output,
-        world_size=2,
-        global_batch_size=GLOBAL_BATCH,
-        micro_batch_size=4,
-        epochs=3,
-        learning_rate=2e-3,
-        warmup_ratio=0.1,
-        weight_decay=0.0,
-        gradient_clipping=1.0,
-        group_by_modality=True,
-        zero_stage=2,
-        precision="fp32",
-        attention="sdpa",
-        activation_checkpointing=False,
-        seed=7,
-        checkpoint=Checkpointing(every_minutes=1000, keep=2),
-    )
-    return RunConfig.model_validate(config.model_dump() | changes)

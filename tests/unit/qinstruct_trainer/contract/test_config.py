@@ -16,6 +16,7 @@ from qinstruct_trainer.contract.config import (
     Source,
 )
 from qinstruct_trainer.contract.errors import ConfigError, StorageError
+from support.training.run_configs import run_config
 
 SOURCE = Source(name="q-instruct-labels", kind="labels", url="https://example.org/labels.json")
 PREP = PrepConfig(
@@ -27,25 +28,15 @@ PREP = PrepConfig(
     max_length=2048,
     seed=42,
 )
-RUN = RunConfig(
+RUN = run_config(
+    Path("/output/prepared.json"),
+    Path("/output"),
     run="one",
-    size="Tiny",
     strategy="after",
-    prepared=Path("/output/prepared.json"),
-    output=Path("/output"),
-    world_size=2,
-    global_batch_size=8,
-    micro_batch_size=4,
     epochs=1,
     learning_rate=2e-5,
     warmup_ratio=0.03,
-    weight_decay=0.0,
-    gradient_clipping=1.0,
     group_by_modality=False,
-    zero_stage=2,
-    precision="fp32",
-    attention="sdpa",
-    activation_checkpointing=False,
     seed=42,
     checkpoint=Checkpointing(every_minutes=30, keep=2),
 )

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from qinstruct_trainer.contract.config import Checkpointing, RunConfig
 from qinstruct_trainer.contract.errors import EXIT_SOFTWARE
 from qinstruct_trainer.contract.events import (
     TERMINATION_LOG_ENV,
@@ -22,6 +21,7 @@ from qinstruct_trainer.contract.events import (
 )
 from qinstruct_trainer.contract.restarts import RESTARTS_ENV
 from support.running import SECONDS, is_running
+from support.training.run_configs import run_config
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -73,29 +73,7 @@ class Supervised:
     """A supervisor whose tries end as they are told to."""
 
     def __init__(self, folder: Path, ends: list[int | str], retries: int, wait: float = 0.01):
-        config = RunConfig(
-            run="test",
-            size="Tiny",
-            strategy="mix",
-            prepared=folder / "prepared.json",
-            output=folder,
-            world_size=2,
-            global_batch_size=8,
-            micro_batch_size=4,
-            epochs=1,
-            learning_rate=1.0,
-            warmup_ratio=0.0,
-            weight_decay=0.0,
-            gradient_clipping=1.0,
-            group_by_modality=True,
-            zero_stage=2,
-            precision="fp32",
-            attention="sdpa",
-            activation_checkpointing=False,
-            seed=7,
-            checkpoint=Checkpointing(every_minutes=1, keep=2),
-            in_place_retries=retries,
-        )
+        config = run_config(folder / "prepared.json", folder, in_place_retries=retries)
         self.termination = folder / "termination"
         self.out = folder / "out"
         file = folder / "run.json"

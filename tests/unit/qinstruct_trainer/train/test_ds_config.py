@@ -5,7 +5,7 @@ import pytest
 
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.train.ds_config import build_ds_config
-from support.training.prepared_folder import run_config
+from support.training.run_configs import run_config
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "trainer"
 

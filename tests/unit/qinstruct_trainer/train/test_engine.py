@@ -22,7 +22,8 @@ from support.pickles import (
     replace_by_plain_pickle,
     rewrite_pickle,
 )
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
+from support.training.run_configs import run_config
 
 pytestmark = [
     pytest.mark.slow,

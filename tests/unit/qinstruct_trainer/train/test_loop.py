@@ -24,7 +24,8 @@ from qinstruct_trainer.train.loop import Loop
 from qinstruct_trainer.train.metrics.metrics_file import append_metrics, read_steps
 from qinstruct_trainer.train.ranks import Ranks
 from support.model.tiny import IMAGE_SIZE, tiny_model
-from support.training.prepared_folder import NUM_STEPS, run_config, write_prepared
+from support.training.prepared_folder import NUM_STEPS, write_prepared
+from support.training.run_configs import run_config
 from support.training_steps import step_event
 
 RANKS = Ranks(rank=0, local_rank=0, world_size=1)

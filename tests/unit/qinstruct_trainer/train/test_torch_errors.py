@@ -7,7 +7,7 @@ from torch import distributed
 from qinstruct_trainer.contract.errors import GpuError, OutOfMemoryError, PeerLostError, RunError
 from qinstruct_trainer.train.ranks import Ranks
 from qinstruct_trainer.train.torch_errors import check_device, explain_error, torch_errors
-from support.training.prepared_folder import run_config
+from support.training.run_configs import run_config
 
 RANKS = Ranks(rank=11, local_rank=3, world_size=16)
 

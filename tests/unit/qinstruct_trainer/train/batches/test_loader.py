@@ -10,7 +10,8 @@ from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.batches.order import SampleOrder
 from support.model.tiny import IMAGE_SIZE
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
+from support.training.run_configs import run_config
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
 from qinstruct_trainer.train.batches.order import SampleOrder
-from support.training.prepared_folder import run_config
+from support.training.run_configs import run_config
 
 
 def make_order(

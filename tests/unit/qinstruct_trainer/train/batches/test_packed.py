@@ -15,7 +15,8 @@ from qinstruct_trainer.train.batches.loader import MicroBatches
 from qinstruct_trainer.train.batches.order import SampleOrder
 from qinstruct_trainer.train.batches.packed import PackedOrder, order_of
 from support.model.tiny import IMAGE_SIZE, NUM_PATCHES
-from support.training.prepared_folder import NUM_RECORDS, run_config, write_prepared
+from support.training.prepared_folder import NUM_RECORDS, write_prepared
+from support.training.run_configs import run_config
 
 
 @pytest.fixture(scope="module")

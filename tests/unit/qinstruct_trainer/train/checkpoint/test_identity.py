@@ -8,7 +8,8 @@ from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.train.checkpoint.identity import Identity
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
+from support.training.run_configs import run_config
 
 WHERE = Path("/output/checkpoints/step-00000005")
 

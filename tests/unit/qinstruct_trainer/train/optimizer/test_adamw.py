@@ -3,7 +3,7 @@ from pathlib import Path
 from qinstruct_trainer.model.llava import freeze_tower
 from qinstruct_trainer.train.optimizer.adamw import build_optimizer
 from support.model.tiny import tiny_model
-from support.training.prepared_folder import run_config
+from support.training.run_configs import run_config
 
 
 def test_matrices_decay_and_biases_and_norms_do_not(tmp_path: Path) -> None:

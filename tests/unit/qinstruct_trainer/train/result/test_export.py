@@ -24,7 +24,8 @@ from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks
 from qinstruct_trainer.train.result.export import export, has_export, write_export_identity
 from support.syncs import note_syncs
-from support.training.prepared_folder import run_config, write_prepared
+from support.training.prepared_folder import write_prepared
+from support.training.run_configs import run_config
 
 
 class WholeEngine(Engine):

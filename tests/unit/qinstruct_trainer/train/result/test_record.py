@@ -9,7 +9,7 @@ import torch
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.train.result.record import Record, write_record
 from support.syncs import note_syncs
-from support.training.prepared_folder import run_config
+from support.training.run_configs import run_config
 
 
 def test_a_record_names_what_the_model_was_made_of(tmp_path: Path) -> None:
