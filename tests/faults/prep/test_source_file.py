@@ -9,55 +9,17 @@ from pathlib import Path
 import pytest
 
 from qinstruct_trainer.contract.config import TRUSTED_DAYS, Prepared, PrepConfig, Source
-from qinstruct_trainer.contract.errors import UnavailableError
 from qinstruct_trainer.prep.gate import RecordFile
 from qinstruct_trainer.prep.run import run_prep
 from qinstruct_trainer.prep.stages import Labels, Stages
-from qinstruct_trainer.prep.unit_cache import DOWNLOADS, UnitCache, verify
+from qinstruct_trainer.prep.unit_cache import UnitCache, verify
 from qinstruct_trainer.prep.unit_manifest import MANIFEST
 from qinstruct_trainer.prep.versions import VERSIONS
 from support.prep import raw_server
+from support.prep.changed_files import FIRST_BYTE, change, known, let_pass, prepare, sources_of
 from support.prep.file_server import Fault, FaultyServer, serve
-from support.prep.miniature import ARCHIVE, LABELS, Miniature, write_miniature
+from support.prep.miniature import LABELS, Miniature
 from support.prep.prep_json import write_prep_json
-
-DAY = 86_400
-FIRST_BYTE = "bytes=0-0"
-Units = tuple[Path, Path]
-
-
-def sources_of(server: FaultyServer) -> tuple[Source, Source]:
-    return (
-        Source(name="q-instruct-labels", kind="labels", url=f"{server.url}/{LABELS}"),
-        Source(name="q-instruct-images", kind="images", url=f"{server.url}/{ARCHIVE}"),
-    )
-
-
-def prepare(server: FaultyServer, folder: Path, run: str = "run", **changes: object) -> Units:
-    """The units of the labels, to which the changes are, and of the images."""
-    cache = UnitCache(folder / "cache", run, lambda _: None, output=folder / run)
-    stages = Stages(cache, lambda _: None)
-    labels, images = sources_of(server)
-    fetched = stages.fetch(labels.model_copy(update=changes))
-    return fetched.folder, stages.images(images, Labels((), ())).folder
-
-
-def known(folder: Path) -> dict[Path, dict[str, object]]:
-    """What is noted of the two files."""
-    paths = sorted((folder / "cache" / VERSIONS).iterdir())
-    return {path: json.loads(path.read_bytes()) for path in paths}
-
-
-def let_pass(folder: Path, days: float = TRUSTED_DAYS + 1) -> None:
-    """Let the days pass in which a cached file is trusted."""
-    for path, said in known(folder).items():
-        path.write_text(json.dumps(said | {"asked": time.time() - days * DAY}))
-
-
-def change(miniature: Miniature, server: FaultyServer, seed: int = 1) -> None:
-    """Other records and images of the same names."""
-    write_miniature(miniature.labels.parent, seed=seed)
-    server.etag = f'"seed {seed}"'
 
 
 def test_a_file_is_not_asked_for_again_within_its_days(
@@ -197,132 +159,6 @@ def test_a_cache_of_an_earlier_version_is_compared_by_size(
     assert prepare(server, tmp_path, "third")[0] != first[0]
 
 
-def announce_only(server: FaultyServer) -> None:
-    """Say which version there is, and send it to nobody."""
-    server.before = lambda _: (
-        server.faults.append("gone") if server.ranges[-1] != FIRST_BYTE else None
-    )
-
-
-def test_a_new_version_that_does_not_come_leaves_what_there_is(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = prepare(server, tmp_path)
-    change(miniature, server)
-    let_pass(tmp_path)
-    announce_only(server)
-    assert prepare(server, tmp_path, "second") == first
-    assert caplog.text.count("404 Not Found; its earlier file in the cache is taken") == 2
-    server.before = lambda _: None
-    change(miniature, server, seed=2)  # and once more
-    third = prepare(server, tmp_path, "third")
-    assert (third[0] / "file").read_bytes() == miniature.labels.read_bytes()
-    assert not set(third) & set(first)
-
-
-def test_who_goes_away_before_a_new_version_has_come_leaves_what_there_is(
-    miniature: Miniature, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with serve(miniature.labels.parent) as server:
-        first = prepare(server, tmp_path)
-        for seed in (1, 2):  # announced, and never sent
-            change(miniature, server, seed)
-            let_pass(tmp_path)
-            announce_only(server)
-            assert prepare(server, tmp_path, "second") == first
-    caplog.clear()
-    assert prepare(server, tmp_path, "third") == first
-    said = "ConnectError (Connection refused); its earlier file in the cache is taken"
-    assert caplog.text.count(said) == 2
-
-
-def test_where_no_version_is_left_its_server_is_named(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path
-) -> None:
-    first = prepare(server, tmp_path)
-    change(miniature, server)
-    let_pass(tmp_path)
-    (first[0] / "file").write_text("[]")  # damaged
-    announce_only(server)
-    with pytest.raises(UnavailableError, match="404"):
-        prepare(server, tmp_path, "second")
-
-
-def damage(unit: Path) -> None:
-    file = next(path for path in unit.rglob("*") if path.is_file() and path.name != MANIFEST)
-    file.write_bytes(b"x" * (file.stat().st_size + 1))
-
-
-@pytest.mark.parametrize("is_same", [True, False])
-def test_what_is_damaged_is_not_made_of_another_version_under_the_same_name(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path, *, is_same: bool
-) -> None:
-    first = prepare(server, tmp_path)
-    if not is_same:
-        change(miniature, server)
-    for unit in first:
-        damage(unit)
-    server.ranges.clear()
-    second = prepare(server, tmp_path, "second")
-    assert server.ranges == [None, None]  # each came once
-    assert (second[0] / "file").read_bytes() == miniature.labels.read_bytes()
-    for unit in second:
-        verify(unit)
-    assert [one == two for one, two in zip(first, second, strict=True)] == [is_same, is_same]
-    assert prepare(server, tmp_path, "third") == second
-    assert not [*(tmp_path / "cache" / DOWNLOADS).iterdir()]
-
-
-def test_a_run_whose_version_is_damaged_gets_the_newest_under_its_own_name(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path
-) -> None:
-    config = PrepConfig.read(write_prep_json(tmp_path, "run", sources_of(server)))
-    first = run_prep(config, lambda _: None)
-    labels, _ = prepare(server, tmp_path)
-    change(miniature, server)
-    let_pass(tmp_path)
-    newest, _ = prepare(server, tmp_path, "second")
-    damage(labels)
-    again = run_prep(config, lambda _: None)
-    assert again.versions != first.versions
-    assert not labels.exists()
-    assert (newest / "file").read_bytes() == miniature.labels.read_bytes()
-
-
-def test_a_file_that_changes_after_its_server_was_asked_is_a_version_of_its_own(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path
-) -> None:
-    first = prepare(server, tmp_path)
-    change(miniature, server, seed=1)
-    let_pass(tmp_path)
-    announced: list[str] = []
-
-    def change_again(_: int) -> None:
-        if server.ranges[-1] != FIRST_BYTE:
-            server.before = lambda _: None
-            announced.extend(f"{said['version']}" for said in known(tmp_path).values())
-            change(miniature, server, seed=2)
-
-    server.before = change_again
-    second = prepare(server, tmp_path, "second")
-    assert (second[0] / "file").read_bytes() == miniature.labels.read_bytes()
-    server.ranges.clear()
-    assert prepare(server, tmp_path, "third") == second
-    assert server.ranges == []
-    assert second[0] != first[0]
-    (version,) = filter(None, announced)
-    assert version not in (second[0] / MANIFEST).read_text()
-
-
-def test_what_is_deleted_is_not_made_of_another_version_under_the_same_name(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path
-) -> None:
-    first = prepare(server, tmp_path)
-    change(miniature, server)
-    (first[0] / MANIFEST).parent.rename(tmp_path / "away")
-    assert prepare(server, tmp_path, "second")[0] != first[0]
-
-
 @pytest.mark.parametrize(("revision", "asked"), [("main", 2), ("v1", 2), ("0a" * 20, 1)])
 def test_a_commit_alone_is_never_asked_for(
     revision: str, asked: int, server: FaultyServer, tmp_path: Path
@@ -346,39 +182,6 @@ def test_the_address_that_gave_the_file_is_asked(
         let_pass(tmp_path)
         assert prepare(server, tmp_path, "second", url=url, mirrors=mirrors) == first
         assert len(other.ranges) == 1
-
-
-@pytest.mark.parametrize("is_first", [True, False], ids=["url", "mirror"])
-def test_a_file_of_this_machine_is_asked_for_in_the_place_of_the_server_that_had_none(
-    is_first: bool,
-    server: FaultyServer,
-    miniature: Miniature,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    own = tmp_path / "own.json"
-    own.write_bytes(miniature.labels.read_bytes())
-    addresses = [f"{server.url}/nothing", own.as_uri()]
-    url, mirror = reversed(addresses) if is_first else addresses
-    first = prepare(server, tmp_path, url=url, mirrors=(mirror,))
-    assert len(known(tmp_path)) == 2
-    caplog.clear()
-    for days in (TRUSTED_DAYS - 1, TRUSTED_DAYS + 1):
-        let_pass(tmp_path, days)
-        server.ranges.clear()
-        assert prepare(server, tmp_path, "second", url=url, mirrors=(mirror,)) == first
-        assert server.ranges == [FIRST_BYTE] * (days > TRUSTED_DAYS)  # of the images alone
-    assert caplog.messages == []
-
-
-def test_what_a_mirror_of_a_file_that_is_gone_has_sent_is_asked_for_again(
-    server: FaultyServer, miniature: Miniature, tmp_path: Path
-) -> None:
-    url, mirrors = (tmp_path / "gone.json").as_uri(), (f"{server.url}/{LABELS}",)
-    first = prepare(server, tmp_path, url=url, mirrors=mirrors)
-    change(miniature, server)
-    let_pass(tmp_path)
-    assert prepare(server, tmp_path, "second", url=url, mirrors=mirrors)[0] != first[0]
 
 
 def test_a_link_in_the_place_of_what_is_known_is_not_followed(

@@ -207,6 +207,16 @@ def test_a_version_that_does_not_come_gives_way_to_those_before_it(path: Path) -
     assert Versions().fall_back(path, lambda _: path) is None  # of what was not chosen
 
 
+def test_what_is_gone_gives_way_to_the_newest_that_others_have_fetched(path: Path) -> None:
+    names = announced(path, 3)
+    versions = Versions(prepared({UNIT: names[1]}))
+    assert versions.choose(SOURCE, path, lambda _: path, lambda _: False, never) == names[1]
+    assert versions.move_on(path, lambda v: path if v == FIRST else None) is None
+    assert versions.move_on(path, lambda v: path if v == names[2] else None) == names[2]
+    assert versions.taken == {UNIT: names[2]}
+    assert versions.move_on(path, lambda _: path) is None
+
+
 def test_of_the_first_version_there_is_none_before(path: Path) -> None:
     note_fetched(path, FIRST, SOURCE.url, Stamp(etag='"a"'))
     versions = Versions()

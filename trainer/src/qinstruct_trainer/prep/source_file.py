@@ -84,6 +84,7 @@ class SourceFile:
             made = self.cache.find(unless) if unless else None
             if made is not None:
                 raise MadeMeanwhileError(made)
+            self._move_on()
             path = self._sent(partial)
 
             def place(folder: Path) -> None:
@@ -119,6 +120,16 @@ class SourceFile:
         unit = fetched_unit(self.source, version)
         units = (unit, extracted_unit(self.source, unit.key))
         return next(filter(None, map(self.cache.published, units)), None)
+
+    def _move_on(self) -> None:
+        """Fetch nothing where others that had the same to fetch have got a newer version.
+
+        Raises:
+            _OtherVersionError: they have.
+        """
+        version = self.versions.move_on(self._known, self._find)
+        if version is not None:
+            raise _OtherVersionError(version)
 
     def _sent(self, partial: Path) -> Path:
         """The file from the first of the addresses that gives it.

@@ -126,6 +126,14 @@ class Versions:
             self.taken[path.stem] = version
         return version
 
+    def move_on(self, path: Path, find: Callable[[str], Path | None]) -> str | None:
+        """The newest version if it is there, and another one was taken: that is gone."""
+        known, taken = _read(path), self.taken.get(path.stem)
+        if known is None or taken in (None, known.version) or find(known.version) is None:
+            return None
+        self.taken[path.stem] = known.version
+        return known.version
+
     def _kept(self, name: str) -> str | None:
         if self.before is None:
             return None
