@@ -1,5 +1,7 @@
 """Files of use: whose they are, and what a run's folder says of it."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,32 @@ def test_a_run_has_one_file_of_use_however_often_it_prepares(tmp_path: Path) -> 
         Uses(tmp_path, "x", tmp_path / "runs/x").begin(UNIT)
     Uses(tmp_path, "x", tmp_path / "others/x").begin(UNIT)
     assert len(uses_of(tmp_path, UNIT)) == 2
+
+
+def join_and_die(cache: Path, before: str) -> None:
+    """A preparation that is killed before the first system call of a name."""
+    pid = os.fork()
+    if pid == 0:
+        vars(os)[before] = lambda *_, **__: os._exit(9)
+        Uses(cache, "x", None).begin(UNIT)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+
+
+@pytest.mark.parametrize("before", ["fdopen", "fsync", "replace", "close"])
+def test_what_a_killed_preparation_has_begun_to_write_holds_nothing(
+    tmp_path: Path, before: str
+) -> None:
+    join_and_die(tmp_path, before)
+    left = [*(tmp_path / "uses" / UNIT).iterdir()]
+    assert left
+    assert all(json.loads(path.read_bytes()) for path in left if path.name[0] != ".")
+    assert Uses(tmp_path, "x", None).join(UNIT)  # the same run, again
+    (use,) = uses_of(tmp_path, UNIT)
+    assert use.use.run == "x"
+    assert remove_uses(tmp_path, UNIT, (use,))
+    assert not (tmp_path / "uses" / UNIT).exists()
 
 
 @pytest.mark.parametrize("planted", ["uses", f"uses/{UNIT}"])

@@ -24,12 +24,13 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qinstruct_trainer.contract import output_files
-from qinstruct_trainer.durable_files import read_bounded, sync_path
+from qinstruct_trainer.durable_files import read_bounded, write_durably
 from qinstruct_trainer.lease import is_free
 
 State = Literal["unfinished", "complete", "gone"]
 
 _FOLDER: Final = "uses"
+_HALF_WRITTEN: Final = "."  # how such a file's name begins (write_durably)
 _MAX_BYTES: Final = 1 << 14
 _GONE: Final = (errno.ENOENT, errno.ESTALE)
 
@@ -82,21 +83,15 @@ class Uses:
         """
         folder = self._root / unit
         _refuse_links(self._root, folder)
-        try:
-            descriptor = os.open(
-                folder / self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
-            )
-        except FileExistsError:  # this preparation uses it already
+        path = folder / self._name
+        if os.path.lexists(path):  # this preparation uses it already
             return True
+        try:
+            write_durably(path, self._use.model_dump_json())
         except OSError as error:
             if error.errno in _GONE:
                 return False
             raise
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(self._use.model_dump_json())
-            file.flush()
-            os.fsync(descriptor)
-        sync_path(folder)
         self._forget_earlier(unit)
         return True
 
@@ -152,6 +147,9 @@ def remove_uses(cache: Path, unit: str, ended: tuple[FoundUse, ...]) -> bool:
     folder = cache / _FOLDER / unit
     for found in ended:
         found.path.unlink(missing_ok=True)
+    for path in folder.glob(f"{_HALF_WRITTEN}*"):
+        with suppress(OSError):  # whoever writes it finds that it is too late, or the folder stays
+            path.unlink(missing_ok=True)
     try:
         folder.rmdir()
     except FileNotFoundError:  # of a unit that nobody has used
@@ -199,6 +197,8 @@ def _read_all(folder: Path) -> Iterator[FoundUse]:
     if folder.is_symlink() or not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
+        if path.name.startswith(_HALF_WRITTEN):
+            continue  # nobody's yet, and of one that was killed never
         with suppress(FileNotFoundError):  # its run has just replaced it
             yield FoundUse(path, _read(path), path.lstat().st_mtime)
 
@@ -208,7 +208,7 @@ def _read(path: Path) -> Use:
         return Use.model_validate_json(read_bounded(path, _MAX_BYTES))
     except FileNotFoundError:
         raise
-    except (OSError, ValidationError):  # half written, or not ours: somebody's use all the same
+    except (OSError, ValidationError):  # not ours: somebody's use all the same
         return Use(run=path.name[:200])
 
 
