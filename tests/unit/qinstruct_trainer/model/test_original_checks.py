@@ -141,9 +141,11 @@ def test_an_argument_that_is_wrong(arguments: dict[str, str], words: str, root: 
         ("", r"is empty; name CLIP's folder or repository$"),
         ("  ", r"is empty; name CLIP's folder or repository$"),
         (f"openai/{'x' * 300}", r"openai/x{73}\.\.\. is no folder here, "),
+        (f"openai/{'x' * 5000}", r"openai/x{73}\.\.\. is no folder here, "),
+        ("openai/a b", r"openai/a b is no folder here, "),
         ("x/" * 3000, r"(x/){40}\.\.\. is no folder here, "),
     ],
-    ids=["empty", "blank", "long", "deep"],
+    ids=["empty", "blank", "long", "longer", "with a blank", "deep"],
 )
 def test_a_name_that_no_tower_can_have(tower: str, words: str, root: Path) -> None:
     with pytest.raises(ConfigError, match=f"^--vision-tower {words}"):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ _TOWER: Final = "vision_tower."  # in a tensor's name in the hub layout
 # LLaVA's own code (llava/model/multimodal_encoder/builder.py) loads no other name than of these.
 _OWNERS: Final = ("openai/", "laion/")
 _PUBLISHER: Final = "ShareGPT4V"
+_NAME: Final = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}"
+_REPOSITORY: Final = re.compile(f"({_NAME}/)?{_NAME}")
 _SHOWN: Final = 80  # characters of a name
 _Clip = Mapping[str, Any]
 # What decides which weights fit, and into how many tokens an image goes; as transformers has them.
@@ -167,9 +170,7 @@ def _tower(name: str) -> _Clip | None:
         return ClipFields.read(vision, "vision tower").given()
     if folder.exists():
         raise ConfigError(f"--vision-tower {name} is no folder; name CLIP's folder or repository")
-    if name.startswith(_OWNERS) and name.count("/") == 1 and not name.endswith("/"):
-        return None
-    if _PUBLISHER in name and name.count("/") <= 1:
+    if _REPOSITORY.fullmatch(name) and (name.startswith(_OWNERS) or _PUBLISHER in name):
         return None
     raise _no_tower(name)
 
