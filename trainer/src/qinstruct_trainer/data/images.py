@@ -64,7 +64,7 @@ def load_levels(path: Path, size: int = 336) -> Levels:
         DataError, StorageError: as `load_pixels` would.
     """
     with _decoded(path) as image:
-        return _levels(image.convert("RGB"), size)
+        return _levels(_rgb(image), size)
 
 
 def normalise(levels: Levels, pixels: Pixels) -> None:
@@ -103,7 +103,7 @@ def examine_image(path: Path, size: int | None = None) -> Examined:
         DataError, StorageError: as `load_pixels` would.
     """
     with _decoded(path) as image:
-        rgb = image.convert("RGB")
+        rgb = _rgb(image)
         levels = None if size is None else _levels(rgb, size)
         return Examined(levels, _is_destroyed(image))
 
@@ -217,6 +217,12 @@ def _is_destroyed(image: Image.Image) -> bool:
         return False
     lowest, highest = (float(value) for value in image.getextrema())  # type: ignore[arg-type] # one channel
     return lowest < 0 or highest > 255 or (image.mode == "F" and highest <= 1)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Decoded; the image itself where it is one, of which `convert` would make a copy."""
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _levels(image: Image.Image, size: int) -> Levels:
