@@ -23,7 +23,7 @@ from support.simulation.simulated_cluster import SimulatedCluster
     [
         ("prep is tried again", True),
         ("prep is tried again", False),
-        ("training is tried again", False),
+        ("training is stopped", False),
     ],
 )
 def test_death_at_any_write_changes_nothing(name: str, before: bool) -> None:

@@ -1,6 +1,7 @@
 """Each way in which an attempt can end, and what it means for its run."""
 
-from typing import Final
+import re
+from typing import Any, Final
 
 import pytest
 
@@ -10,6 +11,8 @@ from qinstruct_operator.core.judge.failure_kinds import CASES, Ended, case_of
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.reasons import FAILURES
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_trainer.contract import errors
+from qinstruct_trainer.contract.errors import EXIT_OK, EXIT_SOFTWARE
 from qinstruct_trainer.supervisor.decide import TRANSIENT
 from support.observed import (
     JOB_FAILED,
@@ -23,17 +26,18 @@ from support.observed import (
     pytorchjob,
     seen,
 )
+from support.operator_documents import ROOT
 
 JOB: Final = pytorchjob(JOB_FAILED)
 TAINTED: Final = condition("DisruptionTarget", "DeletionByTaintManager")
 PREEMPTED: Final = condition("DisruptionTarget", "PreemptionByScheduler")
 
 
-def exits(code: int, *conditions: Raw, reason: str | None = None, **status: object) -> Raw:
+def exits(code: int, *conditions: Raw, reason: str | None = None, **status: Any) -> Raw:
     return pod(JOB, ended(code, reason), *conditions, phase="Failed", **status)
 
 
-def says(word: str, code: int, *conditions: Raw, **status: object) -> Raw:
+def says(word: str, code: int, *conditions: Raw, **status: Any) -> Raw:
     """A pod whose trainer has left its last word."""
     (line,) = lines(failed_event(word, "why", code))
     return pod(JOB, ended(code, message=line), *conditions, phase="Failed", **status)
@@ -163,6 +167,18 @@ def test_each_reason_has_a_kind(reason: str) -> None:
 @pytest.mark.parametrize("code", sorted(TRANSIENT))
 def test_what_is_tried_again_in_place_is_tried_again_elsewhere(code: int) -> None:
     assert case_of(ended_with(exits(code))).kind == "Transient"
+
+
+def test_the_documents_say_the_same_of_each_exit_code() -> None:
+    said: dict[str, str] = {}
+    for line in (ROOT / "docs" / "recovery.md").read_text("utf-8").splitlines():
+        row = re.match(r"\| (Disruption|Transient|Permanent) \|.*?exit code ([0-9, ]+)", line)
+        if row:
+            said |= dict.fromkeys(re.findall(r"\d+", row[2]), row[1])
+    assert {name: case_of(ended_with(exits(int(name)))).kind for name in said} == said
+    own = [getattr(errors, name) for name in dir(errors) if name.startswith("EXIT_")]
+    unsaid = {EXIT_OK, EXIT_SOFTWARE}  # the latter's words are named one by one
+    assert {int(name) for name in said} >= {*own, *TRANSIENT} - unsaid
 
 
 def test_a_deadline_is_told_although_the_trainer_says_that_it_was_stopped() -> None:
