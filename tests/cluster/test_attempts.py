@@ -117,7 +117,7 @@ def test_attempts_that_are_used_up_end_the_run(runs: Runs) -> None:
     runs.behave("weak", "train", Behaviour(exit_code=71))
     runs.apply("weak", SPEC | {"recovery": {"maxRetries": 1, "backoffSeconds": 1}})
     message = runs.wait("weak", "Failed", "True", "GpuFailed", 90)
-    assert "all 1 retries of the run are used up (spec.recovery.maxRetries)" in message
+    assert "no attempt more is left (spec.recovery.maxRetries is 1)" in message
     assert set(jobs_of(runs, "weak")) == {"weak-1", "weak-2"}
     found = status(runs, "weak")
     assert [each["attempt"] for each in found["recovery"]["failures"]] == [1, 2]
@@ -194,7 +194,7 @@ def test_a_status_that_is_wiped_gives_no_attempt_back(runs: Runs) -> None:
     wait_until(lambda: "wiped-2" in jobs_of(runs, "wiped"), "the second attempt", 60)
     wipe()
     message = runs.wait("wiped", "Failed", "True", "GpuFailed", 90)
-    assert "all 2 retries of the run are used up" in message
+    assert "no attempt more is left (spec.recovery.maxRetries is 2)" in message
     assert set(jobs_of(runs, "wiped")) == {"wiped-1", "wiped-2", "wiped-3"}
     found = status(runs, "wiped")
     assert (found["attempt"], found["recovery"]["retries"]) == (3, 3)

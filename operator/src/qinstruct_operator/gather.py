@@ -9,8 +9,9 @@ import functools
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import TypeVar
 
+from qinstruct_operator.api.status import MAX_ATTEMPT
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden, UnknownKind
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
@@ -30,8 +31,7 @@ from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD
 
 T = TypeVar("T")
 
-_Found = tuple[Resource | None, tuple[Resource, ...]]
-_NONE: Final[_Found] = (None, ())
+_Found = tuple[Resource | None, Resource | None]
 
 _LOG_LINES = 200  # several minutes of training, or a complete failure
 # Warning events explain a wait, but listing them is expensive (the API server has no cache of
@@ -80,9 +80,9 @@ def _said(part: Part, error: ClusterError, backend: Backend) -> str:
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
     pods = await reads.of("pods", list_pods(cluster, run), ())
-    prep, (training, others) = await _workloads(cluster, run, reads)
+    prep, (training, in_the_way) = await _workloads(cluster, run, reads)
     snapshot = await _rest(cluster, run, now, reads, Snapshot(prep, training, pods=pods))
-    return replace(snapshot, others=others)
+    return replace(snapshot, in_the_way=in_the_way)
 
 
 async def _rest(
@@ -132,37 +132,45 @@ async def _workloads(cluster: Cluster, run: Run, reads: Reads) -> tuple[Resource
     get_prep = functools.partial(cluster.get, JOB, run.namespace, names.prep_name(run.name))
     prep = None if run.was_prepared else await reads.of("prep", get_prep(), None)
     if not _may_train(prep):
-        return prep, _NONE
-    training, others = await _attempts(cluster, run, reads)
+        return prep, (None, None)
+    training, in_the_way = await _attempts(cluster, run, reads)
     if run.was_prepared and training is None and not reads.failures:
         # Before training is made a status is not taken at its word.
         prep = await reads.of("prep", get_prep(), None)
-    return prep, (training, others)
+    return prep, (training, in_the_way)
 
 
 async def _attempts(cluster: Cluster, run: Run, reads: Reads) -> _Found:
-    """The run's newest training workload, whatever its status says, and the others.
+    """The run's newest training workload, whatever its status says, and what is in the next's way.
 
     One that is under way is the newest: the next is made only after it has failed.
     """
-    training = await reads.of("training", get_training(cluster, run), None)
-    types = run.backend.conditions
-    is_own = training is not None and is_controlled_by(training, run.uid)
-    if reads.failures or (training and not (is_own and has_failed(training, types))):
-        return training, ()
+    training = await reads.of("training", get_attempt(cluster, run, run.attempt), None)
+    is_known = training is not None and not _has_failed(run, training)
+    if is_known or "training" in reads.failures or (training is None and reads.failures):
+        return training, None
     labels = {LABEL_RUN: run.name}
     listed = await reads.of(
         "training", cluster.list(run.backend.kind, run.namespace, labels=labels), ()
     )
-    if not listed:
-        return training, ()
-    newest = max(listed, key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0))
-    others = [raw for raw in listed if raw is not newest]
-    if is_controlled_by(newest, run.uid) and has_failed(newest, types):
-        # The name of the next attempt may be somebody else's, who need not have our label.
-        to_come = get_attempt(cluster, run, min((attempt_of(newest) or run.attempt) + 1, 99999))
-        others += [raw for raw in (await reads.of("training", to_come, None),) if raw]
-    return newest, tuple(others)
+    found = [*listed, *([training] if training else [])]  # whoever has taken its label away
+    if not found:
+        return None, None
+    newest = max(found, key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0))
+    if not _has_failed(run, newest):
+        return newest, None
+    # The next name may be somebody else's, who need not have our label.
+    due = min((attempt_of(newest) or run.attempt) + 1, MAX_ATTEMPT)
+    to_come = await reads.of("training", get_attempt(cluster, run, due), None)
+    if to_come and is_controlled_by(to_come, run.uid):
+        return to_come, None
+    return newest, to_come
+
+
+def _has_failed(run: Run, training: Raw) -> bool:
+    """Whether a workload is the run's own, and has failed."""
+    types = run.backend.conditions
+    return is_controlled_by(training, run.uid) and has_failed(training, types)
 
 
 def _may_train(prep: Raw | None) -> bool:

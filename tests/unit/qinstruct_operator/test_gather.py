@@ -93,12 +93,13 @@ def test_after_a_failed_attempt_all_is_read_that_the_next_one_needs() -> None:
             "read_log Pod",
             *SUPPORT,
         ]
-        assert snapshot.others == ()
+        assert snapshot.in_the_way is None
         foreign = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob"}
         await simulated.cluster.create(
             foreign | {"metadata": {"name": "x-2", "namespace": NAMESPACE}}
         )
-        (other,) = (await take_snapshot(simulated)).others
+        other = (await take_snapshot(simulated)).in_the_way
+        assert other is not None
         assert other["metadata"]["name"] == "x-2"
         for _ in range(2):
             await simulated.reconcile()

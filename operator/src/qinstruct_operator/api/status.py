@@ -10,7 +10,7 @@ _TEXT = 32768  # the API's own limit on a condition's message; bounds all free t
 MAX_SOURCES = 32
 MAX_FAILURES = 10
 MAX_COUNT = 10_000  # more than any spec allows
-_ATTEMPTS = 99999  # as many digits as fit into a name
+MAX_ATTEMPT = 99999  # as many digits as fit into a name
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 
 Time = Annotated[
@@ -139,7 +139,7 @@ class FailureStatus(_Observed):
 class AttemptFailure(_Observed):
     """How one attempt to train ended that did not end well."""
 
-    attempt: int = Field(ge=1, le=_ATTEMPTS, description="Which attempt it was.")
+    attempt: int = Field(ge=1, le=MAX_ATTEMPT, description="Which attempt it was.")
     kind: FailureKind = Field(
         description="Disruption: the cluster or a person took its place. Transient: it may pass. "
         "Permanent: it would end the same way again."
@@ -227,7 +227,7 @@ class Status(_Observed):
     attempt: int | None = Field(
         default=None,
         ge=0,
-        le=_ATTEMPTS,
+        le=MAX_ATTEMPT,
         description="Number of the newest attempt; none before its training workload exists.",
     )
     queue: str | None = Field(

@@ -170,7 +170,7 @@ CASES = {
         previous=after(LOST),
     ),
     "training has failed, and the next name is another's": Case(
-        replace(LOST, others=(child("PyTorchJob", "x-2", owner=None, ours=False),)),
+        replace(LOST, in_the_way=child("PyTorchJob", "x-2", owner=None, ours=False)),
         previous=after(LOST),
     ),
     "training has failed by its own fault": Case(

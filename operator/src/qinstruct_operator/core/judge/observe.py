@@ -47,7 +47,7 @@ class Snapshot:
         node: that of the newest pod, none where it is gone; None where it was not read.
         old_nodes: those of the pods that no workload controls, as far as they were read; None where
             one is gone.
-        others: what else has a name of the run's training workloads, earlier attempts included.
+        in_the_way: what has the name of the next attempt, and is not the run's own.
     """
 
     prep: Raw | None = None
@@ -59,7 +59,7 @@ class Snapshot:
     unread: Mapping[Part, str] = field(default_factory=dict)
     node: tuple[Raw, ...] | None = None
     old_nodes: Mapping[str, Raw | None] = field(default_factory=dict)
-    others: tuple[Raw, ...] = ()
+    in_the_way: Raw | None = None
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""
@@ -166,7 +166,7 @@ class Observed:
         """Whether the present attempt has failed, or all that there was of it is gone."""
         if self.training is not None:
             is_over = self.training.verdict == "failed" and self.training.is_over
-            return is_over and "pods" not in self.unread
+            return is_over and not self.is_training_unread
         is_seen = not (self.may_hide_children or self.leftovers or self.taken or self.old_pods)
         return is_seen and self.is_gone and self.is_prepared(run)
 
@@ -177,7 +177,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     claims = {id_: raw for id_, raw in support.items() if id_[0] == CLAIM}
     # A claim without a controller is retained data, and may be used again.
     others = [raw for id_, raw in support.items() if id_ not in claims]
-    found = [raw for raw in (*others, snapshot.prep, snapshot.training, *snapshot.others) if raw]
+    found = [raw for raw in (*others, snapshot.prep, snapshot.training, snapshot.in_the_way) if raw]
     own = [raw for raw in found if is_controlled_by(raw, run.uid)]
     leftovers = [
         raw

@@ -57,12 +57,11 @@ class Recovery:
 
     @property
     def exhausted(self) -> str:
-        """That there is no more of its kind, as a clause; empty where that is not why it ends."""
+        """That no attempt of its kind is left, as a clause; empty where that is not why it ends."""
         if self.begins is not None or not self.limit:
             return ""
-        what = "disruptions" if self.failure.kind == "Disruption" else "retries"
-        name = _FIELDS[self.failure.kind]
-        return f"all {self.limit} {what} of the run are used up (spec.recovery.{name})"
+        field = _FIELDS[self.failure.kind]
+        return f"no attempt more is left (spec.recovery.{field} is {self.limit})"
 
 
 @dataclass(frozen=True)

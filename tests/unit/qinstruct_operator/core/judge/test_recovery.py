@@ -180,7 +180,7 @@ def test_the_last_failure_says_that_no_more_are_tried() -> None:
     status = after(failed(attempt=5, spent=spent))
     assert status.phase == "Failed"
     assert message(status, "Failed") == (
-        "rank 3 was killed; all 3 retries of the run are used up (spec.recovery.maxRetries)"
+        "rank 3 was killed; no attempt more is left (spec.recovery.maxRetries is 3)"
     )
     assert (known(status).retries, known(status).disruptions) == (4, 1)
     alone = after(failed(), recovery={"maxRetries": 0})
