@@ -23,7 +23,7 @@ from qinstruct_operator.settings import Settings
 
 _RECENT_SECONDS = 180.0  # after a change, a waiting run is read at the short interval
 _LATER = 2  # factor of that interval afterwards
-_AT_LEAST = 1.0  # seconds: what is due and cannot be sent is not asked for all the time
+_AT_LEAST = 1.0  # seconds: two clocks differ by a moment
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ def requeue_after(
     usual = _usual_seconds(status, seen, settings, now)
     text = status.recovery.next_attempt_time if status.recovery else None
     begins = parse_time(text) if text else None
-    return min(usual, max((begins - now).total_seconds(), _AT_LEAST)) if begins else usual
+    if begins is None or begins <= now:
+        return usual  # something keeps it from beginning, and may for hours
+    return min(usual, max((begins - now).total_seconds(), _AT_LEAST))
 
 
 def _usual_seconds(status: Status, seen: Observed, settings: Settings, now: datetime) -> float:
