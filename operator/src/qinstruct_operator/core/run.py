@@ -107,8 +107,9 @@ class Run:
         exists says.
         """
         known = self.status.recovery
-        waits = known is not None and known.next_attempt_time is not None
-        return max(Spent.of_status(self.status).total + (0 if waits else 1), 1)
+        if known and known.next_attempt_time and known.failures:
+            return known.failures[-1].attempt
+        return Spent.of_status(self.status).total + 1
 
     @property
     def backend(self) -> Backend:

@@ -265,6 +265,15 @@ def test_a_workload_that_lives_has_no_failure() -> None:
     assert after(lives, status).recovery is None
 
 
+def test_a_count_that_somebody_types_grows_once() -> None:
+    """Beside an attempt that is gone, where nothing but the status can say which it was."""
+    typed = RecoveryStatus(retries=1, next_attempt_time="0001-01-01T00:00:00Z")
+    gone = snapshot_of(prep=DONE, config=config_map(), claims=CLAIMS)
+    status = after(gone, Status(recovery=typed))
+    assert (status.attempt, Spent.of_status(status)) == (2, Spent(1, 1))
+    assert after(gone, status) == status
+
+
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "2026-13-45T99:99:99Z"])
 def test_a_time_that_cannot_be_delays_nothing(time: str) -> None:
     status = after(failed())
