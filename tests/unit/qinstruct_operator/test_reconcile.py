@@ -68,7 +68,7 @@ def test_a_run_comes_to_its_end(name: str) -> None:
 
 def test_nothing_is_written_twice_at_any_moment() -> None:
     async def see() -> None:
-        simulated = SimulatedCluster(Scenario(prep=(69, 0)))
+        simulated = SimulatedCluster(Scenario(prep=(69, 0), training=(143, 71, 0)))
         await simulated.create_run()
         while True:
             await reconcile_to_fixed_point(simulated)
