@@ -29,7 +29,7 @@ def pods(runs: Runs, name: str, component: str) -> list[dict[str, Any]]:
 def test_an_orphaned_training_pod_keeps_a_second_one_away(runs: Runs) -> None:
     runs.behave("orphan", "prep", SOON)
     runs.behave("orphan", "train", FOR_EVER)
-    runs.apply("orphan", SPEC)
+    runs.apply("orphan", SPEC | {"recovery": {"backoffSeconds": 1}})
     runs.wait("orphan", "Running", "True", "Loading", 60)
     (pod,) = pods(runs, "orphan", "train")
     runs.kubectl("delete", "pytorchjob", "orphan-1", "--cascade=orphan")

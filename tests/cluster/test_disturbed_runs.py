@@ -21,6 +21,7 @@ from qinstruct_operator.core.children.pod import container_security, pod_securit
 pytestmark = pytest.mark.cluster
 
 SPEC = {"size": "7B", "strategy": "after"}
+ONCE = SPEC | {"recovery": {"maxRetries": 0, "maxDisruptions": 0}}
 HELD = Behaviour(start_after="100h")
 GATE = "example.com/approval"
 
@@ -101,7 +102,7 @@ def test_a_node_that_goes_silent_and_comes_back(runs: Runs, doomed: str) -> None
 
 def test_a_pod_that_remains_on_a_node_that_does_not_answer(runs: Runs, doomed: str) -> None:
     runs.behave("left", "train", FOR_EVER)
-    train(runs, "left", on(doomed))
+    train(runs, "left", on(doomed) | {"recovery": {"backoffSeconds": 1}})
     runs.kubectl("delete", "pytorchjob", "left-1", "--cascade=orphan")
     assert "let it end" in runs.wait("left", "Scheduled", "False", "PodRemains")
     runs.kubectl("annotate", "node", doomed, f"{PREFIX}/node-")
@@ -123,7 +124,7 @@ def test_a_pod_that_remains_on_a_node_that_does_not_answer(runs: Runs, doomed: s
 
 def test_a_container_beside_ours_that_fails(runs: Runs) -> None:
     runs.behave("beside", "train", FOR_EVER)
-    train(runs, "beside")
+    train(runs, "beside", ONCE)
     shown = [
         {"name": name, "image": name, "imageID": "", "ready": False, "restartCount": 0}
         | {"state": {"terminated": {"exitCode": code, "reason": "Error", "message": said}}}
@@ -138,7 +139,7 @@ def test_a_container_beside_ours_that_fails(runs: Runs) -> None:
 
 def test_an_init_container_that_fails(runs: Runs) -> None:
     runs.behave("init", "train", HELD)
-    runs.apply("init", SPEC)
+    runs.apply("init", ONCE)
     runs.wait("init", "Running", "False", "Starting", 60)
 
     def say(**state: Any) -> None:
@@ -260,7 +261,7 @@ def test_a_preempted_run_is_queued_and_admitted_again(runs: Runs) -> None:
 
 def test_a_pod_that_does_not_end(runs: Runs) -> None:
     runs.behave("stuck", "train", Behaviour(run_for="100h", term_after="100h"))
-    train(runs, "stuck")
+    train(runs, "stuck", ONCE)
     runs.kubectl("delete", "pod", "stuck-1-master-0", "--grace-period=2", "--wait=false")
     runs.wait("stuck", "Running", "False", "Stopping")
     message = runs.wait("stuck", "Running", "False", "Stuck", 35)

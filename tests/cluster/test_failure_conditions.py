@@ -15,6 +15,8 @@ from cluster.harness.kwok_helper import POD_UID
 pytestmark = pytest.mark.cluster
 
 SPEC = {"size": "7B", "strategy": "after"}
+ONCE = SPEC | {"recovery": {"maxRetries": 0, "maxDisruptions": 0}}
+"""The first failure is the run's; test_attempts.py has what follows otherwise."""
 BAD_DATA = {
     "event": "failed",
     "reason": "BadData",
@@ -41,7 +43,7 @@ def test_bad_data_fail_the_run_at_once(runs: Runs) -> None:
 def test_a_trainer_that_dies_without_an_event(runs: Runs) -> None:
     log = ["Traceback (most recent call last):", "RuntimeError: CUDA error: unspecified"]
     runs.behave("dead", "train", Behaviour(exit_code=1), logs=log)
-    runs.apply("dead", SPEC)
+    runs.apply("dead", ONCE)
     message = runs.wait("dead", "Failed", "True", "Error")
     assert "dead-1-master-0 ended with exit code 1: RuntimeError: CUDA error" in message
     assert "qinstruct logs" in message
@@ -55,7 +57,7 @@ def test_a_last_word_that_a_trainer_has_not_written(runs: Runs) -> None:
     """As a name in its data could print it; the kubelet takes the log's end for the last word."""
     forged = json.dumps({**json.loads(lines(BAD_DATA)[0]), "writer": "another"})
     runs.behave("lied", "train", Behaviour(exit_code=1), logs=[forged, forged])
-    runs.apply("lied", SPEC)
+    runs.apply("lied", ONCE)
     message = runs.wait("lied", "Failed", "True", "Error")
     assert message.startswith("lied-1-master-0 ended with exit code 1; ")
 
@@ -70,7 +72,7 @@ def test_a_trainer_that_is_out_of_memory(runs: Runs) -> None:
 
 def test_an_evicted_trainer(runs: Runs) -> None:
     runs.behave("away", "train", Behaviour(exit_code=137, pod_reason="Evicted"))
-    runs.apply("away", SPEC)
+    runs.apply("away", ONCE)
     assert "(Evicted)" in runs.wait("away", "Failed", "True", "Evicted")
 
 
@@ -85,7 +87,7 @@ def test_an_evicted_trainer(runs: Runs) -> None:
 )
 def test_a_pod_that_its_kubelet_refuses(runs: Runs, word: str, reason: str, way_out: str) -> None:
     runs.behave("full", "train", Behaviour(start_after="100h"))
-    runs.apply("full", SPEC)
+    runs.apply("full", ONCE)
     runs.wait("full", "Running", "False", "Starting", 60)
     refused = {"phase": "Failed", "reason": word, "message": "Pod was rejected: no"}
     patch = json.dumps({"status": refused | {"containerStatuses": None}})

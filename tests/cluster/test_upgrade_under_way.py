@@ -18,6 +18,7 @@ from cluster.harness.kwok import Behaviour
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.port import Cluster, Resource
+from qinstruct_operator.constants import LABEL_ATTEMPT
 from qinstruct_operator.kinds import CONFIG_MAP, POD, TRAINING
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.cluster
 OLDER: Final = Settings()
 NEWER: Final = Settings(trainer_image="newer.example/train:2", prep_image="newer.example/prep:2")
 SECONDS: Final = 90
+SOON: Final = document(recovery={"backoffSeconds": 1})
 
 
 class Passes:
@@ -60,10 +62,14 @@ class Passes:
         assert found is not None
         return found
 
-    async def replicas(self) -> Any:
-        found = await self.cluster.get(PYTORCHJOB, self.namespace, "x-1")
+    async def replicas(self, attempt: int = 1) -> Any:
+        """What an attempt is made of, less its number."""
+        found = await self.cluster.get(PYTORCHJOB, self.namespace, f"x-{attempt}")
         assert found is not None
-        return found["spec"]["pytorchReplicaSpecs"]
+        replicas = found["spec"]["pytorchReplicaSpecs"]
+        labels = replicas["Master"]["template"]["metadata"]["labels"]
+        assert labels.pop(LABEL_ATTEMPT) == str(attempt)
+        return replicas
 
 
 @asynccontextmanager
@@ -71,14 +77,14 @@ async def begun(test_cluster: TestCluster, namespace: str) -> AsyncIterator[Pass
     """A run whose training pod runs for ever, made by the older operator."""
     test_cluster.kwok.behave("x", "prep", Behaviour(run_for="300ms"), namespace=namespace)
     test_cluster.kwok.behave("x", "train", Behaviour(run_for="100h"), namespace=namespace)
-    assert send_request(test_cluster.api, "POST", runs_path(namespace), document()).ok
+    assert send_request(test_cluster.api, "POST", runs_path(namespace), SOON).ok
     async with connect(kubeconfig=str(test_cluster.api.admin_kubeconfig)) as cluster:
         passes = Passes(cluster, namespace)
         await passes.until(OLDER, "Running", "True", "Loading")
         yield passes
 
 
-def test_training_that_was_deleted_is_made_again_as_it_was(
+def test_the_attempt_after_one_that_was_deleted_is_made_as_that_was(
     test_cluster: TestCluster, namespace: str
 ) -> None:
     async def see() -> None:
@@ -87,7 +93,7 @@ def test_training_that_was_deleted_is_made_again_as_it_was(
             delete = ("--namespace", namespace, "delete", "pytorchjob", "x-1")
             test_cluster.kubectl(*delete)
             await passes.until(NEWER, "Running", "True", "Loading")
-            assert await passes.replicas() == made
+            assert await passes.replicas(2) == made
             assert (await passes.run())["status"]["image"] == OLDER.trainer_image
             now = await passes.config()
             assert now["metadata"]["resourceVersion"] == config["metadata"]["resourceVersion"]

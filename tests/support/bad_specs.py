@@ -282,7 +282,12 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "tracking.tensorboard", "not supported yet", tracking={"tensorboard": True}
     ),
     "Q-Bench": _spec("evaluation.qbench", "not supported yet", evaluation={"qbench": {}}),
-    "retries": _spec("recovery.maxRetries", "not supported yet", recovery={"maxRetries": 9}),
+    "a watchdog": _spec("recovery.stallFactor", "not supported yet", recovery={"stallFactor": 9}),
+    "a first wait that is longer than the longest": _spec(
+        "recovery.backoffSeconds",
+        "is longer than maxBackoffSeconds 600",
+        recovery={"backoffSeconds": 700},
+    ),
     "budget": _spec("budget.maxGpuHours", "not supported yet", budget={"maxGpuHours": 10}),
     "other backend": _spec("backend", "not supported yet", backend="JobSet"),
     "patches": _spec(

@@ -361,8 +361,8 @@ def status_of(
     refused: str = "",
 ) -> Status:
     """The status of the run with these children; without violations with its plan."""
-    observed = replace(seen(snapshot), refused=refused)
-    return judge(run_of(previous, made, violations), observed, now)
+    run = run_of(previous, made, violations)
+    return judge(run, replace(observe(run, snapshot), refused=refused), now)
 
 
 def condition_reasons(status: Status) -> dict[str, tuple[str, str]]:

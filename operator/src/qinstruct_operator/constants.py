@@ -60,6 +60,12 @@ ANNOTATION_GENERATION: Final = "qinstruct.dev/generation"
 ANNOTATION_TRAINER_IMAGE: Final = "qinstruct.dev/trainer-image"
 """On the prep Job: the image that trains on what it prepares."""
 
+ANNOTATION_RETRIES: Final = "qinstruct.dev/retries"
+"""On a training workload: how many attempts before it ended by a transient failure."""
+
+ANNOTATION_DISRUPTIONS: Final = "qinstruct.dev/disruptions"
+"""The same of disruptions."""
+
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from qinstruct_operator.api.status import MAX_ATTEMPT
 from qinstruct_operator.cluster.errors import ClusterError, Forbidden, UnknownKind
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.constants import LABEL_RUN, PREP_CONTAINER
@@ -21,7 +22,7 @@ from qinstruct_operator.core.judge.made_from import attempt_of, generation_of
 from qinstruct_operator.core.judge.observe import Part, Snapshot
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.trouble import is_doubtful
-from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, read_workload
+from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, has_failed, read_workload
 from qinstruct_operator.core.pin import read_pin
 from qinstruct_operator.core.run import Run, claim_ids
 from qinstruct_operator.core.times import parse_time
@@ -29,6 +30,8 @@ from qinstruct_operator.core.untyped_json import Raw, is_controlled_by, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, NODE, POD
 
 T = TypeVar("T")
+
+_Found = tuple[Resource | None, Resource | None]
 
 _LOG_LINES = 200  # several minutes of training, or a complete failure
 # Warning events explain a wait, but listing them is expensive (the API server has no cache of
@@ -77,11 +80,20 @@ def _said(part: Part, error: ClusterError, backend: Backend) -> str:
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
     pods = await reads.of("pods", list_pods(cluster, run), ())
-    prep, training = await _workloads(cluster, run, reads)
+    prep, (training, in_the_way) = await _workloads(cluster, run, reads)
+    snapshot = await _rest(cluster, run, now, reads, Snapshot(prep, training, pods=pods))
+    return replace(snapshot, in_the_way=in_the_way)
+
+
+async def _rest(
+    cluster: Cluster, run: Run, now: datetime, reads: Reads, found: Snapshot
+) -> Snapshot:
+    """What else is to be read, by the workloads and pods that were found."""
+    prep, training, pods = found.prep, found.training, found.pods
     may_train = _may_train(prep)
     workload = training if may_train else prep
     if reads.failures and (workload is None or "pods" in reads.failures):
-        return Snapshot(prep, training, pods=pods)
+        return found
     pod: Raw | None = None
     if workload is not None:
         pod = newest_pod(workload, pods)
@@ -95,11 +107,15 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
             )
             log = await reads.of("log", request_log, ())
             node = await _node(cluster, reads, pod) if is_doubtful(read, log, now) else None
-            pin = await _pin(cluster, run, reads, workload)
+            # After a failed attempt another one may be due, as if there had been none.
+            is_lost = may_train and has_failed(workload, types)
+            need = await (
+                _support(cluster, run, reads) if is_lost else _pin(cluster, run, reads, workload)
+            )
             # A Job that makes another pod may be refused it.
             is_retried = read.has_failed and not may_train
             refusals = await _events(cluster, run, reads, [workload]) if is_retried else ()
-            return Snapshot(prep, training, pin, pods, refusals, log, node=node)
+            return Snapshot(prep, training, need, pods, refusals, log, node=node)
     support = await _support(cluster, run, reads)
     if workload is None:
         old_nodes = await _old_nodes(cluster, reads, pods)
@@ -111,36 +127,55 @@ async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snap
     return Snapshot(prep, training, support, pods, events, node=node)
 
 
-async def _workloads(
-    cluster: Cluster, run: Run, reads: Reads
-) -> tuple[Resource | None, Resource | None]:
-    """The prep Job, as long as that counts, and the training workload."""
+async def _workloads(cluster: Cluster, run: Run, reads: Reads) -> tuple[Resource | None, _Found]:
+    """The prep Job, as long as that counts, and the training workloads."""
     get_prep = functools.partial(cluster.get, JOB, run.namespace, names.prep_name(run.name))
     prep = None if run.was_prepared else await reads.of("prep", get_prep(), None)
     if not _may_train(prep):
-        return prep, None
-    training = await reads.of("training", get_training(cluster, run), None)
-    if training is None and not reads.failures:
-        training = await reads.of("training", _other_attempt(cluster, run), None)
+        return prep, (None, None)
+    training, in_the_way = await _attempts(cluster, run, reads)
     if run.was_prepared and training is None and not reads.failures:
         # Before training is made a status is not taken at its word.
         prep = await reads.of("prep", get_prep(), None)
-    return prep, training
+    return prep, (training, in_the_way)
+
+
+async def _attempts(cluster: Cluster, run: Run, reads: Reads) -> _Found:
+    """The run's newest training workload, whatever its status says, and what is in the next's way.
+
+    One that is under way is the newest: the next is made only after it has failed.
+    """
+    training = await reads.of("training", get_attempt(cluster, run, run.attempt), None)
+    is_known = training is not None and not _has_failed(run, training)
+    if is_known or "training" in reads.failures or (training is None and reads.failures):
+        return training, None
+    labels = {LABEL_RUN: run.name}
+    listed = await reads.of(
+        "training", cluster.list(run.backend.kind, run.namespace, labels=labels), ()
+    )
+    found = [*listed, *([training] if training else [])]  # whoever has taken its label away
+    if not found:
+        return None, None
+    newest = max(found, key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0))
+    if not _has_failed(run, newest):
+        return newest, None
+    # The next name may be somebody else's, who need not have our label.
+    due = min((attempt_of(newest) or run.attempt) + 1, MAX_ATTEMPT)
+    to_come = await reads.of("training", get_attempt(cluster, run, due), None)
+    if to_come and is_controlled_by(to_come, run.uid):
+        return to_come, None
+    return newest, to_come
+
+
+def _has_failed(run: Run, training: Raw) -> bool:
+    """Whether a workload is the run's own, and has failed."""
+    types = run.backend.conditions
+    return is_controlled_by(training, run.uid) and has_failed(training, types)
 
 
 def _may_train(prep: Raw | None) -> bool:
     """Whether training may be there: without a prep Job as well, as after a restored backup."""
     return prep is None or read_workload(prep, JOB_CONDITIONS).verdict == "succeeded"
-
-
-async def _other_attempt(cluster: Cluster, run: Run) -> Resource | None:
-    """The newest of the run's training workloads, whatever number the status says."""
-    found = await cluster.list(run.backend.kind, run.namespace, labels={LABEL_RUN: run.name})
-    return max(
-        found,
-        key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0),
-        default=None,
-    )
 
 
 async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
@@ -149,8 +184,13 @@ async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
 
 
 async def get_training(cluster: Cluster, run: Run) -> Resource | None:
-    """The training workload of the present attempt."""
-    name = names.training_name(run.name, run.attempt)
+    """The training workload of the present attempt, as far as the status says it."""
+    return await get_attempt(cluster, run, run.attempt)
+
+
+async def get_attempt(cluster: Cluster, run: Run, attempt: int) -> Resource | None:
+    """The training workload of an attempt."""
+    name = names.training_name(run.name, attempt)
     return await cluster.get(run.backend.kind, run.namespace, name)
 
 
@@ -215,9 +255,7 @@ async def _pin(
     return {(CONFIG_MAP, name): await reads.of("support", request, None)}
 
 
-def _held_up(
-    workload: Raw, pods: tuple[Resource, ...], support: dict[ChildId, Raw | None]
-) -> list[Raw]:
+def _held_up(workload: Raw, pods: Sequence[Raw], support: dict[ChildId, Raw | None]) -> list[Raw]:
     """The objects whose events say why a workload's container does not start."""
     pod = newest_pod(workload, pods)
     if pod is None:

@@ -129,14 +129,14 @@ class Reconciler:
         if pods or training:
             return None
         snapshot = Snapshot(support=dict(zip(ids, claims, strict=True)))
-        done = await self._send(decide(run, observe(run, snapshot)), snapshot)
+        done = await self._send(decide(run, observe(run, snapshot), self.now()), snapshot)
         return None if done.found else done
 
     async def _go_on(self, run: Run) -> _Pass:
         """Read, and send what is due and absent."""
         reads = Reads()
         snapshot = await gather(self.cluster, run, self.now(), reads)
-        done = await self._send(decide(run, observe(run, snapshot)), snapshot)
+        done = await self._send(decide(run, observe(run, snapshot), self.now()), snapshot)
         return replace(done, error=next(iter(reads.failures.values()), done.error))
 
     async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Pass:

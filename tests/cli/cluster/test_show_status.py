@@ -1,6 +1,7 @@
 """What `qinstruct status` draws of one run, and that none of it can harm a terminal."""
 
 import io
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,6 +94,29 @@ def test_a_failure_shows_its_log(
     assert "line 9\n" not in shown
 
 
+def test_failed_attempts_and_the_next_one_are_shown(
+    qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = {"attempt": 1, "kind": "Disruption", "reason": "Evicted", "exitCode": 137,
+              "time": TIME, "node": "gpu-7", "step": 1430, "lostSteps": 30}  # fmt: skip
+    bare = {"attempt": 2, "kind": "Disruption", "reason": "WorkloadDeleted", "time": TIME}
+    recovery = {"disruptions": 2, "failures": [failed, bare]}
+    waits = recovery | {"nextAttemptTime": "2999-01-01T00:00:00Z"}
+    add_run(cluster, "x", TRAINING_STATUS | {"recovery": waits})
+    assert qinstruct("status", "x") == EXIT_OK
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "failed attempts 0 by failures that may pass, 2 disturbed" in shown
+    assert "next attempt in 99d23h" in shown
+    assert re.search(r"1 Disruption Evicted 137 \S+ 1,430 30 gpu-7", shown)
+    assert "2 Disruption WorkloadDeleted 99d23h" in shown
+    add_run(cluster, "y", TRAINING_STATUS | {"recovery": {"retries": 1}})
+    assert qinstruct("status", "y") == EXIT_OK
+    shown = capsys.readouterr().out
+    assert "1 by failures that may pass" in shown
+    assert "Failed attempts" not in shown
+    assert "next attempt" not in shown
+
+
 def test_text_of_the_cluster_is_harmless(
     qinstruct: CommandLine, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +133,11 @@ def test_text_of_the_cluster_is_harmless(
             "sources": [
                 {"name": EVIL, "state": EVIL, "unit": EVIL, "eta": EVIL, "done": 1, "total": 2}
             ],
+        },
+        "recovery": {
+            "failures": [
+                {"attempt": 1, "kind": "Transient", "reason": EVIL, "node": EVIL, "time": TIME}
+            ]
         },
         "failure": {"reason": EVIL, "message": f"{EVIL}\n{EVIL}", "logTail": f"{EVIL}\r\n{EVIL}"},
     }

@@ -59,10 +59,11 @@ class IsolatedRuns:
             ) as operator:
                 yield proxy, operator
 
-    def create_run(self, namespace: str) -> None:
-        """The published 7B run."""
+    def create_run(self, namespace: str, **spec: Any) -> None:
+        """The published 7B run, with these fields of its spec beside."""
         sample: dict[str, Any] = yaml.safe_load(_SAMPLE.read_text("utf-8"))
         document = sample | {"metadata": {"name": self.name, "namespace": namespace}}
+        document["spec"] = document["spec"] | spec
         answer = send_request(self.cluster.api, "POST", runs_path(namespace), document)
         if not answer.ok:
             raise RuntimeError(f"run {namespace}/{self.name}: {answer.content}")

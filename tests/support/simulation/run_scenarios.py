@@ -15,8 +15,10 @@ SCENARIOS = {
     "prep is tried again": Scenario(prep=(143, 0)),
     "prep's data are bad": Scenario(prep=(65,)),
     "prep fails for ever": Scenario(prep=(69,)),
-    "training fails": Scenario(training=70),
-    "training is stopped": Scenario(training=75),
+    "training fails": Scenario(training=(70,)),
+    "training is stopped": Scenario(training=(75, 0)),
+    "training is tried again": Scenario(training=(137, 143, 71, 0)),
+    "training fails too often": Scenario(training=(143, 71), recovery=(("maxRetries", 1),)),
 }
 _MAX_STEPS = 300
 
@@ -82,12 +84,13 @@ async def reconcile_to_fixed_point(simulated: SimulatedCluster) -> None:
     assert len(written) == before, f"no fixed point: {written[before:]}"
     assert len(await simulated.active_workloads()) <= 1
     assert len(await simulated.names(JOB)) <= 1
-    assert len(await simulated.names(PYTORCHJOB)) <= 1
 
 
-async def until(step: str, times: int = 1) -> SimulatedCluster:
+async def until(
+    step: str, times: int = 1, scenario: Scenario = SCENARIOS["it goes well"]
+) -> SimulatedCluster:
     """A run right after this has happened for so many times, before the next pass."""
-    simulated = SimulatedCluster(Scenario())
+    simulated = SimulatedCluster(scenario)
     await simulated.create_run()
     while times:
         await simulated.reconcile()

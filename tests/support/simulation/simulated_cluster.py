@@ -4,9 +4,8 @@ They act in small steps, in any order that a test chooses, so that the operator 
 intermediate state. The scenario decides how a run ends, whatever the order of the steps.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,9 +13,14 @@ from typing import Any
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.cluster.port import Resource
-from qinstruct_operator.constants import GPU_RESOURCE, LABEL_MANAGED_BY, LABEL_RUN, PREP_CONTAINER
+from qinstruct_operator.constants import (
+    GPU_RESOURCE,
+    LABEL_ATTEMPT,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    PREP_CONTAINER,
+)
 from qinstruct_operator.core.children.pod import environment
-from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAINING, Kind
 from qinstruct_operator.reconcile import Reconciler
 from qinstruct_operator.settings import Settings
@@ -38,10 +42,12 @@ from support.observed import (
     step_event,
     training,
 )
+from support.simulation.recording_operator import Operator
 
 Step = Callable[[], Awaitable[None]]
 
 _RETRIES = 3
+_POD_LABELS = (LABEL_RUN, LABEL_MANAGED_BY, LABEL_ATTEMPT)
 _ENDS = {"Complete", "Succeeded", "Failed"}
 PREP_LOG = lines(prep_event(10), prep_event(100), prep_event(99, stage="index"))
 TRAINING_LOG = lines(
@@ -55,81 +61,13 @@ class Scenario:
 
     Attributes:
         prep: exit codes of the prep pods in order; the last one repeats.
-        training: exit code of the training container.
+        training: exit codes of the attempts to train in order; the last one repeats.
+        recovery: fields of spec.recovery.
     """
 
     prep: tuple[int, ...] = (0,)
-    training: int = 0
-
-
-class Died(BaseException):
-    """The operator process is killed. Not an `Exception`: nothing may catch it."""
-
-
-@dataclass
-class Operator:
-    """The cluster port of the operator: records its writes, and kills it at one of them.
-
-    Attributes:
-        writes: method, kind and name of each, in order.
-        dies_at: number of the write at which it dies, counted from 0.
-        dies_before: that write has no effect; otherwise only its answer is lost.
-    """
-
-    owner: "SimulatedCluster"
-    writes: list[tuple[str, str, str]] = field(default_factory=list)
-    dies_at: int | None = None
-    dies_before: bool = False
-
-    async def get(self, kind: Kind, namespace: str | None, name: str) -> Resource | None:
-        return await self.owner.cluster.get(kind, namespace, name)
-
-    async def list(
-        self,
-        kind: Kind,
-        namespace: str | None,
-        *,
-        labels: Mapping[str, str] | None = None,
-        fields: Mapping[str, str] | None = None,
-    ) -> tuple[Resource, ...]:
-        return await self.owner.cluster.list(kind, namespace, labels=labels, fields=fields)
-
-    async def read_log(
-        self, namespace: str, pod: str, container: str, *, tail_lines: int
-    ) -> tuple[str, ...]:
-        return await self.owner.cluster.read_log(namespace, pod, container, tail_lines=tail_lines)
-
-    def follow_log(self, namespace: str, pod: str, container: str) -> AsyncGenerator[str, None]:
-        return self.owner.cluster.follow_log(namespace, pod, container)
-
-    async def apply(self, manifest: Resource) -> Resource:
-        async with self._write("apply", manifest):
-            return await self.owner.cluster.apply(manifest)
-
-    async def create(self, manifest: Resource) -> Resource | None:
-        async with self._write("create", manifest):
-            made = await self.owner.cluster.create(manifest)
-            await self.owner.take_notice(manifest)
-            return made
-
-    async def replace_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
-        async with self._write("replace_status", resource):
-            return await self.owner.cluster.replace_status(resource, status)
-
-    @asynccontextmanager
-    async def _write(self, method: str, resource: Resource) -> AsyncIterator[None]:
-        kind, name = resource["kind"], resource["metadata"]["name"]
-        if kind != EVENT.kind:  # one about the end may come after it
-            assert not is_finished(await self.owner.status()), f"{method} {kind}: it has ended"
-        if kind == PYTORCHJOB.kind:
-            assert self.owner.was_prepared, "a GPU is asked for before prep has succeeded"
-        dies = len(self.writes) == self.dies_at
-        self.writes.append((method, kind, name))
-        if dies and self.dies_before:
-            raise Died
-        yield
-        if dies:
-            raise Died
+    training: tuple[int, ...] = (0,)
+    recovery: tuple[tuple[str, int], ...] = ()
 
 
 class SimulatedCluster:
@@ -146,7 +84,7 @@ class SimulatedCluster:
         self.operator = Operator(self)
         self.was_prepared = False
         self._scenario = scenario
-        self._spec = spec
+        self._spec = {"recovery": dict(scenario.recovery)} | spec if scenario.recovery else spec
         self._now = NOW
         self._said: dict[str, int] = {}
 
@@ -194,6 +132,14 @@ class SimulatedCluster:
         ]
         return [each["metadata"]["name"] for each in jobs if not _has_ended(each)]
 
+    async def live_training(self) -> list[str]:
+        """Attempts to train that have not ended, and their pods that have not."""
+        jobs = await self.cluster.list(PYTORCHJOB, NAMESPACE)
+        pods = [each for job in jobs for each in await self._pods(job)]
+        live = [job for job in jobs if not _has_ended(job)]
+        live += [pod for pod in pods if "terminated" not in _state(pod)]
+        return [each["metadata"]["name"] for each in live]
+
     async def perform(self, step: Step) -> None:
         """Take a step; a minute passes."""
         await step()
@@ -222,7 +168,13 @@ class SimulatedCluster:
                     name, step = await self._step_of(kind, job)
                     if step:
                         found[f"{name} {job['metadata']['name']}"] = step
+        recovery = (await self.status()).recovery
+        if not found and recovery and recovery.next_attempt_time:
+            found["let a minute pass"] = self._nothing
         return found
+
+    async def _nothing(self) -> None:
+        """Only time passes."""
 
     async def user_actions(self) -> dict[str, Step]:
         """What a user could do to a run's children and its status, by name."""
@@ -248,7 +200,8 @@ class SimulatedCluster:
             return "settle", partial(self._settle, kind, job, pods)
         if "running" not in state:
             return await self._start(pod)
-        script, code = self._script(kind, len(pods) - 1)
+        attempt = int(job["metadata"]["labels"].get(LABEL_ATTEMPT, 1))
+        script, code = self._script(kind, (len(pods) if kind == JOB else attempt) - 1)
         said = self._said.get(pod["metadata"]["uid"], 0)
         if said < len(script):
             return "hear", partial(self._say, kind, pod, script[said])
@@ -286,10 +239,10 @@ class SimulatedCluster:
     def _script(self, kind: Kind, index: int) -> tuple[tuple[str, ...], int]:
         """What a container prints, and how it ends."""
         if kind == PYTORCHJOB:
-            log, code, end = TRAINING_LOG, self._scenario.training, lines(complete_event())
+            log, codes, end = TRAINING_LOG, self._scenario.training, lines(complete_event())
         else:
-            codes = self._scenario.prep
-            log, code, end = PREP_LOG, codes[min(index, len(codes) - 1)], ()
+            log, codes, end = PREP_LOG, self._scenario.prep, ()
+        code = codes[min(index, len(codes) - 1)]
         if not code:
             return (*log, *end), 0
         return (*log[:2], *lines(failed_event(f"Reason{code}", "why", code))), code
@@ -320,7 +273,7 @@ class SimulatedCluster:
                 "metadata": {
                     "name": name,
                     "namespace": NAMESPACE,
-                    "labels": {key: labels[key] for key in (LABEL_RUN, LABEL_MANAGED_BY)},
+                    "labels": {key: labels[key] for key in _POD_LABELS if key in labels},
                     "ownerReferences": [
                         {
                             "apiVersion": kind.api_version,

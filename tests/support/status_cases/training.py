@@ -206,8 +206,8 @@ CASES = {
     ),
     "a failure of prep is none of training": Case(
         of_training(JOB_LOST),
-        "Failed",
-        PREPARED | {S: (NO, "Failed"), R: (NO, "Failed"), C: (NO, "Failed"), F: (YES, "PodLost")},
+        "Recovering",
+        PREPARED | {S: (NO, "Recovering")},
         previous=of_prep(PREP, pod(PREP, ended(65)), log=lines(BAD)),
     ),
     "its kubelet refuses it, and its PyTorchJob does not know yet": Case(
@@ -219,9 +219,9 @@ CASES = {
         says=(
             R,
             "x-1 is ending: the kubelet of node gpu-1 refused x-1-master-0 (OutOfcpu): Pod was "
-            "rejected: no CPU; something else had taken the place meanwhile; create the run again: "
-            "it goes on from what it has saved; if the same node takes it again, keep the run away "
-            "from it until it is mended",
+            "rejected: no CPU; something else had taken the place meanwhile; another attempt goes "
+            "on from what it has saved; if the same node takes it again, keep the run away from it "
+            "until it is mended",
         ),
     ),
     "a container beside ours failed, ours ended well": Case(
@@ -236,14 +236,9 @@ CASES = {
                 ],
             ),
         ),
-        "Failed",
-        PREPARED
-        | {
-            S: (YES, "Scheduled"),
-            R: (NO, "Failed"),
-            C: (NO, "Failed"),
-            F: (YES, "SidecarFailed"),
-        },
+        "Recovering",
+        PREPARED | {S: (NO, "Recovering")},
+        fields={"node": None, "eta": None},
     ),
     "complete": Case(
         of_training(JOB_DONE, pod(JOB_DONE, ended()), log=(*TRAINING_LOG, *lines(step_event(200)))),

@@ -80,6 +80,39 @@ def test_requests_at_each_stage(step: str, want: list[str]) -> None:
     assert asyncio.run(see()) == want
 
 
+def test_after_a_failed_attempt_all_is_read_that_the_next_one_needs() -> None:
+    async def see() -> None:
+        simulated = await until("settle x-1", scenario=Scenario(training=(71, 0)))
+        before = len(simulated.cluster.calls) + 1  # the run
+        snapshot = await take_snapshot(simulated)
+        calls = [f"{call.method} {call.kind.kind}" for call in simulated.cluster.calls[before:]]
+        assert calls == [
+            "list Pod",
+            *NO_ATTEMPT,
+            "get PyTorchJob",  # by the name of the next attempt: is it somebody else's?
+            "read_log Pod",
+            *SUPPORT,
+        ]
+        assert snapshot.in_the_way is None
+        foreign = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob"}
+        await simulated.cluster.create(
+            foreign | {"metadata": {"name": "x-2", "namespace": NAMESPACE}}
+        )
+        other = (await take_snapshot(simulated)).in_the_way
+        assert other is not None
+        assert other["metadata"]["name"] == "x-2"
+        for _ in range(2):
+            await simulated.reconcile()
+            simulated.wait()
+        status = await simulated.status()
+        assert condition_reasons(status)["Accepted"] == ("False", "NameTaken")
+        simulated.cluster.delete(PYTORCHJOB, NAMESPACE, "x-2")
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
+
+    asyncio.run(see())
+
+
 def test_what_refuses_the_next_prep_pod_is_read() -> None:
     async def see() -> list[str]:
         simulated = SimulatedCluster(Scenario(prep=(69, 0)))

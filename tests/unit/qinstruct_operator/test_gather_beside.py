@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.cluster.errors import Forbidden
-from qinstruct_operator.constants import LABEL_RUN, LABEL_USE
-from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD
+from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.constants import LABEL_ATTEMPT, LABEL_RUN, LABEL_USE
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD, TRAINING
 from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
 from support.observed import (
@@ -52,8 +53,10 @@ def test_a_pod_that_outlives_its_workload_keeps_another_from_starting(step: str)
             assert await simulated.names(kind) == []
         simulated.cluster.delete(POD, NAMESPACE, pod)
         await simulated.reconcile()
-        assert await simulated.names(kind) == [name]
+        if kind == JOB:
+            assert await simulated.names(kind) == [name]
         await run_to_rest(simulated)
+        assert await simulated.names(kind) == [name if kind == JOB else "x-2"]
         assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())
@@ -242,5 +245,27 @@ def test_no_empty_claim_is_made_beside_a_suspended_workload() -> None:
             assert "x-output" not in await simulated.names(CLAIM)
         scheduled = condition_reasons(await simulated.status())["Scheduled"]
         assert scheduled == ("False", "ClaimLost")
+
+    asyncio.run(see())
+
+
+def test_an_attempt_whose_label_somebody_took_away_is_the_last_all_the_same() -> None:
+    """The status is wiped as well, so that neither it nor a list tells of the second attempt."""
+
+    async def see() -> None:
+        simulated = await until("start the container of x-2", scenario=Scenario(training=(71, 0)))
+        await simulated.reconcile()
+
+        def bare(found: Resource) -> None:
+            found["metadata"]["labels"] = {LABEL_ATTEMPT: "2"}
+
+        simulated.cluster.edit(PYTORCHJOB, NAMESPACE, "x-2", bare)
+        simulated.cluster.set_status(TRAINING, NAMESPACE, "x", {})
+        for _ in range(3):
+            await simulated.reconcile()
+            simulated.wait()
+        status = await simulated.status()
+        assert (status.attempt, status.phase) == (2, "Loading")
+        assert await simulated.names(PYTORCHJOB) == ["x-1", "x-2"]
 
     asyncio.run(see())

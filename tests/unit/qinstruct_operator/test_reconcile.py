@@ -27,8 +27,10 @@ from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB, POD, TRAININ
 from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
 from support.observed import NAMESPACE, condition_reasons, message
+from support.simulation.recording_operator import Operator
 from support.simulation.run_scenarios import (
     SCENARIOS,
+    Outcome,
     expected_outcome,
     outcome,
     reconcile_to_fixed_point,
@@ -37,7 +39,7 @@ from support.simulation.run_scenarios import (
     run_to_rest,
     until,
 )
-from support.simulation.simulated_cluster import Operator, Scenario, SimulatedCluster
+from support.simulation.simulated_cluster import Scenario, SimulatedCluster
 
 ENDS = {
     "it goes well": "Complete",
@@ -45,7 +47,9 @@ ENDS = {
     "prep's data are bad": "Failed",
     "prep fails for ever": "Failed",
     "training fails": "Failed",
-    "training is stopped": "Failed",
+    "training is stopped": "Complete",
+    "training is tried again": "Complete",
+    "training fails too often": "Failed",
 }
 
 
@@ -64,7 +68,7 @@ def test_a_run_comes_to_its_end(name: str) -> None:
 
 def test_nothing_is_written_twice_at_any_moment() -> None:
     async def see() -> None:
-        simulated = SimulatedCluster(Scenario(prep=(69, 0)))
+        simulated = SimulatedCluster(Scenario(prep=(69, 0), training=(143, 71, 0)))
         await simulated.create_run()
         while True:
             await reconcile_to_fixed_point(simulated)
@@ -255,7 +259,10 @@ def test_requests_that_fail_change_neither_the_end_nor_what_was_true(
             num_passes += 1
             reasons = condition_reasons(await simulated.status())
             holds = {type_ for type_, (status, _) in reasons.items() if status == "True"}
-            assert not (true & {"Accepted", "Prepared", "Scheduled"}) - holds
+            sticky = {"Accepted", "Prepared", "Scheduled"}
+            if reasons["Scheduled"][1] == "Recovering":
+                sticky.remove("Scheduled")
+            assert not (true & sticky) - holds
             true = holds
         await run_to_rest(simulated)
         end = await outcome(simulated)
@@ -304,6 +311,10 @@ def test_what_a_user_deletes_is_made_again(
             await simulated.perform(user_actions[data.draw(st.sampled_from(sorted(user_actions)))])
         await run_to_rest(simulated)
         end = await outcome(simulated)
-        assert (end.phase, end.conditions) == (wanted.phase, wanted.conditions)
+        assert (end.phase, said(end)) == (wanted.phase, said(wanted))
+
+    def said(end: Outcome) -> str:
+        """An attempt that was deleted has another one after it."""
+        return re.sub(r"\bx-\d+", "x-N", str(end.conditions))
 
     asyncio.run(see())

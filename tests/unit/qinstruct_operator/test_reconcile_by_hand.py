@@ -4,13 +4,23 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qinstruct_operator.cluster.errors import ClusterError, UnknownKind
+from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.kinds import JOB, TRAINING
 from qinstruct_operator.reconcile import Told
 from support.kinds import PYTORCHJOB
 from support.observed import NAMESPACE, OTHER_UID, condition_reasons
-from support.simulation.run_scenarios import run_to_rest, until
+from support.simulation.run_scenarios import (
+    SCENARIOS,
+    expected_outcome,
+    outcome,
+    run_in_random_order,
+    run_to_rest,
+    until,
+)
 from support.simulation.simulated_cluster import SimulatedCluster
 
 STEPS = ("make a pod of x-1", "find a node for x-1", "start the container of x-1")
@@ -78,6 +88,32 @@ def test_a_status_that_is_wiped_makes_no_second_workload() -> None:
     asyncio.run(see())
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 11), max_size=60), min_size=1, max_size=4))
+def test_the_same_attempts_are_made_however_often_the_status_is_wiped(
+    walks: list[list[int]],
+) -> None:
+    """Never two at once, which the simulated cluster asserts, and none more or less."""
+    scenario = SCENARIOS["training is tried again"]
+    wanted = expected_outcome(scenario)
+
+    async def see() -> None:
+        simulated = SimulatedCluster(scenario)
+        await simulated.create_run()
+        for walk in walks:
+            await run_in_random_order(simulated, walk)
+            if not is_finished(await simulated.status()):
+                simulated.cluster.set_status(TRAINING, NAMESPACE, "x", {})
+        await run_to_rest(simulated)
+        end = await outcome(simulated)
+        assert (end.phase, end.conditions, end.children) == (
+            wanted.phase, wanted.conditions, wanted.children
+        )  # fmt: skip
+        assert "PyTorchJob x-4" in end.children
+
+    asyncio.run(see())
+
+
 @pytest.mark.parametrize("step", ["bind x-output", "make a pod of x-prep", "hear x-prep"])
 def test_data_are_not_prepared_because_a_status_says_so(step: str) -> None:
     async def see() -> None:
@@ -113,7 +149,10 @@ def test_an_attempt_of_an_earlier_run_is_waited_for() -> None:
         assert await simulated.names(PYTORCHJOB) == ["x-3"]
         simulated.cluster.delete(PYTORCHJOB, NAMESPACE, "x-3")
         await simulated.reconcile()
-        assert await simulated.names(PYTORCHJOB) == ["x-1"]
+        assert (await simulated.status()).phase == "Recovering"
+        simulated.wait()
+        await simulated.reconcile()
+        assert await simulated.names(PYTORCHJOB) == ["x-2"]
 
     asyncio.run(see())
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.simulation.recording_operator import Died
 from support.simulation.run_scenarios import (
     SCENARIOS,
     expected_outcome,
@@ -14,12 +15,16 @@ from support.simulation.run_scenarios import (
     run_scenario,
     run_to_rest,
 )
-from support.simulation.simulated_cluster import Died, SimulatedCluster
+from support.simulation.simulated_cluster import SimulatedCluster
 
 
 @pytest.mark.parametrize(
     ("name", "before"),
-    [("prep is tried again", True), ("prep is tried again", False), ("training fails", False)],
+    [
+        ("prep is tried again", True),
+        ("prep is tried again", False),
+        ("training is stopped", False),
+    ],
 )
 def test_death_at_any_write_changes_nothing(name: str, before: bool) -> None:
     """Same end, same children, and the same events in the same number."""

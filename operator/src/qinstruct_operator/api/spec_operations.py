@@ -35,16 +35,28 @@ class Recovery(ApiModel):
         "GPUs that failed, a process that was killed. 0 turns it off.",
     )
     max_retries: int = Field(
-        default=3, ge=0, le=100, description="Attempts after failures of the run's own making."
+        default=3,
+        ge=0,
+        le=100,
+        description="How many attempts more may follow failures that may pass, as of a GPU or of a "
+        "killed process, each in a new pod and from the newest checkpoint. 0: none.",
     )
     max_disruptions: int = Field(
-        default=20, ge=0, le=1000, description="Attempts after evictions and lost nodes."
+        default=20,
+        ge=0,
+        le=1000,
+        description="How many attempts more may follow disruptions: preempted, evicted, deleted, "
+        "lost with a node. They are counted apart. 0: none.",
     )
     backoff_seconds: int = Field(
-        default=30, ge=1, le=3600, description="Wait before the first retry; doubles each time."
+        default=30,
+        ge=1,
+        le=3600,
+        description="Seconds between the end of an attempt and the next; twice as long after each "
+        "failure of the same kind, less up to a quarter by chance.",
     )
     max_backoff_seconds: int = Field(
-        default=600, ge=1, le=86400, description="Longest wait before a retry."
+        default=600, ge=1, le=86400, description="Longest wait before another attempt."
     )
     startup_seconds: int = Field(
         default=1800, ge=60, le=86400, description="Longest time from a running pod to its start."

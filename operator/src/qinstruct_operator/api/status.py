@@ -8,12 +8,18 @@ from qinstruct_operator.api.field_types import ApiModel
 
 _TEXT = 32768  # the API's own limit on a condition's message; bounds all free text here
 MAX_SOURCES = 32
+MAX_FAILURES = 10
+MAX_COUNT = 10_000  # more than any spec allows
+MAX_ATTEMPT = 99999  # as many digits as fit into a name
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 
 Time = Annotated[
     str, Field(max_length=32, pattern=_TIME, json_schema_extra={"format": "date-time"})
 ]
 """A moment in UTC, RFC 3339."""
+
+FailureKind = Literal["Disruption", "Transient", "Permanent"]
+"""What a failure means for the run."""
 
 
 class _Observed(ApiModel):
@@ -130,6 +136,49 @@ class FailureStatus(_Observed):
     )
 
 
+class AttemptFailure(_Observed):
+    """How one attempt to train ended that did not end well."""
+
+    attempt: int = Field(ge=1, le=MAX_ATTEMPT, description="Which attempt it was.")
+    kind: FailureKind = Field(
+        description="Disruption: the cluster or a person took its place. Transient: it may pass. "
+        "Permanent: it would end the same way again."
+    )
+    reason: str = Field(
+        min_length=1, max_length=256, description="One CamelCase word, for machines."
+    )
+    exit_code: int | None = Field(default=None, description="Exit code of the container.")
+    time: Time = Field(description="When it ended.")
+    node: str | None = Field(default=None, max_length=253, description="Node of its pod.")
+    step: int | None = Field(default=None, ge=0, description="Optimizer steps done by then.")
+    lost_steps: int | None = Field(
+        default=None, ge=0, description="Of these, steps since the newest checkpoint."
+    )
+
+
+class RecoveryStatus(_Observed):
+    """What the failures of attempts have used up of spec.recovery."""
+
+    retries: int = Field(
+        default=0, ge=0, le=MAX_COUNT, description="Transient failures so far, of all attempts."
+    )
+    disruptions: int = Field(
+        default=0, ge=0, le=MAX_COUNT, description="Disruptions so far, of all attempts."
+    )
+    next_attempt_time: Time | None = Field(
+        default=None, description="When the next attempt begins; none while one is under way."
+    )
+    failures: Annotated[tuple[AttemptFailure, ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=MAX_FAILURES,
+        description="The newest failed attempts, the last one at the end.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["attempt"],
+        },
+    )
+
+
 class UnreadStatus(_Observed):
     """A part of the run that cannot be read now; what was known of it is kept."""
 
@@ -178,7 +227,7 @@ class Status(_Observed):
     attempt: int | None = Field(
         default=None,
         ge=0,
-        le=99999,  # as many digits as fit into a name
+        le=MAX_ATTEMPT,
         description="Number of the newest attempt; none before its training workload exists.",
     )
     queue: str | None = Field(
@@ -203,6 +252,9 @@ class Status(_Observed):
     )
     failure: FailureStatus | None = Field(
         default=None, description="Why the newest failed attempt ended."
+    )
+    recovery: RecoveryStatus | None = Field(
+        default=None, description="What failed attempts have used up; none where none has failed."
     )
     unread: Annotated[tuple[UnreadStatus, ...] | None, Field(strict=False)] = Field(
         default=None,

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qinstruct_operator.api.status import Status
+from qinstruct_operator.core.attempts import Spent
 from qinstruct_operator.core.children import Child, build_children
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.claims import claim_denied, claim_mismatch, content_lost
+from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import past_time
+from qinstruct_operator.core.times import parse_time, past_time
 from qinstruct_operator.settings import Settings
 
 _RECENT_SECONDS = 180.0  # after a change, a waiting run is read at the short interval
 _LATER = 2  # factor of that interval afterwards
+_AT_LEAST = 1.0  # seconds: two clocks differ by a moment
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Apply:
 Action = Create | Apply
 
 
-def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
+def decide(run: Run, seen: Observed, now: datetime) -> tuple[Action, ...]:
     """What to send now, in order; nothing for a run that has ended or cannot begin.
 
     Nothing either beside what could not be read: only what was seen to be absent is created.
@@ -51,13 +54,19 @@ def decide(run: Run, seen: Observed) -> tuple[Action, ...]:
         return ()
     prepared = seen.is_prepared(run)
     workload = seen.training if prepared else seen.prep
+    attempt, spent = seen.attempt, Spent.of_status(run.status)
+    if seen.has_attempt_ended(run):
+        recovery = Evidence.of(run, seen, now).recovery
+        if recovery is None or not recovery.is_due(now):
+            return ()  # what has failed is written down first, and then time must pass
+        workload, attempt, spent = None, attempt + 1, recovery.spent
     if _needs_nothing(run, seen, workload):
         return ()
     due = _due(run, seen, prepared)
     if due is None:
         return ()
     plan, is_pinned = due
-    children = build_children(plan, run.attempt)
+    children = build_children(plan, attempt, spent)
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
         # Another version's configs are not for the image that the workload has.
@@ -113,6 +122,15 @@ def requeue_after(
     """
     if is_finished(status):
         return None
+    usual = _usual_seconds(status, seen, settings, now)
+    text = status.recovery.next_attempt_time if status.recovery else None
+    begins = parse_time(text) if text else None
+    if begins is None or begins <= now:
+        return usual  # something keeps it from beginning, and may for hours
+    return min(usual, max((begins - now).total_seconds(), _AT_LEAST))
+
+
+def _usual_seconds(status: Status, seen: Observed, settings: Settings, now: datetime) -> float:
     if any(workload and workload.has_started for workload in (seen.prep, seen.training)):
         return settings.progress_seconds
     times = (past_time(each.last_transition_time, now) for each in status.conditions)

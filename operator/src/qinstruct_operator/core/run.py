@@ -12,6 +12,7 @@ from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.spec import Spec
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.constants import CONDITION_PREPARED
+from qinstruct_operator.core.attempts import Spent
 from qinstruct_operator.core.backends import BACKENDS, Backend
 from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.condition_list import is_finished, is_true
@@ -100,8 +101,15 @@ class Run:
 
     @property
     def attempt(self) -> int:
-        """The attempt that is due or under way; the first is 1."""
-        return max(self.status.attempt or 1, 1)
+        """By its status the attempt that is due, under way or has failed last; the first is 1.
+
+        Every attempt before it has used up something. Which one there is, the label of what
+        exists says.
+        """
+        known = self.status.recovery
+        if known and known.next_attempt_time and known.failures:
+            return known.failures[-1].attempt
+        return Spent.of_status(self.status).total + 1
 
     @property
     def backend(self) -> Backend:
@@ -111,7 +119,7 @@ class Run:
     @property
     def is_pinned(self) -> bool:
         """Whether its training workload has existed: another one is made from the same."""
-        return self.status.attempt is not None
+        return self.status.attempt is not None or self.status.recovery is not None
 
     def plan_from(self, pin: Pin) -> Plan | None:
         """Its plan as it was when it was pinned; None where this version cannot make it.

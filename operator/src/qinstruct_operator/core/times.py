@@ -9,7 +9,8 @@ CLOCKS: Final = timedelta(minutes=5)
 
 def time_text(moment: datetime) -> str:
     """The moment in UTC, in whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime, which writes the year 1, as a person may type it, with one digit.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: str) -> datetime | None:

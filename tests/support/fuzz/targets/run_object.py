@@ -82,7 +82,7 @@ def _long(text: str) -> float:
 
 def _pass(read: Run, snapshot: Snapshot) -> None:
     seen = observe(read, snapshot)
-    for action in decide(read, seen):
+    for action in decide(read, seen, NOW):
         json.dumps(action.child.manifest, allow_nan=False)
     status = judge(read, seen, NOW)
     for event in transition_events(read, status, NOW):

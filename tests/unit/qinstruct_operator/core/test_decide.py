@@ -1,22 +1,15 @@
 """Which children are due, and when the next pass is."""
 
-import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from qinstruct_operator.api import parse
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children import build_children
-from qinstruct_operator.core.decide import Action, Apply, Create, decide, requeue_after
+from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
 from qinstruct_operator.core.judge.observe import Snapshot, observe
-from qinstruct_operator.core.plan.make import make_plan
-from qinstruct_operator.core.plan.types import Owner, Plan
-from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.errors import Violation
 from qinstruct_operator.settings import Settings
 from support.observed import (
@@ -42,14 +35,13 @@ from support.observed import (
     seen,
     snapshot_of,
     status_of,
-    training,
     waiting,
 )
-from support.operator_documents import UID
 
 PLAN = plan()
 PREP, DONE, JOB = prep_job(), prep_job(COMPLETE), pytorchjob()
 PREPARED = status_of(snapshot_of(prep=DONE))
+LATER = timedelta(minutes=30)  # longer than any wait before another attempt
 CONFIG, CACHE, OUTPUT, PREP_JOB, PYTORCHJOB = (
     "ConfigMap x-config",
     "PersistentVolumeClaim qinstruct-cache",
@@ -58,7 +50,13 @@ CONFIG, CACHE, OUTPUT, PREP_JOB, PYTORCHJOB = (
     "PyTorchJob x-1",
 )
 CLAIMS = {"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache")}
+TRIED = PREPARED.model_copy(update={"attempt": 1})
 OWN_CLAIMS = plan(data={"claimName": "data"}, output={"claimName": "mine"})
+
+
+def after(snapshot: Snapshot, previous: Status = TRIED, earlier: timedelta = LATER) -> Status:
+    """The status that a pass has written so long before `NOW`."""
+    return status_of(snapshot, previous, now=NOW - earlier)
 
 
 def orphaned(raw: Raw) -> Raw:
@@ -68,6 +66,10 @@ def orphaned(raw: Raw) -> Raw:
 
 OTHER_JOB = child("PyTorchJob", "x-1") | {"metadata": {"uid": OTHER_UID, "name": "x-1"}}
 OLD_POD = pod(OTHER_JOB, running())
+
+
+FAILED_JOB = pytorchjob(JOB_FAILED)
+LOST = snapshot_of(training=FAILED_JOB, pods=(pod(FAILED_JOB, ended(1)),), claims=CLAIMS)
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,48 @@ CASES = {
     "prepared, by the status alone": Case(
         snapshot_of(claims=CLAIMS), (CONFIG, PYTORCHJOB), previous=PREPARED
     ),
-    "the second attempt": Case(
+    "training was deleted, and no status says so yet": Case(
+        snapshot_of(claims=CLAIMS), previous=TRIED
+    ),
+    "training was deleted a moment ago": Case(
+        snapshot_of(claims=CLAIMS),
+        previous=after(snapshot_of(claims=CLAIMS), earlier=timedelta(seconds=1)),
+    ),
+    "training was deleted": Case(
         snapshot_of(claims=CLAIMS),
         (CONFIG, "PyTorchJob x-2"),
-        previous=PREPARED.model_copy(update={"attempt": 2}),
+        previous=after(snapshot_of(claims=CLAIMS)),
+    ),
+    "training has failed": Case(LOST, (CONFIG, "PyTorchJob x-2"), previous=after(LOST)),
+    "training has failed a moment ago": Case(
+        LOST, previous=after(LOST, earlier=timedelta(seconds=1))
+    ),
+    "training has failed, and no status says so yet": Case(LOST, previous=TRIED),
+    "training has failed, and its claim is deleted": Case(
+        replace(LOST, support=snapshot_of(claims=CLAIMS | {"x-output": None}).support),
+        previous=after(LOST),
+    ),
+    "training has failed, and a pod that was made for it after that lives": Case(
+        replace(LOST, pods=(*LOST.pods, pod(FAILED_JOB, running(), name="x-1-master-1"))),
+        previous=after(LOST),
+    ),
+    "training has failed, and an earlier pod of it lives": Case(
+        replace(
+            LOST,
+            pods=(
+                pod(FAILED_JOB, running(), name="x-1-old", created="2026-03-01T10:00:00Z"),
+                *LOST.pods,
+            ),
+        ),
+        previous=after(LOST),
+    ),
+    "training has failed, and the next name is another's": Case(
+        replace(LOST, in_the_way=child("PyTorchJob", "x-2", owner=None, ours=False)),
+        previous=after(LOST),
+    ),
+    "training has failed by its own fault": Case(
+        snapshot_of(training=FAILED_JOB, pods=(pod(FAILED_JOB, ended(78)),), claims=CLAIMS),
+        previous=TRIED,
     ),
     "training waits, all is there": Case(
         snapshot_of(config=config_map(), training=JOB, claims=CLAIMS), previous=PREPARED
@@ -174,16 +214,16 @@ CASES = {
     "an old pod has ended, and has the name that the new one needs": Case(
         snapshot_of(claims=CLAIMS, pods=(orphaned(pod(JOB, ended())),)), previous=PREPARED
     ),
-    "pods of another attempt have ended": Case(
+    "its PyTorchJob was deleted, the pods have ended": Case(
         snapshot_of(
             claims=CLAIMS, pods=(pod(PREP, ended()), pod(JOB, ended(), name="x-1-master-0"))
         ),
         (CONFIG, "PyTorchJob x-2"),
-        previous=PREPARED.model_copy(update={"attempt": 2}),
+        previous=after(snapshot_of(claims=CLAIMS)),
     ),
-    "a pod of the last attempt still saves": Case(
+    "its PyTorchJob was deleted, the pod still saves": Case(
         snapshot_of(claims=CLAIMS, pods=(pod(JOB, running()),)),
-        previous=PREPARED.model_copy(update={"attempt": 2}),
+        previous=after(snapshot_of(claims=CLAIMS)),
     ),
     "prep waits beside an old pod, somebody deleted a claim": Case(
         snapshot_of(prep=PREP, claims={"qinstruct-cache": claim()}, pods=(OLD_POD,)),
@@ -196,7 +236,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_is_due(case: Case) -> None:
     run = run_of(case.previous, case.plan)
-    actions = decide(run, observe(run, case.snapshot))
+    actions = decide(run, observe(run, case.snapshot), NOW)
     assert tuple(_name(action) for action in actions) == case.want
     # Only what is there already is applied; the rest is created and left alone.
     applied = [action.child.id for action in actions if isinstance(action, Apply)]
@@ -205,7 +245,7 @@ def test_what_is_due(case: Case) -> None:
 
 def test_nothing_is_done_for_a_refused_spec() -> None:
     run = run_of(violations=[Violation("spec.a", 1, "is bad", "use 2")])
-    assert decide(run, seen(snapshot_of())) == ()
+    assert decide(run, seen(snapshot_of()), NOW) == ()
 
 
 def _name(action: Action) -> str:
@@ -213,143 +253,9 @@ def _name(action: Action) -> str:
     return f"{kind.kind} {name}"
 
 
-def pinned_run(attempt: int = 1, **spec: Any) -> Run:
-    """A run whose first attempt was made, as another operator finds it, with another spec."""
-    settings = Settings(
-        trainer_image="newer:2", prep_image="newer:2", cache_path=Path("/c"), output_path=Path("/o")
-    )
-    status = PREPARED.model_copy(update={"attempt": attempt, "image": "first:1"})
-    return replace(Run.read(training(**spec), settings), status=status)
-
-
-FIRST = plan(gpu={"perNode": 4}, training={"microBatchSize": 4}, scheduling={"queueName": "gpus"})
-FIRST_CONFIG = config_map() | {"data": build_children(FIRST).config.manifest["data"]}
-THEN = snapshot_of(config=FIRST_CONFIG, claims=CLAIMS)
-
-
-@pytest.mark.parametrize("attempt", [1, 2])
-@pytest.mark.parametrize(
-    "spec", [{}, {"gpu": {"perNode": 16}}, {"gpu": {"nodes": 2}}, {"size": "13B"}]
-)
-def test_training_that_is_made_again_is_made_from_the_same(
-    attempt: int, spec: dict[str, Any]
-) -> None:
-    """Whatever spec, settings and version there are by now; also where that is refused."""
-    run = pinned_run(attempt, **spec)
-    (action,) = decide(run, observe(run, THEN))
-    assert isinstance(action, Create)  # the configs stay as they are
-    owner = Owner("x", UID, generation=1)
-    settings = replace(FIRST.settings, trainer_image="first:1")
-    made = build_children(replace(FIRST, settings=settings, owner=owner), attempt)
-    assert action.child.manifest == made.training.manifest
-
-
-@pytest.mark.parametrize(("size", "gpus"), [("7B", 4), ("13B", 2), ("Tiny", 3)])
-def test_as_many_processes_are_started_as_the_configs_of_then_expect(size: str, gpus: int) -> None:
-    """Their number may have been a default, and another version has another one."""
-    data = build_children(make_plan(parse(training(size=size)), Settings())).config.manifest["data"]
-    then = json.loads(data["run.json"]) | {"world_size": gpus}
-    config = config_map() | {"data": data | {"run.json": json.dumps(then)}}
-    run = pinned_run(size=size)
-    claims = CLAIMS | {"qinstruct-cache-tiny": claim("qinstruct-cache-tiny")}
-    (action,) = decide(run, observe(run, snapshot_of(config=config, claims=claims)))
-    assert action.child.manifest["spec"]["nprocPerNode"] == str(gpus)
-    (container,) = template_of(action)["spec"]["containers"]
-    assert f"--nproc-per-node={gpus}" in container["command"]
-    held = container["resources"]["limits"].get("nvidia.com/gpu")
-    assert held == (None if size == "Tiny" else str(gpus))
-
-
-def prepared_run(**spec: Any) -> Run:
-    """A run whose data an earlier version has prepared, and that another one finds."""
-    status = PREPARED.model_copy(update={"image": "first:1"})
-    return replace(pinned_run(**spec), status=status)
-
-
-SAME: dict[str, Any] = {
-    "gpu": {"perNode": 4},
-    "training": {"microBatchSize": 4},
-    "scheduling": {"queueName": "gpus"},
-}
-
-
-def test_training_is_made_by_the_version_that_prepared_its_data() -> None:
-    run = prepared_run(**SAME)
-    (action,) = decide(run, observe(run, THEN))
-    assert isinstance(action, Create)
-    settings = replace(FIRST.settings, trainer_image="first:1")
-    made = build_children(replace(FIRST, settings=settings, owner=Owner("x", UID, generation=1)))
-    assert action.child.manifest == made.training.manifest
-
-
-def test_a_spec_that_was_changed_meanwhile_is_planned_anew_for_the_same_data() -> None:
-    """prepared.json names folders on the claims by their paths of then."""
-    run = prepared_run(**SAME | {"gpu": {"perNode": 8}})
-    config, made = decide(run, observe(run, THEN))
-    assert isinstance(config, Apply)
-    assert json.loads(config.child.manifest["data"]["run.json"])["world_size"] == 8
-    assert json.loads(config.child.manifest["data"]["prep.json"])["cache"] == "/cache"
-    (container,) = template_of(made)["spec"]["containers"]
-    assert container["image"] == "newer:2"
-    mounted = {each["mountPath"] for each in container["volumeMounts"]}
-    assert mounted >= {"/cache", "/output"}
-
-
-def test_prep_that_is_due_again_is_that_of_today() -> None:
-    """It builds what another version would not read, and its configs go with it."""
-    run = replace(pinned_run(**SAME), status=Status())
-    config, job = decide(run, observe(run, THEN))
-    assert isinstance(config, Apply)
-    assert json.loads(config.child.manifest["data"]["prep.json"])["cache"] == "/c"
-    annotations = job.child.manifest["metadata"]["annotations"]
-    assert annotations["qinstruct.dev/trainer-image"] == "newer:2"
-
-
-@pytest.mark.parametrize(("image", "made"), [("newer:2", [CONFIG]), ("first:1", [])])
-def test_a_lost_config_is_made_again_only_by_the_version_of_the_image(
-    image: str, made: list[str]
-) -> None:
-    settings = replace(FIRST.settings, trainer_image=image)
-    children = build_children(replace(FIRST, settings=settings))
-    annotations = children.prep.manifest["metadata"]["annotations"]
-    prep = PREP | {"metadata": PREP["metadata"] | {"annotations": annotations}}
-    job = JOB | {"spec": children.training.manifest["spec"]}
-    for run, there in (
-        (replace(pinned_run(**SAME), status=Status()), snapshot_of(prep=prep, claims=CLAIMS)),
-        (pinned_run(**SAME), snapshot_of(training=job, claims=CLAIMS)),
-    ):
-        assert [_name(each) for each in decide(run, observe(run, there))] == made
-
-
-def test_without_a_pin_training_is_made_from_what_there_is() -> None:
-    """The ConfigMap was deleted, or is of a version that kept no spec."""
-    run = pinned_run()
-    for config, first in ((None, Create), (config_map(), Apply)):
-        actions = decide(run, observe(run, snapshot_of(config=config, claims=CLAIMS)))
-        assert [type(action) for action in actions] == [first, Create]
-        (container,) = template_of(actions[-1])["spec"]["containers"]
-        assert container["image"] == "newer:2"
-
-
-def template_of(action: Action) -> dict[str, Any]:
-    return BACKENDS["PyTorchJob"].pod_template(action.child.manifest)
-
-
-def test_what_may_still_change_takes_effect_when_training_is_made() -> None:
-    config = config_map() | {"data": build_children(plan()).config.manifest["data"]}
-    changed: dict[str, Any] = {"gpu": {"perNode": 16}, "scheduling": {"queueName": "gpus"}}
-    run = replace(Run.read(training(**changed), Settings()), status=PREPARED)
-    actions = decide(run, observe(run, snapshot_of(config=config, claims=CLAIMS)))
-    made = build_children(replace(plan(**changed), owner=Owner("x", UID, generation=1)))
-    assert [action.child.manifest for action in actions] == [
-        made.config.manifest,
-        made.training.manifest,
-    ]
-
-
 def test_what_is_due_is_what_render_shows() -> None:
-    first = decide(run_of(), seen(snapshot_of()))
-    then = decide(run_of(PREPARED), seen(snapshot_of(claims=CLAIMS)))
+    first = decide(run_of(), seen(snapshot_of()), NOW)
+    then = decide(run_of(PREPARED), seen(snapshot_of(claims=CLAIMS)), NOW)
     children = tuple(build_children(PLAN))
     assert tuple(action.child for action in (*first, then[-1])) == children
     assert then[0] == first[0]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qinstruct_operator.api.status import Status
+from qinstruct_operator.api.status import AttemptFailure, RecoveryStatus, Status
 from qinstruct_operator.core.backends.pytorchjob import PYTORCHJOB
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.run import Run
@@ -59,9 +59,19 @@ def test_what_its_status_says(status: Status, prepared: bool, finished: bool) ->
     assert (run.was_prepared, run.is_finished) == (prepared, finished)
 
 
-@pytest.mark.parametrize(("stored", "attempt"), [(None, 1), (0, 1), (1, 1), (7, 7)])
-def test_the_first_attempt_is_one(stored: int | None, attempt: int) -> None:
-    assert read(PREPARED.model_copy(update={"attempt": stored})).attempt == attempt
+@pytest.mark.parametrize("stored", [None, 0, 1, 7])
+def test_the_first_attempt_is_one_whatever_somebody_types(stored: int | None) -> None:
+    assert read(PREPARED.model_copy(update={"attempt": stored})).attempt == 1
+
+
+def test_an_attempt_comes_after_all_that_have_failed() -> None:
+    known = RecoveryStatus(retries=2, disruptions=3)
+    assert read(PREPARED.model_copy(update={"recovery": known})).attempt == 6
+    last = AttemptFailure(attempt=5, kind="Transient", reason="Killed", time="2026-03-01T11:59:00Z")
+    waits = known.model_copy(
+        update={"next_attempt_time": "2026-03-01T12:00:00Z", "failures": (last,)}
+    )
+    assert read(PREPARED.model_copy(update={"recovery": waits})).attempt == 5
 
 
 LONG = "k" * 1_000_000

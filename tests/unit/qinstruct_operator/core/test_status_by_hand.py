@@ -21,7 +21,7 @@ from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import past_time
 from qinstruct_operator.reconcile import status_json
 from qinstruct_operator.settings import Settings
-from support.observed import NOW, claim, config_map, pod, running, snapshot_of, training
+from support.observed import NOW, claim, config_map, ended, pod, running, snapshot_of, training
 from support.status_cases import disturbed, prep
 from support.status_cases import training as training_cases
 from support.status_cases.case import DONE, JOB, JOB_LOST, Case
@@ -69,6 +69,15 @@ CONDITION: Final = st.fixed_dictionaries(
 UNREAD: Final = st.fixed_dictionaries(
     {"what": st.sampled_from([*get_args(Part), "moon"]), "since": TIMES, "message": TEXTS}
 )
+ATTEMPT: Final = st.fixed_dictionaries(
+    {
+        "attempt": st.integers(0, 4) | COUNTS,
+        "kind": st.sampled_from(["Disruption", "Transient", "Permanent", "Other"]),
+        "reason": WORDS,
+        "time": TIMES,
+    },
+    optional={"exitCode": COUNTS, "node": TEXTS, "step": COUNTS, "lostSteps": COUNTS},
+)
 FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "observedGeneration": COUNTS,
     "conditions": st.lists(CONDITION, max_size=6, unique_by=lambda each: each["type"]),
@@ -92,6 +101,15 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
         {"reason": WORDS},
         optional={"message": TEXTS, "exitCode": COUNTS, "attempt": COUNTS, "logTail": TEXTS},
     ),
+    "recovery": st.fixed_dictionaries(
+        {},
+        optional={
+            "retries": COUNTS,
+            "disruptions": COUNTS,
+            "nextAttemptTime": TIMES,
+            "failures": st.lists(ATTEMPT, max_size=11, unique_by=lambda each: each["attempt"]),
+        },
+    ),
     "unread": st.lists(UNREAD, max_size=4, unique_by=lambda each: each["what"]),
     "model": TEXTS,
 }
@@ -111,8 +129,9 @@ def test_every_field_is_edited() -> None:
 def test_whatever_a_status_says_a_pass_goes_on(raw: dict[str, Any], snapshot: Snapshot) -> None:
     run = run_with(raw)
     seen = observe(run, snapshot)
-    for action in decide(run, seen):
-        assert action.child.component != "train" or snapshot.training is None
+    for action in decide(run, seen, NOW):
+        is_due = action.child.component == "train"
+        assert not is_due or snapshot.training is None or seen.has_attempt_ended(run)
     status = judge(run, seen, NOW)
     transition_events(run, status, NOW)
     wait = requeue_after(status, seen, Settings(), NOW)
@@ -123,6 +142,11 @@ def test_whatever_a_status_says_a_pass_goes_on(raw: dict[str, Any], snapshot: Sn
         return
     times = [each.last_transition_time for each in status.conditions]
     times += [each.since for each in status.unread or ()]
+    times += (
+        [each.time for each in status.recovery.failures]
+        if seen.training and status.recovery
+        else []
+    )
     assert all(past_time(each, NOW) for each in times), times
     if not is_finished(status):
         again = run_with(document)
@@ -144,7 +168,8 @@ def test_a_pod_that_follows_one_that_spoke_is_silent_in_each_look(held: str) -> 
 
 
 def test_a_verdict_does_not_wait_for_a_log_until_the_year_9999() -> None:
-    lost = Snapshot(prep=DONE, training=JOB_LOST, unread={"log": "no answer"})
+    bad = pod(JOB_LOST, ended(78))
+    lost = Snapshot(prep=DONE, training=JOB_LOST, pods=(bad,), unread={"log": "no answer"})
     unread = {"what": "log", "since": "9999-12-31T23:59:59Z", "message": "no answer"}
     run = run_with({"unread": [unread]})
     waits = judge(run, observe(run, lost), NOW)
@@ -167,7 +192,7 @@ def test_claims_are_not_lost_because_of_a_time_before_the_run() -> None:
     run = run_with({"conditions": [said | {"lastTransitionTime": "0001-01-01T00:00:00Z"}]})
     seen = observe(run, snapshot_of(claims=CLAIMS))
     assert content_lost(run, seen) == ""
-    assert decide(run, seen)
+    assert decide(run, seen, NOW)
 
 
 @pytest.mark.parametrize("when", ["9999-12-31T23:59:59Z", "2026-13-45T99:99:99Z"])

@@ -13,6 +13,8 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 def test_what_is_written_is_read_again() -> None:
     assert time_text(NOON) == "2026-03-01T12:00:00Z"
     assert parse_time(time_text(NOON)) == NOON
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    assert time_text(first) == "0001-01-01T00:00:00Z"
 
 
 def test_zones_and_fractions() -> None:

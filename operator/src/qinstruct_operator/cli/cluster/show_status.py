@@ -12,6 +12,7 @@ from qinstruct_operator.api.status import (
     Condition,
     FailureStatus,
     PrepStatus,
+    RecoveryStatus,
     SourceStatus,
     Status,
 )
@@ -36,6 +37,9 @@ _BAR_WIDTH = 40
 _COLUMNS = ("name", "size", "strategy", "phase", "progress", "ETA", "attempt", "queue", "age")
 _CONDITION_COLUMNS = ("type", "status", "reason", "message", "age")
 _SOURCE_COLUMNS = ("source", "state", "fetched", "ETA")
+_FAILURE_COLUMNS = (
+    "attempt", "kind", "reason", "exit code", "age", "step", "steps lost", "node"
+)  # fmt: skip
 _EVENT_COLUMNS = ("age", "type", "reason", "message")
 _BAD = {(CONDITION_FAILED, "True"), (CONDITION_ACCEPTED, "False")}
 _STYLES = {"True": "green", "False": "dim", "Unknown": "yellow"}
@@ -79,6 +83,9 @@ def run_detail(detail: RunDetail, now: datetime, *, bar: bool) -> Group:
         parts.append(titled("Sources", table(_SOURCE_COLUMNS, _sources(status.prep))))
     if status.conditions:
         parts.append(titled("Conditions", table(_CONDITION_COLUMNS, _conditions(status, now))))
+    if status.recovery and status.recovery.failures:
+        rows_of = _failures(status.recovery, now)
+        parts.append(titled("Failed attempts", table(_FAILURE_COLUMNS, rows_of)))
     if status.failure:
         parts.append(titled("Failure", _failure(status.failure)))
     if detail.events:
@@ -122,7 +129,35 @@ def _state(run: ClusterRun, now: datetime) -> Iterator[tuple[str, str]]:
     ):
         if value:
             yield name, sanitize(str(value))
+    if status.recovery:
+        yield from _recovery(status.recovery, now)
     yield "created", f"{_age(run.created, now)} ago" if run.created else "unknown"
+
+
+def _recovery(recovery: RecoveryStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    yield (
+        "failed attempts",
+        f"{recovery.retries} by failures that may pass, {recovery.disruptions} disturbed",
+    )
+    begins = parse_time(recovery.next_attempt_time or "")
+    if begins:
+        yield "next attempt", f"in {eta_text((begins - now).total_seconds())}"
+
+
+def _failures(recovery: RecoveryStatus, now: datetime) -> Iterator[tuple[str, ...]]:
+    for each in recovery.failures:
+        numbers = (each.exit_code, each.step, each.lost_steps)
+        exit_code, step, lost = ("" if number is None else f"{number:,}" for number in numbers)
+        yield (
+            str(each.attempt),
+            each.kind,
+            sanitize(each.reason),
+            exit_code,
+            _age(parse_time(each.time), now),
+            step,
+            lost,
+            sanitize(each.node or ""),
+        )
 
 
 def _bar(status: Status) -> ProgressBar | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
+from qinstruct_operator.core.attempts import NOTHING, Spent
 from qinstruct_operator.core.children.claims import build_cache_claim, build_output_claim
 from qinstruct_operator.core.children.config_map import build_config_map
 from qinstruct_operator.core.children.metadata import Manifest
@@ -72,8 +73,14 @@ class Children:
         yield from (*self.support, self.prep, self.training)
 
 
-def build_children(plan: Plan, attempt: int = 1) -> Children:
-    """Every child of a planned run."""
+def build_children(plan: Plan, attempt: int = 1, spent: Spent = NOTHING) -> Children:
+    """Every child of a planned run.
+
+    Args:
+        plan: of the run.
+        attempt: number of the attempt to train.
+        spent: what the attempts before it have used up.
+    """
     return Children(
         config=Child(
             build_config_map(plan),
@@ -87,7 +94,7 @@ def build_children(plan: Plan, attempt: int = 1) -> Children:
             build_prep_job(plan), "fetch, verify, convert and index, before any GPU is asked for"
         ),
         training=Child(
-            build_training(plan, attempt),
+            build_training(plan, attempt, spent),
             f"train, checkpoint, export and evaluate: attempt {attempt}",
         ),
     )

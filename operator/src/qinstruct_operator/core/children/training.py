@@ -7,6 +7,7 @@ from qinstruct_operator.constants import (
     LABEL_QUEUE,
 )
 from qinstruct_operator.core import names
+from qinstruct_operator.core.attempts import NOTHING, Spent
 from qinstruct_operator.core.backends import BACKENDS
 from qinstruct_operator.core.children.metadata import Manifest, labels, metadata, optional
 from qinstruct_operator.core.children.pod import (
@@ -27,12 +28,13 @@ from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.launch import train_command
 
 
-def build_training(plan: Plan, attempt: int) -> Manifest:
-    """The workload, e.g. a kubeflow.org/v1 PyTorchJob."""
+def build_training(plan: Plan, attempt: int, spent: Spent = NOTHING) -> Manifest:
+    """The workload, e.g. a kubeflow.org/v1 PyTorchJob; it says itself what has been spent."""
     backend = BACKENDS[plan.backend]
     meta = metadata(plan, names.training_name(plan.name, attempt), "train")
     attempt_label = {LABEL_ATTEMPT: str(attempt)}
     queue_label = optional(**{LABEL_QUEUE: plan.queue_name})
+    notes = meta.get("annotations", {}) | spent.annotations()
     template = {
         "metadata": {
             "labels": labels(plan, "train") | attempt_label,
@@ -43,7 +45,11 @@ def build_training(plan: Plan, attempt: int) -> Manifest:
     return {
         "apiVersion": backend.kind.api_version,
         "kind": backend.kind.kind,
-        "metadata": {**meta, "labels": meta["labels"] | attempt_label | queue_label},
+        "metadata": {
+            **meta,
+            "labels": meta["labels"] | attempt_label | queue_label,
+            **optional(annotations=notes),
+        },
         "spec": backend.build_spec(template, plan.num_processes),
     }
 

@@ -27,12 +27,13 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import restarting_text, restarts_text
 from qinstruct_operator.core.judge.reasons import Waiting
+from qinstruct_operator.core.judge.recovery import Recovery
 from qinstruct_operator.core.judge.remains import pods_remain
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import why_next_pod_is_refused, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
-from qinstruct_operator.core.times import past_time
+from qinstruct_operator.core.times import past_time, time_text
 from qinstruct_operator.errors import Violation
 from qinstruct_trainer.contract import output_files
 
@@ -119,7 +120,7 @@ def _prepared(evidence: Evidence, accepted: Judged) -> Judged:
     if evidence.prepared:
         return yes(reasons.PREPARED, "data and model are fetched, checked and indexed")
     if evidence.seen.prep is None:
-        return _not_begun(evidence, accepted, "the prep Job")
+        return _not_begun(evidence, accepted, _being_created("the prep Job"))
     return _preparing(evidence, evidence.seen.prep)
 
 
@@ -187,7 +188,12 @@ def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
     return no(why.reason, why.message)
 
 
-def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
+def _being_created(child: str) -> Judged:
+    return no(reasons.PENDING, f"{child} is being created")
+
+
+def _not_begun(evidence: Evidence, accepted: Judged, otherwise: Judged) -> Judged:
+    """Why there is no workload, or not the next one; otherwise what is given."""
     seen = evidence.seen
     if not accepted.is_true:
         return no(reasons.NOT_ACCEPTED, "the run is not accepted; see condition Accepted")
@@ -210,7 +216,7 @@ def _not_begun(evidence: Evidence, accepted: Judged, child: str) -> Judged:
             return no(claim_reason, why)
     if seen.refused:
         return _refused(seen)
-    return no(reasons.PENDING, f"{child} is being created")
+    return otherwise
 
 
 def _refused(seen: Observed) -> Judged:
@@ -221,8 +227,29 @@ def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
     training = evidence.seen.training
     if not evidence.prepared:
         return no(reasons.WAITING_FOR_DATA, "no GPU is asked for before the data are prepared")
+    if recovery := evidence.recovery if evidence.is_recovering else None:
+        return _not_begun(evidence, accepted, no(reasons.RECOVERING, _to_come(evidence, recovery)))
     if training is None:
-        return _not_begun(evidence, accepted, f"the {evidence.run.backend.kind.kind}")
+        if evidence.recovery is not None:
+            return no(reasons.FAILED, "the training workload is gone; see condition Failed")
+        kind = evidence.run.backend.kind.kind
+        return _not_begun(evidence, accepted, _being_created(f"the {kind}"))
+    return _has_node(evidence, training)
+
+
+def _to_come(evidence: Evidence, recovery: Recovery) -> str:
+    """That another attempt comes, when, from where and why."""
+    last, saved = recovery.failure, evidence.saved_step
+    origin = f"the checkpoint after step {saved:,}" if saved else "the newest checkpoint"
+    begins = f" at {time_text(recovery.begins)}" if recovery.begins else ""
+    why = evidence.failure and evidence.failure.message
+    return (
+        f"attempt {last.attempt + 1} begins{begins}, from {origin} ({recovery.which}): attempt "
+        f"{last.attempt} failed ({last.reason}): {why or 'no message'}"
+    )
+
+
+def _has_node(evidence: Evidence, training: Workload) -> Judged:
     if training.pod and training.pod.node:
         return yes(reasons.SCHEDULED, f"{training.pod.name} has node {training.pod.node}")
     if training.verdict == "succeeded" and training.is_over:
@@ -240,6 +267,11 @@ def _running(evidence: Evidence) -> Judged:
     training = evidence.seen.training
     if not evidence.prepared:
         return no(reasons.WAITING_FOR_DATA, "training starts when the data are prepared")
+    if evidence.is_recovering:
+        held = _kept_open(training.pod) if training else ""
+        return no(reasons.WAITING_FOR_NODE, f"training goes on when its next pod has a node{held}")
+    if training is None and evidence.recovery is not None:
+        return no(reasons.FAILED, "the training workload is gone")
     if training is not None and training.is_over:
         held = _kept_open(training.pod)
         if training.verdict == "failed":
@@ -301,8 +333,14 @@ def _complete(evidence: Evidence, failed: Judged) -> Judged:
 
 
 def _failed(evidence: Evidence) -> Judged:
-    prep, training = evidence.seen.prep, evidence.seen.training
-    child = training if evidence.prepared else prep
-    if child and child.verdict == "failed" and child.is_over and evidence.failure:
-        return yes(evidence.failure.reason, evidence.failure.message or evidence.failure.reason)
-    return no(reasons.IN_PROGRESS, "nothing has failed for good")
+    failure, follows = evidence.failure, evidence.recovery
+    if follows is None:
+        child = evidence.child
+        is_over = child is not None and child.verdict == "failed" and child.is_over
+        has_failed = is_over and not evidence.prepared
+    else:
+        has_failed = follows.begins is None
+    if not has_failed or failure is None:
+        return no(reasons.IN_PROGRESS, "nothing has failed for good")
+    said = (failure.message or failure.reason, follows.exhausted if follows else "")
+    return yes(failure.reason, "; ".join(filter(None, said)))

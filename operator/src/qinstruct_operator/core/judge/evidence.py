@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from qinstruct_operator.api.status import FailureStatus, Status
-from qinstruct_operator.core.judge.failure import failure
+from qinstruct_operator.core.judge.failure import failure, going_on, lost
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import (
@@ -16,6 +16,7 @@ from qinstruct_operator.core.judge.progress import (
     read_events,
     training_progress,
 )
+from qinstruct_operator.core.judge.recovery import Reached, Recovery, recovery
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract.events import Event
@@ -29,7 +30,8 @@ class Evidence:
         run: with its status as it was read.
         prepared: the children show it, or else that status says it.
         prep, training: progress by the log; None where that workload is not the current one.
-        failure: of the workload that has failed.
+        failure: of the workload that has failed, or of an attempt that is gone.
+        recovery: what follows where an attempt has ended so; None where none has.
         last_word: time of the newest event in the log, by its node's clock; of a container that
             has never written one its start; None where it is not known.
         now: the current time.
@@ -41,8 +43,19 @@ class Evidence:
     prep: PrepSeen | None
     training: TrainingSeen | None
     failure: FailureStatus | None
+    recovery: Recovery | None
     last_word: datetime | None
     now: datetime
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether an attempt has ended, and another is to come."""
+        return self.recovery is not None and self.recovery.begins is not None
+
+    @property
+    def saved_step(self) -> int | None:
+        """Step of the newest checkpoint."""
+        return _reached(self.run, self.training).saved
 
     @property
     def child(self) -> Workload | None:
@@ -67,27 +80,50 @@ class Evidence:
         child = seen.training if prepared else seen.prep
         # Without a child it is the log of another run's.
         events = read_events(seen.log, child.pod) if child else ()
+        training = training_progress(events) if prepared and seen.training else None
+        failure = _failure(run, seen, child, prepared)
+        follows = (
+            recovery(run, seen, failure, _reached(run, training), now)
+            if prepared and failure
+            else None
+        )
+        if failure and follows and follows.begins:
+            failure = going_on(failure)
         return cls(
             run=run,
             seen=seen,
             prepared=prepared,
             prep=None if prepared else prep_progress(events),
-            training=training_progress(events) if prepared and seen.training else None,
-            failure=_failure(run, seen, child, seen.attempt if prepared else None)
-            if child and child.has_failed and "pods" not in seen.unread
-            else None,
+            training=training,
+            failure=failure,
+            recovery=follows if seen.has_attempt_ended(run) else None,
             last_word=_last_word(run, child, seen, events),
             now=now,
         )
 
 
-def _failure(run: Run, seen: Observed, child: Workload, attempt: int | None) -> FailureStatus:
+def _failure(
+    run: Run, seen: Observed, child: Workload | None, prepared: bool
+) -> FailureStatus | None:
     """The failure; the recorded one where its pod is deleted or its log cannot be read."""
+    if child is None:
+        is_lost = prepared and seen.has_attempt_ended(run)
+        return lost(run.backend.kind.kind, run.name, seen.attempt) if is_lost else None
+    if not child.has_failed or "pods" in seen.unread:
+        return None
+    attempt = seen.attempt if prepared else None
     now, before = failure(child, attempt, seen.log), run.status.failure
     if before is None or before.attempt != attempt:
         return now
     same_end = "log" in seen.unread and before.exit_code == now.exit_code
     return before if child.pod is None or same_end else now
+
+
+def _reached(run: Run, training: TrainingSeen | None) -> Reached:
+    """How far training was, by its log, or else by the status."""
+    done = (training and training.status) or run.status.training
+    saved = (training and training.checkpoint) or run.status.checkpoint
+    return Reached(done.step if done else None, saved.step if saved else None)
 
 
 def _last_word(

@@ -14,6 +14,7 @@ from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.kubelet_words import AGAIN, meaning_of
 from qinstruct_operator.core.judge.pods import Container, Pod
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.names import training_name
 from qinstruct_trainer.contract.errors import (
     EXIT_CONFIG,
     EXIT_DATA,
@@ -57,6 +58,7 @@ _BY_EXIT_CODE: Final = MappingProxyType(
 """Reason by exit code, for a container that left no `Failed` event."""
 
 _RETRIED = "the cluster starts it again, and it goes on from what it has saved"
+_NEXT = "another attempt goes on from what it has saved"
 _WAYS_OUT: Final = MappingProxyType(
     {
         reasons.OUT_OF_MEMORY: "lower spec.training.microBatchSize or maxLength, or use more GPUs "
@@ -84,8 +86,10 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     pod = workload.pod
     container = pod.container if pod else None
     overran = attempt is None and workload.reason == reasons.DEADLINE_EXCEEDED
-    # What a pod says that its Job's deadline has stopped is not why.
+    # What a pod says that a deadline has stopped is not why.
     said = None if overran else _last_word(pod, lines)
+    if said and pod and (said.reason, pod.reason) == (Stopped.reason, reasons.DEADLINE_EXCEEDED):
+        said = None
     # That of ours: where another one failed, it says nothing of that.
     exit_code = container.exit_code if container and not (pod and pod.failed_beside) else None
     reason, message = (
@@ -104,6 +108,18 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
         attempt=attempt,
         log_tail=_tail(lines) or None,
     )
+
+
+def lost(kind: str, run: str, attempt: int) -> FailureStatus:
+    """Of an attempt whose workload is gone, with its pods: no controller deletes one."""
+    text = f"{kind} {training_name(run, attempt)} is gone: somebody deleted it; {AGAIN}"
+    return FailureStatus(reason=reasons.WORKLOAD_DELETED, message=text, attempt=attempt)
+
+
+def going_on(failure: FailureStatus) -> FailureStatus:
+    """The same of an attempt after which another one comes by itself."""
+    message = failure.message and failure.message.replace(AGAIN, _NEXT)
+    return failure.model_copy(update={"message": message})
 
 
 def _last_word(pod: Pod | None, lines: Sequence[str]) -> Failed | None:

@@ -28,6 +28,7 @@ from qinstruct_operator.core.judge.progress import (
     without_etas,
     without_rates,
 )
+from qinstruct_operator.core.judge.recovery import recovery_status
 from qinstruct_operator.core.judge.unread import is_eta_unknown, keep_known, unread_since
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract import output_files
@@ -57,16 +58,17 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         phase=phase(judged),
         progress=_progress(evidence, judged, previous),
         eta=_eta(evidence, judged, previous),
-        attempt=seen.attempt if seen.training else previous.attempt,
+        attempt=seen.attempt if seen.training or evidence.recovery else previous.attempt,
         queue=_queue(run, seen) or None,
         image=seen.image or previous.image,
-        node=_node(seen, previous),
+        node=None if evidence.is_recovering else _node(seen, previous),
         gpu_hours=hours,
         held=held,
         prep=_prep(evidence, judged, previous),
-        training=(training and training.status) or _training_before(seen, previous),
+        training=_training(evidence, previous),
         checkpoint=(training and training.checkpoint) or previous.checkpoint,
         failure=evidence.failure or _failure_before(evidence, previous),
+        recovery=recovery_status(run, seen, evidence.recovery, now),
         unread=unread or None,
         model=f"{evidence.output_claim}:/{output_files.MODEL}"
         if evidence.output_claim and judged[CONDITION_COMPLETE].is_true
@@ -144,6 +146,12 @@ def _node(seen: Observed, previous: Status) -> str | None:
     node = training.pod.node if training and training.pod else None
     is_known = seen.is_training_unread or (training is not None and training.is_over)
     return node or (previous.node if is_known else None)
+
+
+def _training(evidence: Evidence, previous: Status) -> TrainingStatus | None:
+    status = evidence.training.status if evidence.training else None
+    known = status or _training_before(evidence.seen, previous)
+    return without_rates(known) if evidence.is_recovering else known
 
 
 def _training_before(seen: Observed, previous: Status) -> TrainingStatus | None:

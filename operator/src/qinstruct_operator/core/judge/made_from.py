@@ -48,7 +48,7 @@ def image_for_training(prep: Raw) -> str:
 
 
 def attempt_of(workload: Raw) -> int | None:
-    """Which attempt a training workload is; None: it does not say."""
+    """Which attempt a training workload, or its pod, is; None: it does not say."""
     said = text(workload, "metadata", "labels", LABEL_ATTEMPT)
     return int(said) if said.isdecimal() and 0 < len(said) < 6 and int(said) > 0 else None
 

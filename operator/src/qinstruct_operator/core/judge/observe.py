@@ -1,12 +1,13 @@
 """Observe: turn one snapshot of the cluster into what is known of a run's children. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Self
 
 from qinstruct_operator.constants import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_RUN, LABEL_USE
 from qinstruct_operator.core import names
+from qinstruct_operator.core.attempts import NOTHING, Spent
 from qinstruct_operator.core.children import Child, ChildId
 from qinstruct_operator.core.judge.made_from import (
     MadeFrom,
@@ -15,7 +16,7 @@ from qinstruct_operator.core.judge.made_from import (
     made_from,
 )
 from qinstruct_operator.core.judge.node import Node, read_node
-from qinstruct_operator.core.judge.pods import Pod, deleted_at, read_pod
+from qinstruct_operator.core.judge.pods import Pod, deleted_at, newest_pod, read_pod
 from qinstruct_operator.core.judge.workloads import (
     JOB_CONDITIONS,
     Workload,
@@ -24,6 +25,7 @@ from qinstruct_operator.core.judge.workloads import (
 )
 from qinstruct_operator.core.pin import Pin, read_pin
 from qinstruct_operator.core.run import Run
+from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 from qinstruct_trainer.contract.safe_text import one_line
@@ -45,6 +47,7 @@ class Snapshot:
         node: that of the newest pod, none where it is gone; None where it was not read.
         old_nodes: those of the pods that no workload controls, as far as they were read; None where
             one is gone.
+        in_the_way: what has the name of the next attempt, and is not the run's own.
     """
 
     prep: Raw | None = None
@@ -56,13 +59,15 @@ class Snapshot:
     unread: Mapping[Part, str] = field(default_factory=dict)
     node: tuple[Raw, ...] | None = None
     old_nodes: Mapping[str, Raw | None] = field(default_factory=dict)
+    in_the_way: Raw | None = None
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""
         if child.component == "prep":
             return replace(self, prep=raw)
         if child.component == "train":
-            return replace(self, training=raw)
+            # What was read of the attempt before says nothing of this one.
+            return replace(self, training=raw, events=(), log=(), node=None)
         return replace(self, support={**self.support, child.id: raw})
 
 
@@ -96,14 +101,17 @@ class Observed:
     """Everything seen of a run at one moment.
 
     Attributes:
-        attempt: which one the training workload is; without one, which is due.
+        attempt: which one the training workload is; without one, which was the last, or is due if
+            there was none.
+        is_gone: whether there was one, and no workload of it is left.
+        spent: what the training workload says that the attempts before it have used up.
         support: what exists of what the workloads need first.
         claims: the volume claims among it, by name.
         absent_claims: names of those that were looked for and are not there.
         leftovers: children of an earlier run of the same name, to be garbage-collected.
         taken: children's names that foreign objects have, as `kind name`.
-        old_pods: pods of the run's name that no workload above controls, and that have not ended or
-            have the name of a pod that is to come.
+        old_pods: pods of the run's name beside the newest of each workload above, that have not
+            ended or have the name of a pod that is to come.
         pin: what the ConfigMap says that the children are made from; None where it was not read.
         made: what the training workload was made from.
         image: of that; before there is one, what the prep Job says; empty where neither does.
@@ -118,6 +126,8 @@ class Observed:
     prep: Workload | None = None
     training: Workload | None = None
     attempt: int = 1
+    is_gone: bool = False
+    spent: Spent = NOTHING
     support: frozenset[ChildId] = frozenset()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     absent_claims: tuple[str, ...] = ()
@@ -152,6 +162,14 @@ class Observed:
             return True
         return run.was_prepared if self.prep is None else self.prep.verdict == "succeeded"
 
+    def has_attempt_ended(self, run: Run) -> bool:
+        """Whether the present attempt has failed, or all that there was of it is gone."""
+        if self.training is not None:
+            is_over = self.training.verdict == "failed" and self.training.is_over
+            return is_over and not self.is_training_unread
+        is_seen = not (self.may_hide_children or self.leftovers or self.taken or self.old_pods)
+        return is_seen and self.is_gone and self.is_prepared(run)
+
 
 def observe(run: Run, snapshot: Snapshot) -> Observed:
     """What a snapshot says about a run."""
@@ -159,7 +177,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     claims = {id_: raw for id_, raw in support.items() if id_[0] == CLAIM}
     # A claim without a controller is retained data, and may be used again.
     others = [raw for id_, raw in support.items() if id_ not in claims]
-    found = [raw for raw in (*others, snapshot.prep, snapshot.training) if raw]
+    found = [raw for raw in (*others, snapshot.prep, snapshot.training, snapshot.in_the_way) if raw]
     own = [raw for raw in found if is_controlled_by(raw, run.uid)]
     leftovers = [
         raw
@@ -171,9 +189,14 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     training = snapshot.training if snapshot.training in own else None
     types, pods, events = run.backend.conditions, snapshot.pods, snapshot.events
     made = made_from(training, run.backend) if training else None
+    tried = _tried(run, pods)
+    attempt = (training and attempt_of(training)) or max(run.attempt, tried)
+    is_gone = training is None and (run.is_pinned or tried > 0)
     return Observed(
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
-        attempt=(training and attempt_of(training)) or run.attempt,
+        attempt=attempt,
+        is_gone=is_gone,
+        spent=Spent.of_workload(training) if training else NOTHING,
         training=read_workload(training, types, pods, events) if training else None,
         support=frozenset(id_ for id_, raw in support.items() if id_ in claims or raw in own),
         claims={name: _claim(raw, events) for (_, name), raw in claims.items()},
@@ -187,7 +210,7 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
         pin=_pin(run, own),
         made=made,
         image=made.image if made else image_for_training(prep) if prep else "",
-        old_pods=_old_pods(run, pods, [raw for raw in (prep, training) if raw]),
+        old_pods=_old_pods(run, pods, prep, training, attempt + (training is not None or is_gone)),
         log=snapshot.log,
         unread=snapshot.unread,
         node=None if snapshot.node is None else read_node(snapshot.node),
@@ -223,13 +246,38 @@ def _pin(run: Run, own: Iterable[Raw]) -> Pin | None:
     return read_pin(found) if found else None
 
 
-def _old_pods(run: Run, pods: Iterable[Raw], workloads: Iterable[Raw]) -> tuple[Pod, ...]:
-    """A pod is found by the run's label alone: its owner may be gone, or another run's."""
-    uids = [workload["metadata"]["uid"] for workload in workloads]
-    left = [pod for pod in pods if not any(is_controlled_by(pod, uid) for uid in uids)]
-    to_come = f"{names.training_name(run.name, run.attempt)}-"
+def _tried(run: Run, pods: Iterable[Raw]) -> int:
+    """The last attempt that pods tell of; those of before the run were another's of its name."""
+    since = run.created
+    made = (
+        (attempt_of(pod), parse_time(text(pod, "metadata", "creationTimestamp"))) for pod in pods
+    )
+    return max((n for n, when in made if n and since and when and when >= since), default=0)
+
+
+def _old_pods(
+    run: Run, pods: Sequence[Raw], prep: Raw | None, training: Raw | None, due: int
+) -> tuple[Pod, ...]:
+    """A pod is found by the run's label alone: its owner may be gone, or another run's.
+
+    Args:
+        run: whose pods these are.
+        pods: all that have its label.
+        prep: its prep Job, where that is there.
+        training: its training workload, where that is there.
+        due: the attempt to come.
+    """
+    newest = newest_pod(training, pods) if training else None
+    left = [
+        (read_pod(raw), training is not None and is_controlled_by(raw, training["metadata"]["uid"]))
+        for raw in pods
+        if raw is not newest and not (prep and is_controlled_by(raw, prep["metadata"]["uid"]))
+    ]
+    to_come = f"{run.name}-{due}-"
     return tuple(
-        pod for pod in map(read_pod, left) if not pod.is_over or pod.name.startswith(to_come)
+        pod
+        for pod, is_own in left
+        if not pod.is_over or (not is_own and pod.name.startswith(to_come))
     )
 
 

@@ -49,6 +49,7 @@ PREPARED: Final = "Prepared"
 WAITING_FOR_DATA: Final = "WaitingForData"
 SCHEDULED: Final = "Scheduled"
 WAITING_FOR_NODE: Final = "WaitingForNode"
+RECOVERING: Final = "Recovering"
 LOADING: Final = "Loading"
 TRAINING: Final = "Training"
 RESTARTING: Final = "Restarting"
@@ -81,6 +82,7 @@ STARTING: Final = "Starting"
 # Why a workload failed, beside what the trainer itself says.
 OUT_OF_MEMORY: Final = OutOfMemoryError.reason
 POD_LOST: Final = "PodLost"
+WORKLOAD_DELETED: Final = "WorkloadDeleted"
 DISRUPTED: Final = "Disrupted"
 EVICTED: Final = "Evicted"
 INIT_FAILED: Final = "InitFailed"
@@ -166,6 +168,7 @@ FAILURES: Final = (
     SIDECAR_FAILED,
     DEADLINE_EXCEEDED,
     POD_LOST,
+    WORKLOAD_DELETED,
     PeerLostError.reason,
     KILLED,
     BUG,
@@ -193,6 +196,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             SCHEDULED,
             WAITING_FOR_DATA,
             NOT_ACCEPTED,
+            RECOVERING,
             *WAITING,
             STOPPING,
             STUCK,

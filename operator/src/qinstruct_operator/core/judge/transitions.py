@@ -42,6 +42,7 @@ _SILENT = frozenset(
 _WARNINGS = reasons.NEEDS_ATTENTION | {
     reasons.RETRYING,
     reasons.RESTARTING,
+    reasons.RECOVERING,
     reasons.SIDECAR_RUNNING,
     reasons.UNREADABLE,
     reasons.INVALID_SPEC,

@@ -151,6 +151,11 @@ def read_workload(
     )
 
 
+def has_failed(raw: Raw, types: ConditionTypes) -> bool:
+    """Whether a workload's own verdict is that it has failed."""
+    return read_workload(raw, types).verdict == "failed"
+
+
 def _is_suspended(raw: Raw, types: ConditionTypes, true: Mapping[str, Raw]) -> bool:
     """By its spec, which is what was asked for; by its condition where that says nothing."""
     asked = at(raw, *types.suspend_path)

@@ -26,10 +26,6 @@ LATER: Final = (
     "spec.suspend",
     "spec.gpu.nodes",
     "spec.output.push",
-    "spec.recovery.maxRetries",
-    "spec.recovery.maxDisruptions",
-    "spec.recovery.backoffSeconds",
-    "spec.recovery.maxBackoffSeconds",
     "spec.recovery.startupSeconds",
     "spec.recovery.firstStepSeconds",
     "spec.recovery.stallFactor",
@@ -219,6 +215,18 @@ def model_is_usable(spec: Spec) -> Iterator[Violation]:
         )
 
 
+def waits_are_bounded(spec: Spec) -> Iterator[Violation]:
+    """The first wait is the shortest."""
+    recovery = spec.recovery
+    if recovery.backoff_seconds > recovery.max_backoff_seconds:
+        yield Violation(
+            "spec.recovery.backoffSeconds",
+            recovery.backoff_seconds,
+            f"is longer than maxBackoffSeconds {recovery.max_backoff_seconds}",
+            "lower it, or raise maxBackoffSeconds",
+        )
+
+
 def own_claim_is_not_sized(spec: Spec) -> Iterator[Violation]:
     """A claim that exists already has its size, class and owner."""
     output = spec.output
@@ -272,6 +280,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     dropping_is_asked_for,
     sources_are_usable,
     model_is_usable,
+    waits_are_bounded,
     own_claim_is_not_sized,
     output_is_not_shared,
     sequence_holds_an_image,

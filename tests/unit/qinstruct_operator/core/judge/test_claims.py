@@ -183,7 +183,7 @@ def test_a_claim_is_used_only_for_what_it_is_said_to_be(
     run = run_of(made=plan(**{group: {"claimName": "db"}}))
     observed = seen(snapshot_of(claims=labelled("db", **labels)))
     assert claim_denied(run, observed) == want
-    due = [one.child.component for one in decide(run, observed)]
+    due = [one.child.component for one in decide(run, observed, NOW)]
     assert ("prep" in due) == (want == "")
 
 
@@ -233,16 +233,16 @@ def test_a_claim_that_another_run_has_yet_to_make_is_not_waited_for(name: str) -
     run = run_of(made=plan(output={"claimName": name}))
     observed = seen(snapshot_of(claims={name: None}))
     assert claim_denied(run, observed).startswith(f"claim {name} is not there in namespace team")
-    assert decide(run, observed) == ()
+    assert decide(run, observed, NOW) == ()
 
 
 def test_a_label_that_is_removed_under_way_keeps_training_from_being_made() -> None:
     run = run_of(PREPARED, made=plan(output={"claimName": "db"}))
     given = snapshot_of(prep=DONE, claims=labelled("db", use="output") | CACHE)
-    assert [one.child.component for one in decide(run, seen(given))][-1] == "train"
+    assert [one.child.component for one in decide(run, seen(given), NOW)][-1] == "train"
     for labels in ({}, {"use": "cache"}, {**OURS, "run": "y"}):
         taken = snapshot_of(prep=DONE, claims=labelled("db", **labels) | CACHE)
-        assert decide(run, seen(taken)) == ()
+        assert decide(run, seen(taken), NOW) == ()
         assert claim_denied(run, seen(taken))
 
 
@@ -252,7 +252,7 @@ def test_a_claim_of_a_run_that_is_being_deleted_is_still_its_own() -> None:
     run = run_of(made=plan(output={"claimName": "db"}))
     observed = seen(snapshot_of(claims=going))
     assert claim_denied(run, observed) == OTHERS
-    assert decide(run, observed) == ()
+    assert decide(run, observed, NOW) == ()
 
 
 DONE = prep_job(COMPLETE)

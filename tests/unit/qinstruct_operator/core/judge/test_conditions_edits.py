@@ -87,7 +87,7 @@ def test_an_edit_that_the_server_let_through(case: str) -> None:
     (accepted, *_) = judge(run, seen, NOW).conditions
     assert (accepted.status, accepted.reason, accepted.message) == want
     if want[0] == NO:
-        assert decide(run, seen) == ()
+        assert decide(run, seen, NOW) == ()
 
 
 def test_a_newer_version_that_refuses_the_spec_says_so_and_lets_training_be() -> None:

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from qinstruct_operator.core.children.pod import environment
-from qinstruct_operator.core.judge.failure import failure
+from qinstruct_operator.core.judge.failure import failure, lost
 from qinstruct_operator.core.judge.observe import Snapshot
 from qinstruct_operator.core.judge.reasons import FAILURES
 from qinstruct_trainer.contract import errors
@@ -289,7 +289,8 @@ def test_every_exit_code_is_in_a_case() -> None:
 def test_every_known_reason_is_given_by_the_operator_or_the_trainer() -> None:
     covered = {case.want.reason for case in CASES.values()}
     only_from_the_trainer, of_nobody_yet = {"OutputBusy", "Killed"}, {"Overheated"}
-    assert set(FAILURES) == (covered - of_nobody_yet) | only_from_the_trainer
+    without_a_workload = {lost("PyTorchJob", "x", 1).reason}
+    assert set(FAILURES) == (covered - of_nobody_yet) | only_from_the_trainer | without_a_workload
 
 
 def _subclasses(kind: type[errors.RunError]) -> set[type[errors.RunError]]:

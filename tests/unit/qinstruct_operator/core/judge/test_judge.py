@@ -28,7 +28,8 @@ def test_status(case: Case) -> None:
 def test_a_finished_run_stays_as_it_is() -> None:
     for case in CASES.values():
         if case.phase in ("Complete", "Failed"):
-            done = status_of(case.snapshot)
+            before = status_of(case.previous) if case.previous else None
+            done = status_of(case.snapshot, before)
             for other in CASES.values():
                 assert status_of(other.snapshot, done, refused=other.refused) == done
 

@@ -141,7 +141,7 @@ def test_any_snapshot_is_judged(snapshot: Snapshot, prepared: bool) -> None:
     previous = status_of(snapshot_of(prep=prep_job(COMPLETE))) if prepared else Status()
     observed = seen(snapshot)
     run = run_of(previous, PLAN)
-    decide(run, observed)
+    decide(run, observed, NOW)
     status = judge(run, observed, NOW)
     SCHEMA.validate(json.loads(json.dumps(status_json(status), allow_nan=False)))
     assert read_status({"status": status_json(status)}) == (status, ())

@@ -284,12 +284,14 @@ def test_a_pod_that_a_sidecar_keeps_open_is_named_at_the_end() -> None:
         {"name": "istio-proxy", "state": running()},
     ]
     kept = pod(JOB, phase="Running", containerStatuses=statuses)
-    for end, want in ((SUCCEEDED, "finished"), (JOB_FAILED, "failed")):
+    for end, want in (
+        (SUCCEEDED, "x-1 has finished"),
+        (JOB_FAILED, "training goes on when its next pod has a node"),
+    ):
         snapshot = Snapshot(prep=FINISHED, training=pytorchjob(end), pods=(kept,))
         said = condition_of(status_of(snapshot), R)
         assert said.message == (
-            f"x-1 has {want}, but istio-proxy, which is not ours, keeps x-1-master-0 open; delete "
-            "that pod"
+            f"{want}, but istio-proxy, which is not ours, keeps x-1-master-0 open; delete that pod"
         )
 
 

@@ -148,7 +148,7 @@ def test_nothing_unknown_becomes_certain(
 
     run = run_of(previous, PLAN, case.violations)
     whole, partial = (
-        decide(run, seen(each)) for each in (case.snapshot, drop(case.snapshot, *unread))
+        decide(run, seen(each), NOW) for each in (case.snapshot, drop(case.snapshot, *unread))
     )
     assert set(map(str, partial)) <= set(map(str, whole))
 
