@@ -13,14 +13,14 @@ from qinstruct_trainer.prep.unit_keys import (
 )
 from qinstruct_trainer.prep.versions import FIRST
 
-SECRET = "https://host/file?token=s3cret"
+SIGNED = "https://host/file?token=s3cret"
 
 
 def test_no_secret_stands_in_a_key() -> None:
-    source = Source(name="labels", kind="labels", url=SECRET, mirrors=(SECRET,))
+    source = Source(name="labels", kind="labels", url=SIGNED, mirrors=(SIGNED,))
     parts = (
         *fetched_unit(source).key_parts,
-        model_identity(ModelSource(kind="llava", base=SECRET)),
+        model_identity(ModelSource(kind="llava", base=SIGNED)),
     )
     assert "s3cret" not in "".join(parts)
 

@@ -7,7 +7,7 @@ import pytest
 from qinstruct_operator.core.plan.warnings import warnings
 from support.operator_documents import document, plan
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "0123456789" * 4
 PINNED = {"q-instruct-labels": {"sha256": "0" * 64}, "q-instruct-images": {"revision": COMMIT}}
 ROOMY = {"microBatchSize": 4}
 
