@@ -69,7 +69,8 @@ EVENTS: tuple[Event, ...] = (
     ),
     Restarting(reason="Error", message="gone", exit_code=1, retry=2, retries=2),
     step(100, 22),
-    Checkpoint(step=100, path="/x", num_bytes=2_500_000, seconds=0.5),
+    Checkpoint(step=99, path="/x", num_bytes=2_500_000, seconds=0.5),  # of an older trainer
+    Checkpoint(step=100, path="/x", num_bytes=2_500_000, seconds=20.0, blocked_seconds=1.25),
     Exported(path="/x", num_bytes=1_000),
     Evaluated(model="trained", questions=400, accuracy=0.75, majority=0.5, by_kind={}),
 )
@@ -89,7 +90,8 @@ step 10 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
 restarting in place, 1 of 2 after step 10, 2:05 after the last checkpoint: it is hot (GpuFailed)
 restarting in place, 2 of 2: gone (Error)
 step 100 of 100  loss 2.5000  320.0 samples/s  ETA 1:05
-checkpoint after step 100 (2.5 MB, 0.5 s)
+checkpoint after step 99 (2.5 MB, 0.5 s)
+checkpoint after step 100 (2.5 MB, 20.0 s, the run waited 1.2 s)
 model exported (1.0 kB)
 trained model: 75.0% of 400 held-out questions right (majority answer: 50.0%)
 """

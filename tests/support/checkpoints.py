@@ -6,28 +6,33 @@ from pathlib import Path
 
 from torch import distributed
 
+from qinstruct_trainer.model.torch_files import read_torch_file
 from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks
+from qinstruct_trainer.train.state_files import WriteState, write_state
 
 RANKS = Ranks(rank=0, local_rank=0, world_size=1)
 IDENTITY = Identity.model_validate({"model": "model-a", "data": "d1", "learning_rate": 0.5})
 
 
 class TextEngine(Engine):
-    """Saves and loads a text below a folder, as DeepSpeed does with its shards."""
+    """Saves and loads a text below a folder, as DeepSpeed does with its shards.
+
+    As there, the large file is given away to be written, and another one stands there at once.
+    """
 
     def __init__(self, text: str = "") -> None:
         self.text = text
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, write: WriteState = write_state) -> None:
         (folder / "state").mkdir()
-        (folder / "state" / "text").write_text(self.text)
+        write(folder / "state" / "text", {"text": self.text})
         (folder / "latest").write_text("state")
 
     def load(self, folder: Path) -> None:
-        self.text = (folder / "state" / "text").read_text()
+        self.text = read_torch_file(folder / "state" / "text")["text"]
 
 
 @contextmanager

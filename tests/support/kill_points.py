@@ -106,8 +106,9 @@ def _run(output: Path, keep: int, limit: int | None) -> None:
     step = -1 if done is None else done
     while step < LAST_STEP:
         step += 1
-        writer.save(TextEngine(str(step)), step)
-        if step:
+        waits = step == LAST_STEP or step % 2 == 0  # as at an end; else beside the next step
+        writer.save(TextEngine(str(step)), step, waits=waits)
+        if step > 1:
             (output / "trained").touch()
         if step in DAMAGED_AFTER and not (output / f"damaged-{step}").exists():
             (output / f"damaged-{step}").touch()

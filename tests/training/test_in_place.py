@@ -60,9 +60,9 @@ def test_a_killed_rank_costs_nothing_and_no_process_above_the_ranks_changes(
     assert 0 <= (restarting.checkpoint_seconds or 0) < SECONDS
     first, second = (event for event in ended.events if isinstance(event, Start))
     assert (first.restarts, second.restarts) == (None, 1)
-    # A checkpoint after each step: at most the one that was just being written is taken again.
+    # A checkpoint after each step, written beside the next one: at most two are taken again.
     assert restarting.step
-    assert restarting.step - 1 <= second.step <= restarting.step
+    assert restarting.step - 2 <= second.step <= restarting.step
     last = [event for event in ended.events if isinstance(event, Step)][-1]
     assert last.restarts == 1
     assert 5 < (last.lost_seconds or 0) < 10 * SECONDS

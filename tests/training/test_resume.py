@@ -99,9 +99,10 @@ def test_a_stop_signal_of_one_rank_during_a_save_stops_both_after_it(
     process = start(config)
     step = _signal_during_a_save(config, process)
     ended = end(config, process)
-    assert _stopped_at(ended) == step
+    stopped = _stopped_at(ended)
+    assert step <= stopped <= step + 1  # the one after it may be under way
     saved = [event.step for event in ended.events if isinstance(event, Checkpoint)]
-    assert saved == list(range(step + 1))
+    assert saved == list(range(stopped + 1))
     assert train(config).code == EXIT_OK
     _assert_same(config, uninterrupted)
 

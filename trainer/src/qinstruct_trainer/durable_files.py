@@ -123,6 +123,11 @@ def is_ours_alone(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
+def create_new(path: Path) -> BinaryIO:
+    """Open a file that is not there yet, unbuffered; anything in its place is an OSError."""
+    return os.fdopen(_open_plain(path, os.O_EXCL), "wb", buffering=0)
+
+
 def append_to(path: Path) -> BinaryIO:
     """Open a file to write at its end; a link in its place is an OSError."""
     return os.fdopen(_open_plain(path, os.O_APPEND), "ab")

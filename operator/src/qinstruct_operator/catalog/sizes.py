@@ -53,7 +53,8 @@ class SizeFacts:
 
     Attributes:
         hours: documented hours by strategy (Q-Instruct's README, on 8 GPUs of the class).
-        grace_seconds: from SIGTERM to SIGKILL: a step, and a checkpoint at 1 GB/s and half that.
+        grace_seconds: from SIGTERM to SIGKILL: a step, the checkpoint that is just being written,
+            and the last one, at 1 GB/s and nearly half that.
         train, prep: requests of the two pods; `train` for 8 GPUs, scaled with their number.
     """
 

@@ -68,8 +68,7 @@ def _milestone_text(event: Event) -> str | None:
                 f"{event.world_size} x {event.device}"
             )
         case Checkpoint():
-            size = size_text(event.num_bytes)
-            return f"checkpoint after step {event.step} ({size}, {event.seconds:.1f} s)"
+            return _checkpoint_text(event)
         case Restarting():
             return _restarting_text(event)
         case Exported():
@@ -81,6 +80,13 @@ def _milestone_text(event: Event) -> str | None:
             )
         case _:
             return None
+
+
+def _checkpoint_text(event: Checkpoint) -> str:
+    waited = event.blocked_seconds
+    of_it = f", the run waited {waited:.1f} s" if waited is not None else ""
+    size = size_text(event.num_bytes)
+    return f"checkpoint after step {event.step} ({size}, {event.seconds:.1f} s{of_it})"
 
 
 def _restarting_text(event: Restarting) -> str:

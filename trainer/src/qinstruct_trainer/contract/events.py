@@ -168,7 +168,19 @@ class Checkpoint(_Event):
     step: int
     path: str
     num_bytes: int
-    seconds: float
+    seconds: float = Field(description="From its step until it was published.")
+    blocked_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long the run has stood still for it.",
+    )
+    write_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long the slowest rank has written, beside the run's steps or not.",
+    )
 
 
 class Exported(_Event):

@@ -24,6 +24,7 @@ from qinstruct_trainer.train.checkpoint_files import only_weights, safe_checkpoi
 from qinstruct_trainer.train.ds_config import build_ds_config
 from qinstruct_trainer.train.optimizer.adamw import build_optimizer
 from qinstruct_trainer.train.ranks import Ranks
+from qinstruct_trainer.train.state_files import WriteState, write_state
 from qinstruct_trainer.train.torch_errors import explain_error
 
 
@@ -81,8 +82,16 @@ class Engine:
             float(self._engine.get_global_grad_norm()) if self._engine.was_step_applied() else inf
         )
 
-    def save(self, folder: Path) -> None:
-        """Write this rank's share of weights and optimizer state below `folder`."""
+    def save(self, folder: Path, write: WriteState = write_state) -> None:
+        """Save this rank's share of weights and optimizer state below `folder`. A collective call.
+
+        Args:
+            folder: Rank 0 also puts there what DeepSpeed adds, which is small.
+            write: Is given the path and the state of each large file, in place of writing it. The
+                state is the live one: it changes with the next step.
+        """
+        files = self._engine.checkpoint_engine
+        files.save = lambda state_dict, path: write(Path(path), state_dict)
         self._engine.save_checkpoint(str(folder), tag="engine", save_latest=False)
 
     def load(self, folder: Path) -> None:

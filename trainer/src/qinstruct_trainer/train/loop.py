@@ -16,8 +16,8 @@ from torch import Tensor
 
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
-from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
-from qinstruct_trainer.contract.events import Step, StoppedEvent, emit
+from qinstruct_trainer.contract.errors import NonFiniteLossError, RunError, Stopped
+from qinstruct_trainer.contract.events import Step, StoppedEvent, emit, say
 from qinstruct_trainer.contract.restarts import Restarts
 from qinstruct_trainer.data.collate import Batch
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
@@ -82,12 +82,14 @@ class Loop:
             for step in range(done + 1, self._num_steps + 1):
                 self._step(step, batches)
                 must_stop, must_save = self._agree(step, stop)
-                if must_stop or must_save or step == self._num_steps:
-                    self._checkpoints.save(self._engine, step)
+                is_end = must_stop or step == self._num_steps
+                if is_end or must_save:
+                    self._checkpoints.save(self._engine, step, waits=is_end)
                     self._saved_at = time.monotonic()
-                    # A save takes minutes: a signal that came meanwhile must not cost another one.
+                    # It may take minutes: a signal that came meanwhile must not cost another one.
                     must_stop, _ = self._agree(step, stop)
                 if must_stop:
+                    self._checkpoints.finish()
                     if self._ranks.is_main:
                         emit(StoppedEvent(step=step, steps=self._num_steps))
                     raise Stopped(f"stopped after step {step}; the same command goes on from it")
@@ -95,16 +97,20 @@ class Loop:
     def _agree(self, step: int, stop: StopRequest) -> tuple[bool, bool]:
         """Whether to stop and whether to save now, alike on all ranks. A collective call.
 
-        One rank that was asked to stop stops all; only rank 0's clock says when to save.
+        One rank that was asked to stop stops all; only rank 0's clock says when to save. What all
+        ranks have written meanwhile is published.
         """
         is_due = time.monotonic() - self._saved_at >= 60 * self._config.checkpoint.every_minutes
-        stops, saves = sum_over_ranks(
+        stops, saves, have_written = sum_over_ranks(
             [
                 stop.requested or step == self._config.stop_after_step,
                 self._ranks.is_main and is_due,
+                self._checkpoints.has_written,
             ],
             self._ranks.device,
         )
+        if have_written == self._ranks.world_size:
+            self._checkpoints.publish()
         return stops > 0, saves > 0
 
     def _step(self, step: int, batches: Generator[Batch]) -> None:
@@ -162,6 +168,11 @@ class Loop:
         named = ", ".join(map(str, records[:_MAX_NAMED])) + (
             ", ..." if len(records) > _MAX_NAMED else ""
         )
+        try:
+            self._checkpoints.finish()  # it was taken before
+        except RunError as error:
+            if self._ranks.is_main:
+                say(str(error))
         raise NonFiniteLossError(
             f"the {what} of step {step} is not finite (records {named}); the optimizer has not "
             "seen it, and the last checkpoint is good: lower training.learningRate, or look "

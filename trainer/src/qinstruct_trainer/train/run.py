@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -101,32 +101,39 @@ def _train_and_export(run: RunContext) -> None:
     with process_group(ranks):
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
         keep = config.checkpoint.keep
-        checkpoints = CheckpointWriter(config.output, run.identity, keep, ranks, run.lease)
-        done = resume(engine, config.output, run.identity, keep, ranks, run.lease)
-        if done is None:
-            # A full disk or an unwritable config must not come to light after 21 hours.
-            preflight_export(engine, run)
-            checkpoints.save(engine, 0)
-            done = 0
-        if done < order.num_steps:
-            check_space(config.output, keep)
-        if ranks.is_main:
-            emit(
-                Start(
-                    step=done,
-                    steps=order.num_steps,
-                    world_size=ranks.world_size,
-                    num_records=len(run.index),
-                    parameters=engine.parameters.total,
-                    trainable=engine.parameters.trainable,
-                    device=str(ranks.device.type),
-                    restarts=restarts.count if restarts else None,
-                )
-            )
-        Loop(config, ranks, engine, micro_batches, checkpoints, restarts).run(done)
+        writer = CheckpointWriter(config.output, run.identity, keep, ranks, run.lease)
+        with closing(writer) as checkpoints:
+            done = resume(engine, config.output, run.identity, keep, ranks, run.lease)
+            if done is None:
+                # A full disk or an unwritable config must not come to light after 21 hours.
+                preflight_export(engine, run)
+                checkpoints.save(engine, 0)
+                done = 0
+            if done < order.num_steps:
+                check_space(config.output, keep)
+            if ranks.is_main:
+                _say_start(run, engine, done, order.num_steps, restarts)
+            Loop(config, ranks, engine, micro_batches, checkpoints, restarts).run(done)
         if ranks.is_main:
             write_export_identity(config.output, run.identity)
         export(engine, run)
+
+
+def _say_start(
+    run: RunContext, engine: Engine, done: int, steps: int, restarts: Restarts | None
+) -> None:
+    emit(
+        Start(
+            step=done,
+            steps=steps,
+            world_size=run.ranks.world_size,
+            num_records=len(run.index),
+            parameters=engine.parameters.total,
+            trainable=engine.parameters.trainable,
+            device=str(run.ranks.device.type),
+            restarts=restarts.count if restarts else None,
+        )
+    )
 
 
 def _describe_result(config: RunConfig, prepared: Prepared, device: torch.device) -> None:

@@ -34,8 +34,8 @@ def is_plain(folder: Path) -> bool:
     return all(stat.S_ISREG(mode) or stat.S_ISDIR(mode) for mode in modes)
 
 
-def share_of_digests(folder: Path, ranks: Ranks, *, sync: bool = False) -> dict[str, str]:
+def share_of_digests(folder: Path, ranks: Ranks) -> dict[str, str]:
     """Digests of this rank's share of a checkpoint's files: every world_size-th one."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     share = files[ranks.rank :: ranks.world_size]
-    return {str(path.relative_to(folder)): sha256_of(path, sync=sync) for path in share}
+    return {str(path.relative_to(folder)): sha256_of(path) for path in share}

@@ -9,11 +9,12 @@ import torch
 
 from qinstruct_trainer.contract.errors import DataError
 from qinstruct_trainer.model.torch_files import read_torch_file
+from qinstruct_trainer.train.state_files import WriteState, write_state
 
 
-def save_rng(folder: Path, rank: int) -> None:
-    """Write this rank's states into a checkpoint."""
-    torch.save(_states(), _file(folder, rank))
+def save_rng(folder: Path, rank: int, write: WriteState = write_state) -> None:
+    """Have this rank's states written into a checkpoint."""
+    write(_file(folder, rank), _states())
 
 
 def load_rng(folder: Path, rank: int) -> None:
