@@ -19,10 +19,14 @@ from qinstruct_operator.core import names
 from qinstruct_operator.core.backends import Backend
 from qinstruct_operator.core.children import ChildId
 from qinstruct_operator.core.judge.made_from import attempt_of, generation_of
-from qinstruct_operator.core.judge.observe import Part, Snapshot
+from qinstruct_operator.core.judge.observe import Part, Snapshot, last_attempt
 from qinstruct_operator.core.judge.pods import newest_pod, read_pod
 from qinstruct_operator.core.judge.trouble import is_doubtful
-from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, has_failed, read_workload
+from qinstruct_operator.core.judge.workloads import (
+    JOB_CONDITIONS,
+    has_failed_verdict,
+    read_workload,
+)
 from qinstruct_operator.core.pin import read_pin
 from qinstruct_operator.core.run import Run, claim_ids
 from qinstruct_operator.core.times import parse_time
@@ -80,7 +84,7 @@ def _said(part: Part, error: ClusterError, backend: Backend) -> str:
 
 async def _read(cluster: Cluster, run: Run, now: datetime, reads: Reads) -> Snapshot:
     pods = await reads.of("pods", list_pods(cluster, run), ())
-    prep, (training, in_the_way) = await _workloads(cluster, run, reads)
+    prep, (training, in_the_way) = await _workloads(cluster, run, reads, pods)
     snapshot = await _rest(cluster, run, now, reads, Snapshot(prep, training, pods=pods))
     return replace(snapshot, in_the_way=in_the_way)
 
@@ -108,7 +112,7 @@ async def _rest(
             log = await reads.of("log", request_log, ())
             node = await _node(cluster, reads, pod) if is_doubtful(read, log, now) else None
             # After a failed attempt another one may be due, as if there had been none.
-            is_lost = may_train and has_failed(workload, types)
+            is_lost = may_train and has_failed_verdict(workload, types)
             need = await (
                 _support(cluster, run, reads) if is_lost else _pin(cluster, run, reads, workload)
             )
@@ -127,50 +131,73 @@ async def _rest(
     return Snapshot(prep, training, support, pods, events, node=node)
 
 
-async def _workloads(cluster: Cluster, run: Run, reads: Reads) -> tuple[Resource | None, _Found]:
+async def _workloads(
+    cluster: Cluster, run: Run, reads: Reads, pods: Sequence[Raw]
+) -> tuple[Resource | None, _Found]:
     """The prep Job, as long as that counts, and the training workloads."""
     get_prep = functools.partial(cluster.get, JOB, run.namespace, names.prep_name(run.name))
     prep = None if run.was_prepared else await reads.of("prep", get_prep(), None)
     if not _may_train(prep):
         return prep, (None, None)
-    training, in_the_way = await _attempts(cluster, run, reads)
+    training, in_the_way = await _attempts(cluster, run, reads, last_attempt(run, pods))
     if run.was_prepared and training is None and not reads.failures:
         # Before training is made a status is not taken at its word.
         prep = await reads.of("prep", get_prep(), None)
     return prep, (training, in_the_way)
 
 
-async def _attempts(cluster: Cluster, run: Run, reads: Reads) -> _Found:
-    """The run's newest training workload, whatever its status says, and what is in the next's way.
+async def _attempts(cluster: Cluster, run: Run, reads: Reads, last: int) -> _Found:
+    """The training workload of the run's last attempt, and what is in the next one's way.
 
-    One that is under way is the newest: the next is made only after it has failed.
+    One that is under way is the newest, whatever the status says: the next is made only after it
+    has failed. `last` is the last attempt that status and pods tell of, 0 where of none.
     """
     training = await reads.of("training", get_attempt(cluster, run, run.attempt), None)
-    is_known = training is not None and not _has_failed(run, training)
+    is_known = training is not None and not _is_failed(run, training)
     if is_known or "training" in reads.failures or (training is None and reads.failures):
         return training, None
-    labels = {LABEL_RUN: run.name}
-    listed = await reads.of(
-        "training", cluster.list(run.backend.kind, run.namespace, labels=labels), ()
-    )
-    found = [*listed, *([training] if training else [])]  # whoever has taken its label away
-    if not found:
+    newest = await _newest(cluster, run, reads, training, last)
+    if newest is None and not (run.is_pinned or last):
         return None, None
-    newest = max(found, key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0))
-    if not _has_failed(run, newest):
+    if newest is not None and not _is_failed(run, newest):
         return newest, None
     # The next name may be somebody else's, who need not have our label.
-    due = min((attempt_of(newest) or run.attempt) + 1, MAX_ATTEMPT)
+    due = min(max(_number(run, newest), last) + 1, MAX_ATTEMPT)
     to_come = await reads.of("training", get_attempt(cluster, run, due), None)
     if to_come and is_controlled_by(to_come, run.uid):
         return to_come, None
     return newest, to_come
 
 
-def _has_failed(run: Run, training: Raw) -> bool:
+async def _newest(
+    cluster: Cluster, run: Run, reads: Reads, known: Resource | None, last: int
+) -> Resource | None:
+    """The newest workload; none where that of the last attempt is gone: it is not made again."""
+    labels = {LABEL_RUN: run.name}
+    listed = await reads.of(
+        "training", cluster.list(run.backend.kind, run.namespace, labels=labels), ()
+    )
+    found = [*listed, *([known] if known else [])]  # whoever has taken its label away
+    newest = max(
+        found,
+        key=lambda raw: (is_controlled_by(raw, run.uid), attempt_of(raw) or 0),
+        default=None,
+    )
+    if _number(run, newest) >= last or (newest and not _is_failed(run, newest)):
+        return newest
+    latest = await reads.of("training", get_attempt(cluster, run, last), None)
+    return latest if latest and is_controlled_by(latest, run.uid) else None
+
+
+def _number(run: Run, training: Raw | None) -> int:
+    """Which attempt a workload is; without one, or where it does not say, as the status does."""
+    return (training and attempt_of(training)) or run.attempt
+
+
+def _is_failed(run: Run, training: Raw) -> bool:
     """Whether a workload is the run's own, and has failed."""
     types = run.backend.conditions
-    return is_controlled_by(training, run.uid) and has_failed(training, types)
+    return is_controlled_by(training, run.uid) and has_failed_verdict(training, types)
 
 
 def _may_train(prep: Raw | None) -> bool:
@@ -181,11 +208,6 @@ def _may_train(prep: Raw | None) -> bool:
 async def list_pods(cluster: Cluster, run: Run) -> tuple[Resource, ...]:
     """Every pod with the run's label, also those of workloads that are gone."""
     return await cluster.list(POD, run.namespace, labels={LABEL_RUN: run.name})
-
-
-async def get_training(cluster: Cluster, run: Run) -> Resource | None:
-    """The training workload of the present attempt, as far as the status says it."""
-    return await get_attempt(cluster, run, run.attempt)
 
 
 async def get_attempt(cluster: Cluster, run: Run, attempt: int) -> Resource | None:

@@ -22,7 +22,7 @@ from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run, shared_claim_ids
-from qinstruct_operator.gather import Reads, gather, get_training, list_pods
+from qinstruct_operator.gather import Reads, gather, get_attempt, list_pods
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
 
@@ -119,7 +119,7 @@ class Reconciler:
         ids = shared_claim_ids(run.plan)
         try:
             (pods, training), claims = await asyncio.gather(
-                asyncio.gather(list_pods(self.cluster, run), get_training(self.cluster, run)),
+                asyncio.gather(list_pods(self.cluster, run), get_attempt(self.cluster, run, 1)),
                 asyncio.gather(
                     *(self.cluster.get(kind, run.namespace, name) for kind, name in ids)
                 ),

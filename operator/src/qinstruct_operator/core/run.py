@@ -104,7 +104,7 @@ class Run:
         """By its status the attempt that is due, under way or has failed last; the first is 1.
 
         Every attempt before it has used up something. Which one there is, the label of what
-        exists says.
+        exists says; where nothing does, the status may say a later one itself.
         """
         known = self.status.recovery
         if known and known.next_attempt_time and known.failures:
@@ -137,6 +137,10 @@ class Run:
             num_processes=pin.world_size,
             run_config=plan.run_config.model_copy(update={"world_size": pin.world_size}),
         )
+
+    def goes_on_from(self, pin: Pin | None) -> bool:
+        """Whether its next training workload is made from what is pinned, not from its spec."""
+        return self.is_pinned and pin is not None and self.plan_from(pin) is not None
 
     def plan_with_data_of(self, pin: Pin) -> Plan | None:
         """The plan of its present spec, for data that were prepared by another one."""

@@ -51,7 +51,7 @@ def pinned_run(attempt: int = 1, **spec: Any) -> Run:
     settings = Settings(
         trainer_image="newer:2", prep_image="newer:2", cache_path=Path("/c"), output_path=Path("/o")
     )
-    status = PREPARED.model_copy(update={"attempt": attempt, "image": "first:1"})
+    status = PREPARED.model_copy(update={"attempt": 1, "image": "first:1"})
     run = replace(Run.read(training(**spec), settings), status=status)
     for number in range(1, attempt + 1):  # all of them were deleted, one after the other
         was = judge(run, observe(run, THEN), NOW - LATER)

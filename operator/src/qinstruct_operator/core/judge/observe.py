@@ -189,9 +189,9 @@ def observe(run: Run, snapshot: Snapshot) -> Observed:
     training = snapshot.training if snapshot.training in own else None
     types, pods, events = run.backend.conditions, snapshot.pods, snapshot.events
     made = made_from(training, run.backend) if training else None
-    tried = _tried(run, pods)
-    attempt = (training and attempt_of(training)) or max(run.attempt, tried)
-    is_gone = training is None and (run.is_pinned or tried > 0)
+    last = last_attempt(run, pods)
+    attempt = (training and attempt_of(training)) or max(run.attempt, last)
+    is_gone = training is None and (run.is_pinned or last > 0)
     return Observed(
         prep=read_workload(prep, JOB_CONDITIONS, pods, events) if prep else None,
         attempt=attempt,
@@ -246,13 +246,17 @@ def _pin(run: Run, own: Iterable[Raw]) -> Pin | None:
     return read_pin(found) if found else None
 
 
-def _tried(run: Run, pods: Iterable[Raw]) -> int:
-    """The last attempt that pods tell of; those of before the run were another's of its name."""
+def last_attempt(run: Run, pods: Iterable[Raw]) -> int:
+    """The last attempt that status and pods tell of; 0: of none.
+
+    Pods of before the run were another's of its name.
+    """
     since = run.created
     made = (
         (attempt_of(pod), parse_time(text(pod, "metadata", "creationTimestamp"))) for pod in pods
     )
-    return max((n for n, when in made if n and since and when and when >= since), default=0)
+    tried = (n for n, when in made if n and since and when and when >= since)
+    return max((run.status.attempt or 0, *tried))
 
 
 def _old_pods(

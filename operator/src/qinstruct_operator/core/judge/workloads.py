@@ -151,7 +151,7 @@ def read_workload(
     )
 
 
-def has_failed(raw: Raw, types: ConditionTypes) -> bool:
+def has_failed_verdict(raw: Raw, types: ConditionTypes) -> bool:
     """Whether a workload's own verdict is that it has failed."""
     return read_workload(raw, types).verdict == "failed"
 
