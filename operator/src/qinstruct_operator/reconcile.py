@@ -22,11 +22,18 @@ from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run, shared_claim_ids
+from qinstruct_operator.core.untyped_json import at
 from qinstruct_operator.gather import Reads, gather, get_attempt, list_pods
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.settings import Settings
 
 _EVENT_SECONDS = 5.0  # for all events of a pass
+
+_OLD_CRD = (
+    f"the CRD {TRAINING.plural}.{TRAINING.group} of this cluster is older than the operator and "
+    "drops status.recovery, so that no run that has failed goes on; have an administrator run "
+    "`kubectl apply --server-side -f crds/qinstruct.dev_qinstructtrainings.yaml`"
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -163,9 +170,12 @@ class Reconciler:
         if not is_news(run.status, status):
             return
         lost = await self._post(transition_events(run, status, now))
-        await self.cluster.replace_status(resource, status_json(status))
+        sent = status_json(status)
+        written = await self.cluster.replace_status(resource, sent)
         for event, error in await self._post([event for event, _ in lost]):
             _logger.warning("event %s of %s is lost: %s", event["reason"], run.name, error)
+        if at(written, "status", "recovery") != sent.get("recovery"):
+            raise ClusterError(_OLD_CRD)
 
     async def _post(self, events: Iterable[Manifest]) -> list[tuple[Manifest, Exception]]:
         """Post events; those that failed. They are for people: none may stop or delay a pass."""

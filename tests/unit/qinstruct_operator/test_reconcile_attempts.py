@@ -1,11 +1,15 @@
 """Attempts that somebody deletes, hides or puts something in the way of: none is made twice."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from qinstruct_operator.api.status import RecoveryStatus
+from qinstruct_operator.cluster.errors import ClusterError
+from qinstruct_operator.cluster.port import Resource
+from qinstruct_operator.handlers import unwritten
 from qinstruct_operator.kinds import POD, TRAINING
 from qinstruct_operator.reconcile import status_json
 from support.kinds import PYTORCHJOB
@@ -111,5 +115,28 @@ def test_the_next_attempt_is_found_without_its_label() -> None:
         status = await simulated.status()
         assert (status.attempt, status.phase) == (2, "Pending")
         assert await simulated.names(PYTORCHJOB) == ["x-2"]
+
+    asyncio.run(see())
+
+
+def test_a_crd_that_is_too_old_is_told() -> None:
+    """It drops what no next attempt begins without."""
+
+    async def see() -> None:
+        simulated = await until("settle x-1", scenario=TWICE)
+        put = simulated.cluster.replace_status
+
+        async def prune(resource: Resource, status: Mapping[str, Any]) -> Resource:
+            return await put(resource, {key: status[key] for key in status if key != "recovery"})
+
+        simulated.cluster.replace_status = prune  # type: ignore[method-assign]
+        for _ in range(2):
+            with pytest.raises(ClusterError, match=r"is older than the operator.*apply") as told:
+                await simulated.reconcile()
+            assert unwritten([told.value]) == [str(told.value)]  # the operator is not ready
+        assert await simulated.names(PYTORCHJOB) == ["x-1"]
+        simulated.cluster.replace_status = put  # type: ignore[method-assign]
+        await run_to_rest(simulated)
+        assert (await simulated.status()).phase == "Complete"
 
     asyncio.run(see())
