@@ -99,7 +99,7 @@ def wait_seconds(policy: Recovery, uid: str, attempt: int, failures: int) -> int
 
 def _count(workload: Raw, annotation: str) -> int:
     said = text(workload, "metadata", "annotations", annotation)
-    return _bounded(int(said)) if said.isdecimal() and len(said) < 6 else 0
+    return _bounded(int(said)) if said.isascii() and said.isdecimal() and len(said) < 6 else 0
 
 
 def _bounded(count: int) -> int:

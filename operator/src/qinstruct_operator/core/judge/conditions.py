@@ -32,6 +32,7 @@ from qinstruct_operator.core.judge.remains import pods_remain
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import why_next_pod_is_refused, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
+from qinstruct_operator.core.names import training_name
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import past_time, time_text
 from qinstruct_operator.errors import Violation
@@ -60,7 +61,8 @@ def judge_conditions(evidence: Evidence) -> dict[str, Judged]:
 
 def _accepted(evidence: Evidence) -> Judged:
     run, seen = evidence.run, evidence.seen
-    if seen.training is None and (violations := (*run.violations, *_unfixed(run, seen))):
+    goes_on = seen.training is not None or run.goes_on_from(seen.pin)
+    if not goes_on and (violations := (*run.violations, *_unfixed(run, seen))):
         return no(reasons.INVALID_SPEC, _sentences(violations))
     if seen.taken:
         names = ", ".join(seen.taken)
@@ -69,8 +71,9 @@ def _accepted(evidence: Evidence) -> Judged:
             f"{names} is there and was not made for this run; delete it, or choose another name "
             "for the run",
         )
-    if seen.training is not None:
-        return _under_way(run, seen, seen.training.name)
+    if goes_on:
+        made = training_name(run.name, seen.attempt)
+        return _under_way(run, seen, seen.training.name if seen.training else made)
     return yes(reasons.ACCEPTED, "the spec is a run that this version can train")
 
 
@@ -240,7 +243,11 @@ def _scheduled(evidence: Evidence, accepted: Judged) -> Judged:
 def _to_come(evidence: Evidence, recovery: Recovery) -> str:
     """That another attempt comes, when, from where and why."""
     last, saved = recovery.failure, evidence.saved_step
-    origin = f"the checkpoint after step {saved:,}" if saved else "the newest checkpoint"
+    origin = (
+        f"the checkpoint after step {saved:,}"
+        if saved
+        else "its newest checkpoint, if it has saved one"
+    )
     begins = f" at {time_text(recovery.begins)}" if recovery.begins else ""
     why = evidence.failure and evidence.failure.message
     return (

@@ -16,7 +16,7 @@ from qinstruct_operator.core.judge.progress import (
     read_events,
     training_progress,
 )
-from qinstruct_operator.core.judge.recovery import Reached, Recovery, recovery
+from qinstruct_operator.core.judge.recovery import Reached, Recovery, recorded, recovery
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract.events import Event
@@ -55,7 +55,7 @@ class Evidence:
     @property
     def saved_step(self) -> int | None:
         """Step of the newest checkpoint."""
-        return _reached(self.run, self.training).saved
+        return _saved_step(self.run, self.training)
 
     @property
     def child(self) -> Workload | None:
@@ -83,7 +83,7 @@ class Evidence:
         training = training_progress(events) if prepared and seen.training else None
         failure = _failure(run, seen, child, prepared)
         follows = (
-            recovery(run, seen, failure, _reached(run, training), now)
+            recovery(run, seen, failure, _reached(run, seen, training), now)
             if prepared and failure
             else None
         )
@@ -107,8 +107,7 @@ def _failure(
 ) -> FailureStatus | None:
     """The failure; the recorded one where its pod is deleted or its log cannot be read."""
     if child is None:
-        is_lost = prepared and seen.has_attempt_ended(run)
-        return lost(run.backend.kind.kind, run.name, seen.attempt) if is_lost else None
+        return _lost(run, seen) if prepared and seen.has_attempt_ended(run) else None
     if not child.has_failed or "pods" in seen.unread:
         return None
     attempt = seen.attempt if prepared else None
@@ -119,11 +118,33 @@ def _failure(
     return before if child.pod is None or same_end else now
 
 
-def _reached(run: Run, training: TrainingSeen | None) -> Reached:
-    """How far training was, by its log, or else by the status."""
-    done = (training and training.status) or run.status.training
+def _lost(run: Run, seen: Observed) -> FailureStatus:
+    """Of an attempt that is gone; what is written of its end stands."""
+    record, before = recorded(run.status, seen.attempt), run.status.failure
+    if record and before and (before.attempt, before.reason) == (seen.attempt, record.reason):
+        return before
+    return lost(run.backend.kind.kind, run.name, seen.attempt, record)
+
+
+def _reached(run: Run, seen: Observed, training: TrainingSeen | None) -> Reached:
+    """How far training was, by its log, or else by the status.
+
+    A status that says the step at which an attempt before ended speaks of that one.
+    """
+    before, recovery = run.status.training, run.status.recovery
+    earlier = (
+        [each for each in recovery.failures if each.attempt < seen.attempt] if recovery else []
+    )
+    if before and before.step in (each.step for each in earlier):
+        before = None
+    done = (training and training.status) or before
+    return Reached(done.step if done else None, _saved_step(run, training))
+
+
+def _saved_step(run: Run, training: TrainingSeen | None) -> int | None:
+    """Step of the newest checkpoint."""
     saved = (training and training.checkpoint) or run.status.checkpoint
-    return Reached(done.step if done else None, saved.step if saved else None)
+    return saved.step if saved else None
 
 
 def _last_word(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from qinstruct_operator.api.status import FailureStatus
+from qinstruct_operator.api.status import AttemptFailure, FailureStatus
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.kubelet_words import AGAIN, meaning_of
 from qinstruct_operator.core.judge.pods import Container, Pod
@@ -42,6 +42,8 @@ _MESSAGE_CHARS = 2048
 _SIGTERM_CODE = 143
 _EVENT = re.compile(r'\{.*"event":')  # the begin of each line of ours
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}")
+
+_REFUSED: Final = "FailedValidation"  # behind the kind, as the training-operator says it
 
 _BY_EXIT_CODE: Final = MappingProxyType(
     {
@@ -110,10 +112,26 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
     )
 
 
-def lost(kind: str, run: str, attempt: int) -> FailureStatus:
-    """Of an attempt whose workload is gone, with its pods: no controller deletes one."""
-    text = f"{kind} {training_name(run, attempt)} is gone: somebody deleted it; {AGAIN}"
-    return FailureStatus(reason=reasons.WORKLOAD_DELETED, message=text, attempt=attempt)
+def lost(kind: str, run: str, attempt: int, record: AttemptFailure | None = None) -> FailureStatus:
+    """Of an attempt whose workload is gone, with its pods: no controller deletes one.
+
+    Args:
+        kind: of the workload.
+        run: its name.
+        attempt: that is gone.
+        record: how it had ended before, where that is known.
+    """
+    name = f"{kind} {training_name(run, attempt)}"
+    if record is None or record.reason == reasons.WORKLOAD_DELETED:
+        text = f"{name} is gone: somebody deleted it; {AGAIN}"
+        return FailureStatus(reason=reasons.WORKLOAD_DELETED, message=text, attempt=attempt)
+    code = "" if record.exit_code is None else f" with exit code {record.exit_code}"
+    return FailureStatus(
+        reason=record.reason,
+        message=f"{name} had failed{code}, and is gone with its log; {AGAIN}",
+        exit_code=record.exit_code,
+        attempt=attempt,
+    )
 
 
 def going_on(failure: FailureStatus) -> FailureStatus:
@@ -142,10 +160,7 @@ def _from_cluster(
     workload: Workload, pod: Pod | None, container: Container | None
 ) -> tuple[str, str]:
     if pod is None:
-        detail = workload.message.rstrip(".") or "no reason is given"
-        return reasons.POD_LOST, _with_way_out(
-            reasons.POD_LOST, f"the pod of {workload.name} is gone: {detail}"
-        )
+        return _without_pod(workload)
     code = container.exit_code if container else None
     # Which of several containers it was that ended so.
     whose = f"container {container.name} of {pod.name}" if container and pod.beside else pod.name
@@ -176,6 +191,15 @@ def _from_cluster(
     reason = _BY_EXIT_CODE.get(code, reasons.ERROR) if code is not None else reasons.ERROR
     why = _why(container, _although(workload, code)) if container else ""
     return reason, _with_way_out(reason, ended + why)
+
+
+def _without_pod(workload: Workload) -> tuple[str, str]:
+    """Its pod is gone, or it never had one."""
+    detail = workload.message.rstrip(".") or "no reason is given"
+    if workload.reason.endswith(_REFUSED):
+        return reasons.ERROR, f"{workload.name} was refused before it had a pod: {detail}"
+    text = f"the pod of {workload.name} is gone: {detail}"
+    return reasons.POD_LOST, _with_way_out(reasons.POD_LOST, text)
 
 
 def _overran(workload: Workload) -> str:

@@ -1,5 +1,6 @@
 """What a failure of training means for its run: a table with a row for each case. Pure."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -63,6 +64,28 @@ def _is(*names: str) -> Callable[[Ended], bool]:
     return lambda ended: ended.failure.reason in names
 
 
+# https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/kubelet/eviction/eviction_manager.go
+_OWN_LIMIT: Final = re.compile(
+    "exceeded its local ephemeral storage limit|exceeds the total limit of containers"
+    "|exceeds the limit"
+)
+
+
+def _used_too_much(ended: Ended) -> bool:
+    """Whether the pod was evicted for more than its own limit, which no other node raises."""
+    pod = ended.pod
+    return bool(pod and pod.reason == reasons.EVICTED and _OWN_LIMIT.search(pod.message))
+
+
+def _was_being_deleted(ended: Ended) -> bool:
+    """Whether that was so when it ended; somebody may clean up one that has failed."""
+    pod = ended.pod
+    if pod is None or pod.deleted is None:
+        return False
+    end = pod.container.finished if pod.container else pod.ended
+    return end is None or pod.deleted <= end
+
+
 CASES: Final = (
     Case(
         "its own deadline has come",
@@ -90,6 +113,7 @@ CASES: Final = (
         "Permanent",
         lambda ended: ended.failure.reason == NonFiniteLossError.reason and ended.again,
     ),
+    Case("it was evicted because of its own storage limit", "Transient", _used_too_much),
     Case(
         "the cluster took its place: preempted, drained, tainted",
         "Disruption",
@@ -100,11 +124,7 @@ CASES: Final = (
         "Disruption",
         lambda ended: bool(ended.pod and ended.pod.reason in WORDS),
     ),
-    Case(
-        "the pod was being deleted",
-        "Disruption",
-        lambda ended: bool(ended.pod and ended.pod.deleted),
-    ),
+    Case("the pod was being deleted", "Disruption", _was_being_deleted),
     Case(
         "its node went away, and nobody saw the container's end",
         "Disruption",

@@ -50,10 +50,16 @@ def image_for_training(prep: Raw) -> str:
 def attempt_of(workload: Raw) -> int | None:
     """Which attempt a training workload, or its pod, is; None: it does not say."""
     said = text(workload, "metadata", "labels", LABEL_ATTEMPT)
-    return int(said) if said.isdecimal() and 0 < len(said) < 6 and int(said) > 0 else None
+    return _number(said, 5) or None
 
 
 def generation_of(child: Raw) -> int | None:
     """The generation of the run's spec that a child was made from; None: it does not say."""
     said = text(child, "metadata", "annotations", ANNOTATION_GENERATION)
-    return int(said) if said.isdecimal() and len(said) < 19 else None
+    return _number(said, 18)
+
+
+def _number(said: str, digits: int) -> int | None:
+    """The number that is said, in ASCII and not too long; a label is anybody's to edit."""
+    is_number = said.isascii() and said.isdecimal() and len(said) <= digits
+    return int(said) if is_number else None

@@ -98,7 +98,7 @@ def outlived(workload: Workload, pod: Pod, now: datetime) -> Waiting:
         reasons.STUCK,
         f"{workload.name} has {workload.verdict} since {time_text(workload.ended)} ({why}), but "
         f"{_still(pod)}, and nothing deletes it; run `kubectl delete pod {pod.name}`{saves}; the "
-        f"run has {workload.verdict} when that pod has ended",
+        "run ends, or another attempt begins, only when that pod has ended",
     )
 
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from pydantic import ValidationError
+
 from qinstruct_operator.api.spec_operations import Recovery as Policy
 from qinstruct_operator.api.status import (
+    MAX_ATTEMPT,
     MAX_FAILURES,
     AttemptFailure,
     FailureStatus,
@@ -89,13 +92,13 @@ def recovery(
         reached: how far it was.
         now: the current time.
     """
-    known = _known(run.status, seen.attempt)
+    known = recorded(run.status, seen.attempt)
     record = _record(run, seen, failure, reached, now)
     spent = _before(run, seen).with_one(record.kind)
-    policy = run.spec.recovery if run.spec else Policy()
+    policy = _policy(run, seen)
     most, count = limit(policy, record.kind), spent.count(record.kind)
     wait = timedelta(seconds=wait_seconds(policy, run.uid, seen.attempt, count))
-    goes_on = record.kind != "Permanent" and count <= most
+    goes_on = record.kind != "Permanent" and count <= most and seen.attempt < MAX_ATTEMPT
     return Recovery(
         failure=record,
         spent=spent,
@@ -103,6 +106,12 @@ def recovery(
         begins=(parse_time(record.time) or now) + wait if goes_on else None,
         is_recorded=known == record,
     )
+
+
+def recorded(status: Status, attempt: int) -> AttemptFailure | None:
+    """How a status says that an attempt ended."""
+    failures = status.recovery.failures if status.recovery else ()
+    return next((each for each in failures if each.attempt == attempt), None)
 
 
 def recovery_status(
@@ -113,10 +122,11 @@ def recovery_status(
     if recovery is None and (seen.training is None or seen.may_hide_children):
         return before
     failures = tuple(
-        each
+        # By a clock that went back it is yet to come.
+        each if past_time(each.time, now) else each.model_copy(update={"time": time_text(now)})
         for each in (before.failures if before else ())
         # A time that cannot be is refused by the server, and with it the whole status.
-        if each.attempt < seen.attempt and past_time(each.time, now)
+        if each.attempt < seen.attempt and parse_time(each.time)
     )
     spent = recovery.spent if recovery else _before(run, seen)
     if recovery is None and not failures and not spent.total:
@@ -130,10 +140,20 @@ def recovery_status(
     )
 
 
+def _policy(run: Run, seen: Observed) -> Policy:
+    """As it was when the run was pinned; an edit since has no effect."""
+    if seen.pin is not None:
+        try:
+            return Policy.model_validate(seen.pin.spec.get("recovery", {}))
+        except ValidationError:  # edited, or of another version
+            pass
+    return run.spec.recovery if run.spec else Policy()
+
+
 def _record(
     run: Run, seen: Observed, failure: FailureStatus, reached: Reached, now: datetime
 ) -> AttemptFailure:
-    known, training = _known(run.status, seen.attempt), seen.training
+    known, training = recorded(run.status, seen.attempt), seen.training
     pod = training.pod if training else None
     since = (past_time(known.time, now) if known else None) or _ended(training, now)
     if known and pod is None:
@@ -161,15 +181,9 @@ def _ended(training: Workload | None, now: datetime) -> datetime:
     return ended if ended and ended <= now else now
 
 
-def _known(status: Status, attempt: int) -> AttemptFailure | None:
-    """How a status says that an attempt ended."""
-    failures = status.recovery.failures if status.recovery else ()
-    return next((each for each in failures if each.attempt == attempt), None)
-
-
 def _before(run: Run, seen: Observed) -> Spent:
     """What was spent before the present attempt: what it says itself, or the status if more."""
-    spent, known = Spent.of_status(run.status), _known(run.status, seen.attempt)
+    spent, known = Spent.of_status(run.status), recorded(run.status, seen.attempt)
     if known:
         spent = spent.with_one(known.kind, -1)
     return spent.at_least(seen.spent).before(seen.attempt)

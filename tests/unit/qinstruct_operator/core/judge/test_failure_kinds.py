@@ -47,6 +47,10 @@ def refused(word: str) -> Raw:
     return pod(JOB, phase="Failed", reason=word, message="Pod was rejected: no")
 
 
+def evicted(message: str) -> Raw:
+    return pod(JOB, ended(137), phase="Failed", reason="Evicted", message=message)
+
+
 KINDS: Final[dict[str, tuple[Raw | None, FailureKind]]] = {
     # By exit code alone.
     "1: nobody says why": (exits(1), "Transient"),
@@ -100,7 +104,29 @@ KINDS: Final[dict[str, tuple[Raw | None, FailureKind]]] = {
     "ContainerStatusUnknown": (exits(137, reason="ContainerStatusUnknown"), "Disruption"),
     "deleted, and killed at the end of its grace": (deleting(exits(137)), "Disruption"),
     "deleted, and saved": (deleting(says("Stopped", 75)), "Disruption"),
+    "failed, and deleted since": (deleting(exits(137), 0.5, 0, "foregroundDeletion"), "Transient"),
+    "deleted before it ran": (deleting(pod(JOB, phase="Failed")), "Disruption"),
     "gone": (None, "Disruption"),
+    "Evicted for its own limit": (
+        evicted("Pod ephemeral local storage usage exceeds the total limit of containers 10Gi. "),
+        "Transient",
+    ),
+    "Evicted for its container's": (
+        evicted('Container pytorch exceeded its local ephemeral storage limit "10Gi". '),
+        "Transient",
+    ),
+    "Evicted for its volume's": (
+        evicted('Usage of EmptyDir volume "shm" exceeds the limit "1Gi". '),
+        "Transient",
+    ),
+    "Evicted for what its node lacks": (
+        evicted(
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: "
+            "9Gi. Container pytorch was using 12Gi, request is 0, has larger consumption of "
+            "ephemeral-storage. "
+        ),
+        "Disruption",
+    ),
     "DeadlineExceeded, and killed": (
         pod(JOB, ended(137), phase="Failed", reason="DeadlineExceeded"),
         "Permanent",
@@ -185,3 +211,15 @@ def test_a_deadline_is_told_although_the_trainer_says_that_it_was_stopped() -> N
     told = failure(workload_of(says("Stopped", 75, reason="DeadlineExceeded")), 1, ())
     assert told.reason == "DeadlineExceeded"
     assert "raise spec.scheduling.activeDeadlineSeconds" in (told.message or "")
+
+
+def test_a_job_that_its_controller_refuses_has_no_pod_that_is_gone() -> None:
+    said = condition("Failed", "PyTorchJobFailedValidation", "PyTorchJob x-1 is not valid.")
+    workload = seen(Snapshot(training=pytorchjob(said))).training
+    assert workload is not None
+    failed = failure(workload, 1, ())
+    assert (failed.reason, failed.message) == (
+        "Error",
+        "x-1 was refused before it had a pod: PyTorchJob x-1 is not valid",
+    )
+    assert case_of(Ended(failed)).kind == "Transient"

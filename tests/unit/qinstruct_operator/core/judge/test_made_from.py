@@ -42,7 +42,7 @@ def test_every_child_with_an_owner_says_its_generation() -> None:
     assert generation_of(JOB) is None
 
 
-@pytest.mark.parametrize("said", ["", "x", "-1", "1" * 30, "²"])
+@pytest.mark.parametrize("said", ["", "x", "-1", "1" * 30, "²", "٣"])
 def test_a_generation_that_is_none(said: str) -> None:
     assert generation_of({"metadata": {"annotations": {"qinstruct.dev/generation": said}}}) is None
 
@@ -57,6 +57,7 @@ def test_a_generation_that_is_none(said: str) -> None:
         ("", None),
         ("x", None),
         ("-1", None),
+        ("٣", None),
     ],
 )
 def test_the_attempt_of_a_workload(said: str, want: int | None) -> None:

@@ -74,6 +74,7 @@ class Case:
     says: str
 
 
+THEN = "the run ends, or another attempt begins, only when that pod has ended"
 CASES = {
     "a PyTorchJob that had its first status": Case(
         of(JOB), S, "Pending", 2, "NoController",
@@ -183,27 +184,27 @@ CASES = {
         "x-1 has failed since 2026-03-01T12:00:00Z (PyTorchJobFailed: PyTorchJob x-1 is failed "
         "because 1 replica failed), but x-1-master-0 is still on node gpu-1, and holds its GPUs, "
         "and nothing deletes it; run `kubectl delete pod x-1-master-0`: what it has saved is kept; "
-        "the run has failed when that pod has ended",
+        + THEN,
     ),
     "failed, and its pod still waits for a node": Case(
         of(failed(JOB), pod(JOB, node=None)), S, "Stopping", 2, "Stuck",
         "x-1 has failed since 2026-03-01T12:00:00Z (PyTorchJobFailed: PyTorchJob x-1 is failed "
         "because 1 replica failed), but x-1-master-0 still waits for a node, and nothing deletes "
-        "it; run `kubectl delete pod x-1-master-0`; the run has failed when that pod has ended",
+        f"it; run `kubectl delete pod x-1-master-0`; {THEN}",
     ),
     "the prep Job has failed, and its pod lives on": Case(
         of(failed(PREP), pod(PREP, running())), P, "Stopping", 2, "Stuck",
         "x-prep has failed since 2026-03-01T12:00:00Z (PyTorchJobFailed: PyTorchJob x-1 is failed "
         "because 1 replica failed), but x-prep-master-0 is still on node gpu-1, and nothing "
-        "deletes it; run `kubectl delete pod x-prep-master-0`: what it has saved is kept; the "
-        "run has failed when that pod has ended",
+        "deletes it; run `kubectl delete pod x-prep-master-0`: what it has saved is kept; "
+        + THEN,
     ),
     "succeeded, and its pod lives on": Case(
         of(pytorchjob(at_time(SUCCEEDED, 0)), pod(JOB, running())), R, "Stopping", 2, "Stuck",
         "x-1 has succeeded since 2026-03-01T12:00:00Z (PyTorchJobSucceeded: PyTorchJob x-1 is "
         "successfully completed), but x-1-master-0 is still on node gpu-1, and nothing deletes "
-        "it; run `kubectl delete pod x-1-master-0`: what it has saved is kept; the run has "
-        "succeeded when that pod has ended",
+        "it; run `kubectl delete pod x-1-master-0`: what it has saved is kept; "
+        + THEN,
     ),
 }  # fmt: skip
 

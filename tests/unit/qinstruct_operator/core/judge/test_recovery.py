@@ -13,20 +13,13 @@ from qinstruct_operator.core.attempts import Spent
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.decide import Create, decide, requeue_after
 from qinstruct_operator.core.judge.judge import judge
-from qinstruct_operator.core.judge.observe import Snapshot, observe
+from qinstruct_operator.core.judge.observe import observe
 from qinstruct_operator.core.judge.transitions import is_news
-from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.reconcile import status_json
 from qinstruct_operator.settings import Settings
+from support.attempts import CLAIMS, DONE, after, due, failed, known, run_with, workload
 from support.observed import (
-    COMPLETE,
-    JOB_FAILED,
     NOW,
-    Raw,
-    at_time,
-    child,
-    claim,
     condition_reasons,
     config_map,
     ended,
@@ -34,57 +27,10 @@ from support.observed import (
     lines,
     message,
     pod,
-    prep_job,
     running,
-    saved_event,
     snapshot_of,
     step_event,
-    training,
 )
-
-CLAIMS = {"x-output": claim(), "qinstruct-cache": claim("qinstruct-cache")}
-DONE = prep_job(COMPLETE)
-KILLED = lines(saved_event(40), step_event(43), failed_event("Killed", "rank 3 was killed", 137))
-
-
-def workload(attempt: int, *conditions: Raw, spent: Spent | None = None) -> Raw:
-    raw = child("PyTorchJob", f"x-{attempt}", *conditions)
-    raw["metadata"]["labels"]["qinstruct.dev/attempt"] = str(attempt)
-    if spent:
-        raw["metadata"]["annotations"] = spent.annotations()
-    return raw
-
-
-def failed(
-    code: int = 137, attempt: int = 1, log: tuple[str, ...] = KILLED, spent: Spent | None = None
-) -> Snapshot:
-    """An attempt that has failed ten minutes ago, with its pod."""
-    job = workload(attempt, at_time(JOB_FAILED, 10), spent=spent)
-    pods = (pod(job, ended(code)),)
-    return snapshot_of(
-        prep=DONE, training=job, pods=pods, log=log, config=config_map(), claims=CLAIMS
-    )
-
-
-def run_with(status: Status | None = None, **spec: Any) -> Run:
-    raw = training(**spec)
-    return Run.read(raw | ({"status": status_json(status)} if status else {}), Settings())
-
-
-def after(snapshot: Snapshot, status: Status | None = None, **spec: Any) -> Status:
-    run = run_with(status, **spec)
-    return judge(run, observe(run, snapshot), NOW)
-
-
-def known(status: Status) -> RecoveryStatus:
-    assert status.recovery is not None
-    return status.recovery
-
-
-def due(snapshot: Snapshot, status: Status, minutes: float = 0, **spec: Any) -> list[str]:
-    run = run_with(status, **spec)
-    actions = decide(run, observe(run, snapshot), NOW + timedelta(minutes=minutes))
-    return [each.child.id[1] for each in actions if each.child.component == "train"]
 
 
 def test_a_failure_that_may_pass_ends_the_attempt_and_not_the_run() -> None:
