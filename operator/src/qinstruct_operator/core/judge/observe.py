@@ -166,8 +166,7 @@ class Observed:
         """Whether the present attempt has failed, or all that there was of it is gone."""
         if self.training is not None:
             is_over = self.training.verdict == "failed" and self.training.is_over
-            # Neither its pod nor what it was made from, with the policy, may be unread.
-            return is_over and not self.may_hide_children
+            return is_over and not self.is_training_unread
         is_seen = not (self.may_hide_children or self.leftovers or self.taken or self.old_pods)
         return is_seen and self.is_gone and self.is_prepared(run)
 

@@ -98,7 +98,9 @@ def recovery(
     policy = _policy(run, seen)
     most, count = limit(policy, record.kind), spent.count(record.kind)
     wait = timedelta(seconds=wait_seconds(policy, run.uid, seen.attempt, count))
-    goes_on = record.kind != "Permanent" and count <= most and seen.attempt < MAX_ATTEMPT
+    # No run ends by a limit that may be another: that of the pin was not read.
+    may_go_on = count <= most or "support" in seen.unread
+    goes_on = record.kind != "Permanent" and may_go_on and seen.attempt < MAX_ATTEMPT
     return Recovery(
         failure=record,
         spent=spent,
