@@ -32,7 +32,7 @@ def test_a_workload_says_what_a_status_has_lost() -> None:
     assert Spent.of_status(status).at_least(Spent(3, 1)) == Spent(3, 5)
 
 
-@pytest.mark.parametrize("said", ["", "-1", "2.5", "two", "123456", None, 7, {}])
+@pytest.mark.parametrize("said", ["", "-1", "2.5", "two", "٣", "123456", None, 7, {}])
 def test_what_cannot_be_read_of_a_workload_is_nothing(said: object) -> None:
     job = pytorchjob()
     job["metadata"]["annotations"] = {"qinstruct.dev/retries": said}
