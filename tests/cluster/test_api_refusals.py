@@ -64,6 +64,7 @@ BY_OPERATOR: Final = (
     "time for a taint that does not evict",
     "Tiny with flash attention",
     "prefix with flash-attn",
+    "a first wait that is longer than the longest",
     # Addresses.
     "revision of a folder",
     "model that is nothing",
@@ -83,7 +84,7 @@ BY_OPERATOR: Final = (
     "clean-up",
     "TensorBoard",
     "Q-Bench",
-    "retries",
+    "a watchdog",
     "budget",
     "other backend",
     "patches",
