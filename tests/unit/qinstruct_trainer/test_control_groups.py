@@ -48,6 +48,41 @@ def test_what_is_left_below_the_limit(
     assert memory_left(tmp_path) == left
 
 
+UNLIMITED = {
+    "0::/kubepods/pod1/c1\n": ("", "memory.max", "max\n", V2, 5 * GIB),
+    "4:memory:/kubepods/pod1/c1\n": (
+        "memory",
+        "memory.limit_in_bytes",
+        f"{2**63 - 4096}\n",
+        V1,
+        4 * GIB,
+    ),
+}
+
+
+@pytest.mark.parametrize("limited", ["kubepods/pod1/c1", "kubepods/pod1", "kubepods", ""])
+@pytest.mark.parametrize("cgroup", UNLIMITED, ids=["version 2", "version 1"])
+def test_a_limit_of_any_group_above_holds_too(cgroup: str, limited: str, tmp_path: Path) -> None:
+    """Also where /proc names the group from the host's top and the mount begins elsewhere."""
+    mount, limit, unlimited, files, left = UNLIMITED[cgroup]
+    write(tmp_path, cgroup, str(Path(mount, limited)), files, 20 * GIB)
+    top = tmp_path / "sys/fs/cgroup" / mount
+    for group in ("kubepods", "kubepods/pod1", "kubepods/pod1/c1"):
+        if group != limited:
+            (top / group).mkdir(exist_ok=True)
+            for name, content in (files | {limit: unlimited}).items():
+                (top / group / name).write_text(content)
+    assert memory_left(tmp_path) == left
+
+
+def test_the_tightest_of_several_limits_counts(tmp_path: Path) -> None:
+    write(tmp_path, "0::/pod/c1\n", "pod/c1", V2, 20 * GIB)
+    tight = V2 | {"memory.max": f"{7 * GIB}\n"}
+    for name, content in tight.items():
+        (tmp_path / "sys/fs/cgroup/pod" / name).write_text(content)
+    assert memory_left(tmp_path) == 4 * GIB
+
+
 def test_the_machine_may_have_less_than_the_limit(tmp_path: Path) -> None:
     write(tmp_path, "0::/\n", "", V2, GIB)
     assert memory_left(tmp_path) == GIB

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 _CGROUPS: Final = "sys/fs/cgroup"
@@ -11,16 +12,36 @@ _CGROUPS: Final = "sys/fs/cgroup"
 _CACHE: Final = ("inactive_file", "active_file")
 
 
+@dataclass(frozen=True)
+class _Version:
+    """Where a version of control groups has its files, and the names of those read here."""
+
+    mount: str
+    limit: str
+    used: str
+
+
+_V1: Final = _Version(f"{_CGROUPS}/memory", "memory.limit_in_bytes", "memory.usage_in_bytes")
+_V2: Final = _Version(_CGROUPS, "memory.max", "memory.current")
+
+
 def memory_files(root: Path, v1: str, v2: str) -> Iterator[Path]:
     """Where a file of the group's memory may be, the likeliest first (cgroups(7)).
 
-    A container sees its own group at the top of the mount, whatever /proc calls it in version 1.
+    A container may see its own group at the top of the mount, whatever /proc calls it.
 
     Args:
         root: Of the file system with /proc and /sys.
         v1: The file's name in version 1.
         v2: Its name in version 2.
     """
+    for version, path in _groups(root):
+        for group in (path, "."):
+            yield root / version.mount / group / (v1 if version is _V1 else v2)
+
+
+def _groups(root: Path) -> Iterator[tuple[_Version, PurePosixPath]]:
+    """The groups of this process that may count its memory, as paths below the mount."""
     lines: list[str] = []
     with suppress(OSError):
         lines = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
@@ -28,11 +49,9 @@ def memory_files(root: Path, v1: str, v2: str) -> Iterator[Path]:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if "memory" in controllers.split(","):
-            group = root / _CGROUPS / "memory"
-            yield group / path.lstrip("/") / v1
-            yield group / v1
+            yield _V1, PurePosixPath(path.lstrip("/"))
         elif (number, controllers) == ("0", ""):
-            yield root / _CGROUPS / path.lstrip("/") / v2
+            yield _V2, PurePosixPath(path.lstrip("/"))
 
 
 def memory_left(root: Path = Path("/")) -> int:
@@ -41,8 +60,8 @@ def memory_left(root: Path = Path("/")) -> int:
     Args:
         root: Of the file system with /proc and /sys.
     """
-    found = [left for left in (_of_the_machine(root), _of_the_group(root)) if left is not None]
-    return max(0, min(found, default=0))
+    found = [_of_the_machine(root), *_of_the_groups(root)]
+    return max(0, min((left for left in found if left is not None), default=0))
 
 
 def _of_the_machine(root: Path) -> int | None:
@@ -50,25 +69,27 @@ def _of_the_machine(root: Path) -> int | None:
     return None if kibibytes is None else kibibytes * 1024
 
 
-def _of_the_group(root: Path) -> int | None:
+def _of_the_groups(root: Path) -> Iterator[int | None]:
+    """Of the own group and of each above it, up to the mount's top: every limit holds."""
+    for version, path in _groups(root):
+        for group in (path, *path.parents):
+            yield _of_the_group(root / version.mount / group, version)
+
+
+def _of_the_group(group: Path, version: _Version) -> int | None:
     """None without a limit, which is a word in version 2, and a huge number in version 1."""
-    limit = _number(memory_files(root, "memory.limit_in_bytes", "memory.max"))
-    used = _number(memory_files(root, "memory.usage_in_bytes", "memory.current"))
+    limit, used = _number(group / version.limit), _number(group / version.used)
     if limit is None or used is None:
         return None
-    for file in memory_files(root, "memory.stat", "memory.stat"):
-        if found := _numbers(file):
-            cache = (found.get(f"total_{name}", found.get(name, 0)) for name in _CACHE)
-            return limit - used + sum(cache)
-    return limit - used
+    found = _numbers(group / "memory.stat")
+    return limit - used + sum(found.get(f"total_{name}", found.get(name, 0)) for name in _CACHE)
 
 
-def _number(files: Iterator[Path]) -> int | None:
-    """The number in the first of the files that is there; None for a word."""
-    for file in files:
-        with suppress(OSError, UnicodeDecodeError):
-            text = file.read_text("ascii").strip()
-            return int(text) if text.isdecimal() else None
+def _number(file: Path) -> int | None:
+    """The number in a file; None for a word, or where there is none."""
+    with suppress(OSError, UnicodeDecodeError):
+        text = file.read_text("ascii").strip()
+        return int(text) if text.isdecimal() else None
     return None
 
 

@@ -13,6 +13,11 @@ CASES = {
         "user.slice/run.scope/memory.events",
         V2,
     ),
+    "version 2, in a container that sees the host's name of its group": (
+        "0::/kubepods/pod1/c1\n",
+        "memory.events",
+        V2,
+    ),
     "version 1, in a container": (
         "5:devices:/pod/1\n4:memory:/kubepods/pod/1\n0::/\n",
         "memory/memory.oom_control",

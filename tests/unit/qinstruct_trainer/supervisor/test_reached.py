@@ -32,6 +32,17 @@ def test_the_last_step_and_the_newest_checkpoint(tmp_path: Path) -> None:
     assert (found.step.step, found.saved_at) == (2, 300.0)
 
 
+def test_a_checkpoint_is_as_old_as_its_step(tmp_path: Path) -> None:
+    """It got its name later: writing takes minutes, in which the run went on."""
+    for number, taken in ((1, 50.0), (2, 60.0), (3, 70.0)):
+        event = step(number).model_copy(update={"time": taken})
+        append_metrics(tmp_path / output_files.METRICS, event)
+    folder = tmp_path / output_files.CHECKPOINTS / "step-00000002"
+    folder.mkdir(parents=True)
+    os.utime(folder, (75.0, 75.0))
+    assert reached(tmp_path).saved_at == 60.0
+
+
 def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
     (tmp_path / output_files.METRICS).mkdir()
     (tmp_path / output_files.CHECKPOINTS).write_text("no folder")

@@ -1,8 +1,11 @@
+import gc
 import math
 import os
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -79,6 +82,21 @@ def take_step(engine: Engine, config: RunConfig, rate: float = 1e-2) -> float:
     engine.end_pass()
     engine.forward_backward(batch(config, 3, 4), is_last=True)
     return engine.optimizer_step(rate)
+
+
+class States(dict[Path, Any]):
+    """What a save has given; unlike a plain one it can be watched."""
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_was_saved_is_not_kept_alive(config: RunConfig, tmp_path: Path) -> None:
+    engine, states = make_engine(config), States()
+    engine.save(tmp_path / "saved", states.__setitem__)
+    assert states
+    watched = weakref.ref(states)
+    del states
+    gc.collect()
+    assert watched() is None
 
 
 @pytest.mark.usefixtures("alone")

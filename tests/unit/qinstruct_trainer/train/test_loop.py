@@ -1,6 +1,7 @@
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -80,6 +81,18 @@ class SavedEngine(ScriptedEngine):
 
     def save(self, folder: Path, write: WriteState = write_state) -> None:
         write(folder / "updates.pt", torch.tensor(self.calls.count("update")))
+
+
+class FailsAsACopy:  # can be described, but not made again by the thread that writes
+    go_on = threading.Event()
+
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
+        return self._fail, ()
+
+    @staticmethod
+    def _fail() -> object:
+        assert FailsAsACopy.go_on.wait(60)
+        raise MemoryError("no copy of this")
 
 
 class NotedCheckpoints(CheckpointWriter):
@@ -345,6 +358,18 @@ def test_a_loss_that_is_not_finite_is_the_reason_also_where_that_checkpoint_fail
     with pytest.raises(NonFiniteLossError, match="the loss of step 12"):
         run_beside(config, SavedEngine(3, be_in_the_way, [1.0, 1.0, math.nan]), done=10)
     assert "step-00000011 cannot be written: File exists" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_is_the_reason_also_where_the_writing_thread_dies(
+    config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Unwritable(SavedEngine):
+        def save(self, folder: Path, write: WriteState = write_state) -> None:
+            write(folder / "updates.pt", FailsAsACopy())
+
+    with pytest.raises(NonFiniteLossError, match="the loss of step 12"):
+        run_beside(config, Unwritable(3, FailsAsACopy.go_on.set, [1.0, 1.0, math.nan]), done=10)
+    assert "no copy of this" in capsys.readouterr().err
 
 
 def test_a_write_that_fails_ends_the_run_and_the_checkpoint_before_it_stays(

@@ -48,6 +48,7 @@ def test_a_full_disk_is_the_systems_own_error(room: int, tmp_path: Path) -> None
         with pytest.raises(OSError, match="No space left") as caught:
             write_state(disk / "a.pt", STATE)
         assert caught.value.errno == errno.ENOSPC
+        assert caught.value.filename == str(disk / "a.pt")
 
 
 def test_what_is_cancelled_is_not_written_any_further(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ class Restarting(_Event):
         default=None,
         ge=0,
         allow_inf_nan=False,
-        description="Time since the newest checkpoint was published.",
+        description="Time since the step whose state the newest checkpoint has.",
     )
 
 

@@ -7,13 +7,19 @@ from pathlib import Path
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.errors import StorageError
 from qinstruct_trainer.contract.events import Step
-from qinstruct_trainer.train.checkpoint.layout import checkpoints_folder, published_folders
+from qinstruct_trainer.train.checkpoint.layout import checkpoints_folder, published_folders, step_of
 from qinstruct_trainer.train.metrics.metrics_file import read_steps
 
 
 @dataclass(frozen=True)
 class Reached:
-    """The last step that was taken, and the Unix time of the newest checkpoint, where known."""
+    """How far a try came; None where it is not known.
+
+    Attributes:
+        step: The last one that was taken.
+        saved_at: Unix time of the step whose state the newest checkpoint has. It was published
+            later, by the time that it took to write.
+    """
 
     step: Step | None
     saved_at: float | None
@@ -27,5 +33,6 @@ def reached(output: Path) -> Reached:
     saved_at = None
     with suppress(OSError):
         if folders := published_folders(checkpoints_folder(output)):
-            saved_at = folders[-1].stat().st_mtime
+            taken = [step.time for step in steps if step.step == step_of(folders[-1])]
+            saved_at = taken[-1] if taken else folders[-1].stat().st_mtime
     return Reached(steps[-1] if steps else None, saved_at)

@@ -92,7 +92,10 @@ class Engine:
         """
         files = self._engine.checkpoint_engine
         files.save = lambda state_dict, path: write(Path(path), state_dict)
-        self._engine.save_checkpoint(str(folder), tag="engine", save_latest=False)
+        try:
+            self._engine.save_checkpoint(str(folder), tag="engine", save_latest=False)
+        finally:
+            del files.save  # with it goes what `write` holds: the states
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; the world size must be the same.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
-from qinstruct_trainer.contract.errors import NonFiniteLossError, RunError, Stopped
+from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit, say
 from qinstruct_trainer.contract.restarts import Restarts
 from qinstruct_trainer.data.collate import Batch
@@ -170,9 +170,9 @@ class Loop:
         )
         try:
             self._checkpoints.finish()  # it was taken before
-        except RunError as error:
+        except Exception as error:  # noqa: BLE001 - the NaN is the reason, whatever else failed
             if self._ranks.is_main:
-                say(str(error))
+                say(str(error) or type(error).__name__)
         raise NonFiniteLossError(
             f"the {what} of step {step} is not finite (records {named}); the optimizer has not "
             "seen it, and the last checkpoint is good: lower training.learningRate, or look "

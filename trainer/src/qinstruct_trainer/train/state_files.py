@@ -44,6 +44,8 @@ def write_state(path: Path, state: Any, cancelled: Event | None = None) -> str:
         digested = _Digested(file, cancelled or Event())
         torch.save(state, cast(IO[bytes], digested))
         if digested.failure is not None:
+            if isinstance(digested.failure, OSError):
+                digested.failure.filename = str(path)  # else it could be the net's
             raise digested.failure
         os.fsync(file.fileno())
         return digested.sha256.hexdigest()

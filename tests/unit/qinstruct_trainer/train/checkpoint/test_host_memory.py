@@ -8,10 +8,9 @@ from qinstruct_trainer.train.checkpoint.host_memory import HostMemory
 from support.checkpoints import RANKS
 
 STATE = {Path("a.pt"): {"weights": torch.zeros(1000)}}
-NEEDED = 4000
 
 
-@pytest.mark.parametrize(("left", "copies"), [(NEEDED * 2, True), (NEEDED, False), (0, False)])
+@pytest.mark.parametrize(("left", "copies"), [(5000, True), (4999, False), (0, False)])
 def test_a_copy_is_made_where_there_is_room(
     left: int, copies: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,6 +32,16 @@ def test_what_is_held_already_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> 
     assert memory.copy(STATE) is None
 
 
+def test_a_copy_that_may_take_no_memory_is_made_in_what_is_held(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    memory = HostMemory(RANKS)
+    assert memory.copy(STATE, may_grow=False) is None
+    assert memory.copy(STATE) is not None
+    assert memory.copy(STATE, may_grow=False) is not None
+    assert capsys.readouterr().err == ""
+
+
 def test_that_there_is_none_is_said_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,8 +50,9 @@ def test_that_there_is_none_is_said_once(
     memory.copy(STATE)
     memory.copy(STATE)
     assert capsys.readouterr().err == (
-        "the run waits while its checkpoints are written: a copy of its state needs 4,000 bytes of "
-        "a node's memory, and 100 are left; with more memory it goes on meanwhile\n"
+        "the run waits while its checkpoints are written: a copy of its state needs 5,000 bytes of "
+        "a node's memory, with a reserve of a quarter, and 100 are left; with more memory it goes "
+        "on meanwhile\n"
     )
 
 

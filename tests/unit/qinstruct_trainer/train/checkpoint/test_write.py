@@ -1,6 +1,8 @@
 import errno
 import json
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -235,6 +237,51 @@ def test_at_an_end_that_waits_for_nothing_no_more_is_written(
     writer.close()
     partial = tmp_path / "checkpoints" / ".partial-step-00000001"
     assert sum(path.stat().st_size for path in partial.rglob("*.pt")) == 0
+
+
+def test_a_stop_signal_does_not_end_the_wait_at_such_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun sends it when another rank has died: a lease has yet to be released."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+    try:
+        writer = _writer(tmp_path)
+        go_on = hold_disk(monkeypatch, 1)
+        writer.save(WeightsEngine(1.0), 1, waits=False)
+
+        def stop() -> None:
+            assert writer._cancelled.wait(60)
+            os.kill(os.getpid(), signal.SIGTERM)
+            go_on.set()
+
+        stopping = threading.Thread(target=stop)
+        stopping.start()
+        writer.close()
+        stopping.join()
+        assert came == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_save_that_waits_is_written_from_the_memory_that_is_held(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU torch would copy a live state once more; without held memory it has to."""
+    writer, engine = _writer(tmp_path), WeightsEngine(1.0)
+    writer.save(engine, 1, waits=not held)
+
+    def change_first(path: Path, state: object, cancelled: threading.Event) -> str:
+        engine.weights.fill_(2.0)
+        return write_state(path, state, cancelled)
+
+    writer.finish()
+    monkeypatch.setattr(write, "write_state", change_first)
+    writer.save(engine, 2)
+    assert _saved(tmp_path, 2) == (1.0 if held else 2.0)
 
 
 class WeightsEngine(Engine):

@@ -9,8 +9,8 @@ from qinstruct_trainer.control_groups import memory_left
 from qinstruct_trainer.train.checkpoint.host_copy import Described, HostBuffers, rebuild
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all
 
-# The rest is for the page cache of what is written, and for what the run has yet to take.
-_SHARE: Final = 0.8
+# Of the copy, beside it: for the page cache of what is written, and what the run has yet to take.
+_RESERVE: Final = 4
 
 
 class HostMemory:
@@ -21,12 +21,22 @@ class HostMemory:
         self._buffers = HostBuffers()
         self._has_refused = False
 
-    def copy(self, states: Mapping[Path, Any]) -> Iterator[tuple[Path, Any]] | None:
-        """Files and states as they are now, or None on all ranks. A collective call."""
+    def copy(
+        self, states: Mapping[Path, Any], *, may_grow: bool = True
+    ) -> Iterator[tuple[Path, Any]] | None:
+        """Files and states as they are now, or None on all ranks. A collective call.
+
+        Args:
+            states: By file.
+            may_grow: Whether more memory may be taken than is held already.
+        """
         described = Described.of(states)
         missing = self._buffers.missing(described)
         node = self._ranks.rank - self._ranks.local_rank  # torchrun numbers a node's ranks in a row
-        if refusal := _refusal(gather_to_all((node, missing, memory_left()))):
+        needs = gather_to_all((node, missing, memory_left()))
+        if not may_grow and any(missing for _, missing, _ in needs):
+            return None
+        if refusal := _refusal(needs):
             if self._ranks.is_main and not self._has_refused:
                 say(refusal)
             self._has_refused = True
@@ -44,10 +54,11 @@ def _refusal(needs: list[tuple[int, int, int]]) -> str | None:
     for node in sorted({node for node, _, _ in needs}):
         needed = sum(missing for other, missing, _ in needs if other == node)
         left = min(left for other, _, left in needs if other == node)
-        if needed > _SHARE * left:
+        with_reserve = needed + -(-needed // _RESERVE)
+        if with_reserve > left:
             return (
                 f"the run waits while its checkpoints are written: a copy of its state needs "
-                f"{needed:,} bytes of a node's memory, and {left:,} are left; with more memory it "
-                "goes on meanwhile"
+                f"{with_reserve:,} bytes of a node's memory, with a reserve of a quarter, and "
+                f"{left:,} are left; with more memory it goes on meanwhile"
             )
     return None

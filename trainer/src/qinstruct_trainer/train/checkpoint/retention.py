@@ -1,7 +1,8 @@
 """Which checkpoints stay on the disk, and whether those to come will fit.
 
-At any moment, whenever a process is killed, there are at most `keep` published ones, one that is
-being written or deleted and one in quarantine; `qinstruct plan` sizes the output claim by that.
+At any moment, whenever a process is killed, there are at most `keep` published ones, one more that
+is being written, waits for the pruning or is deleted, and one in quarantine; `qinstruct plan`
+sizes the output claim by that.
 """
 
 import shutil

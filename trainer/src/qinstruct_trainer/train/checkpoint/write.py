@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -28,6 +29,7 @@ from qinstruct_trainer.train.checkpoint.rng import save_rng
 from qinstruct_trainer.train.engine import Engine
 from qinstruct_trainer.train.ranks import Ranks, gather_to_all
 from qinstruct_trainer.train.state_files import write_state
+from qinstruct_trainer.train.stop_signals import catch_stop_signals
 
 _PATIENCE = 10.0  # seconds: a disk that hangs must not hide why a run ends
 
@@ -104,7 +106,8 @@ class CheckpointWriter:
         Args:
             engine: Has the state.
             step: The last one that was taken.
-            waits: Until it is published; else only where there is no memory for a copy.
+            waits: Until it is published; else only where there is no memory for a copy. One that
+                waits takes no more memory than is held already.
 
         Raises:
             StorageError: the disk is full or broken; the partial folder is never loaded.
@@ -112,7 +115,7 @@ class CheckpointWriter:
         """
         self.publish()
         began = time.monotonic()
-        self.finish()
+        self._finish_pruning()
         final = checkpoint_folder(self._folder, step)
         partial = partial_folder(final)
         states: dict[Path, Any] = {}
@@ -124,12 +127,13 @@ class CheckpointWriter:
             save_rng(partial, self._ranks.rank, states.__setitem__)
             added = _files(partial) if self._ranks.is_main else []  # by DeepSpeed itself
             distributed.barrier()  # before a rank writes what is not among them
-        copied = None if waits else self._memory.copy(states)
+        # A wait takes no memory for it; but from a GPU torch would copy all that is not here yet.
+        copied = self._memory.copy(states, may_grow=not waits)
         items = states.items() if copied is None else copied
         writing = self._background.submit(self._write, final, items, added)
         blocked = time.monotonic() - began
         self._pending = _Pending(step, final, began, blocked, writing)
-        if copied is None:
+        if waits or copied is None:
             self.finish()
 
     def publish(self) -> None:
@@ -160,18 +164,25 @@ class CheckpointWriter:
             StorageError, OutputBusyError: as of `save`; the same one on all ranks.
         """
         self.publish()
-        pruning, self._pruning = self._pruning, None
-        _agreed(None if pruning is None else pruning.exception())
+        self._finish_pruning()
 
     def close(self) -> None:
-        """Leave off, at an end that nothing can wait for. Not a collective call."""
-        self._cancelled.set()
-        self._background.shutdown(wait=False)
-        if self._pending is not None:
-            wait([self._pending.writing], _PATIENCE)
-        if self._pruning is not None:
-            wait([self._pruning], _PATIENCE)
-        self._memory.release()
+        """Leave off, at an end that nothing can wait for. Not a collective call.
+
+        If something is left, the run has failed: torchrun's SIGTERM to the ranks of a failed run
+        must not end this one before its lease is released and its reason is said.
+        """
+        begun: list[Future[Any]] = [self._pending.writing] if self._pending is not None else []
+        begun += [self._pruning] if self._pruning is not None else []
+        with catch_stop_signals() if begun else nullcontext():
+            self._cancelled.set()
+            self._background.shutdown(wait=False)
+            wait(begun, _PATIENCE)
+            self._memory.release()
+
+    def _finish_pruning(self) -> None:
+        pruning, self._pruning = self._pruning, None
+        _agreed(None if pruning is None else pruning.exception())
 
     def _write(
         self, final: Path, states: Iterable[tuple[Path, Any]], added: Iterable[Path]
