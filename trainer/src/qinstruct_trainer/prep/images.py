@@ -180,12 +180,12 @@ def _decode(task: _Task) -> Decoded:
         return Decoded(fault=str(error))
     if target is None or examined.levels is None:
         return Decoded(is_destroyed=examined.is_destroyed)
-    content = examined.levels.tobytes()
+    content = examined.levels.data  # no copy
     _write(target, task.number, content)
     return Decoded(is_destroyed=examined.is_destroyed, crc=zlib.crc32(content))
 
 
-def _write(target: Target, number: int, content: bytes) -> None:
+def _write(target: Target, number: int, content: memoryview) -> None:
     with target.path.open("r+b") as file:
         file.seek(number * levels_bytes(target.size))
         file.write(content)
