@@ -16,7 +16,13 @@ from qinstruct_operator.core.judge.progress import (
     read_events,
     training_progress,
 )
-from qinstruct_operator.core.judge.recovery import Reached, Recovery, recorded, recovery
+from qinstruct_operator.core.judge.recovery import (
+    Reached,
+    Recovery,
+    recorded,
+    recorded_before,
+    recovery,
+)
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
 from qinstruct_trainer.contract.events import Event
@@ -131,10 +137,7 @@ def _reached(run: Run, seen: Observed, training: TrainingSeen | None) -> Reached
 
     A status that says the step at which an attempt before ended speaks of that one.
     """
-    before, recovery = run.status.training, run.status.recovery
-    earlier = (
-        [each for each in recovery.failures if each.attempt < seen.attempt] if recovery else []
-    )
+    before, earlier = run.status.training, recorded_before(run.status, seen.attempt)
     if before and before.step in (each.step for each in earlier):
         before = None
     done = (training and training.status) or before

@@ -116,6 +116,12 @@ def recorded(status: Status, attempt: int) -> AttemptFailure | None:
     return next((each for each in failures if each.attempt == attempt), None)
 
 
+def recorded_before(status: Status, attempt: int) -> tuple[AttemptFailure, ...]:
+    """How it says that those before an attempt ended."""
+    failures = status.recovery.failures if status.recovery else ()
+    return tuple(each for each in failures if each.attempt < attempt)
+
+
 def recovery_status(
     run: Run, seen: Observed, recovery: Recovery | None, now: datetime
 ) -> RecoveryStatus | None:
@@ -126,9 +132,9 @@ def recovery_status(
     failures = tuple(
         # By a clock that went back it is yet to come.
         each if past_time(each.time, now) else each.model_copy(update={"time": time_text(now)})
-        for each in (before.failures if before else ())
+        for each in recorded_before(run.status, seen.attempt)
         # A time that cannot be is refused by the server, and with it the whole status.
-        if each.attempt < seen.attempt and parse_time(each.time)
+        if parse_time(each.time)
     )
     spent = recovery.spent if recovery else _before(run, seen)
     if recovery is None and not failures and not spent.total:
@@ -162,8 +168,8 @@ def _record(
         # All that is left of it is what is written: that stands.
         return known.model_copy(update={"time": time_text(since)})
     again = any(
-        each.attempt < seen.attempt and (each.reason, each.step) == (failure.reason, reached.step)
-        for each in (run.status.recovery.failures if run.status.recovery else ())
+        (each.reason, each.step) == (failure.reason, reached.step)
+        for each in recorded_before(run.status, seen.attempt)
     )
     return AttemptFailure(
         attempt=seen.attempt,
