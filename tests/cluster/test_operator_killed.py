@@ -5,15 +5,20 @@ operator of its own behind a proxy. The proxy kills the operator before the API 
 request, or after the server has answered it and before the operator gets the answer.
 """
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from cluster.clients.fault_rules import Kill, Moment, Rule
-from cluster.clients.isolated_runs import MAX_PARALLEL, IsolatedRuns, isolated_runs
+from cluster.clients.isolated_runs import (
+    IsolatedRuns,
+    KillPoint,
+    all_kills,
+    isolated_runs,
+    kill_at,
+)
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
@@ -77,7 +82,7 @@ class Outcome:
     log: str
 
 
-Outcomes = dict[tuple[str, Moment], Outcome | Exception]
+Outcomes = dict[KillPoint, Outcome | Exception]
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +93,8 @@ def killed(test_cluster: TestCluster) -> Iterator[IsolatedRuns]:
 
 @pytest.fixture(scope="module")
 def outcomes(killed: IsolatedRuns) -> Outcomes:
-    """All kills, several in parallel: most of the time is waiting."""
     killed.create_namespaces(_namespace(*one) for one in KILLS)
-
-    def outcome(one: tuple[str, Moment]) -> Outcome | Exception:
-        try:
-            return kill_and_restart(killed, *one)
-        except (RuntimeError, TimeoutError) as error:
-            return error
-
-    with ThreadPoolExecutor(MAX_PARALLEL) as pool:
-        return dict(zip(KILLS, pool.map(outcome, KILLS), strict=True))
+    return all_kills(partial(kill_and_restart, killed), KILLS)
 
 
 def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> Outcome:
@@ -120,14 +116,9 @@ def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> Outcom
 
 def _outcome(killed: IsolatedRuns, namespace: str, write: Write, moment: Moment) -> Outcome | None:
     """None where the run completed without that write."""
-    is_dead, seen = threading.Event(), killed.observer
+    seen = killed.observer
     with killed.operator(namespace) as (proxy, operator):
-
-        def kill() -> None:
-            operator.kill()
-            is_dead.set()
-
-        proxy.add(Rule(Kill(kill, moment), *write))
+        is_dead = kill_at(proxy, operator, write, moment)
         killed.create_run(namespace)
         ended = f"{namespace}: the kill, or the run's end"
         wait_until(lambda: is_dead.is_set() or seen.is_complete(namespace), ended)

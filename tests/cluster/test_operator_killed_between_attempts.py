@@ -1,14 +1,19 @@
 """The operator is killed at each write between two attempts, and started again: two are made."""
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
-from cluster.clients.fault_rules import Kill, Moment, Rule
-from cluster.clients.isolated_runs import MAX_PARALLEL, IsolatedRuns, isolated_runs
+from cluster.clients.fault_rules import Moment
+from cluster.clients.isolated_runs import (
+    IsolatedRuns,
+    KillPoint,
+    all_kills,
+    isolated_runs,
+    kill_at,
+)
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
@@ -26,7 +31,7 @@ POINTS: Final = {
 MOMENTS: Final[tuple[Moment, Moment]] = ("before", "after")
 KILLS: Final = [(point, moment) for point in POINTS for moment in MOMENTS]
 
-Outcomes = dict[tuple[str, Moment], dict[str, Any] | Exception]
+Outcomes = dict[KillPoint, dict[str, Any] | Exception]
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +39,16 @@ def outcomes(test_cluster: TestCluster) -> Iterator[Outcomes]:
     """The last state of each run; all kills, several in parallel: most of the time is waiting."""
     with isolated_runs(test_cluster, NAME, LIFE) as killed:
         killed.create_namespaces(f"{moment}-{point}" for point, moment in KILLS)
-
-        def outcome(one: tuple[str, Moment]) -> dict[str, Any] | Exception:
-            try:
-                return kill_and_restart(killed, *one)
-            except (RuntimeError, TimeoutError) as error:
-                return error
-
-        with ThreadPoolExecutor(MAX_PARALLEL) as pool:
-            yield dict(zip(KILLS, pool.map(outcome, KILLS), strict=True))
+        yield all_kills(partial(kill_and_restart, killed), KILLS)
 
 
 def kill_and_restart(killed: IsolatedRuns, point: str, moment: Moment) -> dict[str, Any]:
-    namespace, is_dead = f"{moment}-{point}", threading.Event()
+    namespace = f"{moment}-{point}"
     killed.cluster.kwok.behave(
         NAME, "train", Behaviour(exit_code=71), namespace=namespace, attempt=1
     )
     with killed.operator(namespace) as (proxy, operator):
-
-        def kill() -> None:
-            operator.kill()
-            is_dead.set()
-
-        proxy.add(Rule(Kill(kill, moment), *POINTS[point]))
+        is_dead = kill_at(proxy, operator, POINTS[point], moment)
         killed.create_run(namespace, recovery={"backoffSeconds": 2})
         wait_until(is_dead.is_set, f"{namespace}: the kill", 90)
         operator.start()

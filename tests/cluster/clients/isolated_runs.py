@@ -1,13 +1,16 @@
 """Runs that share nothing: each has a namespace, an operator and a proxy of its own."""
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 
+from cluster.clients.fault_rules import Kill, Moment, Rule
 from cluster.clients.operator_process import Operator, install, operator_process
 from cluster.clients.proxy import FaultProxy, fault_proxy
 from cluster.clients.run_observer import RunObserver, observe_runs
@@ -15,10 +18,42 @@ from cluster.harness.api_request import runs_path, send_request
 from cluster.harness.kwok import Behaviour, a100, cpu_node
 from cluster.harness.testcluster import TestCluster
 
-MAX_PARALLEL: Final = 6
-"""How many runs find nodes at once."""
-
+_MAX_PARALLEL: Final = 6  # runs that find nodes at once
 _SAMPLE: Final = Path(__file__).parents[3] / "manifests" / "samples" / "run-7b-after.yaml"
+
+KillPoint = tuple[str, Moment]
+"""A write of an operator, by the name that a test gives it, and whether it dies before or after."""
+
+Ended = TypeVar("Ended")
+
+
+def all_kills(
+    kill: Callable[[str, Moment], Ended], kills: Sequence[KillPoint]
+) -> dict[KillPoint, Ended | Exception]:
+    """What each came to, or why to nothing; several in parallel: most of the time is waiting."""
+
+    def outcome(one: KillPoint) -> Ended | Exception:
+        try:
+            return kill(*one)
+        except (RuntimeError, TimeoutError) as error:
+            return error
+
+    with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
+        return dict(zip(kills, pool.map(outcome, kills), strict=True))
+
+
+def kill_at(
+    proxy: FaultProxy, operator: Operator, write: tuple[str, str, str, int], moment: Moment
+) -> threading.Event:
+    """Have an operator killed before or after a write; it is set once that is so."""
+    is_dead = threading.Event()
+
+    def kill() -> None:
+        operator.kill()
+        is_dead.set()
+
+    proxy.add(Rule(Kill(kill, moment), *write))
+    return is_dead
 
 
 @dataclass(frozen=True)
@@ -81,8 +116,8 @@ def isolated_runs(cluster: TestCluster, name: str, behaviour: Behaviour) -> Iter
     for component in ("prep", "train"):
         cluster.kwok.behave(name, component, behaviour)
     nodes = [
-        *(cpu_node(f"isolated-cpu-{number}") for number in range(MAX_PARALLEL)),
-        *(a100(f"isolated-gpu-{number}", 40) for number in range(MAX_PARALLEL)),
+        *(cpu_node(f"isolated-cpu-{number}") for number in range(_MAX_PARALLEL)),
+        *(a100(f"isolated-gpu-{number}", 40) for number in range(_MAX_PARALLEL)),
     ]
     cluster.kwok.add_nodes(*nodes)
     try:
