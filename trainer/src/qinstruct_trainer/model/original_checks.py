@@ -44,7 +44,10 @@ _PUBLISHED: Final[Mapping[str, _Clip]] = {
 }
 
 TINY: Final[_Clip] = {
-    **{"hidden_size": 224, "num_hidden_layers": 3, "image_size": 112, "patch_size": 14}
+    "hidden_size": 224,
+    "num_hidden_layers": 3,
+    "image_size": 112,
+    "patch_size": 14,
 }
 """The tower of the builtin model, which is made and not fetched."""
 _OF_TINY: Final = (
