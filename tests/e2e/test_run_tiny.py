@@ -7,12 +7,21 @@ from typing import Any
 import pytest
 from transformers import LlavaForConditionalGeneration
 
+from cluster.node import real_node
 from qinstruct_trainer.contract.errors import EXIT_OK
 from qinstruct_trainer.contract.events import Evaluation
+from support import matrix
 from support.cli.run_command import Command
 from support.operator_documents import SAMPLES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        not matrix.IS_WHOLE and real_node.why_not() is None,
+        reason="cluster/test_real_pods.py trains the same to its end; here too: make test-all",
+    ),
+]
 
 
 def test_run_tiny_learns(tmp_path: Path) -> None:

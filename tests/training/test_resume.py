@@ -4,7 +4,6 @@ import functools
 import random
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from qinstruct_trainer.train.checkpoint.layout import (
 from support.training.prepared_folder import NUM_STEPS
 from support.training.processes import (
     Ended,
+    Training,
     end,
     losses,
     printed,
@@ -216,7 +216,7 @@ def test_a_finished_model_of_another_run_is_neither_taken_nor_touched(
     assert "does not say which run made it" in ended.stderr
 
 
-def _signal_during_a_save(config: RunConfig, process: subprocess.Popen[str]) -> int:
+def _signal_during_a_save(config: RunConfig, process: Training) -> int:
     """SIGTERM to rank 1 while both ranks stand still in the middle of a save; its step.
 
     They are stopped again and again: half of their time they save.

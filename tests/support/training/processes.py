@@ -1,23 +1,34 @@
-"""Start real training processes, watch them, kill them, read what they leave."""
+"""Start real training processes, watch them, kill them, read what they leave.
+
+They are forks of a server that has imported what training needs: the imports are half of the CPU
+time of a short run. From its first line on each is the process that a training pod starts.
+"""
 
 import hashlib
 import os
+import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NoReturn
 
+from qinstruct_trainer import torchrun
+from qinstruct_trainer.__main__ import end_process
 from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.config import RunConfig
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Event, Failed, Step, parse_line
 from qinstruct_trainer.contract.launch import train_command
 from qinstruct_trainer.train.metrics.metrics_file import read_steps
+from support.training.held_output import HELD_OUTPUT, hold_output
 
 _TIMEOUT = 300.0
+_SERVER = get_context("forkserver")
+_SERVER.set_forkserver_preload(["torch.distributed.run", "qinstruct_trainer.train.run"])
 
 
 @dataclass(frozen=True)
@@ -37,13 +48,51 @@ class Ended:
         return [event for event in self.events if isinstance(event, Failed)]
 
 
+class Training:
+    """A process that runs torchrun as `train_command` says; it is used as a `subprocess.Popen`."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        streams: tuple[Path, Path],
+        largest_file: int | None,
+    ) -> None:
+        self._process = _SERVER.Process(
+            target=_become_torchrun, args=(arguments, environment, streams, largest_file)
+        )
+        self._process.start()
+        assert self._process.pid
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code; a signal that has killed it, negative; None while it lives."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code, once it has ended."""
+        self._process.join(timeout)
+        code = self.poll()
+        assert code is not None, f"it lives after {timeout:g} seconds"
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+
 def start(
     config: RunConfig,
     num_processes: int | None = None,
     largest_file: int | None = None,
     *,
     gpu: str = "",
-) -> subprocess.Popen[str]:
+) -> Training:
     """Start torchrun, output to files in the run's folder.
 
     `largest_file` KiB is where every write fails, as on a full disk. `gpu` is the number of the
@@ -57,14 +106,14 @@ def start(
         "CUDA_VISIBLE_DEVICES": gpu,
         TERMINATION_LOG_ENV: str(config.output / "termination"),
     }
-    command = train_command(sys.executable, path, num_processes or config.world_size)
-    if largest_file is not None:
-        command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
-    with _stdout(config).open("w") as out, _stderr(config).open("w") as err:
-        return subprocess.Popen(command, stdout=out, stderr=err, env=environment, text=True)
+    streams = _stdout(config), _stderr(config)
+    for stream in streams:  # of an earlier start
+        stream.write_text("")
+    _, _, _, *arguments = train_command(sys.executable, path, num_processes or config.world_size)
+    return Training(arguments, environment, streams, largest_file)
 
 
-def end(config: RunConfig, process: subprocess.Popen[str]) -> Ended:
+def end(config: RunConfig, process: Training) -> Ended:
     """Wait for the end."""
     try:
         code = process.wait(_TIMEOUT)
@@ -80,7 +129,7 @@ def train(
     return end(config, start(config, num_processes, largest_file))
 
 
-def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> bool:
+def wait_until(process: Training, condition: Callable[[], bool]) -> bool:
     """Poll until the condition holds; False if the process ended before."""
     deadline = time.monotonic() + _TIMEOUT
     while not condition():
@@ -91,7 +140,7 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
     return True
 
 
-def signal_rank(process: subprocess.Popen[str], rank: int, number: signal.Signals) -> None:
+def signal_rank(process: Training, rank: int, number: signal.Signals) -> None:
     """Send one rank a signal; nothing if it has already ended."""
     for pid in descendants(process.pid):
         with suppress(OSError):  # it has ended
@@ -126,6 +175,25 @@ def weights(config: RunConfig) -> str:
     """Digest of the exported weights."""
     content = (config.output / "model" / "model.safetensors").read_bytes()
     return hashlib.sha256(content).hexdigest()
+
+
+def _become_torchrun(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    streams: tuple[Path, Path],
+    largest_file: int | None,
+) -> NoReturn:
+    """In the fork: what the interpreter does with `python -m qinstruct_trainer.torchrun`."""
+    os.environ.clear()
+    os.environ.update(environment)
+    if HELD_OUTPUT in environment:
+        hold_output()
+    for stream, path in zip((sys.stdout, sys.stderr), streams, strict=True):
+        with path.open("a") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file * 1024,) * 2)
+    end_process(torchrun.main(arguments))
 
 
 def _stdout(config: RunConfig) -> Path:
