@@ -237,8 +237,12 @@ def _levels(image: Image.Image, size: int) -> Levels:
         square = _padded(image, size, edge)
     else:
         square = _padded(image, edge, edge)
-    small = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(small.transpose(2, 0, 1))
+    small = square.resize((size, size), Image.Resampling.BICUBIC)
+    levels = np.empty((3, size, size), np.uint8)
+    # Plane by plane: to transpose all at once takes three times as long.
+    for level, plane in zip(levels, small.split(), strict=True):
+        level[...] = np.asarray(plane)
+    return levels
 
 
 def _padded(image: Image.Image, width: int, height: int) -> Image.Image:
