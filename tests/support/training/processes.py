@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +43,12 @@ def start(
     largest_file: int | None = None,
     *,
     gpu: str = "",
+    instead: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
     """Start torchrun, output to files in the run's folder.
 
     `largest_file` KiB is where every write fails, as on a full disk. `gpu` is the number of the
-    one to use; none without.
+    one to use; none without. `instead` is a program in the place of our torchrun.
     """
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / output_files.RUN_CONFIG
@@ -58,6 +59,8 @@ def start(
         TERMINATION_LOG_ENV: str(config.output / "termination"),
     }
     command = train_command(sys.executable, path, num_processes or config.world_size)
+    if instead:
+        command = [sys.executable, *instead, *command[3:]]
     if largest_file is not None:
         command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
     with _stdout(config).open("w") as out, _stderr(config).open("w") as err:
