@@ -6,7 +6,6 @@ anything: a loader, a file system, a driver, a collective call whose other side 
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -103,6 +102,7 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._done.set()
+        self._thread.join()  # it may be saying why
 
     def dump_stacks(self) -> None:
         """Have each rank, also a stopped one, write the stacks of its threads to the log."""
@@ -131,6 +131,7 @@ class Watch:
         self, suspects: list[int], rows: Mapping[int, Row], silences: Mapping[int, float]
     ) -> None:
         """Say why, and end the ranks; torch's agent, in the main thread, notices."""
+        self.exit_code = EXIT_STALLED  # whatever else befalls them from here on
         held = [rank for rank, row in rows.items() if _state(row.pid) in _HELD]
         suspects = held or suspects
         last = min(suspects, key=lambda rank: silences[rank])
@@ -140,8 +141,6 @@ class Watch:
         step = rows[last].step
         event = Failed(reason=STALLED, message=message, exit_code=EXIT_STALLED, step=step or None)
         emit(event)
-        sys.stderr.flush()
-        self.exit_code = EXIT_STALLED
         for row in rows.values():
             _signal(row.pid, signal.SIGKILL)
 
