@@ -26,6 +26,9 @@ from qinstruct_trainer.contract.launch import train_command
 from qinstruct_trainer.train.metrics.metrics_file import read_steps
 from support.training.held_output import HELD_OUTPUT, hold_output
 
+Main = Callable[[Sequence[str]], int]
+"""What is called with the arguments of torchrun, and gives the exit code."""
+
 _TIMEOUT = 300.0
 _SERVER = get_context("forkserver")
 _SERVER.set_forkserver_preload(["torch.distributed.run", "qinstruct_trainer.train.run"])
@@ -53,13 +56,14 @@ class Training:
 
     def __init__(
         self,
+        main: Main,
         arguments: Sequence[str],
         environment: Mapping[str, str],
         streams: tuple[Path, Path],
         largest_file: int | None,
     ) -> None:
         self._process = _SERVER.Process(
-            target=_become_torchrun, args=(arguments, environment, streams, largest_file)
+            target=_become_torchrun, args=(main, arguments, environment, streams, largest_file)
         )
         self._process.start()
         assert self._process.pid
@@ -92,11 +96,12 @@ def start(
     largest_file: int | None = None,
     *,
     gpu: str = "",
+    main: Main = torchrun.main,
 ) -> Training:
     """Start torchrun, output to files in the run's folder.
 
     `largest_file` KiB is where every write fails, as on a full disk. `gpu` is the number of the
-    one to use; none without.
+    one to use; none without. `main` takes the place of our torchrun's, and can be pickled.
     """
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / output_files.RUN_CONFIG
@@ -110,7 +115,7 @@ def start(
     for stream in streams:  # of an earlier start
         stream.write_text("")
     _, _, _, *arguments = train_command(sys.executable, path, num_processes or config.world_size)
-    return Training(arguments, environment, streams, largest_file)
+    return Training(main, arguments, environment, streams, largest_file)
 
 
 def end(config: RunConfig, process: Training) -> Ended:
@@ -178,6 +183,7 @@ def weights(config: RunConfig) -> str:
 
 
 def _become_torchrun(
+    main: Main,
     arguments: Sequence[str],
     environment: Mapping[str, str],
     streams: tuple[Path, Path],
@@ -193,7 +199,7 @@ def _become_torchrun(
             os.dup2(file.fileno(), stream.fileno())
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file * 1024,) * 2)
-    end_process(torchrun.main(arguments))
+    end_process(main(arguments))
 
 
 def _stdout(config: RunConfig) -> Path:

@@ -22,6 +22,7 @@ from qinstruct_trainer.contract.events import (
     parse_line,
     write_termination_message,
 )
+from qinstruct_trainer.heartbeats import LIMITS_ENV
 from qinstruct_trainer.torchrun import conclude
 from support.running import SECONDS
 
@@ -234,3 +235,21 @@ def test_a_stop_signal_during_the_imports_is_heeded(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"importing\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_imports_that_hang_end_with_their_stacks(tmp_path: Path) -> None:
+    """Also where C code holds the interpreter, as while a library is loaded."""
+    (tmp_path / "torch.py").write_text(
+        f"import ctypes; ctypes.PyDLL(None).sleep({10 * SECONDS})\nnever = 1\n"
+    )
+    command = [sys.executable, "-m", "qinstruct_trainer.torchrun", "--nproc-per-node=2"]
+    ended = subprocess.run(
+        [*command, "-m", "qinstruct_trainer", "--help"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path), LIMITS_ENV: '{"long": 2}'},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.returncode == 1
+    assert f'"{tmp_path / "torch.py"}", line 1 in <module>' in ended.stderr

@@ -7,11 +7,13 @@ in process and
 - imports what the ranks need once, and forks them;
 - exits with the code of the rank that failed first (a signal n: 128 + n);
 - passes SIGTERM and SIGINT on as SIGTERM and waits as long as the ranks need to save;
-- emits the `Failed` event of a rank that was killed and could not do so itself.
+- emits the `Failed` event of a rank that was killed and could not do so itself;
+- ends ranks of which one hangs.
 
 Where the run's config allows retries in place, all this is one try in a fork below a `supervisor`.
 """
 
+import faulthandler
 import logging
 import os
 import signal
@@ -38,11 +40,13 @@ from qinstruct_trainer.contract.events import (
 from qinstruct_trainer.contract.launch import run_config_of
 from qinstruct_trainer.contract.restarts import RESTARTS_ENV
 from qinstruct_trainer.forks import WaitingFork, forks_as_ranks, has_opened
+from qinstruct_trainer.heartbeats import Limits, Page
 from qinstruct_trainer.imports import without_collector
 from qinstruct_trainer.plain_log import open_log
 from qinstruct_trainer.supervisor.killed import killed
 from qinstruct_trainer.supervisor.oom_kills import has_grown, oom_kills
 from qinstruct_trainer.supervisor.tries import children, supervise, unblock_signals
+from qinstruct_trainer.supervisor.watch import Watch
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 _LEFT_TO_TORCHRUN = "SIGHUP,SIGQUIT"
 # Exits that follow from another rank's: torchrun ends the others once one has failed.
 _SECONDARY = frozenset({EXIT_PEER_LOST, -signal.SIGTERM})
+_STDERR = 2  # whatever Python has in its place
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -96,6 +101,10 @@ def _try(arguments: Sequence[str]) -> int:
     waiting: deque[WaitingFork] = deque()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, partial(_pass_on, waiting))
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until there are ranks
+    # Imports that hang, in C as well: the stacks to the log, and exit code 1.
+    faulthandler.dump_traceback_later(Limits.read(os.environ).long, exit=True, file=_STDERR)
     unblock_signals()
     if "--nproc-per-node=1" not in arguments:
         # torchrun's own default, here before torch reads it: what is imported is the ranks', too.
@@ -105,12 +114,20 @@ def _try(arguments: Sequence[str]) -> int:
         from torch.distributed.run import parse_args, run
 
     parsed = parse_args([f"--signals-to-handle={_LEFT_TO_TORCHRUN}", *arguments])  # type: ignore[no-untyped-call]
+    num_forks = _num_forks(parsed)
+    faulthandler.cancel_dump_traceback_later()  # its thread ends: there is none when we fork
+    watch = Watch(Page())
     try:
         with forks_as_ranks(waiting):
-            waiting.extend(WaitingFork(_train) for _ in range(_num_forks(parsed)))
-            run(parsed)  # type: ignore[no-untyped-call]
+            waiting.extend(WaitingFork(_train) for _ in range(num_forks))
+            signal.signal(signal.SIGUSR1, lambda *_: watch.dump_stacks())
+            signal.signal(signal.SIGUSR2, lambda *_: watch.save())
+            with watch:
+                run(parsed)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        return conclude(error.failures, out_of_memory=has_grown(kills, oom_kills()))
+        return watch.exit_code or conclude(
+            error.failures, out_of_memory=has_grown(kills, oom_kills())
+        )
     return EXIT_OK
 
 

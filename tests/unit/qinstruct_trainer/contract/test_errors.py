@@ -18,8 +18,8 @@ def test_no_two_kinds_have_one_reason() -> None:
     assert len({RunError.reason, *(kind.reason for kind in KINDS)}) == len(KINDS) + 1
 
 
-def test_exit_codes_of_sysexits() -> None:
-    assert {0, 65, 69, 70, 71, 74, 75, 76, 78} == EXIT_CODES
+def test_exit_codes_of_sysexits_and_of_timeout() -> None:
+    assert {0, 65, 69, 70, 71, 74, 75, 76, 78, 124} == EXIT_CODES
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ CODES = {name: value for name, value in vars(errors).items() if name.startswith(
 RETRIED = {
     "EXIT_GPU": True,
     "EXIT_PEER_LOST": True,
+    "EXIT_STALLED": True,
     "EXIT_OK": False,
     "EXIT_DATA": False,
     "EXIT_UNAVAILABLE": False,

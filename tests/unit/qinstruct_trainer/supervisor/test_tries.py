@@ -39,6 +39,8 @@ if group := os.environ.get("TEST_GROUP"):
 def run():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: os._exit(100 + number))
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda _number, _frame: os._exit(71))
     tries.unblock_signals()
     restarts = Restarts.read(os.environ)
     number = restarts.count if restarts else 0
@@ -211,6 +213,19 @@ def test_no_stop_is_lost_at_any_moment(milliseconds: int, tmp_path: Path) -> Non
     ran.process.terminate()
     assert ran.end() in {71, 100 + signal.SIGTERM, 128 + signal.SIGTERM}
     assert not any(is_running(pid) for pid in ran.pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_what_asks_for_stacks_or_a_checkpoint_is_passed_on_and_no_stop(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    ran = Supervised(tmp_path, ["hang", 0], retries=1)
+    ran.wait_for("try 0")
+    ran.process.send_signal(number)
+    assert ran.end() == 0
+    [restarting] = ran.events
+    assert isinstance(restarting, Restarting)
+    assert restarting.exit_code == 71
 
 
 def test_a_hang_up_that_nohup_ignores_is_ignored(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The ways in which prep and training end, each with its exit code (sysexits.h).
+"""The ways in which prep and training end, each with its exit code (sysexits.h, but one).
 
 A `RunError` is a message for a person: one sentence that names the thing, its value, the
 reason and what to do. `__main__` prints it without a traceback. Everything else that
@@ -18,10 +18,14 @@ EXIT_STORAGE = 74  # EX_IOERR: disk full, read or write failed
 EXIT_STOPPED = 75  # EX_TEMPFAIL: asked to stop; checkpointed; run again to go on
 EXIT_PEER_LOST = 76  # EX_PROTOCOL: another rank vanished; never the root cause, so never a verdict
 EXIT_CONFIG = 78  # EX_CONFIG: the configuration is wrong
+EXIT_STALLED = 124  # as timeout(1): a rank made no progress for longer than anything may take
 
 
 KILLED = "Killed"
 """Reason of a process that was killed and could not say why."""
+
+STALLED = "Stalled"
+"""Reason of a run whose ranks were ended because one of them hung."""
 
 BUG = "Bug"
 """Reason of an exception that nobody expected: it is our mistake."""

@@ -3,12 +3,15 @@
 import signal
 from typing import Final
 
-from qinstruct_trainer.contract.errors import EXIT_GPU, EXIT_PEER_LOST
+from qinstruct_trainer.contract.errors import EXIT_GPU, EXIT_PEER_LOST, EXIT_STALLED
 
 _UNEXPLAINED: Final = 1  # a rank or the launcher ended by an exception that nobody has caught
 _SIGNALS: Final = (signal.SIGKILL, signal.SIGABRT, signal.SIGBUS, signal.SIGSEGV)
 TRANSIENT: Final = frozenset(
-    {EXIT_GPU, EXIT_PEER_LOST, _UNEXPLAINED, *(128 + number for number in _SIGNALS)}
+    {
+        *(EXIT_GPU, EXIT_PEER_LOST, EXIT_STALLED, _UNEXPLAINED),
+        *(128 + number for number in _SIGNALS),
+    }
 )
 """Exit codes that another try may be spared of. All others say what must be changed first, or
 that somebody asked for the end."""

@@ -34,6 +34,7 @@ from qinstruct_trainer.supervisor.reached import reached
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _HANGUPS: Final = (signal.SIGHUP, signal.SIGQUIT)  # which nohup has a process ignore
+_PASSED_ON: Final = (signal.SIGUSR1, signal.SIGUSR2)  # what the launcher does with them is no end
 _POLL_SECONDS: Final = 0.2
 _LAST_SECONDS: Final = 60.0  # that a killed process may hang in a driver or a file system
 
@@ -60,7 +61,7 @@ def children() -> list[int]:
 
 def unblock_signals() -> None:
     """Take again the signals that a supervisor has blocked; for a try with its handlers."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *_STOPS, *_HANGUPS})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *_STOPS, *_HANGUPS, *_PASSED_ON})
 
 
 @dataclass
@@ -73,7 +74,7 @@ class _Tries:
         """Try until the end; the exit code."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no exit code could be read
         hangups = [each for each in _HANGUPS if signal.getsignal(each) != signal.SIG_IGN]
-        self._signals = {signal.SIGCHLD, *_STOPS, *hangups}
+        self._signals = {signal.SIGCHLD, *_STOPS, *hangups, *_PASSED_ON}
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         restarts: Restarts | None = None
         while True:
@@ -111,7 +112,7 @@ class _Tries:
         self.run()
 
     def _wait_for(self, pid: int) -> int:
-        """How the try ended, as in `subprocess`; stop signals are passed on to it."""
+        """How the try ended, as in `subprocess`; signals are passed on to it."""
         while True:
             ended = _reap()
             if pid in ended:
@@ -121,7 +122,8 @@ class _Tries:
     def _take(self, number: int, pid: int | None = None) -> None:
         if number == signal.SIGCHLD:
             return
-        self.stop = self.stop or number
+        if number not in _PASSED_ON:
+            self.stop = self.stop or number
         if pid is not None:
             os.kill(pid, number)  # not reaped yet: it is that process
 

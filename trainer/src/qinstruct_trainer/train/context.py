@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.heartbeats import Heartbeat
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.train.checkpoint.identity import Identity
 from qinstruct_trainer.train.ranks import Ranks
@@ -15,6 +16,7 @@ class RunContext:
 
     Attributes:
         lease: On the output folder, held by rank 0; None elsewhere.
+        heartbeat: Says to the watch how far this process is.
     """
 
     config: RunConfig
@@ -23,3 +25,4 @@ class RunContext:
     identity: Identity
     ranks: Ranks
     lease: Lease | None
+    heartbeat: Heartbeat

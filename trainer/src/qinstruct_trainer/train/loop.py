@@ -20,6 +20,7 @@ from qinstruct_trainer.contract.errors import NonFiniteLossError, Stopped
 from qinstruct_trainer.contract.events import Step, StoppedEvent, emit, say
 from qinstruct_trainer.contract.restarts import Restarts
 from qinstruct_trainer.data.collate import Batch
+from qinstruct_trainer.heartbeats import Heartbeat, Phase
 from qinstruct_trainer.train.batches.loader import MicroBatches, batches_from
 from qinstruct_trainer.train.checkpoint.write import CheckpointWriter
 from qinstruct_trainer.train.engine import Engine
@@ -56,6 +57,7 @@ class Loop:
         micro_batches: MicroBatches,
         checkpoints: CheckpointWriter,
         restarts: Restarts | None = None,
+        heartbeat: Heartbeat | None = None,
     ):
         self._config = config
         self._ranks = ranks
@@ -66,6 +68,7 @@ class Loop:
         self._metrics = config.output / output_files.METRICS
         self._step_times = StepTimes()
         self._lost_time = LostTime(restarts)
+        self._heartbeat = heartbeat or Heartbeat.unwatched()
         self._saved_at = time.monotonic()
 
     def run(self, done: int) -> None:
@@ -84,11 +87,13 @@ class Loop:
                 must_stop, must_save = self._agree(step, stop)
                 is_end = must_stop or step == self._num_steps
                 if is_end or must_save:
+                    self._heartbeat.begin(Phase.SAVE, step)
                     self._checkpoints.save(self._engine, step, waits=is_end)
-                    self._saved_at = time.monotonic()
+                    self._saved_at, stop.wants_save = time.monotonic(), False
                     # It may take minutes: a signal that came meanwhile must not cost another one.
                     must_stop, _ = self._agree(step, stop)
                 if must_stop:
+                    self._heartbeat.begin(Phase.SAVE, step)
                     self._checkpoints.finish()
                     if self._ranks.is_main:
                         emit(StoppedEvent(step=step, steps=self._num_steps))
@@ -97,19 +102,21 @@ class Loop:
     def _agree(self, step: int, stop: StopRequest) -> tuple[bool, bool]:
         """Whether to stop and whether to save now, alike on all ranks. A collective call.
 
-        One rank that was asked to stop stops all; only rank 0's clock says when to save. What all
-        ranks have written meanwhile is published.
+        One rank that was asked to stop or to save does so for all; only rank 0's clock says when to
+        save unasked. What all ranks have written meanwhile is published.
         """
+        self._heartbeat.begin(Phase.AGREE, step)
         is_due = time.monotonic() - self._saved_at >= 60 * self._config.checkpoint.every_minutes
         stops, saves, have_written = sum_over_ranks(
             [
                 stop.requested or step == self._config.stop_after_step,
-                self._ranks.is_main and is_due,
+                stop.wants_save or (self._ranks.is_main and is_due),
                 self._checkpoints.has_written,
             ],
             self._ranks.device,
         )
         if have_written == self._ranks.world_size:
+            self._heartbeat.begin(Phase.SAVE, step)
             self._checkpoints.publish()
         return stops > 0, saves > 0
 
@@ -119,12 +126,16 @@ class Loop:
         values: list[Tensor] = []
         sizes = np.zeros(3)  # tokens, tokens squared, images
         passes = self._micro_batches.order.passes(step - 1)
+        self._heartbeat.begin(Phase.LOAD, step)
         for batch in islice(batches, passes):
+            self._heartbeat.begin(Phase.COMPUTE, step)
             is_last = len(values) + 1 == passes
             values.append(self._engine.forward_backward(batch, is_last=is_last))
+            sizes += [batch.num_tokens, batch.squared_tokens, len(batch.pixel_values)]
             if not is_last:
                 self._engine.end_pass()
-            sizes += [batch.num_tokens, batch.squared_tokens, len(batch.pixel_values)]
+                self._heartbeat.begin(Phase.LOAD, step)
+        self._heartbeat.begin(Phase.REDUCE, step)
         losses: list[float] = torch.stack(values).tolist()  # here the host waits for the passes
         totals = self._all_reduce(losses, sizes)
         if totals.num_not_finite:
@@ -135,11 +146,15 @@ class Loop:
             num_steps=self._num_steps,
             warmup=warmup_steps(self._num_steps, self._config.warmup_ratio),
         )
+        self._heartbeat.begin(Phase.UPDATE, step)
         norm = self._engine.optimizer_step(rate)
         if not math.isfinite(norm):
             self._raise_not_finite("gradient", step, losses)
+        seconds = time.monotonic() - started
+        self._heartbeat.took(seconds)
+        self._heartbeat.begin(Phase.REPORT, step)
         if self._ranks.is_main:
-            self._report_step(step, totals, rate, norm, time.monotonic() - started)
+            self._report_step(step, totals, rate, norm, seconds)
 
     def _all_reduce(self, losses: list[float], sizes: npt.NDArray[np.float64]) -> _StepTotals:
         """Add up what the ranks have computed; before the update, which a NaN must not reach.
@@ -168,6 +183,7 @@ class Loop:
         named = ", ".join(map(str, records[:_MAX_NAMED])) + (
             ", ..." if len(records) > _MAX_NAMED else ""
         )
+        self._heartbeat.begin(Phase.SAVE, step)
         try:
             self._checkpoints.finish()  # it was taken before
         except Exception as error:  # noqa: BLE001 - the NaN is the reason, whatever else failed

@@ -18,9 +18,9 @@ from torch import distributed
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.imports import without_collector
 
-# Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
-# dies is noticed at once, by its closed connection or by torchrun.
-_COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+# Longer than a rank may be silent: the watch knows which one hangs, those that wait for it do not.
+# A peer that dies is noticed at once, by its closed connection or by torchrun.
+_COLLECTIVE_TIMEOUT = timedelta(hours=2)
 
 T = TypeVar("T")
 

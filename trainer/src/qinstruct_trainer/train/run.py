@@ -1,5 +1,6 @@
 """A training run from its configuration to the finished model; joins the parts."""
 
+import faulthandler
 import os
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from qinstruct_trainer.contract.events import Complete, Start, emit
 from qinstruct_trainer.contract.restarts import Restarts
 from qinstruct_trainer.data.index.reader import Index
 from qinstruct_trainer.data.pixel_store import PixelStore
+from qinstruct_trainer.heartbeats import Heartbeat, Phase
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.configuration import open_config
 from qinstruct_trainer.parent_death import signal_on_parent_death
@@ -47,6 +49,8 @@ from qinstruct_trainer.train.result.export import (
 from qinstruct_trainer.train.result.record import write_record
 from qinstruct_trainer.train.torch_errors import check_device, torch_errors
 
+_STDERR = 2  # whatever Python has in its place
+
 
 def train(config: RunConfig) -> None:
     """Train, export and evaluate; go on from wherever the last attempt stopped.
@@ -58,8 +62,14 @@ def train(config: RunConfig) -> None:
     """
     # A rank that outlived its launcher would hold its GPU and the output folder.
     signal_on_parent_death(signal.SIGKILL)
+    # The stacks of all threads to the log, also by hand: `kill -USR1`. C code writes them, even
+    # where the interpreter hangs.
+    faulthandler.register(signal.SIGUSR1, file=_STDERR)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until there is something to save
     disable_progress_bar()  # type: ignore[no-untyped-call] # of loading weights: we have events
     ranks = Ranks.from_env(os.environ)
+    heartbeat = Heartbeat.of(os.environ, ranks.rank)
+    heartbeat.begin(Phase.START)
     check_world_size(ranks, config.world_size)
     check_device(config, ranks)
     check_attention(config.attention)
@@ -68,9 +78,12 @@ def train(config: RunConfig) -> None:
     identity = Identity.of(config, prepared, index)
     with _lease(config, ranks) as lease, torch_errors(ranks):
         if not has_export(config.output, identity):
-            _train_and_export(RunContext(config, prepared, index, identity, ranks, lease))
+            run = RunContext(config, prepared, index, identity, ranks, lease, heartbeat)
+            _train_and_export(run)
         if ranks.is_main:
+            heartbeat.begin(Phase.EVALUATE)
             _describe_result(config, prepared, ranks.device)
+    heartbeat.end()
 
 
 @contextmanager
@@ -88,7 +101,7 @@ def _lease(config: RunConfig, ranks: Ranks) -> Iterator[Lease | None]:
 
 
 def _train_and_export(run: RunContext) -> None:
-    config, ranks = run.config, run.ranks
+    config, ranks, heartbeat = run.config, run.ranks, run.heartbeat
     seed_generators(config.seed)
     model_config = open_config(run.prepared.model)
     text: Any = model_config.text_config
@@ -98,13 +111,17 @@ def _train_and_export(run: RunContext) -> None:
     store = PixelStore.open(pixels, size) if pixels else None
     micro_batches = MicroBatches(run.index, order, ranks.rank, size, store)
     restarts = Restarts.read(os.environ)
+    heartbeat.begin(Phase.JOIN)
     with process_group(ranks):
+        heartbeat.begin(Phase.MODEL)
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
         keep = config.checkpoint.keep
         writer = CheckpointWriter(config.output, run.identity, keep, ranks, run.lease)
         with closing(writer) as checkpoints:
+            heartbeat.begin(Phase.RESUME)
             done = resume(engine, config.output, run.identity, keep, ranks, run.lease)
             if done is None:
+                heartbeat.begin(Phase.SAVE)
                 # A full disk or an unwritable config must not come to light after 21 hours.
                 preflight_export(engine, run)
                 checkpoints.save(engine, 0)
@@ -113,7 +130,8 @@ def _train_and_export(run: RunContext) -> None:
                 check_space(config.output, keep)
             if ranks.is_main:
                 _say_start(run, engine, done, order.num_steps, restarts)
-            Loop(config, ranks, engine, micro_batches, checkpoints, restarts).run(done)
+            Loop(config, ranks, engine, micro_batches, checkpoints, restarts, heartbeat).run(done)
+        heartbeat.begin(Phase.EXPORT)
         if ranks.is_main:
             write_export_identity(config.output, run.identity)
         export(engine, run)

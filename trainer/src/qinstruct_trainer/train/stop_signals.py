@@ -1,22 +1,26 @@
-"""SIGTERM and SIGINT become a flag that the loop reads between steps."""
+"""SIGTERM, SIGINT and SIGUSR2 become flags that the loop reads between steps."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
 
 class StopRequest:
-    """Whether a stop signal has arrived."""
+    """Whether a stop signal has arrived; and whether one that asks for a checkpoint alone has."""
 
     def __init__(self) -> None:
         self.requested = False
+        self.wants_save = False
 
-    def handle(self, _number: int, _frame: FrameType | None) -> None:
+    def handle(self, number: int, _frame: FrameType | None) -> None:
         """The signal handler."""
-        self.requested = True
+        if number == signal.SIGUSR2:
+            self.wants_save = True
+        else:
+            self.requested = True
 
 
 @contextmanager

@@ -20,9 +20,11 @@ from qinstruct_trainer.contract.errors import (
     EXIT_DATA,
     EXIT_GPU,
     EXIT_PEER_LOST,
+    EXIT_STALLED,
     EXIT_STOPPED,
     EXIT_STORAGE,
     EXIT_UNAVAILABLE,
+    STALLED,
     ConfigError,
     DataError,
     GpuError,
@@ -54,6 +56,7 @@ _BY_EXIT_CODE: Final = MappingProxyType(
         EXIT_STOPPED: Stopped.reason,
         EXIT_PEER_LOST: PeerLostError.reason,
         EXIT_CONFIG: ConfigError.reason,
+        EXIT_STALLED: STALLED,
         _SIGTERM_CODE: reasons.TERMINATED,
     }
 )

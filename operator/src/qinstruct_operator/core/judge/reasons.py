@@ -17,6 +17,7 @@ from qinstruct_operator.constants import (
 from qinstruct_trainer.contract.errors import (
     BUG,
     KILLED,
+    STALLED,
     UNEXPLAINED,
     ConfigError,
     DataError,
@@ -170,6 +171,7 @@ FAILURES: Final = (
     POD_LOST,
     WORKLOAD_DELETED,
     PeerLostError.reason,
+    STALLED,
     KILLED,
     BUG,
     ERROR,

@@ -51,6 +51,7 @@ OWN = {
     "exit 75": by_exit_code(75, "Stopped", AGAIN),
     "exit 76": by_exit_code(76, "PeerLost"),
     "exit 78": by_exit_code(78, "BadConfig"),
+    "exit 124": by_exit_code(124, "Stalled"),
     "exit 1": by_exit_code(1, "Error"),
     "exit 137, nobody says why": by_exit_code(137, "Error"),
     "exit 143": by_exit_code(143, "Terminated", AGAIN),

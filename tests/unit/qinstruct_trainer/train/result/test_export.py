@@ -15,6 +15,7 @@ from qinstruct_trainer.contract.errors import (
 )
 from qinstruct_trainer.contract.events import Exported, parse_line
 from qinstruct_trainer.data.index.reader import Index
+from qinstruct_trainer.heartbeats import Heartbeat
 from qinstruct_trainer.lease import Lease
 from qinstruct_trainer.model.export import probe_logits
 from qinstruct_trainer.model.llava import load_checked
@@ -73,6 +74,7 @@ def export_to(output: Path, prepared_file: Path, lease: Lease | None = None) -> 
         identity=identity_of(prepared_file),
         ranks=Ranks(rank=0, local_rank=0, world_size=1),
         lease=lease,
+        heartbeat=Heartbeat.unwatched(),
     )
     export(WholeEngine(prepared.model), run)
 
