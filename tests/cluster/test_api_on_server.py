@@ -205,7 +205,6 @@ IMMUTABLE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "more checkpoints than the claim is made for": ("checkpoint.keep", {"checkpoint": {"keep": 7}}),
 }
 MUTABLE: Final[dict[str, Any]] = {
-    "suspend": True,
     "gpu": {"perNode": 4},
     "checkpoint": {"everyMinutes": 5},
     "recovery": {"maxRetries": 9},
@@ -301,6 +300,17 @@ def test_a_spec_that_was_refused_can_be_corrected_in_place(
         dry = f"{path}?{DRY_RUN}&{STRICT}"
         answer = send_request(api, "PATCH", dry, {"spec": change}, content_type=MERGE)
         assert answer.ok == refused, (field, answer.content)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_can_be_suspended_at_every_stage(
+    api: ControlPlane, staged: dict[str, str], stage: str
+) -> None:
+    path = f"{staged[stage]}?{DRY_RUN}&{STRICT}"
+    for suspend in (True, False):
+        change = {"spec": {"suspend": suspend}}
+        answer = send_request(api, "PATCH", path, change, content_type=MERGE)
+        assert answer.ok, answer.content
 
 
 @pytest.mark.parametrize("stage", STAGES)

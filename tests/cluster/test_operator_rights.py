@@ -23,6 +23,10 @@ def test_the_role_grants_exactly_what_is_used(
     runs.behave("whole", "prep", Behaviour(run_for="3s"))
     runs.apply("whole", {"size": "7B", "strategy": "after"})
     runs.wait_phase("whole", "Preparing")
+    for suspend, phase in (("true", "Suspended"), ("false", "Preparing")):
+        toggle = f'--patch={{"spec":{{"suspend":{suspend}}}}}'
+        runs.kubectl("patch", "qit", "whole", "--type=merge", toggle)
+        runs.wait_phase("whole", phase)
     edit = '--patch={"spec":{"checkpoint":{"everyMinutes":7}}}'  # its ConfigMap is applied again
     runs.kubectl("patch", "qit", "whole", "--type=merge", edit)
     runs.apply("bad", {"size": "7B", "strategy": "after"})

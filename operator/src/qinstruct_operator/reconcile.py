@@ -16,7 +16,7 @@ from qinstruct_operator.cluster.errors import ClusterError, Conflict, NotFound
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
+from qinstruct_operator.core.decide import Action, Apply, Patch, decide, requeue_after
 from qinstruct_operator.core.judge.gpu_hours import with_unwritten
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot, observe
@@ -119,9 +119,9 @@ class Reconciler:
         learn that its name is taken.
 
         None where one of the children or a pod exists (from an interrupted pass, an earlier run or
-        another creator), and for a run that has a status already or cannot begin.
+        another creator), and for a run that has a status already, cannot begin or is suspended.
         """
-        if run.status != Status() or run.plan is None:
+        if run.status != Status() or run.plan is None or run.suspend:
             return None
         ids = shared_claim_ids(run.plan)
         try:
@@ -149,21 +149,29 @@ class Reconciler:
     async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Pass:
         """Send in order, until the cluster does not take one."""
         for action in actions:
-            child = action.child
-            send = self.cluster.apply if isinstance(action, Apply) else self.cluster.create
             try:
-                made = await send(child.manifest)
+                made = await self._send_one(action)
             except Conflict as error:
                 # E.g. a quota that was changed at the same moment: no refusal, but tried again.
                 return _Pass(snapshot, error=error)
             except ClusterError as error:
-                return _Pass(snapshot, refused=str(error), error=error)
+                # A workload that is gone meanwhile refuses nothing.
+                is_gone = isinstance(action, Patch) and isinstance(error, NotFound)
+                return _Pass(snapshot, refused="" if is_gone else str(error), error=error)
             if made is not None:
-                snapshot = snapshot.with_created(child, made)
-            elif not child.is_shared:
+                snapshot = _with(snapshot, action, made)
+            elif not (isinstance(action, Patch) or action.child.is_shared):
                 # Even the run's own claim: it may be an earlier run's that is being deleted.
                 return _Pass(snapshot, found=True)
         return _Pass(snapshot)
+
+    async def _send_one(self, action: Action) -> Resource | None:
+        """What the server returns; None where what is to be created exists."""
+        if isinstance(action, Patch):
+            return await self.cluster.patch(action.manifest)
+        if isinstance(action, Apply):
+            return await self.cluster.apply(action.child.manifest)
+        return await self.cluster.create(action.child.manifest)
 
     async def _write(self, run: Run, resource: Resource, status: Status, now: datetime) -> None:
         """Write what changed: events first, so that none is lost if the operator dies here."""
@@ -188,6 +196,13 @@ class Reconciler:
             except (ClusterError, TimeoutError) as error:
                 lost.append((event, error))
         return lost
+
+
+def _with(snapshot: Snapshot, action: Action, made: Resource) -> Snapshot:
+    """What was seen, with what the server has just returned."""
+    if isinstance(action, Patch):
+        return snapshot.with_patched(made)
+    return snapshot.with_created(action.child, made)
 
 
 def status_json(status: Status) -> dict[str, Any]:

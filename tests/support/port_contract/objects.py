@@ -1,10 +1,11 @@
 """The contract of `port.Cluster`, part one: reading and writing objects."""
 
 import copy
+from typing import Any
 
 import pytest
 
-from qinstruct_operator.cluster.errors import Refused, UnknownKind
+from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused, UnknownKind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB
 from support.port_contract.target import (
@@ -304,6 +305,43 @@ async def an_invalid_name_is_refused(target: Target) -> None:
         with pytest.raises(Refused) as caught:
             await target.cluster.apply(config_map(target, name))
         assert caught.value.status == 422
+
+
+@behaviour
+async def a_patch_changes_what_it_has_alone(target: Target) -> None:
+    manifest = job(target)
+    manifest["metadata"]["annotations"] = {"kept": "yes", "gone": "yes"}
+    before = await target.cluster.apply(manifest)
+    after = await target.cluster.patch(patch_of(before, spec={"suspend": False}))
+    assert after["spec"] == before["spec"] | {"suspend": False}
+    assert after["metadata"]["annotations"].get("gone") is None
+    assert after["metadata"]["annotations"]["kept"] == "yes"
+    assert await found(target, JOB, "prep") == after
+
+
+@behaviour
+async def a_patch_needs_the_version_that_it_has(target: Target) -> None:
+    before = await target.cluster.apply(job(target))
+    await target.other.patch(patch_of(before, spec={"backoffLimit": 5}))
+    with pytest.raises(Conflict):
+        await target.cluster.patch(patch_of(before, spec={"suspend": False}))
+    assert (await found(target, JOB, "prep"))["spec"]["suspend"] is True
+
+
+@behaviour
+async def what_is_gone_is_not_patched(target: Target) -> None:
+    before = await target.cluster.apply(job(target))
+    await target.delete(JOB, "prep")
+    with pytest.raises(NotFound):
+        await target.cluster.patch(patch_of(before, spec={"suspend": False}))
+    assert await target.cluster.get(JOB, target.namespace, "prep") is None
+
+
+def patch_of(read: Resource, **fields: Any) -> Resource:
+    """A patch of an object as it was read, that takes an annotation away too."""
+    meta = {key: read["metadata"][key] for key in ("name", "namespace", "resourceVersion")}
+    head = {"apiVersion": read["apiVersion"], "kind": read["kind"]}
+    return {**head, "metadata": meta | {"annotations": {"gone": None}}, **fields}
 
 
 @behaviour
