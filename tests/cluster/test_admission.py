@@ -4,38 +4,23 @@ Each attack is a child as the operator builds it with one thing changed, sent wi
 real API server. RBAC alone allows every one of them.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
 
-from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, Answer, send_request
+from cluster.clients.stolen_token import NAMESPACE, child, create, policy_in_force, refused
+from cluster.harness.api_request import APPLY, send_request
 from cluster.harness.control_plane import ControlPlane
-from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cluster.url_paths import api_path
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.kinds import Kind
-from support.operator_documents import UID, document, manifests, plan
+from support.operator_documents import UID
 
 pytestmark = pytest.mark.cluster
 
-NAMESPACE: Final = "stolen"
-POLICY: Final = "ValidatingAdmissionPolicy 'qinstruct-operator'"
-
 Change = Callable[[Manifest], object]
-
-
-def child(kind: str, **spec: Any) -> Manifest:
-    """As the operator writes it for the run `x`."""
-    metadata = {"name": "x", "namespace": NAMESPACE, "uid": UID}
-    (found,) = (
-        one
-        for one in manifests(plan(document(**spec) | {"metadata": metadata}))
-        if one["kind"] == kind and one["metadata"]["name"] != "qinstruct-cache"
-    )
-    return copy.deepcopy(found)
 
 
 def template(manifest: Manifest) -> Any:
@@ -309,63 +294,10 @@ ATTACKS: Final = [
 ]
 
 
-UPDATES: Final = [
-    *(
-        (kind, what, change)
-        for kind in ("Job", "PyTorchJob")
-        for what, change in {
-            "another label": {"metadata": {"labels": {"team": "vision"}}},
-            "a queue": {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "gpus"}}},
-            "no run": {"metadata": {"labels": {"qinstruct.dev/run": None}}},
-            "another annotation": {"metadata": {"annotations": {"qinstruct.dev/retries": "9"}}},
-            "an annotation less": {"metadata": {"annotations": {"qinstruct.dev/generation": None}}},
-            "no owner": {"metadata": {"ownerReferences": None}},
-            "an owner that holds it": {
-                "metadata": {"ownerReferences": [OWNER | {"blockOwnerDeletion": True}]}
-            },
-            "a finalizer": {"metadata": {"finalizers": ["example.com/never"]}},
-        }.items()
-    ),
-    ("Job", "more retries", {"spec": {"backoffLimit": 9}}),
-    ("Job", "more time", {"spec": {"activeDeadlineSeconds": None}}),
-    ("Job", "no pod", {"spec": {"parallelism": 0}}),
-    ("PyTorchJob", "more retries", {"spec": {"runPolicy": {"backoffLimit": 9}}}),
-    ("PyTorchJob", "no policy", {"spec": {"runPolicy": {"cleanPodPolicy": None}}}),
-    ("PyTorchJob", "other processes", {"spec": {"nprocPerNode": "1"}}),
-    (
-        "PyTorchJob",
-        "another restart policy",
-        {"spec": {"pytorchReplicaSpecs": {"Master": {"restartPolicy": "Always"}}}},
-    ),
-]
-SUSPENDED: Final[dict[str, Manifest]] = {
-    "Job": {"spec": {"suspend": True}},
-    "PyTorchJob": {"spec": {"runPolicy": {"suspend": True}}},
-}
-MARK: Final = {"metadata": {"annotations": {"qinstruct.dev/suspended": "true"}}}
-
-
 @pytest.fixture(scope="module")
 def api(test_cluster: TestCluster, operator_token: str) -> Iterator[ControlPlane]:
-    """With the policy in force, which takes the server a moment."""
-    test_cluster.create_namespace(NAMESPACE)
-    bad = child("Job")
-    bad["metadata"]["labels"] = {"team": "vision"}
-    wait_until(
-        lambda: not create(test_cluster.api, bad, operator_token).ok, "the policy is in force", 60
-    )
-    yield test_cluster.api
-    test_cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-
-
-def create(api: ControlPlane, manifest: Manifest, token: str, namespace: str = NAMESPACE) -> Answer:
-    path = f"{api_path(Kind.of(manifest), namespace)}?{DRY_RUN}"
-    body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
-    return send_request(api, "POST", path, body, token=token)
-
-
-def refused(answer: Answer) -> bool:
-    return not answer.ok and POLICY in answer.content["message"]
+    with policy_in_force(test_cluster, operator_token) as api:
+        yield api
 
 
 @pytest.mark.parametrize(
@@ -401,67 +333,6 @@ def test_a_foreign_config_map_cannot_be_changed(
     for body in (foreign | {"data": {"Corefile": "."}}, child("ConfigMap")):
         answer = send_request(api, "PATCH", path, body, content_type=APPLY, token=operator_token)
         assert refused(answer), answer.content
-
-
-@pytest.fixture(scope="module")
-def workloads(api: ControlPlane) -> dict[str, str]:
-    """Paths of workloads of a run that nobody has suspended, and whose updates are dry runs."""
-    paths = {}
-    for kind in SUSPENDED:
-        manifest = child(kind)
-        path = api_path(Kind.of(manifest), NAMESPACE)
-        body = manifest | {"metadata": manifest["metadata"] | {"namespace": NAMESPACE}}
-        made = send_request(api, "POST", path, body, token=api.tokens["admin"])
-        assert made.ok, made.content
-        paths[kind] = f"{path}/{manifest['metadata']['name']}?{DRY_RUN}"
-    return paths
-
-
-@pytest.mark.parametrize("kind", SUSPENDED)
-def test_a_workload_may_be_suspended_and_let_go_on(
-    api: ControlPlane, operator_token: str, workloads: dict[str, str], kind: str
-) -> None:
-    for change in (SUSPENDED[kind], SUSPENDED[kind] | MARK, MARK):
-        answer = send_request(
-            api, "PATCH", workloads[kind], change, content_type=MERGE, token=operator_token
-        )
-        assert answer.ok, answer.content
-
-
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [pytest.param(kind, change, id=f"{kind}: {what}") for kind, what, change in UPDATES],
-)
-def test_nothing_else_of_a_workload_is_changed(
-    api: ControlPlane,
-    operator_token: str,
-    workloads: dict[str, str],
-    kind: str,
-    change: dict[str, Any],
-) -> None:
-    """Neither alone nor beside the suspension."""
-    spec = SUSPENDED[kind]["spec"] | change.get("spec", {})
-    if "runPolicy" in change.get("spec", {}):
-        spec = {"runPolicy": {"suspend": True} | change["spec"]["runPolicy"]}
-    for body in (change, change | {"spec": spec}):
-        answer = send_request(
-            api, "PATCH", workloads[kind], body, content_type=MERGE, token=operator_token
-        )
-        assert refused(answer), answer.content
-
-
-@pytest.mark.parametrize("kind", SUSPENDED)
-def test_what_is_in_a_queue_is_kueues(api: ControlPlane, operator_token: str, kind: str) -> None:
-    manifest = child(kind, scheduling={"queueName": "gpus"}, prep={"queueName": "cpus"})
-    meta = manifest["metadata"]
-    manifest["metadata"] = meta | {"namespace": NAMESPACE, "name": f"{meta['name']}-queued"}
-    path = api_path(Kind.of(manifest), NAMESPACE)
-    assert send_request(api, "POST", path, manifest, token=api.tokens["admin"]).ok
-    path = f"{path}/{manifest['metadata']['name']}?{DRY_RUN}"
-    answer = send_request(
-        api, "PATCH", path, SUSPENDED[kind], content_type=MERGE, token=operator_token
-    )
-    assert refused(answer), answer.content
 
 
 def test_prep_may_have_a_token(api: ControlPlane, operator_token: str) -> None:

@@ -4,6 +4,7 @@ What only a kubelet would write is played by kwok; the training-operator is the 
 """
 
 import json
+import shlex
 from typing import Any, Final
 
 import pytest
@@ -13,6 +14,7 @@ from cluster.clients.runs import FOR_EVER, STEP, Runs, lines
 from cluster.harness.control_plane import KubectlError
 from cluster.harness.kwok import Behaviour
 from qinstruct_operator.constants import LABEL_RUN
+from support.readme import ROOT, shell_blocks
 
 pytestmark = pytest.mark.cluster
 
@@ -65,6 +67,19 @@ def test_a_run_that_trains_frees_its_gpus_and_goes_on(runs: Runs) -> None:
     runs.end_pod("paused", "train")
     runs.wait_phase("paused", "Complete")
     assert runs.names("pytorchjobs") == {"PyTorchJob/paused-1"}
+
+
+def test_the_commands_of_the_page(runs: Runs) -> None:
+    page = (ROOT / "docs" / "recovery.md").read_text("utf-8")
+    (commands,) = shell_blocks(page)
+    train(runs, "run-13b-after")
+    for command in commands:
+        kubectl, *arguments = shlex.split(command)
+        assert kubectl == "kubectl"
+        runs.kubectl(*arguments)
+    runs.wait_phase("run-13b-after", "Training")
+    told_of = told(runs, "run-13b-after")
+    assert {("Normal", "Suspended"), ("Normal", "Resumed")} <= set(told_of)
 
 
 def test_it_goes_on_only_when_its_pod_is_gone(runs: Runs) -> None:

@@ -6,7 +6,7 @@ triggered it, so a lost, repeated or late event only costs time.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from qinstruct_operator.cluster.errors import ClusterError, Conflict, NotFound
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.decide import Action, Apply, Patch, decide, requeue_after
+from qinstruct_operator.core.decide import Action, Apply, Create, Patch, decide, requeue_after
 from qinstruct_operator.core.judge.gpu_hours import with_unwritten
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot, observe
@@ -148,9 +148,14 @@ class Reconciler:
 
     async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Pass:
         """Send in order, until the cluster does not take one."""
+        by: dict[type[Action], Callable[[Resource], Awaitable[Resource | None]]] = {
+            Create: self.cluster.create,
+            Apply: self.cluster.apply,
+            Patch: self.cluster.patch,
+        }
         for action in actions:
             try:
-                made = await self._send_one(action)
+                made = await by[type(action)](action.child.manifest)
             except Conflict as error:
                 # E.g. a quota that was changed at the same moment: no refusal, but tried again.
                 return _Pass(snapshot, error=error)
@@ -160,18 +165,10 @@ class Reconciler:
                 return _Pass(snapshot, refused="" if is_gone else str(error), error=error)
             if made is not None:
                 snapshot = _with(snapshot, action, made)
-            elif not (isinstance(action, Patch) or action.child.is_shared):
+            elif not action.child.is_shared:
                 # Even the run's own claim: it may be an earlier run's that is being deleted.
                 return _Pass(snapshot, found=True)
         return _Pass(snapshot)
-
-    async def _send_one(self, action: Action) -> Resource | None:
-        """What the server returns; None where what is to be created exists."""
-        if isinstance(action, Patch):
-            return await self.cluster.patch(action.manifest)
-        if isinstance(action, Apply):
-            return await self.cluster.apply(action.child.manifest)
-        return await self.cluster.create(action.child.manifest)
 
     async def _write(self, run: Run, resource: Resource, status: Status, now: datetime) -> None:
         """Write what changed: events first, so that none is lost if the operator dies here."""

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.attempts import Spent
-from qinstruct_operator.core.children import Child, Manifest, build_children
+from qinstruct_operator.core.children import Child, build_children
 from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.claims import claim_denied, claim_mismatch, content_lost
 from qinstruct_operator.core.judge.evidence import Evidence
@@ -44,9 +44,9 @@ class Apply:
 
 @dataclass(frozen=True)
 class Patch:
-    """Change one field of a workload as it was seen, by a merge patch."""
+    """Change a workload as it was seen, by a merge patch: the manifest has the change alone."""
 
-    manifest: Manifest
+    child: Child
 
 
 Action = Create | Apply | Patch
@@ -64,7 +64,8 @@ def decide(run: Run, seen: Observed, now: datetime) -> tuple[Action, ...]:
     prepared = seen.is_prepared(run)
     workload = seen.training if prepared else seen.prep
     if workload and (suspend := suspension_due(run, seen, workload)) is not None:
-        return (Patch(suspension(run, seen, workload, suspend)),)
+        purpose = "suspend" if suspend else "let go on"
+        return (Patch(Child(suspension(run, seen, workload, suspend), purpose)),)
     return () if run.suspend else _creates(run, seen, workload, now)
 
 
