@@ -128,6 +128,8 @@ def test_preparation_is_suspended_as_well(runs: Runs) -> None:
     suspend(runs, "fetching", False)
     runs.wait_phase("fetching", "Complete", 90)
     assert "recovery" not in status(runs, "fetching")
+    (job,) = runs.get("jobs")
+    assert "failed" not in job["status"], "being suspended costs none of its retries"
 
 
 def test_the_operator_is_away_when_it_is_suspended(runs: Runs, operator: Operator) -> None:
@@ -147,7 +149,7 @@ def test_a_failed_attempt_waits_for_its_user(runs: Runs) -> None:
     fails = Behaviour(run_for="1s", exit_code=71)
     runs.behave("failed", "prep", SOON)
     runs.cluster.kwok.behave("failed", "train", fails, namespace=runs.namespace, attempt=1)
-    runs.apply("failed", SPEC | {"recovery": {"backoffSeconds": 5}})
+    runs.apply("failed", SPEC | {"recovery": {"backoffSeconds": 30}})
     runs.wait_phase("failed", "Recovering", 90)
     suspend(runs, "failed", True)
     message = runs.wait("failed", "Scheduled", "False", "Suspended")
