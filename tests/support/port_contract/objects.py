@@ -1,7 +1,6 @@
 """The contract of `port.Cluster`, part one: reading and writing objects."""
 
 import copy
-from typing import Any
 
 import pytest
 
@@ -309,39 +308,38 @@ async def an_invalid_name_is_refused(target: Target) -> None:
 
 @behaviour
 async def a_patch_changes_what_it_has_alone(target: Target) -> None:
-    manifest = job(target)
+    manifest = config_map(target, k="v", l="v", gone="v")
     manifest["metadata"]["annotations"] = {"kept": "yes", "gone": "yes"}
     before = await target.cluster.apply(manifest)
-    after = await target.cluster.patch(patch_of(before, spec={"suspend": False}))
-    assert after["spec"] == before["spec"] | {"suspend": False}
-    assert after["metadata"]["annotations"].get("gone") is None
-    assert after["metadata"]["annotations"]["kept"] == "yes"
-    assert await found(target, JOB, "prep") == after
+    after = await target.cluster.patch(patch_of(before, {"k": "w", "gone": None}))
+    assert after["data"] == {"k": "w", "l": "v"}
+    assert after["metadata"]["annotations"] == {"kept": "yes"}
+    assert await found(target, CONFIG_MAP, "notes") == after
 
 
 @behaviour
 async def a_patch_needs_the_version_that_it_has(target: Target) -> None:
-    before = await target.cluster.apply(job(target))
-    await target.other.patch(patch_of(before, spec={"backoffLimit": 5}))
+    before = await target.cluster.apply(config_map(target, k="v"))
+    await target.other.patch(patch_of(before, {"k": "theirs"}))
     with pytest.raises(Conflict):
-        await target.cluster.patch(patch_of(before, spec={"suspend": False}))
-    assert (await found(target, JOB, "prep"))["spec"]["suspend"] is True
+        await target.cluster.patch(patch_of(before, {"k": "ours"}))
+    assert (await found(target, CONFIG_MAP, "notes"))["data"] == {"k": "theirs"}
 
 
 @behaviour
 async def what_is_gone_is_not_patched(target: Target) -> None:
-    before = await target.cluster.apply(job(target))
-    await target.delete(JOB, "prep")
+    before = await target.cluster.apply(config_map(target, k="v"))
+    await target.delete(CONFIG_MAP, "notes")
     with pytest.raises(NotFound):
-        await target.cluster.patch(patch_of(before, spec={"suspend": False}))
-    assert await target.cluster.get(JOB, target.namespace, "prep") is None
+        await target.cluster.patch(patch_of(before, {"k": "w"}))
+    assert await target.cluster.get(CONFIG_MAP, target.namespace, "notes") is None
 
 
-def patch_of(read: Resource, **fields: Any) -> Resource:
-    """A patch of an object as it was read, that takes an annotation away too."""
+def patch_of(read: Resource, data: dict[str, str | None]) -> Resource:
+    """A patch of a ConfigMap as it was read, that takes an annotation away too."""
     meta = {key: read["metadata"][key] for key in ("name", "namespace", "resourceVersion")}
-    head = {"apiVersion": read["apiVersion"], "kind": read["kind"]}
-    return {**head, "metadata": meta | {"annotations": {"gone": None}}, **fields}
+    head = {"apiVersion": "v1", "kind": "ConfigMap"}
+    return {**head, "metadata": meta | {"annotations": {"gone": None}}, "data": data}
 
 
 @behaviour
