@@ -4,38 +4,23 @@ Each attack is a child as the operator builds it with one thing changed, sent wi
 real API server. RBAC alone allows every one of them.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
 
-from cluster.harness.api_request import APPLY, DRY_RUN, Answer, send_request
+from cluster.clients.stolen_token import NAMESPACE, child, create, policy_in_force, refused
+from cluster.harness.api_request import APPLY, send_request
 from cluster.harness.control_plane import ControlPlane
-from cluster.harness.processes import wait_until
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cluster.url_paths import api_path
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.kinds import Kind
-from support.operator_documents import UID, document, manifests, plan
+from support.operator_documents import UID
 
 pytestmark = pytest.mark.cluster
 
-NAMESPACE: Final = "stolen"
-POLICY: Final = "ValidatingAdmissionPolicy 'qinstruct-operator'"
-
 Change = Callable[[Manifest], object]
-
-
-def child(kind: str, **spec: Any) -> Manifest:
-    """As the operator writes it for the run `x`."""
-    metadata = {"name": "x", "namespace": NAMESPACE, "uid": UID}
-    (found,) = (
-        one
-        for one in manifests(plan(document(**spec) | {"metadata": metadata}))
-        if one["kind"] == kind and one["metadata"]["name"] != "qinstruct-cache"
-    )
-    return copy.deepcopy(found)
 
 
 def template(manifest: Manifest) -> Any:
@@ -311,25 +296,8 @@ ATTACKS: Final = [
 
 @pytest.fixture(scope="module")
 def api(test_cluster: TestCluster, operator_token: str) -> Iterator[ControlPlane]:
-    """With the policy in force, which takes the server a moment."""
-    test_cluster.create_namespace(NAMESPACE)
-    bad = child("Job")
-    bad["metadata"]["labels"] = {"team": "vision"}
-    wait_until(
-        lambda: not create(test_cluster.api, bad, operator_token).ok, "the policy is in force", 60
-    )
-    yield test_cluster.api
-    test_cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-
-
-def create(api: ControlPlane, manifest: Manifest, token: str, namespace: str = NAMESPACE) -> Answer:
-    path = f"{api_path(Kind.of(manifest), namespace)}?{DRY_RUN}"
-    body = manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
-    return send_request(api, "POST", path, body, token=token)
-
-
-def refused(answer: Answer) -> bool:
-    return not answer.ok and POLICY in answer.content["message"]
+    with policy_in_force(test_cluster, operator_token) as api:
+        yield api
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,6 @@ IMMUTABLE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "more checkpoints than the claim is made for": ("checkpoint.keep", {"checkpoint": {"keep": 7}}),
 }
 MUTABLE: Final[dict[str, Any]] = {
-    "suspend": True,
     "gpu": {"perNode": 4},
     "checkpoint": {"everyMinutes": 5},
     "recovery": {"maxRetries": 9},
@@ -277,6 +276,8 @@ def test_what_shapes_training_can_change_until_it_exists(
         assert answer.ok == may_change, (field, answer.content)
         if not may_change:
             assert answer.causes == [(f"spec.{field}", TOO_LATE)]
+    suspended = {"spec": {"suspend": True}}
+    assert send_request(api, "PATCH", path, suspended, content_type=MERGE).ok
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,6 @@ BY_OPERATOR: Final = (
     "revision of a plain file",
     "source that after does not use",
     # Fields whose behaviour comes later.
-    "suspend",
     "two nodes",
     "push",
     "token",
@@ -100,6 +99,7 @@ BY_RULE: Final = (
     "strict and a product label",
     "Tiny with GPUs",
     "Tiny with labels alone",
+    "suspended in a queue",
 )
 # All others: types, bounds, choices, forms, and fields that it does not have.
 BY_SCHEMA: Final = sorted(set(BAD_SPECS) - {*BY_KUBECTL, *BY_NOBODY, *BY_OPERATOR, *BY_RULE})

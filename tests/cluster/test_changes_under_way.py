@@ -114,7 +114,11 @@ def test_a_run_that_waits_for_a_node_or_trains_cannot_change(runs: Runs) -> None
     runs.behave("busy", "train", FOR_EVER)
     runs.apply("busy", SPEC)
     runs.wait("busy", "Running", "True", "Loading", 60)
-    for field, value in (("gpu", {"perNode": 4}), ("suspend", True), ("backend", "Job")):
+    for field, value in (
+        ("gpu", {"perNode": 4}),
+        ("tracking", {"tensorboard": True}),
+        ("backend", "Job"),
+    ):
         with pytest.raises(KubectlError, match=rf"spec\.{field}: {late}"):
             edit(runs, "busy", **{field: value})
     runs.end_pod("busy", "train")

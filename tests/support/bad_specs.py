@@ -260,8 +260,10 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "cannot share a prefix",
         training={"packing": "prefix", "attention": "flash_attention_2"},
     ),
+    "suspended in a queue": _spec(
+        "suspend", "beside a queueName", suspend=True, scheduling={"queueName": "gpus"}
+    ),
     # Fields whose behaviour comes later.
-    "suspend": _spec("suspend", "not supported yet", suspend=True),
     "two nodes": _spec("gpu.nodes", "not supported yet", gpu={"nodes": 2}),
     "push": _spec(
         "output.push",

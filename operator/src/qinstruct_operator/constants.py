@@ -66,6 +66,10 @@ ANNOTATION_RETRIES: Final = "qinstruct.dev/retries"
 ANNOTATION_DISRUPTIONS: Final = "qinstruct.dev/disruptions"
 """The same of disruptions."""
 
+ANNOTATION_SUSPENDED: Final = "qinstruct.dev/suspended"
+"""`true` on a workload that spec.suspend has suspended: only such a one is let go on again, not
+what Kueue or a person holds. The admission policy has it too."""
+
 ANNOTATION_ISTIO: Final = "sidecar.istio.io/inject"
 """`false`: a mesh sidecar never exits, so a pod with one never completes."""
 

@@ -6,7 +6,7 @@ triggered it, so a lost, repeated or late event only costs time.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from qinstruct_operator.cluster.errors import ClusterError, Conflict, NotFound
 from qinstruct_operator.cluster.port import Cluster, Resource
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import is_finished
-from qinstruct_operator.core.decide import Action, Apply, decide, requeue_after
+from qinstruct_operator.core.decide import Action, Apply, Create, Patch, decide, requeue_after
 from qinstruct_operator.core.judge.gpu_hours import with_unwritten
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot, observe
@@ -119,9 +119,9 @@ class Reconciler:
         learn that its name is taken.
 
         None where one of the children or a pod exists (from an interrupted pass, an earlier run or
-        another creator), and for a run that has a status already or cannot begin.
+        another creator), and for a run that has a status already, cannot begin or is suspended.
         """
-        if run.status != Status() or run.plan is None:
+        if run.status != Status() or run.plan is None or run.suspend:
             return None
         ids = shared_claim_ids(run.plan)
         try:
@@ -148,19 +148,24 @@ class Reconciler:
 
     async def _send(self, actions: Iterable[Action], snapshot: Snapshot) -> _Pass:
         """Send in order, until the cluster does not take one."""
+        by: dict[type[Action], Callable[[Resource], Awaitable[Resource | None]]] = {
+            Create: self.cluster.create,
+            Apply: self.cluster.apply,
+            Patch: self.cluster.patch,
+        }
         for action in actions:
-            child = action.child
-            send = self.cluster.apply if isinstance(action, Apply) else self.cluster.create
             try:
-                made = await send(child.manifest)
+                made = await by[type(action)](action.child.manifest)
             except Conflict as error:
                 # E.g. a quota that was changed at the same moment: no refusal, but tried again.
                 return _Pass(snapshot, error=error)
             except ClusterError as error:
-                return _Pass(snapshot, refused=str(error), error=error)
+                # A workload that is gone meanwhile refuses nothing.
+                is_gone = isinstance(action, Patch) and isinstance(error, NotFound)
+                return _Pass(snapshot, refused="" if is_gone else str(error), error=error)
             if made is not None:
-                snapshot = snapshot.with_created(child, made)
-            elif not child.is_shared:
+                snapshot = _with(snapshot, action, made)
+            elif not action.child.is_shared:
                 # Even the run's own claim: it may be an earlier run's that is being deleted.
                 return _Pass(snapshot, found=True)
         return _Pass(snapshot)
@@ -188,6 +193,13 @@ class Reconciler:
             except (ClusterError, TimeoutError) as error:
                 lost.append((event, error))
         return lost
+
+
+def _with(snapshot: Snapshot, action: Action, made: Resource) -> Snapshot:
+    """What was seen, with what the server has just returned."""
+    if isinstance(action, Patch):
+        return snapshot.with_patched(made)
+    return snapshot.with_created(action.child, made)
 
 
 def status_json(status: Status) -> dict[str, Any]:

@@ -63,3 +63,8 @@ def test_a_trainer_that_does_not_start_is_a_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ConfigError, match=r"trainer that is installed here does not start .*false"):
         check_machine(plan(document()))
+
+
+def test_a_suspended_run_is_not_begun() -> None:
+    with pytest.raises(ConfigError, match=r"spec\.suspend is true, .*; remove it"):
+        check_machine(plan(document(size="Tiny", suspend=True)))

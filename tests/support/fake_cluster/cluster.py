@@ -130,6 +130,11 @@ class FakeCluster:
         async with self._call("apply", *key_of(manifest)):
             return self._store.apply(manifest, self._manager)
 
+    async def patch(self, patch: Resource) -> Resource:
+        """As `port.Cluster.patch`."""
+        async with self._call("patch", *key_of(patch)):
+            return self._store.patch(patch, self._manager)
+
     async def create(self, manifest: Resource) -> Resource | None:
         """As `port.Cluster.create`."""
         async with self._call("create", *key_of(manifest)):

@@ -55,6 +55,19 @@ def merge(current: Fields, applied: Fields, dropped: set[Path]) -> Fields:
     return kept
 
 
+def merge_patch(current: Any, patch: Any) -> Any:
+    """What a JSON merge patch (RFC 7396) makes of a value."""
+    if not isinstance(patch, Mapping):
+        return copy.deepcopy(patch)
+    made = dict(current) if isinstance(current, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            made.pop(key, None)
+        else:
+            made[key] = merge_patch(made.get(key), value)
+    return made
+
+
 def without(fields: Fields, paths: Iterable[Path]) -> Fields:
     """The fields that are not at or below the paths."""
     left_out = tuple(paths)

@@ -12,7 +12,16 @@ from typing import Any, Final
 from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused, UnknownKind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB, NODE, POD, TRAINING, Kind
-from support.fake_cluster.fields import Fields, Path, at, flatten, merge, unflatten, without
+from support.fake_cluster.fields import (
+    Fields,
+    Path,
+    at,
+    flatten,
+    merge,
+    merge_patch,
+    unflatten,
+    without,
+)
 from support.kinds import PYTORCHJOB
 
 Key = tuple[Kind, str | None, str]
@@ -115,6 +124,17 @@ class Store:
         if any(read.get(one) != now[one] for one in ("uid", "resourceVersion")):
             raise Conflict(f"{_place(key)} has been modified", status=409)
         return self.put(key, {**stored.resource, "status": dict(status)}, manager)
+
+    def patch(self, patch: Resource, manager: str) -> Resource:
+        """Merge patch (RFC 7396) of the object that it names."""
+        key = key_of(patch)
+        stored = self._objects.get(key)
+        if stored is None:
+            raise NotFound(f"{_place(key)} not found", status=404)
+        now = stored.resource["metadata"]["resourceVersion"]
+        if patch["metadata"].get("resourceVersion", now) != now:
+            raise Conflict(f"{_place(key)} has been modified", status=409)
+        return self.put(key, merge_patch(stored.resource, patch), manager)
 
     def put(self, key: Key, resource: Resource, manager: str) -> Resource:
         """Replace an object that is there."""

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from qinstruct_operator.cluster.errors import Refused, UnknownKind
+from qinstruct_operator.cluster.errors import Conflict, NotFound, Refused, UnknownKind
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, EVENT, JOB
 from support.port_contract.target import (
@@ -304,6 +304,42 @@ async def an_invalid_name_is_refused(target: Target) -> None:
         with pytest.raises(Refused) as caught:
             await target.cluster.apply(config_map(target, name))
         assert caught.value.status == 422
+
+
+@behaviour
+async def a_patch_changes_what_it_has_alone(target: Target) -> None:
+    manifest = config_map(target, k="v", l="v", gone="v")
+    manifest["metadata"]["annotations"] = {"kept": "yes", "gone": "yes"}
+    before = await target.cluster.apply(manifest)
+    after = await target.cluster.patch(patch_of(before, {"k": "w", "gone": None}))
+    assert after["data"] == {"k": "w", "l": "v"}
+    assert after["metadata"]["annotations"] == {"kept": "yes"}
+    assert await found(target, CONFIG_MAP, "notes") == after
+
+
+@behaviour
+async def a_patch_needs_the_version_that_it_has(target: Target) -> None:
+    before = await target.cluster.apply(config_map(target, k="v"))
+    await target.other.patch(patch_of(before, {"k": "theirs"}))
+    with pytest.raises(Conflict):
+        await target.cluster.patch(patch_of(before, {"k": "ours"}))
+    assert (await found(target, CONFIG_MAP, "notes"))["data"] == {"k": "theirs"}
+
+
+@behaviour
+async def what_is_gone_is_not_patched(target: Target) -> None:
+    before = await target.cluster.apply(config_map(target, k="v"))
+    await target.delete(CONFIG_MAP, "notes")
+    with pytest.raises(NotFound):
+        await target.cluster.patch(patch_of(before, {"k": "w"}))
+    assert await target.cluster.get(CONFIG_MAP, target.namespace, "notes") is None
+
+
+def patch_of(read: Resource, data: dict[str, str | None]) -> Resource:
+    """A patch of a ConfigMap as it was read, that takes an annotation away too."""
+    meta = {key: read["metadata"][key] for key in ("name", "namespace", "resourceVersion")}
+    head = {"apiVersion": "v1", "kind": "ConfigMap"}
+    return {**head, "metadata": meta | {"annotations": {"gone": None}}, "data": data}
 
 
 @behaviour

@@ -59,6 +59,10 @@ class Operator:
         async with self._write("apply", manifest):
             return await self.owner.cluster.apply(manifest)
 
+    async def patch(self, patch: Resource) -> Resource:
+        async with self._write("patch", patch):
+            return await self.owner.cluster.patch(patch)
+
     async def create(self, manifest: Resource) -> Resource | None:
         async with self._write("create", manifest):
             made = await self.owner.cluster.create(manifest)

@@ -169,7 +169,9 @@ class SimulatedCluster:
                     if step:
                         found[f"{name} {job['metadata']['name']}"] = step
         recovery = (await self.status()).recovery
-        if not found and recovery and recovery.next_attempt_time:
+        run = await self.cluster.get(TRAINING, NAMESPACE, "x")
+        is_held = run is not None and run["spec"].get("suspend")
+        if not found and recovery and recovery.next_attempt_time and not is_held:
             found["let a minute pass"] = self._nothing
         return found
 
@@ -191,6 +193,10 @@ class SimulatedCluster:
         """The next thing that happens to a job that has not ended."""
         pods = await self._pods(job)
         pod = pods[-1] if pods else None
+        if pod is not None and (leaving := self._leave(kind, job, pod)):
+            return leaving
+        if _is_suspended(job):
+            return "", None
         if pod is None:
             return "make a pod of", partial(self._make_pod, kind, job, 0)
         name, state = pod["metadata"]["name"], _state(pod)
@@ -206,6 +212,32 @@ class SimulatedCluster:
         if said < len(script):
             return "hear", partial(self._say, kind, pod, script[said])
         return "end the container of", partial(self.end, name, code)
+
+    def _leave(self, kind: Kind, job: Resource, pod: Resource) -> tuple[str, Step] | None:
+        """What happens to a pod because its job was suspended."""
+        name, state = pod["metadata"]["name"], _state(pod)
+        if not pod["metadata"].get("deletionTimestamp"):
+            stays = kind == JOB and "terminated" in state  # a Job counts those
+            if stays or not _is_suspended(job):
+                return None
+            return "delete the pod of", partial(self._mark, name)
+        if "running" in state:
+            return "stop the container of", partial(self.end, name, 75)
+        # The trap: a PyTorchJob that goes on beside a pod that is over fails by that one's code.
+        if "terminated" in state and kind == PYTORCHJOB and not _is_suspended(job):
+            return None
+        return "remove the pod of", partial(self._delete, POD, name)
+
+    async def _mark(self, pod: str) -> None:
+        def change(found: Resource) -> None:
+            found["metadata"]["deletionTimestamp"] = _text(self._now + timedelta(minutes=10))
+            found["metadata"]["deletionGracePeriodSeconds"] = 600
+
+        await self._edit(POD, pod, change)
+
+    async def suspend(self, suspend: bool) -> None:
+        """Let a user write spec.suspend."""
+        await self._edit(TRAINING, "x", lambda found: found["spec"].update(suspend=suspend))
 
     async def _schedule(self, pod: Resource) -> tuple[str, Step | None]:
         name = pod["metadata"]["name"]
@@ -340,6 +372,11 @@ class SimulatedCluster:
 def _has_ended(job: Resource) -> bool:
     conditions = (job.get("status") or {}).get("conditions", ())
     return any(each["type"] in _ENDS and each["status"] == "True" for each in conditions)
+
+
+def _is_suspended(job: Resource) -> bool:
+    spec = job["spec"]
+    return bool(spec.get("runPolicy", spec).get("suspend"))
 
 
 def _state(pod: Resource) -> dict[str, Any]:

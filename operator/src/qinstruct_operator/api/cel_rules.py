@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from qinstruct_operator.api.changes import (
+    ANYTIME,
+    ANYTIME_NOTE,
     CHANGEABLE,
     FIXED,
     FIXED_NOTE,
@@ -119,6 +121,14 @@ def spec_rules() -> list[Rule]:
             "!(self.size == 'Tiny' && has(self.gpu))",
             "means nothing for size Tiny, which trains on CPUs; remove it",
         ),
+        _rule(
+            ".suspend",
+            "!(has(self.suspend) && self.suspend && "
+            "((has(self.scheduling) && has(self.scheduling.queueName)) || "
+            "(has(self.prep) && has(self.prep.queueName))))",
+            "cannot be true beside a queueName, because Kueue starts and stops what is in a queue; "
+            "set spec.active of the run's Kueue Workload to false instead",
+        ),
         *_too_small_gpus(),
         _rule(
             ".data.maxMissing",
@@ -179,15 +189,18 @@ def add_rules(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _with_words(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec's schema; each description says until when its field can change."""
-    fields = {
-        name: _described(child, FIXED_NOTE if name in FIXED else LATE_NOTE)
-        for name, child in spec["properties"].items()
-    }
+    fields = {name: _described(child, _note(name)) for name, child in spec["properties"].items()}
     for path in FIXED_PARTS:
         group, name = path.split(".")
         parts = fields[group]["properties"]
         fields[group] |= {"properties": parts | {name: _described(parts[name], FIXED_NOTE)}}
     return spec | {"properties": fields}
+
+
+def _note(name: str) -> str:
+    if name in ANYTIME:
+        return ANYTIME_NOTE
+    return FIXED_NOTE if name in FIXED else LATE_NOTE
 
 
 def _described(schema: dict[str, Any], note: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A field may change as long as the change has an effect. What the prep Job and the output claim are
 made from is fixed with the run, unless its spec was refused; everything else shapes the training
 workload alone, so it can change until that exists (`status.attempt`), or the run has ended.
+`suspend` alone shapes nothing, and can change at any time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,13 @@ FIXED: Final = ("size", "strategy", "data", "model", "training", "output", "prep
 FIXED_PARTS: Final = ("checkpoint.keep",)
 """The same, of groups that can otherwise change."""
 
+ANYTIME: Final = ("suspend",)
+"""Fields that can change at any time: nothing is made from them."""
+
 CHANGEABLE: Final = tuple(
-    str(field.alias) for field in Spec.model_fields.values() if field.alias not in FIXED
+    str(field.alias)
+    for field in Spec.model_fields.values()
+    if field.alias not in (*FIXED, *ANYTIME)
 )
 """Fields that can change until the training workload exists."""
 
@@ -33,6 +39,7 @@ LATE_WORDS: Final = (
 
 FIXED_NOTE: Final = "Fixed at creation, unless the spec was refused."
 LATE_NOTE: Final = "Can change until the training workload exists or the run has ended."
+ANYTIME_NOTE: Final = "Can change at any time."
 """The same, as the descriptions of the fields say it."""
 
 
@@ -57,8 +64,11 @@ class Change:
 
 
 def changes(before: Spec, after: Spec) -> tuple[Change, ...]:
-    """The differences, each at the innermost field that differs; lists are compared as a whole."""
-    documents = (spec.model_dump(mode="json") for spec in (before, after))
+    """The differences, each at the innermost field that differs; lists are compared as a whole.
+
+    Fields that can change at any time are none.
+    """
+    documents = (spec.model_dump(mode="json", exclude={*ANYTIME}) for spec in (before, after))
     return tuple(_differences("spec", *documents))
 
 

@@ -319,7 +319,11 @@ class Spec(ApiModel):
         description="mix: Vicuna tuned on Q-Instruct and the LLaVA mixture together. after: "
         "LLaVA-v1.5 tuned further on Q-Instruct."
     )
-    suspend: bool = Field(default=False, description="Stop at a checkpoint and free the GPUs.")
+    suspend: bool = Field(
+        default=False,
+        description="Stop at a checkpoint and free the GPUs; false lets the run go on from there. "
+        "What is not created yet waits. Not beside a queueName: Kueue decides there.",
+    )
     gpu: Gpu = Field(default_factory=Gpu, description="Which GPUs, and how many.")
     data: Data = Field(
         default_factory=Data, description="Where the data come from, how clean they must be."

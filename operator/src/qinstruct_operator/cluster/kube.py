@@ -21,6 +21,7 @@ from qinstruct_operator.constants import FIELD_MANAGER
 from qinstruct_operator.kinds import POD, Kind
 
 _APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = "500"  # objects of one answer: a long list must not be one long answer
 _GONE: Final = 410  # the continue token is older than the server's history
 _LOG_BYTES: Final = 256 * 1024
@@ -99,6 +100,25 @@ class KubeCluster:
             query=(*self._manager, ("force", "true")),
             body=manifest,
             content_type=_APPLY,
+        )
+
+    async def patch(self, patch: Resource) -> Resource:
+        """Merge patch of the object that the patch names; the object as it is then.
+
+        What the patch does not have stays as it is, and None takes a field away.
+
+        Raises:
+            Conflict: it is not of the resourceVersion that the patch has.
+            NotFound: it is gone.
+        """
+        kind, namespace, name = _identity(patch)
+        return await self._transport.send(
+            _tried("patch", kind, namespace, name),
+            "PATCH",
+            api_path(kind, namespace, name),
+            query=self._manager,
+            body=patch,
+            content_type=_MERGE,
         )
 
     async def create(self, manifest: Resource) -> Resource | None:

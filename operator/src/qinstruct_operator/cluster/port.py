@@ -39,6 +39,17 @@ class Cluster(Protocol):
         """Server-side apply as our field manager, with force; the object as it is then."""
         ...
 
+    async def patch(self, patch: Resource) -> Resource:
+        """Merge patch of the object that the patch names; the object as it is then.
+
+        What the patch does not have stays as it is, and None takes a field away.
+
+        Raises:
+            Conflict: it is not of the resourceVersion that the patch has.
+            NotFound: it is gone.
+        """
+        ...
+
     async def create(self, manifest: Resource) -> Resource | None:
         """Create the object; None where one of that name exists, which is left alone."""
         ...

@@ -2,7 +2,8 @@
 
 Children are created in stages: preparation first, and the training workload only once it has
 succeeded, so that no GPU waits for data. What exists is left alone: a workload's pod template
-cannot change, and a claim may have been grown by an administrator.
+cannot change, and a claim may have been grown by an administrator. A workload is only suspended and
+let go on, as spec.suspend says.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from qinstruct_operator.core.condition_list import is_finished
 from qinstruct_operator.core.judge.claims import claim_denied, claim_mismatch, content_lost
 from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.observe import Observed
+from qinstruct_operator.core.judge.suspension import suspension, suspension_due
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.run import Run
@@ -40,7 +42,14 @@ class Apply:
     child: Child
 
 
-Action = Create | Apply
+@dataclass(frozen=True)
+class Patch:
+    """Change a workload as it was seen, by a merge patch: the manifest has the change alone."""
+
+    child: Child
+
+
+Action = Create | Apply | Patch
 
 
 def decide(run: Run, seen: Observed, now: datetime) -> tuple[Action, ...]:
@@ -54,6 +63,17 @@ def decide(run: Run, seen: Observed, now: datetime) -> tuple[Action, ...]:
         return ()
     prepared = seen.is_prepared(run)
     workload = seen.training if prepared else seen.prep
+    if workload and (suspend := suspension_due(run, seen, workload)) is not None:
+        purpose = "suspend" if suspend else "let go on"
+        return (Patch(Child(suspension(run, seen, workload, suspend), purpose)),)
+    return () if run.suspend else _creates(run, seen, workload, now)
+
+
+def _creates(
+    run: Run, seen: Observed, workload: Workload | None, now: datetime
+) -> tuple[Create | Apply, ...]:
+    """What to create or apply beside the present workload, or the next one with what it needs."""
+    prepared = seen.is_prepared(run)
     attempt, spent = seen.attempt, Spent.of_status(run.status)
     if seen.has_attempt_ended(run):
         recovery = Evidence.of(run, seen, now).recovery

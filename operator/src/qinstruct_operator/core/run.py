@@ -90,6 +90,11 @@ class Run:
         return parse_time(text(self.document, "metadata", "creationTimestamp"))
 
     @property
+    def suspend(self) -> bool | None:
+        """Whether its user wants it to stop for now; None where the spec cannot be read."""
+        return self.spec.suspend if self.spec else None
+
+    @property
     def is_finished(self) -> bool:
         """Whether its status says that it has ended."""
         return is_finished(self.status)

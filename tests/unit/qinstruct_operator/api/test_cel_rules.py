@@ -28,7 +28,7 @@ def test_every_field_has_one_rule_about_its_changes() -> None:
     )
     assert not any("oldSelf" in rule["rule"] for rule in spec_rules())
     paths = [path for path in (*fixed, *late) if path.count(".") == 1]
-    assert sorted(paths) == sorted(f".{field}" for field in FIELDS)
+    assert sorted([*paths, ".suspend"]) == sorted(f".{field}" for field in FIELDS)
     assert set(fixed) - set(paths) == {".checkpoint.keep"}
 
 
@@ -39,10 +39,11 @@ def test_descriptions_say_until_when_a_field_can_change() -> None:
     assert notes["prep"] == notes["size"] == "Fixed at creation, unless the spec was refused."
     assert (
         notes["gpu"]
-        == notes["suspend"]
+        == notes["tracking"]
         == ("Can change until the training workload exists or the run has ended.")
     )
-    assert set(notes.values()) == {notes["prep"], notes["gpu"]}
+    assert notes["suspend"] == "Can change at any time."
+    assert set(notes.values()) == {notes["prep"], notes["gpu"], notes["suspend"]}
     assert spec["checkpoint"]["properties"]["keep"]["description"].endswith(notes["size"])
 
 

@@ -23,9 +23,14 @@ def check_machine(plan: Plan) -> None:
     """Refuse what this machine cannot run.
 
     Raises:
-        ConfigError: the trainer is not installed, there are fewer GPUs than processes, or the
-            attention kernel cannot run. Nothing was prepared for it.
+        ConfigError: the run is suspended, the trainer is not installed, there are fewer GPUs than
+            processes, or the attention kernel cannot run. Nothing was prepared for it.
     """
+    if plan.spec.suspend:
+        raise ConfigError(
+            "spec.suspend is true, and only a cluster's operator can let a run go on; remove it (a "
+            "run on this machine is stopped with Ctrl-C, and goes on with the same command)"
+        )
     missing = [name for name in _TRAINER_MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from qinstruct_operator.api.changes import Change
 from qinstruct_operator.constants import (
@@ -29,6 +30,7 @@ from qinstruct_operator.core.judge.progress import restarting_text, restarts_tex
 from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.recovery import Recovery
 from qinstruct_operator.core.judge.remains import pods_remain
+from qinstruct_operator.core.judge.suspension import goes_on_without, not_suspended, queue_decides
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import why_next_pod_is_refused, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
@@ -71,6 +73,9 @@ def _accepted(evidence: Evidence) -> Judged:
             f"{names} is there and was not made for this run; delete it, or choose another name "
             "for the run",
         )
+    child = evidence.child
+    if run.suspend and child and child.queue and child.verdict == "active":
+        return yes(reasons.EDIT_IGNORED, queue_decides(child).sentence())
     if goes_on:
         made = training_name(run.name, seen.attempt)
         return _under_way(run, seen, seen.training.name if seen.training else made)
@@ -128,11 +133,11 @@ def _prepared(evidence: Evidence, accepted: Judged) -> Judged:
 
 
 def _preparing(evidence: Evidence, prep: Workload) -> Judged:
-    pod, seen = prep.pod, evidence.seen
+    pod = prep.pod
     if prep.verdict == "failed" and prep.is_over:
         message = evidence.failure.message if evidence.failure else None
         return no(reasons.FAILED, message or prep.message)
-    if trouble := why_troubled(prep, seen.node, evidence.now):
+    if trouble := _trouble(evidence, prep):
         return no(trouble.reason, trouble.message)
     if pod and pod.is_over:
         return _prep_ended(prep, pod, evidence)
@@ -141,7 +146,8 @@ def _preparing(evidence: Evidence, prep: Workload) -> Judged:
             return no(reasons.WAITING_FOR_RUN, f"run {waiting_for} builds what this one needs")
         if silent := _silence(evidence):
             return no(reasons.SILENT, f"{pod.name} on node {pod.node} {silent}; {_LOOK}")
-        return no(reasons.PREPARING, f"{pod.name} prepares data and model on node {pod.node}")
+        where = f"{pod.name} prepares data and model on node {pod.node}"
+        return no(reasons.PREPARING, where + not_suspended(evidence.seen))
     return _waiting(prep, evidence, CONDITION_PREPARED)
 
 
@@ -181,6 +187,8 @@ def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
         return no(reasons.CLAIM_LOST, lost)
     if evidence.seen.refused:
         return _refused(evidence.seen)
+    if what_next := goes_on_without(evidence.run, evidence.seen, workload):
+        return no(reasons.SUSPENDED, what_next)
     said = find_condition(evidence.run.status, type_)
     before = Waiting(said.reason, said.message) if said else None
     # A pod that has just vanished is no controller's omission, however long it has been quiet.
@@ -217,9 +225,14 @@ def _not_begun(evidence: Evidence, accepted: Judged, otherwise: Judged) -> Judge
     ):
         if why:
             return no(claim_reason, why)
-    if seen.refused:
-        return _refused(seen)
-    return otherwise
+    return _held_back(evidence, otherwise)
+
+
+def _held_back(evidence: Evidence, otherwise: Judged) -> Judged:
+    """That its user or the cluster does not let it begin; otherwise what is given."""
+    if evidence.run.suspend:
+        return no(reasons.SUSPENDED, f"held while spec.suspend is true; then {otherwise.message}")
+    return _refused(evidence.seen) if evidence.seen.refused else otherwise
 
 
 def _refused(seen: Observed) -> Judged:
@@ -265,7 +278,7 @@ def _has_node(evidence: Evidence, training: Workload) -> Judged:
         return yes(reasons.SCHEDULED, f"{training.name} had a node until its pod was deleted")
     if training.is_over:
         return no(reasons.FAILED, f"{training.name} has failed, and has no pod on a node")
-    if trouble := why_troubled(training, evidence.seen.node, evidence.now):
+    if trouble := _trouble(evidence, training):
         return no(trouble.reason, trouble.message)
     return _waiting(training, evidence, CONDITION_SCHEDULED)
 
@@ -290,7 +303,7 @@ def _running(evidence: Evidence) -> Judged:
 
 
 def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
-    if trouble := why_troubled(training, evidence.seen.node, evidence.now):
+    if trouble := _trouble(evidence, training):
         judge = unknown if trouble.reason == reasons.NODE_LOST else no
         return judge(trouble.reason, trouble.message)
     if pod.is_over:
@@ -303,8 +316,18 @@ def _on_node(evidence: Evidence, training: Workload, pod: Pod) -> Judged:
             return no(reasons.STOPPING, f"{training.name} is ending: {why or 'its pod has ended'}")
         return no(reasons.FINISHED, f"{pod.name} has ended")
     if pod.is_running:
-        return _at_work(evidence, f"{pod.name} on node {pod.node}")
+        at_work = _at_work(evidence, f"{pod.name} on node {pod.node}")
+        return replace(at_work, message=at_work.message + not_suspended(evidence.seen))
     return _waiting(training, evidence, CONDITION_RUNNING)
+
+
+def _trouble(evidence: Evidence, workload: Workload) -> Waiting | None:
+    """What ends a workload's pod from outside, and what follows where it is to go on then."""
+    trouble = why_troubled(workload, evidence.seen.node, evidence.now)
+    what_next = goes_on_without(evidence.run, evidence.seen, workload)
+    if trouble is None or not what_next:
+        return trouble
+    return replace(trouble, message=f"{trouble.message}; {what_next}")
 
 
 def _silence(evidence: Evidence) -> str:

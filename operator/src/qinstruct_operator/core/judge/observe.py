@@ -27,7 +27,7 @@ from qinstruct_operator.core.pin import Pin, read_pin
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, at, is_controlled_by, objects, text
-from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
+from qinstruct_operator.kinds import CLAIM, CONFIG_MAP, JOB
 from qinstruct_trainer.contract.safe_text import one_line
 
 Part = Literal["prep", "training", "pods", "support", "log", "events", "node"]
@@ -60,6 +60,11 @@ class Snapshot:
     node: tuple[Raw, ...] | None = None
     old_nodes: Mapping[str, Raw | None] = field(default_factory=dict)
     in_the_way: Raw | None = None
+
+    def with_patched(self, raw: Raw) -> Self:
+        """A copy with a workload that was just patched, as the server returned it."""
+        is_prep = raw["kind"] == JOB.kind
+        return replace(self, prep=raw) if is_prep else replace(self, training=raw)
 
     def with_created(self, child: Child, raw: Raw) -> Self:
         """A copy with a child that was just written, as the server returned it."""

@@ -80,6 +80,9 @@ IMAGE_UNAVAILABLE: Final = "ImageUnavailable"
 BLOCKED: Final = "Blocked"
 STARTING: Final = "Starting"
 
+RESUMED: Final = "Resumed"
+"""Of an event alone: what spec.suspend held goes on."""
+
 # Why a workload failed, beside what the trainer itself says.
 OUT_OF_MEMORY: Final = OutOfMemoryError.reason
 POD_LOST: Final = "PodLost"

@@ -54,9 +54,11 @@ _WARNINGS = reasons.NEEDS_ATTENTION | {
 def transition_events(run: Run, status: Status, now: datetime) -> tuple[Manifest, ...]:
     """An Event for each condition with another status or reason than in the run's status.
 
-    Conditions that repeat another one's event, or that nobody needs to see, have none.
+    Conditions that repeat another one's event, or that nobody needs to see, have none. That a run
+    goes on which was suspended is an event of its own: what it waits for next may have none.
     """
-    return tuple(_event(run, condition, now) for condition in _changed(run, status))
+    told = (*_resumed(run, status), *_changed(run, status))
+    return tuple(_event(run, condition, now) for condition in told)
 
 
 def is_news(before: Status, after: Status) -> bool:
@@ -67,6 +69,15 @@ def is_news(before: Status, after: Status) -> bool:
     if before.model_copy(update={"gpu_hours": after.gpu_hours}) != after:
         return True
     return abs((after.gpu_hours or 0) - (before.gpu_hours or 0)) >= _GPU_HOURS
+
+
+def _resumed(run: Run, status: Status) -> Iterator[Condition]:
+    for condition in status.conditions:
+        before = find_condition(run.status, condition.type)
+        was_held = before is not None and before.reason == reasons.SUSPENDED
+        if was_held and condition.reason != reasons.SUSPENDED and run.suspend is False:
+            message = f"{run.name} is no longer suspended: {condition.message}"
+            yield condition.model_copy(update={"reason": reasons.RESUMED, "message": message})
 
 
 def _changed(run: Run, status: Status) -> Iterator[Condition]:
@@ -85,7 +96,10 @@ def _event(run: Run, condition: Condition, now: datetime) -> Manifest:
     was = [before.status, before.reason, before.last_transition_time] if before else []
     identity = [run.uid, *was, condition.type, condition.status, condition.reason]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    bad = condition.reason in _WARNINGS or (condition.type, condition.status) in (
+    # What its user asks for is no reason to worry.
+    is_asked_for = condition.reason == reasons.SUSPENDED and run.suspend
+    is_warned_of = condition.reason in _WARNINGS and not is_asked_for
+    bad = is_warned_of or (condition.type, condition.status) in (
         (CONDITION_FAILED, "True"),
         (CONDITION_ACCEPTED, "False"),
     )

@@ -51,10 +51,11 @@ def why_troubled(workload: Workload, node: Node | None, now: datetime) -> Waitin
     if workload.verdict != "active":
         return overdue.outlived(workload, pod, now)
     if workload.suspended:
+        by = "by spec.suspend" if workload.is_held else "as by its queue"
         return overdue.not_stopped(workload, pod, now) or Waiting(
             reasons.STOPPING,
-            f"{workload.name} is suspended, as by its queue, and {pod.name} is ending; it may "
-            "still save a checkpoint",
+            f"{workload.name} is suspended, {by}, and {pod.name} is ending; it may still save a "
+            "checkpoint",
         )
     return None
 

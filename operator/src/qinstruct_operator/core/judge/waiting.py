@@ -127,6 +127,12 @@ def _without_pod(workload: Workload, now: datetime, since: datetime | None) -> W
 
 
 def _suspended(workload: Workload) -> Waiting:
+    if workload.is_held:
+        return Waiting(
+            reasons.SUSPENDED,
+            f"{workload.name} is suspended by spec.suspend; set that to false, and it goes on from "
+            "what it has saved",
+        )
     if workload.queue:
         return Waiting(
             reasons.QUEUED, f"{workload.name} is suspended until queue {workload.queue} admits it"

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from qinstruct_operator.constants import LABEL_QUEUE
+from qinstruct_operator.constants import ANNOTATION_SUSPENDED, LABEL_QUEUE
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.judge.pods import (
     Pod,
@@ -63,6 +63,8 @@ class Workload:
         verdict: its own, from its conditions.
         reason, message: of the condition that is the verdict.
         suspended: it must not start yet, e.g. because a queue holds it.
+        is_held: it is so because of spec.suspend.
+        version: resourceVersion of its object.
         queue: Kueue's LocalQueue that it names; empty where it names none.
         resume: the command by which a person lets it start; empty where nothing is suspended.
         deleted: since when it is being deleted; None where it is not.
@@ -82,6 +84,8 @@ class Workload:
     reason: str = ""
     message: str = ""
     suspended: bool = False
+    is_held: bool = False
+    version: str = ""
     queue: str = ""
     resume: str = ""
     deleted: datetime | None = None
@@ -134,6 +138,8 @@ def read_workload(
         reason=text(verdict, "reason"),
         message=text(verdict, "message"),
         suspended=suspended and not verdict,
+        is_held=suspended and not verdict and _is_marked(raw),
+        version=text(raw, "metadata", "resourceVersion"),
         queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
         resume=_resume(raw, types) if suspended and not verdict else "",
         deleted=deleted_at(raw),
@@ -162,11 +168,20 @@ def _is_suspended(raw: Raw, types: ConditionTypes, true: Mapping[str, Raw]) -> b
     return asked if isinstance(asked, bool) else types.suspended in true
 
 
+def _is_marked(raw: Raw) -> bool:
+    return text(raw, "metadata", "annotations", ANNOTATION_SUSPENDED) == "true"
+
+
+def nested(path: Iterable[str], value: object) -> dict[str, Any]:
+    """The document that has only this value, at this path."""
+    for key in reversed([*path]):
+        value = {key: value}
+    assert isinstance(value, dict), "a path has a key at least"
+    return value
+
+
 def _resume(raw: Raw, types: ConditionTypes) -> str:
-    patch: object = False
-    for key in reversed(types.suspend_path):
-        patch = {key: patch}
-    said = json.dumps(patch, separators=(",", ":"))
+    said = json.dumps(nested(types.suspend_path, False), separators=(",", ":"))
     what = f"{text(raw, 'kind').lower()} {raw['metadata']['name']}"
     return f"kubectl patch {what} --type=merge --patch '{said}'"
 

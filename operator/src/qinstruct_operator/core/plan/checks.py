@@ -23,7 +23,6 @@ _IMAGE_TOKENS = 576  # (336 / 14)^2: what one image takes of the sequence
 _TEXT_TOKENS = 64  # the conversation around it, at the least
 
 LATER: Final = (
-    "spec.suspend",
     "spec.gpu.nodes",
     "spec.output.push",
     "spec.recovery.startupSeconds",
@@ -68,6 +67,17 @@ def _at(spec: Spec, path: str) -> Any:
     for part in path.split("."):
         value = value[part]
     return value
+
+
+def suspension_is_not_the_queues(spec: Spec) -> Iterator[Violation]:
+    """Kueue would let go on at once what it has admitted."""
+    if spec.suspend and (spec.scheduling.queue_name or spec.prep.queue_name):
+        yield Violation(
+            "spec.suspend",
+            True,
+            "cannot be true beside a queueName, because Kueue starts and stops what is in a queue",
+            "set spec.active of the run's Kueue Workload to false instead",
+        )
 
 
 def gpu_only_with_a_gpu_size(spec: Spec) -> Iterator[Violation]:
@@ -271,6 +281,7 @@ def sequence_holds_an_image(spec: Spec) -> Iterator[Violation]:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
+    suspension_is_not_the_queues,
     gpu_only_with_a_gpu_size,
     prefix_has_its_attention,
     product_is_large_enough,

@@ -29,13 +29,13 @@ def test_there_are_enough_of_them() -> None:
 
 def test_every_fault_is_reported_at_once() -> None:
     raw = BAD_SPECS["13B on 40 GB"][0]
-    raw = raw | {"spec": raw["spec"] | {"suspend": True, "data": {"maxMissing": 3}}}
+    raw = raw | {"spec": raw["spec"] | {"budget": {"maxGpuHours": 9}, "data": {"maxMissing": 3}}}
     with pytest.raises(InvalidSpec) as caught:
         plan(raw)
     assert [violation.field for violation in caught.value.violations] == [
         "spec.gpu.product",
         "spec.data.maxMissing",
-        "spec.suspend",
+        "spec.budget.maxGpuHours",
     ]
 
 

@@ -54,11 +54,11 @@ MEMORY = {"training": {"activationCheckpointing": False}}
 BATCH = {"training": {"microBatchSize": 7}}
 DISK = {"output": {"size": "1Gi"}}
 FIELD = {"data": {"maxMissing": 3}}
-LATER_FIELD = {"suspend": True}
+LATER_FIELD = {"budget": {"maxGpuHours": 9}}
 SAYS = {
     "hardware": ("spec.gpu.product", "13B needs GPUs of 80 GB"),
     "field": ("spec.data.maxMissing", "means nothing with missingImages Fail"),
-    "later": ("spec.suspend", "is not supported yet"),
+    "later": ("spec.budget.maxGpuHours", "is not supported yet"),
     "batch": ("spec.training.microBatchSize", "is not a multiple of"),
     "memory": ("spec.training.microBatchSize", "does not fit"),
     "disk": ("spec.output.size", "checkpoints and the exported model take"),
