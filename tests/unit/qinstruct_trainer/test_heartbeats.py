@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -51,8 +52,10 @@ def test_a_step_has_its_own_limit_once_three_are_known_and_all_else_the_long_one
         heartbeat.took(seconds)
     heartbeat.begin(Phase.LOAD, 6)
     assert [*found, limit_of(page)] == [1000, 1000, 1000, 60, 65, 70]
-    heartbeat.begin(Phase.SAVE, 6)
+    heartbeat.begin(Phase.EVALUATE)
     assert limit_of(page) == 1000
+    heartbeat.begin(Phase.SAVE, 6)
+    assert limit_of(page) == Limits().files
 
 
 def test_a_step_may_always_take_as_long_as_the_floor(page: Page) -> None:
@@ -79,6 +82,26 @@ def test_a_rank_without_a_page_goes_on(place: str | None, tmp_path: Path) -> Non
     Heartbeat.of(environment, 5).begin(Phase.LOAD, 1)
 
 
-@pytest.mark.parametrize("text", ["", "5", '{"floor": 0}', '{"flor": 5}', '{"long": Infinity}'])
+@pytest.mark.parametrize("text", ["", "5", '{"floor": 0}', '{"flooor": 5}', '{"long": Infinity}'])
 def test_limits_that_make_no_sense_are_as_good_as_absent(text: str) -> None:
     assert Limits.read({LIMITS_ENV: text}) == Limits() == Limits.read({})
+
+
+def _refuse(_name: str) -> int:
+    raise OSError(errno.ENOSYS, "not implemented")
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_without_a_page_nobody_watches_and_nothing_ends(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox that allows no memfd; a Python that does not know it."""
+    monkeypatch.setattr(os, "environ", {})
+    if is_known:
+        monkeypatch.setattr(os, "memfd_create", _refuse)
+    else:
+        monkeypatch.delattr(os, "memfd_create")
+    assert Page().rows() == {}
+    heartbeat = Heartbeat.of(os.environ, 0)
+    heartbeat.begin(Phase.START)
+    assert not heartbeat.is_watched

@@ -9,7 +9,6 @@ import logging
 import mmap
 import os
 import struct
-import sys
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ class Phase(StrEnum):
 _OF_A_STEP: Final = frozenset(
     {Phase.LOAD, Phase.COMPUTE, Phase.REDUCE, Phase.UPDATE, Phase.REPORT, Phase.AGREE}
 )
+_OF_FILES: Final = frozenset({Phase.RESUME, Phase.SAVE, Phase.EXPORT})
 _PHASES: Final = tuple(Phase)
 
 
@@ -61,7 +61,10 @@ class Limits(BaseModel):
     """How long a rank may be silent, in seconds; in the environment as JSON, for tests.
 
     Args:
-        long: At the start, in the first steps, in saves, export and evaluation.
+        long: At the start, in the first steps, in evaluation.
+        files: While a checkpoint is read or written, or a model. Those of 13B are 157 GB, of which
+            a damaged one is read before the one that is loaded, and one that is pending is written
+            before the last one: twice that, at 30 MB/s.
         floor: In a step, at least.
         factor: In a step, as a multiple of the median of the recent ones.
     """
@@ -69,6 +72,7 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     long: Seconds = 3600.0
+    files: Seconds = 10_800.0
     floor: Seconds = 300.0
     factor: Seconds = 10.0
 
@@ -102,21 +106,29 @@ class Page:
     """The rows of all ranks, as their launcher sees them."""
 
     def __init__(self) -> None:
-        """Make it, and have the environment tell the ranks where it is."""
+        """Make it, and have the environment tell the ranks where it is.
+
+        Where there can be none, its ranks are told of none, and it stays empty.
+        """
         os.environ.pop(_PAGE_ENV, None)
-        if sys.platform == "linux":
+        self._memory: mmap.mmap | bytes = bytes(_BYTES)
+        try:
             descriptor = os.memfd_create("heartbeats")  # open, and so there, until this one ends
             os.truncate(descriptor, _BYTES)
             self._memory = mmap.mmap(descriptor, _BYTES)
-            os.environ[_PAGE_ENV] = f"/proc/{os.getpid()}/fd/{descriptor}"
+        except (AttributeError, OSError) as error:  # an old C library; a sandbox
+            _log.warning("nobody watches whether a rank hangs: %s", error)
         else:
-            self._memory = mmap.mmap(-1, _BYTES)
+            os.environ[_PAGE_ENV] = f"/proc/{os.getpid()}/fd/{descriptor}"
 
     def rows(self) -> dict[int, Row]:
-        """By rank; without those that have not said anything yet."""
+        """By rank; without those that have not said anything yet.
+
+        No lock is taken: once in a great many times a row is read while it is written.
+        """
         found = {}
         for rank, (beats, limit, phase, step, pid) in enumerate(_ROW.iter_unpack(self._memory)):
-            if pid:  # which is written last
+            if pid:
                 found[rank] = Row(beats, limit, _PHASES[phase], step, pid)
         return found
 
@@ -132,6 +144,7 @@ class Heartbeat:
         self._pid = os.getpid()
         self._steps: deque[float] = deque(maxlen=_RECENT)
         self._of_a_step = limits.long
+        self.is_watched = not isinstance(memory, bytearray)
 
     @classmethod
     def of(cls, environment: Mapping[str, str], rank: int) -> Self:
@@ -152,7 +165,8 @@ class Heartbeat:
 
     def begin(self, phase: Phase, step: int = 0) -> None:
         """Say what begins now. Each rank that others may wait for says the same."""
-        self._write(self._of_a_step if phase in _OF_A_STEP else self._limits.long, phase, step)
+        limit = self._limits.files if phase in _OF_FILES else self._limits.long
+        self._write(self._of_a_step if phase in _OF_A_STEP else limit, phase, step)
 
     def took(self, seconds: float) -> None:
         """Note the duration of one more step."""

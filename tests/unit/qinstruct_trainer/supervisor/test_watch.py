@@ -2,8 +2,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from qinstruct_trainer.contract.errors import EXIT_STALLED, STALLED
 from qinstruct_trainer.contract.events import TERMINATION_LOG_ENV, Failed, parse_line
 from qinstruct_trainer.heartbeats import LIMITS_ENV, Limits, Page, Phase, Row
+from qinstruct_trainer.supervisor import watch as watch_module
 from qinstruct_trainer.supervisor.watch import Silences, Watch, hanging, sentence
 from support.running import SECONDS
 
@@ -168,5 +171,48 @@ def test_who_goes_on_is_left_alone(ranks: Ranks) -> None:
 
 def test_a_checkpoint_is_asked_for_where_a_rank_is_left(ranks: Ranks) -> None:
     process = ranks.start(1)
-    Watch(ranks.page).save()
-    assert process.wait(SECONDS) == -signal.SIGUSR2  # it has no handler
+    with Watch(ranks.page) as watch:
+        watch.wants_save = True
+        assert process.wait(SECONDS) == -signal.SIGUSR2  # it has no handler
+
+
+def test_who_goes_on_in_the_last_moment_is_left_alone(
+    ranks: Ranks, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the stacks and the end of the ranks."""
+    late = ranks.start(1)
+    monkeypatch.setattr(watch_module, "say", partial(_let_go_on, late))
+    with Watch(ranks.page) as watch, pytest.raises(subprocess.TimeoutExpired):
+        late.wait(7)
+    assert watch.exit_code is None
+    assert capsys.readouterr().out == ""
+
+
+def _let_go_on(process: subprocess.Popen[str], _text: str) -> None:
+    assert process.stdin
+    for _ in range(2):
+        process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_alive(
+    ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "_SAY_SECONDS", 0.5)
+    monkeypatch.setattr(watch_module, "say", lambda _text: threading.Event().wait())
+    process = ranks.start(1)
+    with Watch(ranks.page) as watch:
+        assert process.wait(SECONDS) == -signal.SIGKILL
+    assert watch.exit_code == EXIT_STALLED
+
+
+def test_a_rank_whose_end_is_never_noticed_keeps_nobody_alive(
+    ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where one of its threads is left in a driver: to the others it looks ended."""
+    monkeypatch.setattr(watch_module, "_DEAD_SECONDS", 2.0)
+    left, dead = ranks.start(1), ranks.start(1)
+    dead.kill()  # and not waited for
+    with Watch(ranks.page) as watch:
+        assert left.wait(SECONDS) == -signal.SIGKILL
+    assert watch.exit_code == EXIT_STALLED

@@ -8,10 +8,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,10 @@ from qinstruct_trainer.heartbeats import Page, Row
 
 _LOOK_SECONDS: Final = 1.0
 _DUMP_SECONDS: Final = 0.5  # one after the other: all write to one log
-_HELD: Final = frozenset("TtD")  # stopped, traced, in a driver or a file system (proc(5))
+_SAY_SECONDS: Final = 60.0  # the log, or what reads it, may be what hangs
+_DEAD_SECONDS: Final = 120.0  # for torch's agent to notice; not if a thread is left in a driver
+_STOPPED: Final = frozenset("Tt")  # or traced (proc(5))
+_HELD: Final = _STOPPED | {"D"}  # in a driver or a file system
 
 
 @dataclass
@@ -83,6 +87,8 @@ class Watch:
 
     Attributes:
         exit_code: Of a try that it has ended; None before.
+        wants_stacks, wants_save: Set by signal handlers, which must do nothing more: that the ranks
+            write the stacks of their threads to the log; that they save at the end of this step.
     """
 
     def __init__(self, page: Page):
@@ -90,6 +96,8 @@ class Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
         self.exit_code: int | None = None
+        self.wants_stacks = False
+        self.wants_save = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -104,45 +112,78 @@ class Watch:
         self._done.set()
         self._thread.join()  # it may be saying why
 
-    def dump_stacks(self) -> None:
-        """Have each rank, also a stopped one, write the stacks of its threads to the log."""
-        for rank, row in _left(self._page.rows()).items():
-            say(f"rank {rank} (process {row.pid}):")
-            _signal(row.pid, signal.SIGUSR1)
-            _signal(row.pid, signal.SIGCONT)
-            time.sleep(_DUMP_SECONDS)
-
-    def save(self) -> None:
-        """Ask for a checkpoint at the end of this step."""
-        for row in _left(self._page.rows()).values():
-            _signal(row.pid, signal.SIGUSR2)
-
     def _look(self) -> None:
-        silences, last = Silences(), time.monotonic()
+        silences, last, dead_for = Silences(), time.monotonic(), 0.0
         while not self._done.wait(_LOOK_SECONDS):
             rows, now = _left(self._page.rows()), time.monotonic()
-            silent, last = silences.after(now - last, rows), now
+            self._do_what_is_asked(rows)
+            silent = silences.after(now - last, rows)
             suspects = hanging(rows, silent)
-            if suspects and all(_state(row.pid) for row in rows.values()):
+            dead_for = dead_for + now - last if suspects and _dead(rows) else 0.0
+            last = now
+            if suspects and (dead_for == 0.0 or dead_for > _DEAD_SECONDS):
                 self._end(suspects, rows, silent)
-                return
+                if self.exit_code is not None:
+                    return
+
+    def _do_what_is_asked(self, rows: Mapping[int, Row]) -> None:
+        if self.wants_stacks:
+            self.wants_stacks = False
+            _within(_SAY_SECONDS, partial(_dump_stacks, rows))
+        if self.wants_save:
+            self.wants_save = False
+            for row in rows.values():
+                _signal(row.pid, signal.SIGUSR2)
 
     def _end(
         self, suspects: list[int], rows: Mapping[int, Row], silences: Mapping[int, float]
     ) -> None:
-        """Say why, and end the ranks; torch's agent, in the main thread, notices."""
-        self.exit_code = EXIT_STALLED  # whatever else befalls them from here on
-        held = [rank for rank, row in rows.items() if _state(row.pid) in _HELD]
-        suspects = held or suspects
-        last = min(suspects, key=lambda rank: silences[rank])
-        self.dump_stacks()
-        message = sentence(suspects, rows[last], silences[last], datetime.now(UTC))
-        say(message)
-        step = rows[last].step
-        event = Failed(reason=STALLED, message=message, exit_code=EXIT_STALLED, step=step or None)
-        emit(event)
+        """End the ranks, and say why; torch's agent, in the main thread, notices.
+
+        Not if a second look, after their stacks, shows that they go on, or that one has ended; but
+        what was stopped goes on only because it was asked for its stacks.
+        """
+        dead = _dead(rows)
+        states = {rank: _state(row.pid) for rank, row in rows.items()}
+        held = [rank for rank, state in states.items() if state in _HELD]
+        _within(_SAY_SECONDS, partial(_dump_stacks, rows, goes_on=True))
+        again = _left(self._page.rows())
+        goes_on = any(again.get(rank) != rows[rank] for rank in suspects)
+        if (goes_on and _STOPPED.isdisjoint(states.values())) or _dead(rows) != dead:
+            return
+        self.exit_code = EXIT_STALLED
         for row in rows.values():
             _signal(row.pid, signal.SIGKILL)
+        suspects = held or suspects
+        last = min(suspects, key=lambda rank: silences[rank])
+        message = sentence(suspects, rows[last], silences[last], datetime.now(UTC))
+        _within(_SAY_SECONDS, partial(_tell, message, rows[last].step or None))
+
+
+def _tell(message: str, step: int | None) -> None:
+    say(message)
+    emit(Failed(reason=STALLED, message=message, exit_code=EXIT_STALLED, step=step))
+
+
+def _dump_stacks(rows: Mapping[int, Row], *, goes_on: bool = False) -> None:
+    """Have each rank write the stacks of its threads to the log; a stopped one if it goes on."""
+    for rank, row in rows.items():
+        say(f"rank {rank} (process {row.pid}):")
+        _signal(row.pid, signal.SIGUSR1)
+        if goes_on:
+            _signal(row.pid, signal.SIGCONT)
+        time.sleep(_DUMP_SECONDS)
+
+
+def _within(seconds: float, do: Callable[[], None]) -> None:
+    """Do what may block or fail, without waiting for it any longer."""
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _dead(rows: Mapping[int, Row]) -> set[int]:
+    return {rank for rank, row in rows.items() if not _state(row.pid)}
 
 
 def _left(rows: Mapping[int, Row]) -> dict[int, Row]:
@@ -151,7 +192,10 @@ def _left(rows: Mapping[int, Row]) -> dict[int, Row]:
 
 
 def _state(pid: int) -> str:
-    """Of a process, a letter (proc(5)); "" where it has ended, as torch's agent sees too."""
+    """Of a process, a letter (proc(5)); "" where it has ended, which torch's agent sees as well.
+
+    Unless one of its threads is left, in a driver: then its parent is told nothing.
+    """
     with suppress(OSError):
         state = (
             Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]

@@ -18,9 +18,11 @@ from torch import distributed
 from qinstruct_trainer.contract.errors import ConfigError
 from qinstruct_trainer.imports import without_collector
 
+# Long enough for a rank to write its share of a 13B checkpoint while the others wait. A peer that
+# dies is noticed at once, by its closed connection or by torchrun.
+_COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 # Longer than a rank may be silent: the watch knows which one hangs, those that wait for it do not.
-# A peer that dies is noticed at once, by its closed connection or by torchrun.
-_COLLECTIVE_TIMEOUT = timedelta(hours=2)
+_WATCHED_TIMEOUT = timedelta(hours=4)
 
 T = TypeVar("T")
 
@@ -118,8 +120,13 @@ def load_deepspeed(device_type: str) -> Any:
 
 
 @contextmanager
-def process_group(ranks: Ranks) -> Iterator[None]:
-    """Join the ranks: NCCL on GPUs, gloo on CPUs."""
+def process_group(ranks: Ranks, *, is_watched: bool = False) -> Iterator[None]:
+    """Join the ranks: NCCL on GPUs, gloo on CPUs.
+
+    Args:
+        ranks: this process among all.
+        is_watched: whether somebody else notices a rank that hangs.
+    """
     deepspeed = load_deepspeed(ranks.device.type)
     on_gpu = ranks.device.type == "cuda"
     if on_gpu:
@@ -129,7 +136,7 @@ def process_group(ranks: Ranks) -> Iterator[None]:
         dist_backend="nccl" if on_gpu else "gloo",
         auto_mpi_discovery=False,
         verbose=False,
-        timeout=_COLLECTIVE_TIMEOUT,
+        timeout=_WATCHED_TIMEOUT if is_watched else _COLLECTIVE_TIMEOUT,
     )
     yield
     # Not after an error: leaving the group waits for ranks that may be gone.

@@ -112,7 +112,7 @@ def _train_and_export(run: RunContext) -> None:
     micro_batches = MicroBatches(run.index, order, ranks.rank, size, store)
     restarts = Restarts.read(os.environ)
     heartbeat.begin(Phase.JOIN)
-    with process_group(ranks):
+    with process_group(ranks, is_watched=heartbeat.is_watched):
         heartbeat.begin(Phase.MODEL)
         engine = Engine(config, run.prepared.model, text.hidden_size, ranks)
         keep = config.checkpoint.keep
