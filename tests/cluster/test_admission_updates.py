@@ -100,6 +100,35 @@ def test_a_workload_may_be_suspended_and_let_go_on(
         assert answer.ok, answer.content
 
 
+@pytest.mark.parametrize("kind", SUSPENDED)
+def test_what_others_have_put_on_it_is_no_hindrance(
+    api: ControlPlane, operator_token: str, workloads: dict[str, str], kind: str
+) -> None:
+    """An administrator's finalizer and time to live, and a template that no operator writes."""
+    path, admin = workloads[kind].partition("?")[0], api.tokens["admin"]
+
+    def put(finalizers: list[str], seconds: int | None, team: str | None) -> None:
+        keeps = {"ttlSecondsAfterFinished": seconds}
+        template = {"metadata": {"labels": {"team": team}}}
+        train = {"runPolicy": keeps, "pytorchReplicaSpecs": {"Master": {"template": template}}}
+        body = {
+            "metadata": {"finalizers": finalizers},
+            "spec": keeps if kind == "Job" else train,
+        }
+        answer = send_request(api, "PATCH", path, body, content_type=MERGE, token=admin)
+        assert answer.ok, answer.content
+
+    put(["example.com/archive"], 9, "vision")
+    worse = {"metadata": {"finalizers": ["example.com/archive", "example.com/never"]}}
+    allowed, denied = (
+        send_request(api, "PATCH", workloads[kind], body, content_type=MERGE, token=operator_token)
+        for body in (SUSPENDED[kind] | MARK, worse)
+    )
+    put([], None, None)
+    assert allowed.ok, allowed.content
+    assert refused(denied), denied.content
+
+
 @pytest.mark.parametrize(
     ("kind", "change"),
     [pytest.param(kind, change, id=f"{kind}: {what}") for kind, what, change in UPDATES],

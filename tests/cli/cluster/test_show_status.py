@@ -109,6 +109,9 @@ def test_failed_attempts_and_the_next_one_are_shown(
     assert "next attempt in 99d23h" in shown
     assert re.search(r"1 Disruption Evicted 137 \S+ 1,430 30 gpu-7", shown)
     assert "2 Disruption WorkloadDeleted 99d23h" in shown
+    add_run(cluster, "z", TRAINING_STATUS | {"phase": "Suspended", "recovery": waits})
+    assert qinstruct("status", "z") == EXIT_OK
+    assert "next attempt" not in capsys.readouterr().out
     add_run(cluster, "y", TRAINING_STATUS | {"recovery": {"retries": 1}})
     assert qinstruct("status", "y") == EXIT_OK
     shown = capsys.readouterr().out

@@ -55,18 +55,21 @@ Action = Create | Apply | Patch
 def decide(run: Run, seen: Observed, now: datetime) -> tuple[Action, ...]:
     """What to send now, in order; nothing for a run that has ended or cannot begin.
 
-    Nothing either beside what could not be read: only what was seen to be absent is created.
+    Nothing either beside what could not be read: only what was seen to be absent is created. To
+    suspend a workload it need not be known what else is there.
     The configuration goes with the workload that reads it, so that a pod never sees one that
     was written for another version of its image; once data are prepared by it, it stays as it is.
     """
-    if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_children:
+    if run.is_finished or seen.taken or seen.leftovers or seen.may_hide_workloads:
         return ()
     prepared = seen.is_prepared(run)
     workload = seen.training if prepared else seen.prep
     if workload and (suspend := suspension_due(run, seen, workload)) is not None:
         purpose = "suspend" if suspend else "let go on"
         return (Patch(Child(suspension(run, seen, workload, suspend), purpose)),)
-    return () if run.suspend else _creates(run, seen, workload, now)
+    if run.suspend or seen.may_hide_children:
+        return ()
+    return _creates(run, seen, workload, now)
 
 
 def _creates(

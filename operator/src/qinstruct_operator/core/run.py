@@ -21,7 +21,7 @@ from qinstruct_operator.core.pin import Pin
 from qinstruct_operator.core.plan.make import make_plan
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.times import parse_time
-from qinstruct_operator.core.untyped_json import Raw, text
+from qinstruct_operator.core.untyped_json import Raw, at, text
 from qinstruct_operator.errors import InvalidSpec, Violation
 from qinstruct_operator.kinds import CLAIM, CONFIG_MAP
 from qinstruct_operator.settings import Settings
@@ -91,7 +91,13 @@ class Run:
 
     @property
     def suspend(self) -> bool | None:
-        """Whether its user wants it to stop for now; None where the spec cannot be read."""
+        """Whether its user wants it to stop for now; None where nobody can read that.
+
+        Faults elsewhere in the spec are no reason to go on.
+        """
+        said = at(self.document, "spec", "suspend")
+        if isinstance(said, bool):
+            return said
         return self.spec.suspend if self.spec else None
 
     @property

@@ -86,6 +86,16 @@ def test_training_that_is_made_again_is_made_from_the_same(
     assert action.child.manifest == made.training.manifest
 
 
+@pytest.mark.parametrize(("suspend", "made"), [(True, 0), (False, 1)])
+def test_a_suspended_run_makes_no_attempt_whatever_else_its_spec_says(
+    suspend: bool, made: int
+) -> None:
+    run = pinned_run(suspend=suspend, size="99B")
+    assert run.spec is None
+    assert run.status.phase == ("Suspended" if suspend else "Recovering")
+    assert len(decide(run, observe(run, THEN), NOW)) == made
+
+
 @pytest.mark.parametrize(("size", "gpus"), [("7B", 4), ("13B", 2), ("Tiny", 3)])
 def test_as_many_processes_are_started_as_the_configs_of_then_expect(size: str, gpus: int) -> None:
     """Their number may have been a default, and another version has another one."""

@@ -51,6 +51,25 @@ def test_a_refused_run_has_no_children() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        ({}, False),
+        ({"suspend": True}, True),
+        ({"suspend": True, "size": "99B"}, True),
+        ({"suspend": False, "size": "99B"}, False),
+        ({"size": "99B"}, None),
+        ({"suspend": "yes"}, None),
+        ({"suspend": 1}, None),
+    ],
+)
+def test_whether_it_is_suspended_is_read_beside_faults(
+    spec: dict[str, Any], want: bool | None
+) -> None:
+    run = read(**spec)
+    assert run.suspend is want
+
+
+@pytest.mark.parametrize(
     ("status", "prepared", "finished"), [(PREPARED, True, False), (DONE, True, True)]
 )
 def test_what_its_status_says(status: Status, prepared: bool, finished: bool) -> None:

@@ -130,17 +130,19 @@ def _state(run: ClusterRun, now: datetime) -> Iterator[tuple[str, str]]:
         if value:
             yield name, sanitize(str(value))
     if status.recovery:
-        yield from _recovery(status.recovery, now)
+        yield from _recovery(status.recovery, now, status.phase == "Suspended")
     yield "created", f"{_age(run.created, now)} ago" if run.created else "unknown"
 
 
-def _recovery(recovery: RecoveryStatus, now: datetime) -> Iterator[tuple[str, str]]:
+def _recovery(
+    recovery: RecoveryStatus, now: datetime, is_suspended: bool
+) -> Iterator[tuple[str, str]]:
     yield (
         "failed attempts",
         f"{recovery.retries} by failures that may pass, {recovery.disruptions} disturbed",
     )
     begins = parse_time(recovery.next_attempt_time or "")
-    if begins:
+    if begins and not is_suspended:  # then it waits beyond that time
         yield "next attempt", f"in {eta_text((begins - now).total_seconds())}"
 
 

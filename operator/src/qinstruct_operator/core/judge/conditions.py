@@ -30,7 +30,12 @@ from qinstruct_operator.core.judge.progress import restarting_text, restarts_tex
 from qinstruct_operator.core.judge.reasons import Waiting
 from qinstruct_operator.core.judge.recovery import Recovery
 from qinstruct_operator.core.judge.remains import pods_remain
-from qinstruct_operator.core.judge.suspension import goes_on_without, not_suspended, queue_decides
+from qinstruct_operator.core.judge.suspension import (
+    goes_on_without,
+    not_suspended,
+    queue_decides,
+    suspended_twice,
+)
 from qinstruct_operator.core.judge.trouble import why_silent, why_troubled
 from qinstruct_operator.core.judge.waiting import why_next_pod_is_refused, why_waiting
 from qinstruct_operator.core.judge.workloads import Workload
@@ -196,7 +201,7 @@ def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
     now = evidence.now
     since = past_time(said.last_transition_time, now) if said and was_without else now
     why = why_waiting(workload, evidence.seen.claims, now, before, since)
-    return no(why.reason, why.message)
+    return no(why.reason, why.message + suspended_twice(evidence.run, workload))
 
 
 def _being_created(child: str) -> Judged:

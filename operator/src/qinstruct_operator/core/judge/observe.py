@@ -151,7 +151,12 @@ class Observed:
     @property
     def may_hide_children(self) -> bool:
         """Whether a child or a pod may be there that was not read."""
-        return not self.unread.keys().isdisjoint(("prep", "training", "pods", "support"))
+        return self.may_hide_workloads or "support" in self.unread
+
+    @property
+    def may_hide_workloads(self) -> bool:
+        """Whether a workload or a pod may be there that was not read."""
+        return not self.unread.keys().isdisjoint(("prep", "training", "pods"))
 
     @property
     def is_training_unread(self) -> bool:

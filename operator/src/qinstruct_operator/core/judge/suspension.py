@@ -10,6 +10,7 @@ from typing import Any
 from qinstruct_operator.constants import ANNOTATION_SUSPENDED
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.children import Manifest
+from qinstruct_operator.core.judge.claims import content_lost, volume_lost
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import JOB_CONDITIONS, Workload, nested
 from qinstruct_operator.core.run import Run
@@ -19,15 +20,28 @@ from qinstruct_operator.kinds import JOB
 
 def suspension_due(run: Run, seen: Observed, workload: Workload) -> bool | None:
     """What to write into a workload: True suspends it, False lets it go on; None: nothing."""
-    if workload.verdict != "active" or workload.queue:
+    if workload.verdict != "active" or workload.queue or workload.deleted:
         return None
     if run.suspend:
-        return None if workload.suspended else True
-    return False if _is_to_go_on(run, workload) and not _left(seen, workload) else None
+        return None if workload.suspended or _has_done(seen, workload) else True
+    if workload.is_marked and not workload.suspended and run.suspend is False:
+        return False  # somebody let it go on: whoever suspends it next is not its spec
+    return False if _is_to_go_on(run, workload) and _can_go_on(run, seen, workload) else None
+
+
+def _has_done(seen: Observed, workload: Workload) -> bool:
+    """Whether training has ended, and its verdict is still to come: nothing of it could stop."""
+    return workload is seen.training and workload.pod is not None and workload.pod.is_over
 
 
 def _is_to_go_on(run: Run, workload: Workload) -> bool:
-    return workload.is_held and run.suspend is False
+    return workload.is_held and run.suspend is False and not workload.deleted
+
+
+def _can_go_on(run: Run, seen: Observed, workload: Workload) -> bool:
+    """Whether what it reads and has saved is seen to be there, and no pod is in its way."""
+    is_lost = seen.may_hide_children or content_lost(run, seen) or volume_lost(seen)
+    return not is_lost and not _left(seen, workload)
 
 
 def _left(seen: Observed, workload: Workload) -> tuple[str, ...]:
@@ -53,6 +67,16 @@ def goes_on_without(run: Run, seen: Observed, workload: Workload) -> str:
 def not_suspended(seen: Observed) -> str:
     """Why what runs could not be suspended, as the end of a sentence."""
     return f"; it cannot be suspended yet: {seen.refused}" if seen.refused else ""
+
+
+def suspended_twice(run: Run, workload: Workload) -> str:
+    """Of what somebody else has suspended: that spec.suspend says so too, as the end of a sentence.
+
+    Empty where it does not.
+    """
+    if not run.suspend or not workload.suspended or workload.is_held or workload.queue:
+        return ""
+    return "; set spec.suspend to false first, or it is suspended again"
 
 
 def queue_decides(workload: Workload) -> Violation:

@@ -21,6 +21,7 @@ from qinstruct_operator.constants import (
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.waiting import BY_OTHERS
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import time_text
 
@@ -37,6 +38,26 @@ _SILENT = frozenset(
         reasons.FAILED,
         reasons.PENDING,
         reasons.STARTING,
+    }
+)
+# What a run waits for, or does, once nothing is suspended.
+_GOES_ON = frozenset(
+    {
+        reasons.PENDING,
+        reasons.NO_CONTROLLER,
+        reasons.POD_REFUSED,
+        reasons.GATED,
+        reasons.UNSCHEDULABLE,
+        reasons.CLAIM_PENDING,
+        reasons.IMAGE_UNAVAILABLE,
+        reasons.BLOCKED,
+        reasons.INITIALIZING,
+        reasons.STARTING,
+        reasons.RECOVERING,
+        reasons.SCHEDULED,
+        reasons.PREPARING,
+        reasons.WAITING_FOR_RUN,
+        reasons.PREPARED,
     }
 )
 _WARNINGS = reasons.NEEDS_ATTENTION | {
@@ -74,10 +95,15 @@ def is_news(before: Status, after: Status) -> bool:
 def _resumed(run: Run, status: Status) -> Iterator[Condition]:
     for condition in status.conditions:
         before = find_condition(run.status, condition.type)
-        was_held = before is not None and before.reason == reasons.SUSPENDED
-        if was_held and condition.reason != reasons.SUSPENDED and run.suspend is False:
+        was_held = before is not None and _is_by_spec(before)
+        if was_held and condition.reason in _GOES_ON and run.suspend is False:
             message = f"{run.name} is no longer suspended: {condition.message}"
             yield condition.model_copy(update={"reason": reasons.RESUMED, "message": message})
+
+
+def _is_by_spec(condition: Condition) -> bool:
+    """Whether it is spec.suspend that holds the run, or has and its last pod is still ending."""
+    return condition.reason == reasons.SUSPENDED and BY_OTHERS not in condition.message
 
 
 def _changed(run: Run, status: Status) -> Iterator[Condition]:
@@ -97,7 +123,9 @@ def _event(run: Run, condition: Condition, now: datetime) -> Manifest:
     identity = [run.uid, *was, condition.type, condition.status, condition.reason]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     # What its user asks for is no reason to worry.
-    is_asked_for = condition.reason == reasons.SUSPENDED and run.suspend
+    is_asked_for = _is_by_spec(condition) or (
+        condition.reason == reasons.SUSPENDED and bool(run.suspend)
+    )
     is_warned_of = condition.reason in _WARNINGS and not is_asked_for
     bad = is_warned_of or (condition.type, condition.status) in (
         (CONDITION_FAILED, "True"),

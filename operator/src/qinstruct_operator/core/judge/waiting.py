@@ -56,6 +56,8 @@ _NOTHING_KNOWN: Final = (
     reasons.NO_CONTROLLER,
 )
 _AND_NOW: Final = "; and now "
+BY_OTHERS: Final = "is suspended, and no queue will admit it"
+"""In the message of what neither spec.suspend nor a queue has suspended."""
 
 
 def why_waiting(
@@ -139,7 +141,7 @@ def _suspended(workload: Workload) -> Waiting:
         )
     return Waiting(
         reasons.SUSPENDED,
-        f"{workload.name} is suspended, and no queue will admit it, because it has no label "
+        f"{workload.name} {BY_OTHERS}, because it has no label "
         f"{LABEL_QUEUE}; if a Kueue has suspended it, give it that label, or create the run again "
         "with prep.queueName (for the prep Job) or scheduling.queueName (for training); if a "
         f"person has, `{workload.resume}`",

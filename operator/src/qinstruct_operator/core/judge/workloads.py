@@ -63,7 +63,7 @@ class Workload:
         verdict: its own, from its conditions.
         reason, message: of the condition that is the verdict.
         suspended: it must not start yet, e.g. because a queue holds it.
-        is_held: it is so because of spec.suspend.
+        is_marked: the operator has suspended it, as spec.suspend said, and not let it go on.
         version: resourceVersion of its object.
         queue: Kueue's LocalQueue that it names; empty where it names none.
         resume: the command by which a person lets it start; empty where nothing is suspended.
@@ -84,7 +84,7 @@ class Workload:
     reason: str = ""
     message: str = ""
     suspended: bool = False
-    is_held: bool = False
+    is_marked: bool = False
     version: str = ""
     queue: str = ""
     resume: str = ""
@@ -96,6 +96,11 @@ class Workload:
     suspended_pod: Pod | None = None
     said: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is suspended because of spec.suspend; what is in a queue is Kueue's."""
+        return self.suspended and self.is_marked and not self.queue
 
     @property
     def is_over(self) -> bool:
@@ -138,7 +143,7 @@ def read_workload(
         reason=text(verdict, "reason"),
         message=text(verdict, "message"),
         suspended=suspended and not verdict,
-        is_held=suspended and not verdict and _is_marked(raw),
+        is_marked=text(raw, "metadata", "annotations", ANNOTATION_SUSPENDED) == "true",
         version=text(raw, "metadata", "resourceVersion"),
         queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
         resume=_resume(raw, types) if suspended and not verdict else "",
@@ -166,10 +171,6 @@ def _is_suspended(raw: Raw, types: ConditionTypes, true: Mapping[str, Raw]) -> b
     """By its spec, which is what was asked for; by its condition where that says nothing."""
     asked = at(raw, *types.suspend_path)
     return asked if isinstance(asked, bool) else types.suspended in true
-
-
-def _is_marked(raw: Raw) -> bool:
-    return text(raw, "metadata", "annotations", ANNOTATION_SUSPENDED) == "true"
 
 
 def nested(path: Iterable[str], value: object) -> dict[str, Any]:

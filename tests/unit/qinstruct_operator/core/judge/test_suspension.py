@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from qinstruct_operator.constants import ANNOTATION_SUSPENDED, LABEL_QUEUE
 from qinstruct_operator.core.decide import Patch, decide
+from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Observed, Snapshot, observe
 from qinstruct_operator.core.judge.suspension import (
     goes_on_without,
     not_suspended,
     queue_decides,
+    suspended_twice,
     suspension_due,
 )
 from qinstruct_operator.core.run import Run
@@ -20,8 +23,10 @@ from support.observed import (
     NOW,
     SUCCEEDED,
     Raw,
+    claim,
     deleting,
     ended,
+    message,
     plan,
     pod,
     prep_job,
@@ -49,6 +54,9 @@ def suspended(raw: Raw, by_spec: bool = True) -> Raw:
 
 
 HELD = suspended(JOB)
+IN_QUEUE: Raw = {"labels": JOB["metadata"]["labels"] | {LABEL_QUEUE: "gpus"}}
+QUEUED = HELD | {"metadata": HELD["metadata"] | IN_QUEUE}
+LET_GO = HELD | {"spec": {"runPolicy": {"suspend": False}}}
 ENDING = deleting(pod(HELD, running()))
 CASES: dict[str, tuple[bool | None, Snapshot, bool | None]] = {
     "training runs": (True, snapshot_of(training=JOB, pods=(pod(JOB, running()),)), True),
@@ -56,7 +64,7 @@ CASES: dict[str, tuple[bool | None, Snapshot, bool | None]] = {
     "training is suspended": (True, snapshot_of(training=HELD), None),
     "somebody let it go on": (
         True,
-        snapshot_of(training=HELD | {"spec": {"runPolicy": {"suspend": False}}}),
+        snapshot_of(training=LET_GO),
         True,
     ),
     "prep runs": (True, snapshot_of(prep=PREP, pods=(pod(PREP, running()),)), True),
@@ -90,6 +98,51 @@ CASES: dict[str, tuple[bool | None, Snapshot, bool | None]] = {
     "held by a queue": (False, snapshot_of(training=suspended(pytorchjob(queue="gpus"))), None),
     "training has failed": (True, snapshot_of(training=pytorchjob(JOB_FAILED)), None),
     "training has succeeded": (True, snapshot_of(training=pytorchjob(SUCCEEDED)), None),
+    "training has ended, and the verdict is to come": (
+        True,
+        snapshot_of(training=JOB, pods=(pod(JOB, ended(0)),)),
+        None,
+    ),
+    "prep is between two pods": (True, snapshot_of(prep=PREP, pods=(pod(PREP, ended(69)),)), True),
+    "it is being deleted": (True, snapshot_of(training=deleting(JOB)), None),
+    "it was suspended, and is being deleted": (False, snapshot_of(training=deleting(HELD)), None),
+    "in a queue since it was suspended": (False, snapshot_of(training=QUEUED), None),
+    "let go on by somebody, and still marked": (False, snapshot_of(training=LET_GO), False),
+    "let go on by somebody, in a queue": (
+        False,
+        snapshot_of(training=LET_GO | {"metadata": LET_GO["metadata"] | IN_QUEUE}),
+        None,
+    ),
+    "its output is gone": (
+        False,
+        snapshot_of(training=HELD, claims={"x-output": None}),
+        None,
+    ),
+    "its output is being deleted": (
+        False,
+        snapshot_of(training=HELD, claims={"x-output": deleting(claim())}),
+        None,
+    ),
+    "prep's claim has lost its volume": (
+        False,
+        snapshot_of(prep=suspended(PREP), claims={"x-output": claim(phase="Lost")}),
+        None,
+    ),
+    "it is suspended although its output is gone": (
+        True,
+        snapshot_of(training=JOB, claims={"x-output": None}),
+        True,
+    ),
+    "it is suspended although its ConfigMap cannot be read": (
+        True,
+        replace(snapshot_of(training=JOB), unread={"support": "no"}),
+        True,
+    ),
+    "nobody can read whether its output is there": (
+        False,
+        replace(snapshot_of(training=HELD), unread={"support": "no"}),
+        None,
+    ),
     "nobody can read what is wanted": (None, snapshot_of(training=HELD), None),
     "the same of what runs": (None, snapshot_of(training=JOB), None),
 }
@@ -151,6 +204,40 @@ def test_nothing_is_patched_beside_what_could_not_be_read() -> None:
     run = wanted(False)
     snapshot = replace(snapshot_of(training=HELD), unread={"pods": "no"})
     assert decide(run, observe(run, snapshot), NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("suspend", "raw", "said"),
+    [
+        (True, suspended(JOB, by_spec=False), True),
+        (False, suspended(JOB, by_spec=False), False),
+        (True, HELD, False),
+        (True, JOB, False),
+        (True, suspended(pytorchjob(queue="gpus"), by_spec=False), False),
+    ],
+)
+def test_what_is_suspended_by_a_person_and_by_the_spec(suspend: bool, raw: Raw, said: bool) -> None:
+    run = wanted(suspend)
+    workload = observe(run, snapshot_of(training=raw)).training
+    assert workload is not None
+    want = "; set spec.suspend to false first, or it is suspended again"
+    assert suspended_twice(run, workload) == (want if said else "")
+    status = judge(run, observe(run, snapshot_of(training=raw)), NOW)
+    assert message(status, "Scheduled").endswith(want) == said
+
+
+def test_a_mark_that_is_left_is_taken_away() -> None:
+    patch = patch_of(wanted(False), snapshot_of(training=LET_GO))
+    assert patch is not None
+    assert patch["metadata"]["annotations"] == {ANNOTATION_SUSPENDED: None}
+    assert patch["spec"] == {"runPolicy": {"suspend": False}}
+
+
+def test_nothing_is_said_of_how_it_goes_on_while_it_is_deleted() -> None:
+    run = wanted(False)
+    seen = observe(run, snapshot_of(training=deleting(HELD), pods=(ENDING,)))
+    assert seen.training is not None
+    assert goes_on_without(run, seen, seen.training) == ""
 
 
 def test_what_it_waits_for_and_why_it_cannot_be() -> None:

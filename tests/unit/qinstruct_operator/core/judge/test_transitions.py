@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from qinstruct_operator.api.status import Status
-from qinstruct_operator.core.judge.observe import Part, Snapshot
+from qinstruct_operator.core.judge.judge import judge
+from qinstruct_operator.core.judge.observe import Part, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.errors import Violation
@@ -17,16 +18,20 @@ from support.observed import (
     NOW,
     RUN,
     SUCCEEDED,
+    Raw,
     condition,
     condition_reasons,
+    deleting,
     ended,
     failed_event,
     lines,
+    plan,
     pod,
     prep_job,
     pytorchjob,
     run_of,
     running,
+    snapshot_of,
     start_event,
     status_of,
     step_event,
@@ -254,3 +259,100 @@ def test_what_cannot_be_read_is_not_told(part: Part) -> None:
     for before in (Status(), PREPARED, TRAINS_NOW, status_of(GONE, TRAINS_NOW)):
         after = status_of(Snapshot(unread=unread), before)
         assert ("Warning", "NodeLost") not in posted_events(before, after)
+
+
+def suspended(by_spec: bool, queue: str | None = None) -> Raw:
+    raw = pytorchjob(queue=queue) | {"spec": {"runPolicy": {"suspend": True}}}
+    mark = {"annotations": {"qinstruct.dev/suspended": "true"}} if by_spec else {}
+    return raw | {"metadata": raw["metadata"] | mark}
+
+
+def suspending(suspend: bool, snapshot: Snapshot, previous: Status, refused: str = "") -> Status:
+    run = replace(run_of(previous), spec=plan(suspend=suspend).spec)
+    return judge(run, replace(observe(run, snapshot), refused=refused), NOW)
+
+
+HELD, BY_HAND = suspended(by_spec=True), suspended(by_spec=False)
+IS_HELD = suspending(True, Snapshot(training=HELD), TRAINS)
+HELD_BACK = suspending(True, Snapshot(prep=DONE), PREPARED)
+NOT_OURS = suspending(False, Snapshot(training=BY_HAND), TRAINS)
+LEFT = snapshot_of(training=HELD, pods=(pod(HELD, ended(75), phase="Failed"),))
+ENDS = suspending(True, Snapshot(training=HELD, pods=(deleting(pod(HELD, running())),)), TRAINS)
+SUSPENSIONS: dict[str, tuple[bool, Status, Status, list[tuple[str, str]]]] = {
+    "suspended": (True, TRAINS, IS_HELD, [("Normal", "Suspended")]),
+    "suspended by a person": (False, TRAINS, NOT_OURS, [("Warning", "Suspended")]),
+    "by a person, and by its spec": (
+        True,
+        TRAINS,
+        suspending(True, Snapshot(training=BY_HAND), TRAINS),
+        [("Normal", "Suspended")],
+    ),
+    "to go on when its pod is gone": (
+        False,
+        ENDS,
+        suspending(False, LEFT, ENDS),
+        [("Normal", "Suspended")],
+    ),
+    "it goes on": (
+        False,
+        IS_HELD,
+        suspending(False, Snapshot(training=JOB), IS_HELD),
+        [("Normal", "Resumed")],
+    ),
+    "it begins": (
+        False,
+        HELD_BACK,
+        suspending(False, Snapshot(training=JOB), HELD_BACK),
+        [("Normal", "Resumed")],
+    ),
+    "a person let it go on": (
+        False,
+        NOT_OURS,
+        suspending(False, Snapshot(training=JOB), NOT_OURS),
+        [],
+    ),
+    "refused": (
+        False,
+        IS_HELD,
+        suspending(False, Snapshot(training=HELD), IS_HELD, refused="may not patch"),
+        [("Warning", "Refused")],
+    ),
+    "in a queue by now": (
+        False,
+        IS_HELD,
+        suspending(False, Snapshot(training=suspended(True, queue="gpus")), IS_HELD),
+        [("Normal", "Queued")],
+    ),
+    "its output is lost": (
+        False,
+        IS_HELD,
+        suspending(False, snapshot_of(training=HELD, claims={"x-output": None}), IS_HELD),
+        [("Warning", "ClaimLost")],
+    ),
+    "it is being deleted": (
+        False,
+        IS_HELD,
+        suspending(False, Snapshot(training=deleting(HELD)), IS_HELD),
+        [("Normal", "Deleting")],
+    ),
+    "its name is taken": (
+        False,
+        HELD_BACK,
+        suspending(
+            False, Snapshot(prep=DONE, in_the_way=pytorchjob(owner=None, ours=False)), HELD_BACK
+        ),
+        [("Warning", "NameTaken")],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("suspend", "before", "after", "want"), SUSPENSIONS.values(), ids=SUSPENSIONS
+)
+def test_what_is_told_of_a_suspension(
+    suspend: bool, before: Status, after: Status, want: list[tuple[str, str]]
+) -> None:
+    run = replace(run_of(before), spec=plan(suspend=suspend).spec)
+    events = transition_events(run, after, NOW)
+    assert before.conditions != after.conditions
+    assert [(each["type"], each["reason"]) for each in events] == want
