@@ -101,14 +101,15 @@ def follow(cluster: RealCluster) -> list[Row]:
 def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
     with needs.reporting():
         cluster = RealCluster.start(*node_images.TARGETS)
+    failed = True  # whoever does not come to the first test
     try:
         install_in_pod(cluster)
         cluster.create_namespace(NAMESPACE)
         cluster.create_namespace(PROBES)
         kubectl(cluster, "apply", f"--filename={SAMPLES / f'{RUN}.yaml'}")
         yield Trained(cluster, follow(cluster))
-    finally:
         failed = request.session.testsfailed > 0
+    finally:
         cluster.stop(keep_logs=failed)
         if failed:
             print(f"\nlogs of the real cluster: {cluster.folder}")  # noqa: T201 - for who reads it
