@@ -14,6 +14,7 @@ from cluster.harness.api_request import APPLY, DRY_RUN, MERGE, STRICT, runs_path
 from cluster.harness.control_plane import ControlPlane
 from cluster.harness.processes import Processes, wait_until
 from cluster.harness.testcluster import TestCluster
+from qinstruct_operator.api.changes import ANYTIME
 from qinstruct_operator.api.crd import crd
 from qinstruct_operator.api.status import CheckpointStatus, Status, TrainingStatus
 from qinstruct_operator.constants import CONDITION_PREPARED, CONDITION_RUNNING, CONDITION_SCHEDULED
@@ -363,7 +364,8 @@ def empty_of_status(api: ControlPlane, path: str) -> dict[str, Any]:
 def test_every_field_either_can_change_or_cannot() -> None:
     frozen = {field for field, _ in IMMUTABLE.values()} - {"checkpoint.keep"}
     assert frozen.isdisjoint(MUTABLE)
-    assert frozen | set(MUTABLE) == SPEC["properties"].keys()
+    assert frozen | {*MUTABLE, *ANYTIME} == SPEC["properties"].keys()
+    assert frozen.isdisjoint(ANYTIME)
 
 
 @pytest.mark.parametrize("side", ["--server-side=false", "--server-side=true"])
