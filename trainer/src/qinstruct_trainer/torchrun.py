@@ -120,8 +120,8 @@ def _try(arguments: Sequence[str]) -> int:
     try:
         with forks_as_ranks(waiting):
             waiting.extend(WaitingFork(_train) for _ in range(num_forks))
-            signal.signal(signal.SIGUSR1, lambda *_: setattr(watch, "wants_stacks", True))
-            signal.signal(signal.SIGUSR2, lambda *_: setattr(watch, "wants_save", True))
+            signal.signal(signal.SIGUSR1, watch.handle)
+            signal.signal(signal.SIGUSR2, watch.handle)
             with watch:
                 run(parsed)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:

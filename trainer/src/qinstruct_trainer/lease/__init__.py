@@ -11,7 +11,7 @@ number exclusively, so that of two that try only one succeeds. Numbers are never
 holder that was frozen and wakes up sees a higher number and knows that it lost (`Lease.check`).
 
 `lease` holds it, `takeover` decides when another process may, `holder` is what a file says.
-They import the contract and `durable_files` only.
+They import the contract, `durable_files` and `process_stat` only.
 """
 
 from qinstruct_trainer.lease.lease import Lease

@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qinstruct_trainer.process_stat import live_stat
+
 _MAX_OWNER = 100  # characters
 FILE_BYTES = 2048  # fixed size, so that a rewrite never leaves the end of an older content
 
@@ -88,11 +90,7 @@ def _machine() -> str:
 def _start_time(pid: int) -> str:
     """Start time of a live process in clock ticks since boot; "" when gone or a zombie.
 
-    proc(5): after the name in brackets, field 3 is the state and field 22 the start time;
-    the time distinguishes a process from a later one with the same pid.
+    Field 22 of proc(5), which distinguishes a process from a later one with the same pid.
     """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
+    fields = live_stat(pid)
+    return fields[19] if fields else ""

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 from qinstruct_trainer.contract.errors import EXIT_STALLED, STALLED
 from qinstruct_trainer.contract.events import Failed, emit, say
 from qinstruct_trainer.heartbeats import Page, Row
+from qinstruct_trainer.process_stat import live_stat
 
 _LOOK_SECONDS: Final = 1.0
 _DUMP_SECONDS: Final = 0.5  # one after the other: all write to one log
@@ -87,8 +87,8 @@ class Watch:
 
     Attributes:
         exit_code: Of a try that it has ended; None before.
-        wants_stacks, wants_save: Set by signal handlers, which must do nothing more: that the ranks
-            write the stacks of their threads to the log; that they save at the end of this step.
+        wants_stacks, wants_save: That the ranks are to write the stacks of their threads to the
+            log; that they are to save at the end of this step.
     """
 
     def __init__(self, page: Page):
@@ -111,6 +111,13 @@ class Watch:
     ) -> None:
         self._done.set()
         self._thread.join()  # it may be saying why
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """The handler of SIGUSR1 and SIGUSR2: it leaves a mark, and the thread does the rest."""
+        if number == signal.SIGUSR1:
+            self.wants_stacks = True
+        else:
+            self.wants_save = True
 
     def _look(self) -> None:
         silences, last, dead_for = Silences(), time.monotonic(), 0.0
@@ -196,12 +203,7 @@ def _state(pid: int) -> str:
 
     Unless one of its threads is left, in a driver: then its parent is told nothing.
     """
-    with suppress(OSError):
-        state = (
-            Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]
-        )
-        return "" if state in "ZX" else state
-    return ""
+    return next(iter(live_stat(pid)), "")
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
