@@ -123,9 +123,8 @@ def _event(run: Run, condition: Condition, now: datetime) -> Manifest:
     identity = [run.uid, *was, condition.type, condition.status, condition.reason]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     # What its user asks for is no reason to worry.
-    is_asked_for = _is_by_spec(condition) or (
-        condition.reason == reasons.SUSPENDED and bool(run.suspend)
-    )
+    is_held = condition.reason == reasons.SUSPENDED
+    is_asked_for = is_held and (run.suspend or _is_by_spec(condition))
     is_warned_of = condition.reason in _WARNINGS and not is_asked_for
     bad = is_warned_of or (condition.type, condition.status) in (
         (CONDITION_FAILED, "True"),
