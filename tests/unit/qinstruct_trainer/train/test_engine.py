@@ -4,11 +4,13 @@ import os
 import socket
 import weakref
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
 from qinstruct_trainer.contract.config import Prepared, RunConfig
 from qinstruct_trainer.contract.errors import DataError
@@ -57,7 +59,7 @@ def alone() -> Iterator[None]:
             patch.setenv(name, str(value))
         patch.setenv("MASTER_ADDR", "127.0.0.1")
         patch.setenv("MASTER_PORT", str(port))
-        with process_group(RANKS):
+        with process_group(RANKS, is_watched=True):
             yield
 
 
@@ -86,6 +88,15 @@ def take_step(engine: Engine, config: RunConfig, rate: float = 1e-2) -> float:
 
 class States(dict[Path, Any]):
     """What a save has given; unlike a plain one it can be watched."""
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_groups_that_deepspeed_makes_wait_as_long_as_our_own(config: RunConfig) -> None:
+    make_engine(config)
+    groups = list(distributed.distributed_c10d._world.pg_map)
+    assert len(groups) > 1
+    timeouts = {group._get_backend(torch.device("cpu")).options._timeout for group in groups}
+    assert timeouts == {timedelta(hours=4)}
 
 
 @pytest.mark.usefixtures("alone")

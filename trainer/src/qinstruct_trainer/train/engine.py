@@ -23,7 +23,7 @@ from qinstruct_trainer.model.loss import LlavaLoss
 from qinstruct_trainer.train.checkpoint_files import only_weights, safe_checkpoint_engine
 from qinstruct_trainer.train.ds_config import build_ds_config
 from qinstruct_trainer.train.optimizer.adamw import build_optimizer
-from qinstruct_trainer.train.ranks import Ranks
+from qinstruct_trainer.train.ranks import Ranks, wait_alike_in_all_groups
 from qinstruct_trainer.train.state_files import WriteState, write_state
 from qinstruct_trainer.train.torch_errors import explain_error
 
@@ -43,6 +43,7 @@ class Engine:
         self.parameters = count_parameters(module)
         optimizer = build_optimizer(module, config, fused=ranks.device.type == "cuda")
         self._engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=ds_config)
+        wait_alike_in_all_groups()
         self._engine.checkpoint_engine = safe_checkpoint_engine(self._engine.checkpoint_engine)
         self._zero_stage = config.zero_stage
         self._ranks = ranks

@@ -143,6 +143,19 @@ def process_group(ranks: Ranks, *, is_watched: bool = False) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
+def wait_alike_in_all_groups() -> None:
+    """Give every group the time-out of the ranks' own.
+
+    DeepSpeed makes some without one, and they have torch's for their backend: 10 minutes with
+    NCCL, less than a checkpoint may keep the others waiting.
+    """
+    own = distributed.group.WORLD
+    backends = [own._get_backend(device) for device in own._device_types]  # type: ignore[union-attr]
+    timeout = max(backend.options._timeout for backend in backends)
+    for group in distributed.distributed_c10d._world.pg_map:
+        distributed.distributed_c10d._set_pg_timeout(timeout, group)
+
+
 def sum_over_ranks(values: list[float], device: torch.device) -> list[float]:
     """Add up numbers of all ranks; every rank gets the sums. float64, so that counts are exact."""
     tensor = torch.tensor(values, dtype=torch.float64, device=device)
