@@ -60,7 +60,7 @@ def states(root: Path) -> dict[str, State]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RealCluster]:
     with needs.reporting():
-        started = RealCluster.start("prep")
+        started = RealCluster.start()
     try:
         kubeconfig = started.api.kubeconfig_for(install(started.api))
         with operator_process(started.folder / "operator", kubeconfig):

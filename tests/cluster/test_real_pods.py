@@ -100,7 +100,7 @@ def follow(cluster: RealCluster) -> list[Row]:
 @pytest.fixture(scope="module")
 def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
     with needs.reporting():
-        cluster = RealCluster.start(*node_images.TARGETS)
+        cluster = RealCluster.start()
     failed = True  # whoever does not come to the first test
     try:
         install_in_pod(cluster)

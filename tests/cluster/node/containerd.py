@@ -1,12 +1,13 @@
 """containerd on a real node: its configuration, the pods' network and the images."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cluster.harness.processes import Processes
 from cluster.node import images as node_images
+from cluster.node.kept_root import kept_root
 from cluster.node.namespaces import Namespaces
 
 _NAME: Final = "containerd"
@@ -41,8 +42,8 @@ def plugin_folder() -> Path | None:
     return next(complete, None)
 
 
-def start(processes: Processes, namespaces: Namespaces, archives: Iterable[Path]) -> Path:
-    """Start it and import images from these archives; its socket."""
+def start(processes: Processes, namespaces: Namespaces, archives: Sequence[Path]) -> Path:
+    """Start it with the images of these archives; its socket."""
     folder = processes.folder / _NAME
     networks = folder / "networks"
     networks.mkdir(parents=True)
@@ -53,24 +54,33 @@ def start(processes: Processes, namespaces: Namespaces, archives: Iterable[Path]
     del default["process"]["rlimits"]  # to raise them takes a capability that root can lack
     (folder / "container.json").write_text(json.dumps(default), "utf-8")
     config = folder / "config.toml"
+    # Copies work everywhere, and take seconds and gigabytes for each container.
+    snapshotter = "overlayfs" if node_images.can_overlay(folder) else "native"
     filled = _CONFIG.format(
         folder=folder,
         plugins=plugin_folder(),
         sandbox_image=node_images.BASE,
-        # Copies work everywhere, and take seconds and gigabytes for each container.
-        snapshotter="overlayfs" if node_images.can_overlay(folder) else "native",
+        snapshotter=snapshotter,
     )
     config.write_text(filled, "utf-8")
 
     socket = folder / "containerd.sock"
     ctr = ("ctr", f"--address={socket}", "--namespace=k8s.io")
-    processes.start(
-        _NAME,
-        namespaces.command("containerd", f"--config={config}", "--log-level=warn"),
-        ready=lambda: namespaces.succeeds(*ctr, "version"),
-    )
-    for archive in archives:
-        namespaces.run(*ctr, "images", "import", archive)
+    with kept_root(archives, snapshotter) as kept:
+        has_images = kept.has()
+        if has_images:
+            kept.give(folder / "root")
+        processes.start(
+            _NAME,
+            namespaces.command("containerd", f"--config={config}", "--log-level=warn"),
+            ready=lambda: namespaces.succeeds(*ctr, "version"),
+        )
+        if not has_images:
+            for archive in archives:
+                namespaces.run(*ctr, "images", "import", archive)
+            processes.stop(_NAME)
+            kept.take(folder / "root")
+            processes.resume(_NAME)
     return socket
 
 

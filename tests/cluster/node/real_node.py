@@ -45,13 +45,9 @@ class RealCluster(OwnCluster):
     volumes: Path
 
     @classmethod
-    def start(cls, *images: str) -> "RealCluster":
-        """Start it; some ten seconds when programs and images are built and nobody else works.
-
-        Args:
-            images: targets of `node_images` that pods will ask for, besides its base.
-        """
-        archives = [node_images.archive(image) for image in ("base", *images)]
+    def start(cls) -> "RealCluster":
+        """Start it; some ten seconds when programs and images are built and nobody else works."""
+        archives = [node_images.archive(image) for image in ("base", *node_images.TARGETS)]
         processes = Processes(Path(tempfile.mkdtemp(prefix="qinstruct-real-")))
         try:
             namespaces = node_namespaces.start(processes)
