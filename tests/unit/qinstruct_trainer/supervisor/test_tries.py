@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,8 +112,9 @@ class Supervised:
 
     @property
     def pids(self) -> list[int]:
-        lines = self.out.read_text().splitlines()
-        return [int(line.split()[-1]) for line in lines if line.startswith(("try", "orphan"))]
+        """Of those that have said it: a line can be cut off by a stop."""
+        said = re.findall(r"^(?:try \d+|orphan) (\d+)\n", self.out.read_text(), re.MULTILINE)
+        return [int(pid) for pid in said]
 
 
 def test_what_passes_is_tried_again(tmp_path: Path) -> None:
