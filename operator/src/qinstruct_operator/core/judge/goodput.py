@@ -188,8 +188,6 @@ def _with_loss(counted: GpuSecondsStatus, evidence: Evidence) -> GpuSecondsStatu
     kept = max(reached - (record.lost_steps or 0), 0) if record else reached
     if record and recorded(evidence.run.status, record.attempt) is None:
         last = max(last, reached)  # steps that no pass has seen
-    if record:
-        kept = min(kept, last)  # the others are lost already
     lost = counted.productive * (last - kept) / max(last - first, 1)
     return _moved(counted, max(lost, 0), "lost").model_copy(
         update={"first_step": min(first, kept), "last_step": kept}

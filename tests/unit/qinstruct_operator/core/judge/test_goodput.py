@@ -148,6 +148,10 @@ STORIES: dict[str, tuple[list[tuple[int, Snapshot]], dict[str, int]]] = {
         [LOADS, TRAINS],
         {"starting": 36},
     ),
+    "it takes no step for an hour, and nobody knows what time it is there": (
+        [LOADS, BEGINS, TRAINS, (96, at(36, *TRAINED))],
+        {"starting": 6, "productive": 27, "saving": 3, "stalled": 60},
+    ),
     "its node is lost": (
         [LOADS, BEGINS, TRAINS, (90, at(36, state=running(0), node=(CUT_OFF,)))],
         {"starting": 6, "productive": 27 + 3, "saving": 3},
@@ -232,6 +236,15 @@ def test_the_lost_steps_part_of_the_time_is_lost(before: Status, begins_at: int,
     after = status_of(at(0, start_event(begins_at)), before).gpu_seconds
     assert after is not None
     assert (after.productive, after.lost, after.last_step) == (36000 - lost, lost, begins_at)
+    assert before.gpu_seconds
+    assert after.first_step == min(before.gpu_seconds.first_step or 0, begins_at)
+
+
+def test_what_another_pod_did_says_nothing_of_this_one() -> None:
+    assert buckets(story((6, at(6)), status=with_steps(4800, 0, 9))) == {
+        "productive": 10,
+        "starting": 6,
+    }
 
 
 def test_a_status_that_is_lost_begins_anew_with_the_pod_that_there_is() -> None:
