@@ -134,7 +134,7 @@ PREEMPTED: Final = condition(
 BAD_DATA: Final = failed_event(
     "BadData", "record 1,207 of labels.json has no image; correct it, or leave it out", 65
 )
-FAULTY: Final = {"training": {"globalBatchSize": 100}}
+FAULTY: Final[dict[str, Any]] = {"training": {"globalBatchSize": 100}}
 
 
 def faults(spec: dict[str, Any]) -> tuple[Violation, ...]:
@@ -184,7 +184,7 @@ def test_what_is_seen_of_runs_in_ten_situations(api: ControlPlane, update_golden
         create(api, document(name, **FAULTY if case.violations else {}), json.loads(said))
     where = f"--namespace={NAMESPACE}"
     table = api.kubectl("get", "qit", where, *SITUATIONS)
-    shown = [re.sub(r"\d+s$", "9s", line) for line in table.splitlines()]
+    shown = [re.sub(r"(\d+[smh])+$", "9s", line) for line in table.splitlines()]
     runs = json.loads(api.kubectl("get", "qit", where, "--output=json", *SITUATIONS))["items"]
     assert max(map(len, shown)) - len("9s") + LONGEST_AGE <= TERMINAL
     messages = [f"{run['metadata']['name']}: {_message(run['status'])}" for run in runs]
