@@ -17,10 +17,12 @@ from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import (
+    MAX_SECONDS,
     MAX_SOURCES,
     CheckpointStatus,
     Condition,
     FailureStatus,
+    GpuSecondsStatus,
     PrepStatus,
     SourceStatus,
     Status,
@@ -30,6 +32,7 @@ from qinstruct_operator.cluster.connect import connect
 from qinstruct_operator.cluster.port import Resource
 from qinstruct_operator.constants import FIELD_MANAGER
 from qinstruct_operator.core.condition_list import CONDITIONS
+from qinstruct_operator.core.judge.goodput import HELD
 from qinstruct_operator.core.times import time_text
 from qinstruct_operator.kinds import TRAINING
 from qinstruct_operator.reconcile import status_json
@@ -97,6 +100,15 @@ STATUSES = made(
     image=text(1024),
     node=text(253),
     gpu_hours=st.none() | st.floats(min_value=0, allow_nan=False, allow_infinity=False),
+    gpu_seconds=st.none()
+    | made(
+        GpuSecondsStatus,
+        **dict.fromkeys((*HELD, "queued"), st.integers(0, MAX_SECONDS)),
+        waiting_since=st.none() | TIMES,
+        first_step=COUNTS,
+        last_step=COUNTS,
+    ),
+    goodput=text(64),
     prep=st.none()
     | made(
         PrepStatus,

@@ -13,6 +13,7 @@ from cluster.clients.operator_process import Operator
 from cluster.clients.runs import FOR_EVER, STEP, Runs, lines
 from cluster.harness.kwok import Behaviour
 from cluster.harness.processes import wait_until
+from qinstruct_operator.core.judge.goodput import HELD
 from qinstruct_operator.core.times import parse_time
 
 pytestmark = pytest.mark.cluster
@@ -97,6 +98,9 @@ def test_after_what_may_pass_another_attempt_completes_the_run(runs: Runs) -> No
         assert spent == ([1, 0] if kind == "Transient" else [0, 1])
         assert "nextAttemptTime" not in found["recovery"]
         assert "Recovering" in told(runs, name)
+        seconds = found["gpuSeconds"]
+        assert sum(seconds[each] for each in HELD) == round(found["gpuHours"] * 3600)
+        assert seconds["queued"] > 0, "it has waited for its second attempt"
         first, second = (jobs_of(runs, name)[f"{name}-{n}"] for n in (1, 2))
         assert created(second) >= failed_at(first)
         annotations = second["metadata"]["annotations"]

@@ -49,7 +49,8 @@ def test_everything_known_of_one(
     for text in (
         "x in namespace team: size 7B, strategy after",
         "progress 43%, 1h12m left",
-        "attempt 2 queue gpus node gpu-a GPU-hours 12.3",
+        "attempt 2 queue gpus node gpu-a GPU-hours 12.3 goodput 95% (GPU-hours: 11.8 "
+        "productive, 0.5 starting) queued 2.0 GPU-hours of waiting for GPUs",
         "preparation fetch labels: 5 of 10 files",
         "training step 430 of 1,000 loss 1.2500 12.5 samples/s 9,000.0 tokens/s "
         "1 restart in place (38s lost)",
@@ -219,7 +220,7 @@ RUNS = holding(
     metadata=METADATA,
     spec=holding("size", "strategy"),
     status=holding(
-        *("phase", "progress", "eta", "attempt", "queue", "gpuHours", "model"),
+        *("phase", "progress", "eta", "attempt", "queue", "gpuHours", "goodput", "model"),
         conditions=CONDITIONS,
         prep=holding(
             *("stage", "item", "done", "total", "unit", "waitingFor", "downloadsEta"),

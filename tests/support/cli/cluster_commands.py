@@ -72,6 +72,14 @@ TRAINING_STATUS: dict[str, Any] = {
     "queue": "gpus",
     "node": "gpu-a",
     "gpuHours": 12.34,
+    "gpuSeconds": {
+        "queued": 7200,
+        "starting": 1800,
+        "productive": 42444,
+        "saving": 20,
+        "lost": 160,
+    },
+    "goodput": "95%",
     "conditions": [condition("Accepted"), condition("Running", reason="Training")],
     "prep": {"stage": "fetch", "item": "labels", "done": 5, "total": 10, "unit": "files"},
     "training": {

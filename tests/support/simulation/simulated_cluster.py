@@ -252,7 +252,9 @@ class SimulatedCluster:
 
         def bind(found: Resource) -> None:
             found["spec"]["nodeName"] = "node-1"
-            found["status"]["conditions"] = [condition("PodScheduled")]
+            since = {"lastTransitionTime": _text(self._now)}
+            found["status"]["conditions"] = [condition("PodScheduled") | since]
+            found["status"]["startTime"] = _text(self._now)
 
         return "find a node for", partial(self._edit, POD, name, bind)
 
@@ -340,7 +342,10 @@ class SimulatedCluster:
     async def end(self, pod: str, code: int) -> None:
         """End the container of a pod with this exit code."""
         ended = {"exitCode": code, "reason": "Error" if code else "Completed"}
-        times = {"startedAt": _text(NOW), "finishedAt": _text(self._now)}
+        found = await self.cluster.get(POD, NAMESPACE, pod)
+        assert found is not None
+        began = _state(found)["running"]["startedAt"]
+        times = {"startedAt": began, "finishedAt": _text(self._now)}
         phase = "Failed" if code else "Succeeded"
         await self._set_state(pod, phase, {"terminated": ended | times})
 

@@ -77,6 +77,7 @@ def _columns() -> list[dict[str, Any]]:
         _column("QUEUE", ".status.queue", "Queue of the training workload."),
         _column("LOSS", ".status.training.loss", "Newest loss.", kind="number", wide=True),
         _column("GPU-H", ".status.gpuHours", "GPU-hours used.", kind="number", wide=True),
+        _column("GOODPUT", ".status.goodput", "Productive part of GPU-H.", wide=True),
         _column("CHECKPOINT", ".status.checkpoint.step", "Saved step.", kind="integer", wide=True),
         _column("RESTARTS", ".status.training.restarts", "In place.", kind="integer", wide=True),
         _column("NODE", ".status.node", "Node of the training pod.", wide=True),

@@ -10,8 +10,12 @@ _TEXT = 32768  # the API's own limit on a condition's message; bounds all free t
 MAX_SOURCES = 32
 MAX_FAILURES = 10
 MAX_COUNT = 10_000  # more than any spec allows
+MAX_SECONDS = 2**53  # what every reader of JSON keeps exactly
 MAX_ATTEMPT = 99999  # as many digits as fit into a name
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
+
+Seconds = Annotated[int, Field(ge=0, le=MAX_SECONDS)]
+"""GPUs times seconds, or seconds."""
 
 Time = Annotated[
     str, Field(max_length=32, pattern=_TIME, json_schema_extra={"format": "date-time"})
@@ -198,6 +202,38 @@ class HeldStatus(_Observed):
     earlier_hours: float = Field(ge=0, description="GPU-hours of all pods before it.")
 
 
+class GpuSecondsStatus(_Observed):
+    """Where the GPUs' time went: GPUs times seconds. All but queued add up to gpuHours."""
+
+    queued: Seconds = Field(
+        default=0,
+        description="Waited for GPUs since the data were prepared: for a queue, a node, another "
+        "attempt. None were held; it is counted when the wait ends.",
+    )
+    starting: Seconds = Field(
+        default=0, description="From the node to the first step: image, imports, model."
+    )
+    productive: Seconds = Field(
+        default=0, description="Steps that are not taken again, export and evaluation."
+    )
+    saving: Seconds = Field(
+        default=0, description="Stood still for a checkpoint, and ended when asked to."
+    )
+    lost: Seconds = Field(
+        default=0, description="Steps that failures have undone, and restarts in place."
+    )
+    stalled: Seconds = Field(
+        default=0, description="Held and not used: a rank, a pod or a container beside it hung."
+    )
+    waiting_since: Time | None = Field(
+        default=None, description="What is waited is added to queued from then on."
+    )
+    first_step: int | None = Field(
+        default=None, ge=0, description="Step from which on the productive ones are counted."
+    )
+    last_step: int | None = Field(default=None, ge=0, description="The last of them that counts.")
+
+
 class Status(_Observed):
     """What was observed of the run."""
 
@@ -244,6 +280,12 @@ class Status(_Observed):
     )
     held: HeldStatus | None = Field(
         default=None, description="What it takes to add up the GPU-hours of all pods."
+    )
+    gpu_seconds: GpuSecondsStatus | None = Field(
+        default=None, description="What the GPUs' time went into; none without GPUs."
+    )
+    goodput: str | None = Field(
+        default=None, max_length=64, description="The productive part of gpuHours, e.g. 93%."
     )
     prep: PrepStatus | None = Field(default=None, description="How far preparation is.")
     training: TrainingStatus | None = Field(default=None, description="How far training is.")

@@ -27,7 +27,7 @@ def test_columns() -> None:
     shown = [column["name"] for column in columns if not column.get("priority")]
     wide = [column["name"] for column in columns if column.get("priority")]
     assert shown == ["MODEL", "STRATEGY", "PHASE", "PROGRESS", "ETA", "ATTEMPT", "QUEUE", "AGE"]
-    assert wide == ["LOSS", "GPU-H", "CHECKPOINT", "RESTARTS", "NODE"]
+    assert wide == ["LOSS", "GPU-H", "GOODPUT", "CHECKPOINT", "RESTARTS", "NODE"]
 
 
 def test_a_column_shows_a_field_that_the_schema_has() -> None:

@@ -13,6 +13,7 @@ from qinstruct_operator.api.status import Status
 from qinstruct_operator.core.condition_list import CONDITIONS, is_finished
 from qinstruct_operator.core.decide import decide, requeue_after
 from qinstruct_operator.core.judge.claims import content_lost
+from qinstruct_operator.core.judge.goodput import HELD
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Part, Snapshot, observe
 from qinstruct_operator.core.judge.reasons import REASONS
@@ -90,6 +91,12 @@ FIELDS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "node": TEXTS,
     "gpuHours": FLOATS,
     "held": st.fixed_dictionaries({"pod": TEXTS, "earlierHours": FLOATS}),
+    "gpuSeconds": st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys((*HELD, "queued", "firstStep", "lastStep"), COUNTS)
+        | {"waitingSince": TIMES},
+    ),
+    "goodput": TEXTS,
     "prep": st.fixed_dictionaries(
         {}, optional={"stage": TEXTS, "item": TEXTS, "done": COUNTS, "total": COUNTS}
     ),

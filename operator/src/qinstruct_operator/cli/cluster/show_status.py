@@ -26,6 +26,7 @@ from qinstruct_operator.constants import (
     CONDITION_PREPARED,
 )
 from qinstruct_operator.core.condition_list import is_finished, is_true
+from qinstruct_operator.core.judge.goodput import HELD
 from qinstruct_operator.core.judge.progress import eta_text, restarts_text
 from qinstruct_operator.core.times import parse_time
 from qinstruct_operator.core.untyped_json import Raw, last_seen
@@ -129,9 +130,22 @@ def _state(run: ClusterRun, now: datetime) -> Iterator[tuple[str, str]]:
     ):
         if value:
             yield name, sanitize(str(value))
+    yield from _goodput(status)
     if status.recovery:
         yield from _recovery(status.recovery, now, status.phase == "Suspended")
     yield "created", f"{_age(run.created, now)} ago" if run.created else "unknown"
+
+
+def _goodput(status: Status) -> Iterator[tuple[str, str]]:
+    """Which part of the GPU-hours was productive, and what the others were."""
+    if (seconds := status.gpu_seconds) is None:
+        return
+    hours = {bucket: getattr(seconds, bucket) / 3600 for bucket in HELD}
+    parts = ", ".join(f"{value:.1f} {bucket}" for bucket, value in hours.items() if value >= 0.05)
+    if status.goodput:
+        yield "goodput", sanitize(status.goodput) + (f" (GPU-hours: {parts})" if parts else "")
+    if seconds.queued:
+        yield "queued", f"{seconds.queued / 3600:.1f} GPU-hours of waiting for GPUs"
 
 
 def _recovery(

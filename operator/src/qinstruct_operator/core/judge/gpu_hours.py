@@ -25,12 +25,17 @@ def gpu_hours(
     pod = _newest(training)
     if pod is None:
         return None
-    planned = plan.gpu.per_node if plan and plan.gpu else None
-    gpus = planned if pod.gpus is None else pod.gpus
-    held = _held(pod, node, now)
+    gpus, held = gpus_of(plan, training), _held(pod, node, now)
     if not gpus or held is None:
         return None
     return round(max(held / _HOUR, 0.0) * gpus, 2)
+
+
+def gpus_of(plan: Plan | None, training: Workload | None) -> int | None:
+    """GPUs of the newest pod, or before there is one those that the plan asks for."""
+    pod = _newest(training)
+    planned = plan.gpu.per_node if plan and plan.gpu else None
+    return planned if pod is None or pod.gpus is None else pod.gpus
 
 
 def all_gpu_hours(

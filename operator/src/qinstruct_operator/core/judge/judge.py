@@ -17,6 +17,7 @@ from qinstruct_operator.constants import (
 from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.conditions import judge_conditions
 from qinstruct_operator.core.judge.evidence import Evidence, is_pod_of
+from qinstruct_operator.core.judge.goodput import goodput_text, gpu_seconds
 from qinstruct_operator.core.judge.gpu_hours import all_gpu_hours, gpu_hours
 from qinstruct_operator.core.judge.judged import Judged, renewed_conditions
 from qinstruct_operator.core.judge.observe import Observed
@@ -52,6 +53,7 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
     # A node that cannot be read may be gone, and its GPUs with it.
     of_pod = None if "node" in seen.unread else gpu_hours(plan, seen.training, now, seen.node)
     hours, held = all_gpu_hours(previous, seen.training, of_pod)
+    seconds = gpu_seconds(evidence, judged, hours, held)
     return Status(
         observed_generation=run.generation,
         conditions=renewed_conditions(previous, judged, run.generation, now),
@@ -64,6 +66,8 @@ def judge(run: Run, seen: Observed, now: datetime) -> Status:
         node=None if evidence.is_recovering else _node(seen, previous),
         gpu_hours=hours,
         held=held,
+        gpu_seconds=seconds,
+        goodput=goodput_text(seconds),
         prep=_prep(evidence, judged, previous),
         training=_training(evidence, previous),
         checkpoint=(training and training.checkpoint) or previous.checkpoint,

@@ -44,7 +44,7 @@ def unknown(reason: str, message: str) -> Judged:
 def renewed_conditions(
     previous: Status, judged: Mapping[str, Judged], generation: int, now: datetime
 ) -> tuple[Condition, ...]:
-    """The complete list; a time changes only with its condition's status."""
+    """The complete list; a time changes only with its condition's status, and never goes back."""
     return tuple(
         Condition(
             type=type_,
@@ -59,8 +59,10 @@ def renewed_conditions(
 
 
 def _since(before: Condition | None, now_is: Judged, now: datetime) -> str:
-    if before is None or before.status != now_is.status:
-        return time_text(now)
     # One that cannot be is refused by the server, and judged by all that reads it.
-    is_sane = past_time(before.last_transition_time, now) is not None
-    return before.last_transition_time if is_sane else time_text(now)
+    known = past_time(before.last_transition_time, now) if before else None
+    if before is None or known is None:
+        return time_text(now)
+    if before.status == now_is.status:
+        return before.last_transition_time
+    return time_text(max(now, known))

@@ -56,6 +56,8 @@ class TrainingSeen:
         checkpoint: newest of these events.
         exported: the model is written; only the evaluation is left.
         restarting: its processes have failed and are started again in place, since this event.
+        first_step: steps that were done when its processes, or the latest of them, began to train.
+        saves: these events, oldest first.
     """
 
     status: TrainingStatus | None
@@ -63,6 +65,8 @@ class TrainingSeen:
     eta_seconds: float | None
     exported: bool
     restarting: Restarting | None = None
+    first_step: int | None = None
+    saves: tuple[Checkpoint, ...] = ()
 
 
 def read_events(lines: Iterable[str], pod: Pod | None) -> tuple[Event, ...]:
@@ -125,16 +129,19 @@ def training_progress(events: Sequence[Event]) -> TrainingSeen:
     status = _training_status(step, _newest(since, Start)) or without_rates(
         _training_status(_newest(before, Step), _newest(before, Start))
     )
-    saved = _newest(events, Checkpoint)
+    saves = tuple(each for each in events if isinstance(each, Checkpoint))
+    start = _newest(events, Start)
     is_restarting = before and not any(isinstance(each, Step | Start) for each in since)
     return TrainingSeen(
         status=_with_restarts(status, events),
-        checkpoint=CheckpointStatus(step=_count(saved.step), time=_time(saved.time))
-        if saved
+        checkpoint=CheckpointStatus(step=_count(saves[-1].step), time=_time(saves[-1].time))
+        if saves
         else None,
         eta_seconds=_finite(step.eta_seconds) if step else None,
         exported=_newest(since, Exported) is not None,
         restarting=_newest(before, Restarting) if is_restarting else None,
+        first_step=_count(start.step) if start else None,
+        saves=saves,
     )
 
 

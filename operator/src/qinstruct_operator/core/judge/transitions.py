@@ -85,9 +85,11 @@ def transition_events(run: Run, status: Status, now: datetime) -> tuple[Manifest
 def is_news(before: Status, after: Status) -> bool:
     """Whether a status is worth a write: GPU-hours go with the clock, and alone only count whole.
 
-    Fifty runs at work would otherwise be fifty writes every few seconds that say nothing.
+    Fifty runs at work would otherwise be fifty writes every few seconds that say nothing. What
+    they went into is told with them.
     """
-    if before.model_copy(update={"gpu_hours": after.gpu_hours}) != after:
+    counted = {each: getattr(after, each) for each in ("gpu_hours", "gpu_seconds", "goodput")}
+    if before.model_copy(update=counted) != after:
         return True
     return abs((after.gpu_hours or 0) - (before.gpu_hours or 0)) >= _GPU_HOURS
 

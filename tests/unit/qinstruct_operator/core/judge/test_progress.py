@@ -99,11 +99,11 @@ TRAINING_CASES = {
     "other text": (("Loading checkpoint shards: 100%", "{}"), NOTHING),
     "about to begin": (
         lines(start_event(0)),
-        replace(NOTHING, status=TrainingStatus(step=0, steps=200)),
+        replace(NOTHING, status=TrainingStatus(step=0, steps=200), first_step=0),
     ),
     "the newest step": (
         lines(start_event(0), step_event(42), step_event(43), failed_event("x", "y", 1)),
-        replace(NOTHING, status=STEP, eta_seconds=1570.0),
+        replace(NOTHING, status=STEP, eta_seconds=1570.0, first_step=0),
     ),
     "a checkpoint, between steps": (
         lines(step_event(42), saved_event(42), step_event(43)),
@@ -112,6 +112,7 @@ TRAINING_CASES = {
             status=STEP,
             eta_seconds=1570.0,
             checkpoint=CheckpointStatus(step=42, time="2026-03-01T11:59:50Z"),
+            saves=(saved_event(42).model_copy(update={"time": NOW.timestamp() - 10}),),
         ),
     ),
     "exported": (
@@ -136,6 +137,7 @@ TRAINING_CASES = {
         replace(
             NOTHING,
             status=TrainingStatus(step=0, steps=200, restarts=1),
+            first_step=0,
             restarting=restarting_event(time=NOW.timestamp()),
         ),
     ),
@@ -145,7 +147,7 @@ TRAINING_CASES = {
     ),
     "restarted: it goes on from a checkpoint": (
         lines(step_event(43), restarting_event(), start_event(40, restarts=1)),
-        replace(NOTHING, status=TrainingStatus(step=40, steps=200, restarts=1)),
+        replace(NOTHING, status=TrainingStatus(step=40, steps=200, restarts=1), first_step=40),
     ),
     "restarted, and new steps": (
         lines(
@@ -158,6 +160,7 @@ TRAINING_CASES = {
             NOTHING,
             status=STEP.model_copy(update={"restarts": 1, "lost_seconds": 61.0}),
             eta_seconds=1570.0,
+            first_step=40,
         ),
     ),
     "restarted, and the lines that say so are lost": (
@@ -178,7 +181,7 @@ TRAINING_CASES = {
     ),
     "another retry than there can be": (
         changed(restarting_event(), retry=-7) + lines(start_event()),
-        replace(NOTHING, status=TrainingStatus(step=0, steps=200)),
+        replace(NOTHING, status=TrainingStatus(step=0, steps=200), first_step=0),
     ),
     "numbers that are none": (
         changed(step_event(43), loss=math.nan, samples_per_second=math.inf, eta_seconds=-math.inf),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qinstruct_operator.api.status import Status
+from qinstruct_operator.api.status import GpuSecondsStatus, Status
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Part, Snapshot, observe
 from qinstruct_operator.core.judge.transitions import is_news, transition_events
@@ -227,6 +227,7 @@ TRAINS = status_of(Snapshot(training=JOB, pods=(pod(JOB, running()),), log=LOG),
     [
         ({}, False),
         ({"gpu_hours": (TRAINS.gpu_hours or 0) + 0.02}, False),
+        ({"gpu_seconds": GpuSecondsStatus(queued=7200), "goodput": "3%"}, False),
         ({"gpu_hours": (TRAINS.gpu_hours or 0) + 1}, True),
         ({"gpu_hours": None}, True),
         ({"eta": "1s"}, True),
