@@ -30,6 +30,15 @@ def test_an_attempt_is_in_the_name_and_in_both_labels() -> None:
         assert labels["qinstruct.dev/attempt"] == "7"
 
 
+def test_a_workload_says_which_nodes_its_pod_is_kept_from() -> None:
+    manifest = build_training(plan(document(size="Tiny")), 3, avoided=["gpu-1", "gpu-2"])
+    assert manifest["metadata"]["annotations"]["qinstruct.dev/avoided-nodes"] == "gpu-1,gpu-2"
+    assert "matchFields" in str(_template(manifest)["spec"]["affinity"])
+    first = build_training(plan(document(size="Tiny")), 3)
+    assert "qinstruct.dev/avoided-nodes" not in str(first)
+    assert "affinity" not in _template(first)["spec"]
+
+
 def test_the_queue_is_on_the_workload_and_not_on_its_pod() -> None:
     manifest = build_training(plan(document(scheduling={"queueName": "gpus"})), 1)
     queue = "kueue.x-k8s.io/queue-name"
