@@ -63,7 +63,9 @@ def build_training(
             "labels": meta["labels"] | attempt_label | queue_label,
             **optional(annotations=notes),
         },
-        "spec": backend.build_spec(template, plan.num_processes),
+        "spec": backend.build_spec(
+            template, plan.num_processes, plan.spec.scheduling.ttl_seconds_after_finished
+        ),
     }
 
 

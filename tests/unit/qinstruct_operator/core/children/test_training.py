@@ -63,6 +63,14 @@ def test_the_pod_keeps_the_deadline() -> None:
     assert pod_of(made)["terminationGracePeriodSeconds"] == made.size.grace_seconds
 
 
+def test_what_has_ended_is_kept_for_as_long_as_was_asked_and_the_prep_job_for_ever() -> None:
+    made = plan(document(scheduling={"ttlSecondsAfterFinished": 660}))
+    policy = build_training(made, 1)["spec"]["runPolicy"]
+    assert policy["ttlSecondsAfterFinished"] == 660
+    (prep,) = (one for one in manifests(made) if one["kind"] == "Job")
+    assert "ttlSecondsAfterFinished" not in prep["spec"]
+
+
 def test_where_the_user_wants_it_is_in_the_pod_as_it_was_said() -> None:
     said = {
         "priorityClassName": "low",
