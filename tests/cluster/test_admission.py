@@ -15,8 +15,9 @@ from cluster.harness.control_plane import ControlPlane
 from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.cluster.url_paths import api_path
 from qinstruct_operator.core.children import Manifest
+from qinstruct_operator.core.children.scheduling import affinity
 from qinstruct_operator.kinds import Kind
-from support.operator_documents import UID
+from support.operator_documents import UID, document, plan
 
 pytestmark = pytest.mark.cluster
 
@@ -339,6 +340,15 @@ def test_prep_may_have_a_token(api: ControlPlane, operator_token: str) -> None:
     manifest = child("Job", data={"tokenSecretRef": {"name": "qinstruct-hub"}})
     names = [one["name"] for one in template(manifest)["spec"]["containers"][0]["env"]]
     assert "HF_TOKEN" in names
+    answer = create(api, manifest, operator_token)
+    assert answer.ok, answer.content
+
+
+def test_training_may_be_kept_from_nodes_and_cleaned_up(
+    api: ControlPlane, operator_token: str
+) -> None:
+    manifest = child("PyTorchJob", scheduling={"ttlSecondsAfterFinished": 660})
+    template(manifest)["spec"]["affinity"] = affinity(plan(document()), ["gpu-1", "gpu-2"])
     answer = create(api, manifest, operator_token)
     assert answer.ok, answer.content
 

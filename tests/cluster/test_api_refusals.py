@@ -65,6 +65,7 @@ BY_OPERATOR: Final = (
     "Tiny with flash attention",
     "prefix with flash-attn",
     "a first wait that is longer than the longest",
+    "clean-up before another attempt",
     # Addresses.
     "revision of a folder",
     "model that is nothing",
@@ -80,7 +81,6 @@ BY_OPERATOR: Final = (
     "two nodes",
     "push",
     "token",
-    "clean-up",
     "TensorBoard",
     "Q-Bench",
     "a watchdog",

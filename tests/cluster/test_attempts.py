@@ -4,6 +4,7 @@ What only a kubelet would write is played by kwok; the training-operator is the 
 """
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,8 +12,9 @@ import pytest
 
 from cluster.clients.operator_process import Operator
 from cluster.clients.runs import FOR_EVER, STEP, Runs, lines
-from cluster.harness.kwok import Behaviour
+from cluster.harness.kwok import Behaviour, a100
 from cluster.harness.processes import wait_until
+from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.core.judge.goodput import HELD
 from qinstruct_operator.core.times import parse_time
 
@@ -41,6 +43,26 @@ FAULTS: Final[dict[str, tuple[Behaviour, str]]] = {
     "too-large": (Behaviour(exit_code=137, reason="OOMKilled"), "OutOfMemory"),
     "late": (Behaviour(exit_code=143, pod_reason="DeadlineExceeded"), "DeadlineExceeded"),
 }
+
+
+PAIR: Final = SOON | {
+    "scheduling": {
+        "nodeSelector": {"rack": "pair"},
+        "tolerations": [{"key": "rack", "operator": "Exists"}],
+    }
+}
+
+
+@pytest.fixture
+def pair(test_cluster: TestCluster) -> Iterator[tuple[str, str]]:
+    """Two nodes of the test's own: the one that a run prefers, and another that would do."""
+    nodes = a100("pair-40", 40), a100("pair-80", 80)
+    for node in nodes:
+        node["metadata"]["labels"] |= {"rack": "pair"}
+        node["spec"]["taints"].append({"key": "rack", "value": "pair", "effect": "NoSchedule"})
+    test_cluster.kwok.add_nodes(*nodes)
+    yield "pair-40", "pair-80"
+    test_cluster.kubectl("delete", "node", "pair-40", "pair-80", "--ignore-not-found")
 
 
 def fail_first(runs: Runs, name: str, end: Behaviour, **how: Any) -> None:
@@ -202,3 +224,44 @@ def test_a_status_that_is_wiped_gives_no_attempt_back(runs: Runs) -> None:
     assert set(jobs_of(runs, "wiped")) == {"wiped-1", "wiped-2", "wiped-3"}
     found = status(runs, "wiped")
     assert (found["attempt"], found["recovery"]["retries"]) == (3, 3)
+
+
+def fail_twice(runs: Runs, name: str) -> None:
+    runs.behave(name, "train")
+    for attempt in (1, 2):
+        runs.behave(name, "train", Behaviour(exit_code=71), attempt=attempt)
+
+
+def nodes_of(runs: Runs, name: str) -> list[str]:
+    """Where each attempt that has failed was."""
+    return [each["node"] for each in status(runs, name)["recovery"]["failures"]]
+
+
+def test_a_third_attempt_goes_to_another_node_than_two_failures(
+    runs: Runs, pair: tuple[str, str]
+) -> None:
+    bad, good = pair
+    fail_twice(runs, "moves")
+    runs.apply("moves", PAIR)
+    runs.wait_phase("moves", "Complete", 120)
+    assert nodes_of(runs, "moves") == [bad, bad]
+    assert status(runs, "moves")["node"] == good
+    third = jobs_of(runs, "moves")["moves-3"]
+    assert third["metadata"]["annotations"]["qinstruct.dev/avoided-nodes"] == bad
+
+
+def test_a_run_whose_only_node_is_avoided_says_how_to_go_there_again(
+    runs: Runs, pair: tuple[str, str]
+) -> None:
+    bad, good = pair
+    runs.kubectl("delete", "node", good)
+    fail_twice(runs, "stays")
+    runs.apply("stays", PAIR)
+    message = runs.wait("stays", "Scheduled", "False", "Unschedulable", 90)
+    assert f"it is kept from {bad}, where this run has failed twice" in message
+    (command,) = (part for part in message.split("`") if part.startswith("kubectl delete"))
+    runs.kubectl(*command.split()[1:])
+    runs.wait_phase("stays", "Complete", 90)
+    found = status(runs, "stays")
+    assert (found["attempt"], found["node"]) == (4, bad)
+    assert (found["recovery"]["retries"], found["recovery"]["disruptions"]) == (2, 1)

@@ -275,10 +275,15 @@ BAD_SPECS: Final[dict[str, BadSpec]] = {
         "does not begin with qinstruct-",
         data={"tokenSecretRef": {"name": "hub"}},
     ),
-    "clean-up": _spec(
+    "clean-up before anybody looks": _spec(
         "scheduling.ttlSecondsAfterFinished",
-        "not supported yet",
-        scheduling={"ttlSecondsAfterFinished": 60},
+        "must be at least 60",
+        scheduling={"ttlSecondsAfterFinished": 59},
+    ),
+    "clean-up before another attempt": _spec(
+        "scheduling.ttlSecondsAfterFinished",
+        "use at least 660, or lower maxBackoffSeconds",
+        scheduling={"ttlSecondsAfterFinished": 659},
     ),
     "TensorBoard": _spec(
         "tracking.tensorboard", "not supported yet", tracking={"tensorboard": True}

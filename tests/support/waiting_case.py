@@ -6,6 +6,9 @@ from qinstruct_operator.core.judge.reasons import Waiting
 from support.observed import Raw, claim, condition, pod, prep_job, pytorchjob, waiting
 
 JOB = pytorchjob()
+AVOIDING = JOB | {
+    "metadata": JOB["metadata"] | {"annotations": {"qinstruct.dev/avoided-nodes": "gpu-1,gpu-2"}}
+}
 PREP = prep_job()
 SECRET_FIX = (
     "make the Secret or its key that data.tokenSecretRef names (`kubectl create secret generic "

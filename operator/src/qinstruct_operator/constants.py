@@ -66,6 +66,9 @@ ANNOTATION_RETRIES: Final = "qinstruct.dev/retries"
 ANNOTATION_DISRUPTIONS: Final = "qinstruct.dev/disruptions"
 """The same of disruptions."""
 
+ANNOTATION_AVOIDED: Final = "qinstruct.dev/avoided-nodes"
+"""On a training workload: the nodes that its pod is kept from, as its node affinity says."""
+
 ANNOTATION_SUSPENDED: Final = "qinstruct.dev/suspended"
 """`true` on a workload that spec.suspend has suspended: only such a one is let go on again, not
 what Kueue or a person holds. The admission policy has it too."""

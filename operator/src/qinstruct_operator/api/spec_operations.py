@@ -163,9 +163,10 @@ class Scheduling(ApiModel):
     )
     ttl_seconds_after_finished: int | None = Field(
         default=None,
-        ge=0,
+        ge=60,
         le=31_536_000,
-        description="Delete the finished run's pods and jobs after this time.",
+        description="Delete the PyTorchJob of each attempt, with its pod and log, so long after it "
+        "has ended; a minute longer than recovery.maxBackoffSeconds at least. Default: never.",
     )
 
 

@@ -7,17 +7,25 @@ anything back.
 
 import hashlib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 from qinstruct_operator.api.spec_operations import Recovery
 from qinstruct_operator.api.status import MAX_COUNT, FailureKind, Status
-from qinstruct_operator.constants import ANNOTATION_DISRUPTIONS, ANNOTATION_RETRIES
+from qinstruct_operator.constants import (
+    ANNOTATION_AVOIDED,
+    ANNOTATION_DISRUPTIONS,
+    ANNOTATION_RETRIES,
+    DNS_NAME,
+)
 from qinstruct_operator.core.untyped_json import Raw, text
 
 _JITTER: Final = 0.25  # part of a wait: what failed together need not begin together
 _DOUBLINGS: Final = 20  # more make no difference to any longest wait
+_MAX_AVOIDED: Final = 3  # nodes: a run with more of them has another trouble
+_NODE_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){DNS_NAME}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,26 @@ class Spent:
 
 NOTHING: Final = Spent()
 """Before the first attempt."""
+
+
+def avoided_nodes(failed_on: Sequence[str], before: Sequence[str] = ()) -> tuple[str, ...]:
+    """Nodes that the next attempt is kept from: those of two failures, the newest three.
+
+    Args:
+        failed_on: the node of each failure that counts, oldest first.
+        before: those that the last attempt was kept from.
+    """
+    twice = [node for n, node in enumerate(failed_on) if node in failed_on[:n]]
+    newest_first = dict.fromkeys(reversed([*before, *twice]))
+    # A name that is none, typed by somebody, would have the API server refuse the workload.
+    names = [node for node in newest_first if _NODE_NAME.fullmatch(node)]
+    return tuple(names[:_MAX_AVOIDED][::-1])
+
+
+def avoided_by(workload: Raw) -> tuple[str, ...]:
+    """Nodes that a training workload's pod is kept from, as it says itself."""
+    said = text(workload, "metadata", "annotations", ANNOTATION_AVOIDED)
+    return avoided_nodes((), said.split(","))
 
 
 def limit(policy: Recovery, kind: FailureKind) -> int:

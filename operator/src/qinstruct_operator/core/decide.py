@@ -78,18 +78,20 @@ def _creates(
     """What to create or apply beside the present workload, or the next one with what it needs."""
     prepared = seen.is_prepared(run)
     attempt, spent = seen.attempt, Spent.of_status(run.status)
+    avoided: tuple[str, ...] = ()
     if seen.has_attempt_ended(run):
         recovery = Evidence.of(run, seen, now).recovery
         if recovery is None or not recovery.is_due(now):
             return ()  # what has failed is written down first, and then time must pass
-        workload, attempt, spent = None, attempt + 1, recovery.spent
+        workload, attempt = None, attempt + 1
+        spent, avoided = recovery.spent, recovery.avoided
     if _needs_nothing(run, seen, workload):
         return ()
     due = _due(run, seen, prepared)
     if due is None:
         return ()
     plan, is_pinned = due
-    children = build_children(plan, attempt, spent)
+    children = build_children(plan, attempt, spent, avoided)
     absent = [Create(child) for child in children.support if child.id not in seen.support]
     if workload is not None:
         # Another version's configs are not for the image that the workload has.

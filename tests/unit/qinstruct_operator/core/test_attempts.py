@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from qinstruct_operator.api.spec_operations import Recovery
 from qinstruct_operator.api.status import MAX_COUNT, FailureKind, RecoveryStatus, Status
-from qinstruct_operator.core.attempts import NOTHING, Spent, limit, wait_seconds
+from qinstruct_operator.core.attempts import (
+    NOTHING,
+    Spent,
+    avoided_by,
+    avoided_nodes,
+    limit,
+    wait_seconds,
+)
 from support.observed import pytorchjob
 
 UID = "0b5f0a6e-8a54-4f0e-9a53-0c8f5b1d7e11"
@@ -66,6 +73,40 @@ def test_a_failure_counts_for_its_kind_alone(kind: FailureKind, count: Spent, of
     assert NOTHING.with_one(kind, -1) == NOTHING
     full = Spent(MAX_COUNT, MAX_COUNT)
     assert full.with_one(kind) == full
+
+
+@pytest.mark.parametrize(
+    ("failed_on", "before", "avoided"),
+    [
+        ("", "", ""),
+        ("a", "", ""),
+        ("a b c", "", ""),
+        ("a b a", "", "a"),
+        ("a a a", "", "a"),
+        ("a b b a", "", "b a"),
+        ("a", "b", "b"),
+        ("a a", "b", "b a"),
+        ("a a", "a", "a"),
+        ("d d", "a b c", "b c d"),
+        ("a a", "a b c", "b c a"),
+        ("gpu-1.example.com gpu-1.example.com", "", "gpu-1.example.com"),
+    ],
+)
+def test_a_node_of_two_failures_is_avoided(failed_on: str, before: str, avoided: str) -> None:
+    assert avoided_nodes(failed_on.split(), before.split()) == tuple(avoided.split())
+
+
+@pytest.mark.parametrize("said", ["", "-a", "A", "a b", "a,,b-", "x" * 254, None, 7, {}])
+def test_what_is_no_name_of_a_node_is_not_avoided(said: object) -> None:
+    job = pytorchjob()
+    job["metadata"]["annotations"] = {"qinstruct.dev/avoided-nodes": said}
+    assert set(avoided_by(job)) <= {"a"}
+
+
+def test_a_workload_says_which_nodes_it_avoids() -> None:
+    job = pytorchjob()
+    job["metadata"]["annotations"] = {"qinstruct.dev/avoided-nodes": "d,a,b,c"}
+    assert avoided_by(job) == ("a", "b", "c")
 
 
 def test_the_limits_are_those_of_the_spec() -> None:

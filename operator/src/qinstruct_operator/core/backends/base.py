@@ -40,7 +40,8 @@ class Backend:
         container: required name of the training container.
         conditions: where its objects say how they stand.
         install: the command that installs the kind and its controller.
-        build_spec: makes the workload's spec of a pod template and a number of processes.
+        build_spec: makes the workload's spec of a pod template, a number of processes, and the
+            seconds after its end in which it is deleted; None: it is not.
         pod_template: finds the pod template in a manifest of the kind.
     """
 
@@ -48,5 +49,5 @@ class Backend:
     container: str
     conditions: ConditionTypes
     install: str
-    build_spec: Callable[[dict[str, Any], int], dict[str, Any]]
+    build_spec: Callable[[dict[str, Any], int, int | None], dict[str, Any]]
     pod_template: Callable[[dict[str, Any]], dict[str, Any]]

@@ -6,11 +6,14 @@ from qinstruct_operator.core.backends.base import Backend, ConditionTypes
 from qinstruct_operator.kinds import Kind
 
 
-def _build_spec(template: dict[str, Any], num_processes: int) -> dict[str, Any]:
+def _build_spec(
+    template: dict[str, Any], num_processes: int, seconds_to_live: int | None
+) -> dict[str, Any]:
     """Retries are ours: the PyTorchJob's own counters do not work (training-operator 1.9)."""
+    clean_up = {} if seconds_to_live is None else {"ttlSecondsAfterFinished": seconds_to_live}
     return {
         "nprocPerNode": str(num_processes),
-        "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None"},
+        "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None", **clean_up},
         "pytorchReplicaSpecs": {
             "Master": {"replicas": 1, "restartPolicy": "Never", "template": template}
         },

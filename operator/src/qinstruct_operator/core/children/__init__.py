@@ -6,7 +6,7 @@ None. `metadata`, `pod`, `resources` and `scheduling` are what the builders shar
 `names`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
@@ -73,13 +73,16 @@ class Children:
         yield from (*self.support, self.prep, self.training)
 
 
-def build_children(plan: Plan, attempt: int = 1, spent: Spent = NOTHING) -> Children:
+def build_children(
+    plan: Plan, attempt: int = 1, spent: Spent = NOTHING, avoided: Sequence[str] = ()
+) -> Children:
     """Every child of a planned run.
 
     Args:
         plan: of the run.
         attempt: number of the attempt to train.
         spent: what the attempts before it have used up.
+        avoided: names of nodes that it must not go to.
     """
     return Children(
         config=Child(
@@ -94,7 +97,7 @@ def build_children(plan: Plan, attempt: int = 1, spent: Spent = NOTHING) -> Chil
             build_prep_job(plan), "fetch, verify, convert and index, before any GPU is asked for"
         ),
         training=Child(
-            build_training(plan, attempt, spent),
+            build_training(plan, attempt, spent, avoided),
             f"train, checkpoint, export and evaluate: attempt {attempt}",
         ),
     )

@@ -5,7 +5,7 @@ affinity's OR-ed terms ask for memory (GPU feature discovery), the accelerator (
 instance type (EKS, AKS, OCI, HyperPod): any one is enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qinstruct_operator.api.spec_operations import Toleration
@@ -37,21 +37,25 @@ def _with_architecture(chosen: Mapping[str, str]) -> dict[str, str]:
     return {**({} if named else {ARCH_LABEL: ARCH}), **chosen}
 
 
-def affinity(plan: Plan) -> Manifest:
-    """Required affinity to nodes with the right GPUs; nothing without GPUs or with `strict`.
+def affinity(plan: Plan, avoided: Sequence[str] = ()) -> Manifest:
+    """Required affinity to nodes with the right GPUs, and not to some; nothing where any will do.
 
-    Where larger GPUs are allowed, those of the size's own class are preferred, so that
-    the others stay free for runs that need them.
+    Without GPUs, or with `strict`, no GPUs are asked for here. Where larger ones are allowed,
+    those of the size's own class are preferred, so that the others stay free for runs that need
+    them.
+
+    Args:
+        plan: of the run.
+        avoided: names of nodes that the pod must not go to.
     """
-    gpu = plan.gpu
-    if gpu is None or gpu.strict:
+    gpu = plan.gpu if plan.gpu and not plan.gpu.strict else None
+    required = _required(gpu) if gpu else []
+    if avoided:
+        required = [term | _away_from(avoided) for term in required or [{}]]
+    if not required:
         return {}
-    if gpu.product:
-        required = [_term(_expression(GPU_PRODUCT_LABEL, "In", gpu.product))]
-    else:
-        required = _terms(gpu, larger=gpu.allow_larger)
-    larger = not gpu.product and gpu.allow_larger and larger_classes(gpu.gpu_class)
-    preferred = _terms(gpu, larger=False) if larger else []
+    larger = gpu and not gpu.product and gpu.allow_larger and larger_classes(gpu.gpu_class)
+    preferred = _terms(gpu, larger=False) if gpu and larger else []
     return {
         "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": required},
@@ -62,6 +66,21 @@ def affinity(plan: Plan) -> Manifest:
             ),
         }
     }
+
+
+def _required(gpu: GpuPlan) -> list[Manifest]:
+    if gpu.product:
+        return [_term(_expression(GPU_PRODUCT_LABEL, "In", gpu.product))]
+    return _terms(gpu, larger=gpu.allow_larger)
+
+
+def _away_from(nodes: Sequence[str]) -> Manifest:
+    """Part of a term: none of these nodes.
+
+    By their names, since the label with the host's name need not have the node's. Kubernetes takes
+    one name a requirement there, and each term has to say it, because any one term is enough.
+    """
+    return {"matchFields": [_expression("metadata.name", "NotIn", node) for node in nodes]}
 
 
 def prep_tolerations(plan: Plan) -> list[Manifest]:

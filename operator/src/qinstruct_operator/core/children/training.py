@@ -1,6 +1,9 @@
 """The training workload of one attempt: our pod, inside the kind that the run's backend is."""
 
+from collections.abc import Sequence
+
 from qinstruct_operator.constants import (
+    ANNOTATION_AVOIDED,
     ANNOTATION_ISTIO,
     ANNOTATIONS_STAY,
     LABEL_ATTEMPT,
@@ -28,19 +31,29 @@ from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.launch import train_command
 
 
-def build_training(plan: Plan, attempt: int, spent: Spent = NOTHING) -> Manifest:
-    """The workload, e.g. a kubeflow.org/v1 PyTorchJob; it says itself what has been spent."""
+def build_training(
+    plan: Plan, attempt: int, spent: Spent = NOTHING, avoided: Sequence[str] = ()
+) -> Manifest:
+    """The workload, e.g. a kubeflow.org/v1 PyTorchJob; it says itself what was before it.
+
+    Args:
+        plan: of the run.
+        attempt: number of the attempt.
+        spent: what the attempts before it have used up.
+        avoided: names of nodes that its pod must not go to.
+    """
     backend = BACKENDS[plan.backend]
     meta = metadata(plan, names.training_name(plan.name, attempt), "train")
     attempt_label = {LABEL_ATTEMPT: str(attempt)}
     queue_label = optional(**{LABEL_QUEUE: plan.queue_name})
-    notes = meta.get("annotations", {}) | spent.annotations()
+    kept_from = optional(**{ANNOTATION_AVOIDED: ",".join(avoided)})
+    notes = meta.get("annotations", {}) | spent.annotations() | kept_from
     template = {
         "metadata": {
             "labels": labels(plan, "train") | attempt_label,
             "annotations": {ANNOTATION_ISTIO: "false", **dict(ANNOTATIONS_STAY)},
         },
-        "spec": _pod(plan, backend.container),
+        "spec": _pod(plan, backend.container, avoided),
     }
     return {
         "apiVersion": backend.kind.api_version,
@@ -50,11 +63,13 @@ def build_training(plan: Plan, attempt: int, spent: Spent = NOTHING) -> Manifest
             "labels": meta["labels"] | attempt_label | queue_label,
             **optional(annotations=notes),
         },
-        "spec": backend.build_spec(template, plan.num_processes),
+        "spec": backend.build_spec(
+            template, plan.num_processes, plan.spec.scheduling.ttl_seconds_after_finished
+        ),
     }
 
 
-def _pod(plan: Plan, container: str) -> Manifest:
+def _pod(plan: Plan, container: str, avoided: Sequence[str]) -> Manifest:
     requests = train_requests(plan)
     scheduling = plan.spec.scheduling
     return {
@@ -68,7 +83,7 @@ def _pod(plan: Plan, container: str) -> Manifest:
             priorityClassName=scheduling.priority_class_name,
             schedulerName=scheduling.scheduler_name,
             nodeSelector=train_node_selector(plan),
-            affinity=affinity(plan),
+            affinity=affinity(plan, avoided),
             tolerations=train_tolerations(plan),
         ),
         "containers": [

@@ -267,10 +267,11 @@ def _to_come(evidence: Evidence, recovery: Recovery) -> str:
         else "its newest checkpoint, if it has saved one"
     )
     begins = f" at {time_text(recovery.begins)}" if recovery.begins else ""
+    away = f", not on {', '.join(recovery.avoided)}" if recovery.avoided else ""
     why = evidence.failure and evidence.failure.message
     return (
-        f"attempt {last.attempt + 1} begins{begins}, from {origin} ({recovery.which}): attempt "
-        f"{last.attempt} failed ({last.reason}): {why or 'no message'}"
+        f"attempt {last.attempt + 1} begins{begins}{away}, from {origin} ({recovery.which}): "
+        f"attempt {last.attempt} failed ({last.reason}): {why or 'no message'}"
     )
 
 

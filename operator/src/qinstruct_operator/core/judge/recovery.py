@@ -4,6 +4,7 @@ All of it is computed from what exists, the status and the run's uid, so that an
 started again, or loses the status, comes to the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,13 +20,29 @@ from qinstruct_operator.api.status import (
     RecoveryStatus,
     Status,
 )
-from qinstruct_operator.core.attempts import Spent, limit, wait_seconds
+from qinstruct_operator.core.attempts import Spent, avoided_nodes, limit, wait_seconds
+from qinstruct_operator.core.judge import reasons
 from qinstruct_operator.core.judge.failure_kinds import Ended, case_of
 from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time, past_time, time_text
+from qinstruct_trainer.contract.errors import (
+    KILLED,
+    STALLED,
+    GpuError,
+    NonFiniteLossError,
+    PeerLostError,
+)
 
+_OF_A_MACHINE: Final = (
+    GpuError.reason,
+    PeerLostError.reason,
+    NonFiniteLossError.reason,
+    KILLED,
+    STALLED,
+    reasons.ERROR,
+)
 _FIELDS: Final = {"Transient": "maxRetries", "Disruption": "maxDisruptions"}
 
 
@@ -38,6 +55,7 @@ class Recovery:
         spent: so far, it included.
         limit: how many of its kind there may be.
         begins: when the next attempt does; None: the run has failed.
+        avoided: names of nodes that the next attempt is kept from.
         is_recorded: the status says it already; only then may the next attempt begin, so that
             none is forgotten if the operator dies in between.
     """
@@ -47,6 +65,7 @@ class Recovery:
     limit: int
     begins: datetime | None
     is_recorded: bool
+    avoided: tuple[str, ...] = ()
 
     def is_due(self, now: datetime) -> bool:
         """Whether the next attempt may begin."""
@@ -107,7 +126,25 @@ def recovery(
         limit=most,
         begins=(parse_time(record.time) or now) + wait if goes_on else None,
         is_recorded=known == record,
+        avoided=_avoided(seen, (*recorded_before(run.status, seen.attempt), record)),
     )
+
+
+def _avoided(seen: Observed, failures: Sequence[AttemptFailure]) -> tuple[str, ...]:
+    """By failures that a machine can be the cause of.
+
+    Who deletes an attempt lets the next one go anywhere: it is the way out where no other node is.
+    """
+    deleted = [each.attempt for each in failures if each.reason == reasons.WORKLOAD_DELETED]
+    counted = [
+        each.node
+        for each in failures
+        if each.kind == "Transient"
+        and each.reason in _OF_A_MACHINE
+        and each.node
+        and each.attempt > max(deleted, default=0)
+    ]
+    return avoided_nodes(counted, seen.training.avoided if seen.training else ())
 
 
 def recorded(status: Status, attempt: int) -> AttemptFailure | None:

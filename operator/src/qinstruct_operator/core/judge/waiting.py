@@ -81,7 +81,7 @@ def why_waiting(
         why = _without_pod(workload, now, without_since)
         about = f"the cluster refuses the pod of {workload.name}:"
     elif pod.node is None:
-        why, about = _without_node(pod, claims, now), ""
+        why, about = _without_node(workload, pod, claims, now), ""
     else:
         why = _on_node(workload, pod, now)
         # With a sandbox the pod is past all that the kubelet's events tell.
@@ -148,7 +148,9 @@ def _suspended(workload: Workload) -> Waiting:
     )
 
 
-def _without_node(pod: Pod, claims: Mapping[str, Claim], now: datetime) -> Waiting:
+def _without_node(
+    workload: Workload, pod: Pod, claims: Mapping[str, Claim], now: datetime
+) -> Waiting:
     if pod.gates:
         return _gated(pod)
     unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
@@ -170,10 +172,20 @@ def _without_node(pod: Pod, claims: Mapping[str, Claim], now: datetime) -> Waiti
         return Waiting(
             reasons.UNSCHEDULABLE,
             f"no node takes {pod.name}: {quoted}{beside}; it starts as soon as one does, and "
-            "`qinstruct plan` says which nodes could",
+            f"`qinstruct plan` says which nodes could{_kept_away(workload)}",
         )
     return overdue.not_looked_at(pod, now) or Waiting(
         reasons.PENDING, f"{pod.name} waits for the scheduler"
+    )
+
+
+def _kept_away(workload: Workload) -> str:
+    """From which nodes, and the way back, as a clause; empty where from none."""
+    if not workload.avoided:
+        return ""
+    return (
+        f"; it is kept from {', '.join(workload.avoided)}, where this run has failed twice: "
+        f"`{workload.forget}` lets the next attempt go there again, and counts as a disruption"
     )
 
 

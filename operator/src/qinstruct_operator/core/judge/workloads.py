@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from qinstruct_operator.constants import ANNOTATION_SUSPENDED, LABEL_QUEUE
+from qinstruct_operator.core.attempts import avoided_by
 from qinstruct_operator.core.backends.base import ConditionTypes
 from qinstruct_operator.core.judge.pods import (
     Pod,
@@ -65,6 +66,9 @@ class Workload:
         suspended: it must not start yet, e.g. because a queue holds it.
         is_marked: the operator has suspended it, as spec.suspend said, and not let it go on.
         version: resourceVersion of its object.
+        avoided: names of nodes that its pods are kept from.
+        forget: the command by which a person lets the next attempt go there; empty where there is
+            none.
         queue: Kueue's LocalQueue that it names; empty where it names none.
         resume: the command by which a person lets it start; empty where nothing is suspended.
         deleted: since when it is being deleted; None where it is not.
@@ -86,6 +90,8 @@ class Workload:
     suspended: bool = False
     is_marked: bool = False
     version: str = ""
+    avoided: tuple[str, ...] = ()
+    forget: str = ""
     queue: str = ""
     resume: str = ""
     deleted: datetime | None = None
@@ -136,6 +142,7 @@ def read_workload(
     newest = newest_pod(raw, pods)
     pod = read_pod(newest) if newest else None
     is_history = pod is not None and pod.is_over and (suspended or _is_before(pod, resumed))
+    avoided = avoided_by(raw)
     outdated = (resumed, pod.changed if pod and pod.is_over else None)
     return Workload(
         name=raw["metadata"]["name"],
@@ -145,6 +152,8 @@ def read_workload(
         suspended=suspended and not verdict,
         is_marked=text(raw, "metadata", "annotations", ANNOTATION_SUSPENDED) == "true",
         version=text(raw, "metadata", "resourceVersion"),
+        avoided=avoided,
+        forget=f"kubectl delete {_named(raw)}" if avoided else "",
         queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
         resume=_resume(raw, types) if suspended and not verdict else "",
         deleted=deleted_at(raw),
@@ -183,8 +192,12 @@ def nested(path: Iterable[str], value: object) -> dict[str, Any]:
 
 def _resume(raw: Raw, types: ConditionTypes) -> str:
     said = json.dumps(nested(types.suspend_path, False), separators=(",", ":"))
-    what = f"{text(raw, 'kind').lower()} {raw['metadata']['name']}"
-    return f"kubectl patch {what} --type=merge --patch '{said}'"
+    return f"kubectl patch {_named(raw)} --type=merge --patch '{said}'"
+
+
+def _named(raw: Raw) -> str:
+    """As kubectl takes it: kind and name."""
+    return f"{text(raw, 'kind').lower()} {raw['metadata']['name']}"
 
 
 def _last_word(pod: Raw, events: Iterable[Raw]) -> str:

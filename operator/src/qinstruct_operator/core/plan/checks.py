@@ -21,6 +21,7 @@ from qinstruct_trainer.contract.urls import shown_url
 
 _IMAGE_TOKENS = 576  # (336 / 14)^2: what one image takes of the sequence
 _TEXT_TOKENS = 64  # the conversation around it, at the least
+_MARGIN_SECONDS = 60  # in which the operator makes what is due
 
 LATER: Final = (
     "spec.gpu.nodes",
@@ -28,7 +29,6 @@ LATER: Final = (
     "spec.recovery.startupSeconds",
     "spec.recovery.firstStepSeconds",
     "spec.recovery.stallFactor",
-    "spec.scheduling.ttlSecondsAfterFinished",
     "spec.budget.maxGpuHours",
     "spec.tracking.tensorboard",
     "spec.tracking.wandb",
@@ -237,6 +237,20 @@ def waits_are_bounded(spec: Spec) -> Iterator[Violation]:
         )
 
 
+def clean_up_comes_after_the_next_attempt(spec: Spec) -> Iterator[Violation]:
+    """A workload that has failed tells the next one what was used up before it."""
+    seconds, longest = spec.scheduling.ttl_seconds_after_finished, spec.recovery.max_backoff_seconds
+    least = longest + _MARGIN_SECONDS
+    if seconds is not None and seconds < least:
+        yield Violation(
+            "spec.scheduling.ttlSecondsAfterFinished",
+            seconds,
+            f"is too short: another attempt may begin {longest} seconds after one that has failed "
+            "(recovery.maxBackoffSeconds), and needs what that one says",
+            f"use at least {least}, or lower maxBackoffSeconds",
+        )
+
+
 def own_claim_is_not_sized(spec: Spec) -> Iterator[Violation]:
     """A claim that exists already has its size, class and owner."""
     output = spec.output
@@ -292,6 +306,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     sources_are_usable,
     model_is_usable,
     waits_are_bounded,
+    clean_up_comes_after_the_next_attempt,
     own_claim_is_not_sized,
     output_is_not_shared,
     sequence_holds_an_image,

@@ -15,7 +15,7 @@ TEMPLATE: dict[str, Any] = {
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 def test_the_template_is_wrapped_whole(backend: Backend) -> None:
     """A backend may add what its kind demands of a pod; it takes nothing away."""
-    wrapped = backend.pod_template({"spec": backend.build_spec(TEMPLATE, 8)})
+    wrapped = backend.pod_template({"spec": backend.build_spec(TEMPLATE, 8, None)})
     assert wrapped["metadata"] == TEMPLATE["metadata"]
     assert wrapped["spec"].items() >= TEMPLATE["spec"].items()
 

@@ -66,6 +66,33 @@ def test_a_product_is_required_as_it_is_named() -> None:
     assert required_values({"product": SXM_80}) == {f"{PRODUCT} In": [SXM_80]}
 
 
+@pytest.mark.parametrize(
+    ("size", "spec", "terms"),
+    [
+        ("7B", {}, 3),
+        ("7B", {"gpu": {"product": SXM_80}}, 1),
+        ("7B", {"gpu": {"strict": True}}, 1),
+        ("Tiny", {}, 1),
+    ],
+)
+def test_a_node_that_is_avoided_is_so_by_every_term(
+    size: str, spec: dict[str, Any], terms: int
+) -> None:
+    made = plan(document(size=size, **spec))
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    usual = affinity(made).get("nodeAffinity", {}).get(required, {}).get("nodeSelectorTerms", [{}])
+    node = affinity(made, ["gpu-1", "gpu-2"])["nodeAffinity"]
+    away = [
+        {"key": "metadata.name", "operator": "NotIn", "values": [name]}
+        for name in ("gpu-1", "gpu-2")
+    ]
+    found = node[required]["nodeSelectorTerms"]
+    assert found == [term | {"matchFields": away} for term in usual]
+    assert len(found) == terms
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    assert node.get(preferred) == affinity(made).get("nodeAffinity", {}).get(preferred)
+
+
 def test_strict_selects_by_the_plain_label_alone() -> None:
     made = plan(document(gpu={"strict": True}, scheduling={"nodeSelector": {"zone": "a"}}))
     assert train_node_selector(made) == AMD64 | {"zone": "a", PRODUCT: "NVIDIA-A100-SXM4-40GB"}

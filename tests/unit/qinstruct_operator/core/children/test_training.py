@@ -30,6 +30,15 @@ def test_an_attempt_is_in_the_name_and_in_both_labels() -> None:
         assert labels["qinstruct.dev/attempt"] == "7"
 
 
+def test_a_workload_says_which_nodes_its_pod_is_kept_from() -> None:
+    manifest = build_training(plan(document(size="Tiny")), 3, avoided=["gpu-1", "gpu-2"])
+    assert manifest["metadata"]["annotations"]["qinstruct.dev/avoided-nodes"] == "gpu-1,gpu-2"
+    assert "matchFields" in str(_template(manifest)["spec"]["affinity"])
+    first = build_training(plan(document(size="Tiny")), 3)
+    assert "qinstruct.dev/avoided-nodes" not in str(first)
+    assert "affinity" not in _template(first)["spec"]
+
+
 def test_the_queue_is_on_the_workload_and_not_on_its_pod() -> None:
     manifest = build_training(plan(document(scheduling={"queueName": "gpus"})), 1)
     queue = "kueue.x-k8s.io/queue-name"
@@ -52,6 +61,14 @@ def test_the_pod_keeps_the_deadline() -> None:
     made = plan(document(scheduling={"activeDeadlineSeconds": 777}))
     assert pod_of(made)["activeDeadlineSeconds"] == 777
     assert pod_of(made)["terminationGracePeriodSeconds"] == made.size.grace_seconds
+
+
+def test_what_has_ended_is_kept_for_as_long_as_was_asked_and_the_prep_job_for_ever() -> None:
+    made = plan(document(scheduling={"ttlSecondsAfterFinished": 660}))
+    policy = build_training(made, 1)["spec"]["runPolicy"]
+    assert policy["ttlSecondsAfterFinished"] == 660
+    (prep,) = (one for one in manifests(made) if one["kind"] == "Job")
+    assert "ttlSecondsAfterFinished" not in prep["spec"]
 
 
 def test_where_the_user_wants_it_is_in_the_pod_as_it_was_said() -> None:

@@ -20,6 +20,7 @@ from support.observed import (
     written,
 )
 from support.waiting_case import (
+    AVOIDING,
     DNS,
     IMAGE_FIX,
     IMAGE_NAME,
@@ -109,6 +110,16 @@ CASES = {
         NO_GPUS,
         pod=unscheduled(SCHEDULER),
         claims=(claim(),),
+    ),
+    "the nodes that could are those where it has failed": Case(
+        Waiting(
+            NO_GPUS.reason,
+            f"{NO_GPUS.message}; it is kept from gpu-1, gpu-2, where this run has failed twice: "
+            "`kubectl delete pytorchjob x-1` lets the next attempt go there again, and counts as "
+            "a disruption",
+        ),
+        job=AVOIDING,
+        pod=unscheduled(SCHEDULER),
     ),
     "a claim without provisioner words": Case(
         Waiting(
