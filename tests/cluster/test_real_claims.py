@@ -19,6 +19,7 @@ from cluster.harness import needs
 from cluster.harness.control_plane import NODE_NAME
 from cluster.harness.processes import wait_until
 from cluster.node import real_node as node
+from cluster.node.pod_processes import pod_processes
 from cluster.node.real_node import RealCluster
 from qinstruct_operator.constants import LABEL_USE, USER_ID
 
@@ -148,16 +149,8 @@ def prep_processes(cluster: RealCluster, name: str, namespace: str) -> list[int]
     selector = f"--selector=batch.kubernetes.io/job-name={name}-prep"
     path = "--output=jsonpath={.items[0].metadata.uid}"
     pod = kubectl(cluster, "get", "pods", selector, path, namespace=namespace)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            cgroups = (process / "cgroup").read_text("ascii")
-        except OSError:  # it has ended
-            continue
-        if words[1:4] == [b"-m", b"qinstruct_trainer", b"prep"] and f"/pod{pod}/" in cgroups:
-            found.append(int(process.name))
-    return found
+    command = (b"-m", b"qinstruct_trainer", b"prep")
+    return [each.pid for each in pod_processes(pod) if each.command[1:4] == command]
 
 
 def allow(cluster: RealCluster, claim: str) -> None:

@@ -6,23 +6,33 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from safetensors.numpy import load_file
 from transformers import LlavaForConditionalGeneration
 
+from cluster.clients.runs import WatchedRuns
+from cluster.clients.watch import open_watch
 from cluster.harness import needs
+from cluster.harness.api_request import runs_path
 from cluster.harness.control_plane import NODE_NAME
 from cluster.node import images as node_images
 from cluster.node import real_node as node
+from cluster.node.disturbed_run import PATIENCE, DisturbedRun
 from cluster.node.real_node import RealCluster
 from qinstruct_operator.constants import USER_ID, VERSION
+from qinstruct_trainer.contract import output_files
 from qinstruct_trainer.contract.contents import Contents
 from qinstruct_trainer.contract.events import Evaluation
+from qinstruct_trainer.train.metrics.metrics_file import read_steps
 from support.helm_chart import CHART, RELEASE, HelmError, helm, why_not_ready
 from support.helm_chart import NAMESPACE as SYSTEM
 from support.operator_documents import SAMPLES
+from support.prep.file_server import serve
+from support.prep.miniature import ARCHIVE, LABELS, write_miniature
 
 RUN = "run-tiny"
 NAMESPACE = "team"
@@ -98,21 +108,27 @@ def follow(cluster: RealCluster) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[RealCluster]:
+    """A real node, and the operator in a pod of it."""
     with needs.reporting():
-        cluster = RealCluster.start()
+        started = RealCluster.start()
     failed = True  # whoever does not come to the first test
     try:
-        install_in_pod(cluster)
-        cluster.create_namespace(NAMESPACE)
-        cluster.create_namespace(PROBES)
-        kubectl(cluster, "apply", f"--filename={SAMPLES / f'{RUN}.yaml'}")
-        yield Trained(cluster, follow(cluster))
+        install_in_pod(started)
+        yield started
         failed = request.session.testsfailed > 0
     finally:
-        cluster.stop(keep_logs=failed)
+        started.stop(keep_logs=failed)
         if failed:
-            print(f"\nlogs of the real cluster: {cluster.folder}")  # noqa: T201 - for who reads it
+            print(f"\nlogs of the real cluster: {started.folder}")  # noqa: T201 - for who reads it
+
+
+@pytest.fixture(scope="module")
+def trained(cluster: RealCluster) -> Trained:
+    cluster.create_namespace(NAMESPACE)
+    cluster.create_namespace(PROBES)
+    kubectl(cluster, "apply", f"--filename={SAMPLES / f'{RUN}.yaml'}")
+    return Trained(cluster, follow(cluster))
 
 
 def install_in_pod(cluster: RealCluster) -> None:
@@ -124,7 +140,11 @@ def install_in_pod(cluster: RealCluster) -> None:
     address = {"HOST": server.hostname, "PORT": str(server.port)}
     values = {
         "images": {"trainer": {"repository": node_images.TARGETS["train-cpu"]}},
-        "settings": {"progressSeconds": 2, "trainerAttention": ["sdpa", "eager"]},
+        "settings": {
+            "privateNetworks": [f"{cluster.namespaces.machine_address}/32"],
+            "progressSeconds": 2,
+            "trainerAttention": ["sdpa", "eager"],
+        },
         "extraEnv": [{"name": f"KUBERNETES_SERVICE_{k}", "value": v} for k, v in address.items()],
         "resources": {"requests": {"cpu": None}},
     }
@@ -269,6 +289,80 @@ def test_the_model_in_the_output_claim_loads_and_has_learnt(trained: Trained) ->
     found = Evaluation.model_validate_json((output / "evaluation.json").read_bytes())
     assert found.trained.questions >= 300
     assert found.trained.accuracy >= found.trained.majority + 0.20
+
+
+DISTURBED = "disturbed"
+LEFT_ALONE = "left-alone"
+
+
+def test_a_run_that_is_disturbed_ends_in_the_same_bits_as_one_that_is_not(
+    cluster: RealCluster, tmp_path: Path
+) -> None:
+    cluster.create_namespace(DISTURBED)
+    write_miniature(tmp_path)
+    with (
+        serve(tmp_path, cluster.namespaces.machine_address) as server,
+        open_watch(cluster.api, runs_path(DISTURBED)) as watch,
+    ):
+        runs = WatchedRuns(cluster, DISTURBED, watch)
+        spec = {
+            "size": "Tiny",
+            "strategy": "after",
+            "training": {"globalBatchSize": 4, "epochs": 24},  # 36 records: 216 steps
+            "checkpoint": {"everyMinutes": 0.05},
+            "recovery": {"backoffSeconds": 10},
+            "data": {
+                "sources": {
+                    "q-instruct-labels": {"url": f"{server.url}/{LABELS}"},
+                    "q-instruct-images": {"url": f"{server.url}/{ARCHIVE}"},
+                }
+            },
+        }
+        runs.apply(LEFT_ALONE, spec)
+        runs.wait_phase(LEFT_ALONE, "Complete", PATIENCE)
+        runs.apply(DISTURBED, spec)
+        for cost in DisturbedRun(cluster, runs, DISTURBED).disturb():
+            print(cost)  # noqa: T201 - docs/recovery.md has these figures
+        runs.wait_phase(DISTURBED, "Complete", PATIENCE)
+        assert_it_was_told(runs, DISTURBED)
+    one, other = (cluster.files_of(DISTURBED, f"{name}-output") for name in (LEFT_ALONE, DISTURBED))
+    assert_same_bits(one, other)
+
+
+def assert_it_was_told(runs: WatchedRuns, name: str) -> None:
+    """What docs/recovery.md says that a user sees of a disturbed run, and no more attempts."""
+    shown = runs.statuses(name)
+    recovery = shown[-1]["recovery"]
+    counted = [shown[-1]["attempt"], recovery["retries"], recovery["disruptions"]]
+    assert counted == [2, 0, 1]
+    (failure,) = recovery["failures"]
+    assert (failure["attempt"], failure["kind"]) == (1, "Disruption")
+    assert runs.names("pytorchjobs") >= {f"PyTorchJob/{name}-1", f"PyTorchJob/{name}-2"}
+    assert {"Restarting", "Recovering", "Suspended"} <= {each.get("phase") for each in shown}
+    training = [each["training"] for each in shown if "training" in each]
+    assert {each.get("restarts") for each in training} == {None, 1}
+    assert any(each.get("lostSeconds", 0) > 5 for each in training)
+    events = [each for each in runs.get("events") if each["involvedObject"]["name"] == name]
+    told = {(each["type"], each["reason"]) for each in events}
+    assert {("Warning", "Restarting"), ("Warning", "Recovering")} <= told
+    assert {("Normal", "Suspended"), ("Normal", "Resumed")} <= told
+    operator = runs.cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json")
+    (pod,) = json.loads(operator)["items"]
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 1
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    """Of every weight of two models, and of the loss of every step, each of which is there once."""
+    weights, others = (load_file(path / "model" / "model.safetensors") for path in (one, other))
+    assert weights.keys() == others.keys()
+    for name, tensor in weights.items():
+        assert tensor.dtype == others[name].dtype, name
+        assert tensor.tobytes() == others[name].tobytes(), name
+    losses, other_losses = (
+        [(step.step, step.loss) for step in read_steps(path / output_files.METRICS)]
+        for path in (one, other)
+    )
+    assert losses == other_losses
 
 
 def test_a_wrong_image_of_the_operator_is_told_by_the_command_of_the_notes(

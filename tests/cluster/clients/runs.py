@@ -10,7 +10,7 @@ from cluster.harness.api_request import runs_path
 from cluster.harness.kwok import Behaviour
 from cluster.harness.kwok_helper import POD_UID
 from cluster.harness.processes import wait_until
-from cluster.harness.testcluster import TestCluster
+from cluster.harness.testcluster import OwnCluster, TestCluster
 from qinstruct_operator.constants import LABEL_COMPONENT, LABEL_RUN
 
 FOR_EVER = Behaviour(run_for="100h")
@@ -36,10 +36,10 @@ def lines(*events: dict[str, Any]) -> list[str]:
     return [json.dumps({**first, "time": 1_800_000_000.0 + i, **e}) for i, e in enumerate(events)]
 
 
-class Runs:
+class WatchedRuns:
     """The runs of one namespace, seen with kubectl and a watch."""
 
-    def __init__(self, cluster: TestCluster, namespace: str, watch: Watch) -> None:
+    def __init__(self, cluster: OwnCluster, namespace: str, watch: Watch) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self.watch = watch
@@ -64,16 +64,6 @@ class Runs:
             "spec": spec,
         }
         self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
-
-    def behave(self, run: str, component: str, *args: Any, **kwargs: Any) -> None:
-        self.cluster.kwok.behave(run, component, *args, namespace=self.namespace, **kwargs)
-
-    def end_pod(self, run: str, component: str) -> None:
-        """Let the one pod of a run's component end well, whatever was configured before."""
-        labels = f"{LABEL_RUN}={run},{LABEL_COMPONENT}={component}"
-        (pod,) = self.get("pods", f"--selector={labels}")
-        name = pod["metadata"]["name"]
-        self.cluster.kwok.change(name, self.namespace, Behaviour(run_for="300ms"))
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
         return [status for one in self.watch.of(name) if (status := one.get("status"))]
@@ -100,6 +90,22 @@ class Runs:
             return bool(statuses) and statuses[-1].get("phase") == phase
 
         wait_until(holds, f"{name} is {phase}", seconds)
+
+
+class Runs(WatchedRuns):
+    """Those of a cluster where kwok plays their pods."""
+
+    cluster: TestCluster
+
+    def behave(self, run: str, component: str, *args: Any, **kwargs: Any) -> None:
+        self.cluster.kwok.behave(run, component, *args, namespace=self.namespace, **kwargs)
+
+    def end_pod(self, run: str, component: str) -> None:
+        """Let the one pod of a run's component end well, whatever was configured before."""
+        labels = f"{LABEL_RUN}={run},{LABEL_COMPONENT}={component}"
+        (pod,) = self.get("pods", f"--selector={labels}")
+        name = pod["metadata"]["name"]
+        self.cluster.kwok.change(name, self.namespace, Behaviour(run_for="300ms"))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A file server on loopback with faults: one per request as listed, then none."""
+"""A file server on this machine with faults: one per request as listed, then none."""
 
 import threading
 import time
@@ -76,16 +76,16 @@ class FaultyServer:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[FaultyServer]:
-    """Serve a folder on a free port until the block ends."""
+def serve(folder: Path, address: str = "127.0.0.1") -> Iterator[FaultyServer]:
+    """Serve a folder on a free port of this machine's address until the block ends."""
     state = FaultyServer()
 
     class Handler(_Handler):
         root = folder
         server_state = state
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
+    server = ThreadingHTTPServer((address, 0), Handler)
+    state.url = f"http://{address}:{server.server_port}"
     with serving(server):
         try:
             yield state
