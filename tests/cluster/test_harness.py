@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from cluster.harness.control_plane import KubectlError
 from cluster.harness.kwok import Behaviour
-from cluster.harness.processes import Processes, wait_until
+from cluster.harness.processes import Processes, free_port, wait_until
 from cluster.harness.testcluster import TestCluster
 
 pytestmark = pytest.mark.cluster
@@ -236,6 +237,13 @@ def test_programs_die_with_the_process_that_started_them(tmp_path: Path) -> None
         assert program.exists()
         starter.kill()
     wait_until(lambda: not program.exists(), "the program is gone")
+
+
+def test_a_port_is_given_once_though_nobody_listens_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = free_port()
+    drawn = iter([given, *range(given + 1, given + 100)])
+    monkeypatch.setattr(random, "randrange", lambda *_: next(drawn))
+    assert free_port() > given
 
 
 def test_program_that_ends_at_once_says_why(tmp_path: Path) -> None:

@@ -21,15 +21,19 @@ def free_port() -> int:
 
     Below the range from which the kernel takes the ports of outgoing connections: while a server
     is down, a client that tries again could otherwise get the server's own port, and keep it.
+    Nor does another process of tests get it before its server has started: it is claimed by a
+    name that the kernel frees with this process.
     """
     highest = int(_EPHEMERAL.read_text("ascii").split()[0])
     while True:
         port = random.randrange(10_000, highest)
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket(socket.AF_UNIX) as claim:
             try:
+                claim.bind(f"\0qinstruct-test-port-{port}")
                 probe.bind(("0.0.0.0", port))
             except OSError:
                 continue
+            claim.detach()
             return port
 
 
