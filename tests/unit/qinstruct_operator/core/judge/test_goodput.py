@@ -10,12 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qinstruct_operator.api.read_status import read_status
-from qinstruct_operator.api.status import (
-    GpuSecondsStatus,
-    HeldStatus,
-    Status,
-    TrainingStatus,
-)
+from qinstruct_operator.api.status import GpuSecondsStatus, HeldStatus, Status, TrainingStatus
 from qinstruct_operator.core.judge.goodput import HELD, goodput_text
 from qinstruct_operator.core.judge.judge import judge
 from qinstruct_operator.core.judge.observe import Snapshot, observe
@@ -164,11 +159,7 @@ STORIES: dict[str, tuple[list[tuple[int, Snapshot]], dict[str, int]]] = {
         ],
         {"starting": 6, "productive": 27 + 48, "saving": 3, "stalled": 6},
     ),
-    "nobody looked while its processes were started again": (
-        [LOADS, BEGINS, TRAINS, (45, at(45, *TRAINED, HANGS, GOES_ON, WENT_ON))],
-        {"starting": 6, "productive": 27 + 5, "saving": 3, "lost": 4},
-    ),
-    "the same restart is seen again": (
+    "nobody looked while its processes were started again, which is seen more than once": (
         [
             *(LOADS, BEGINS, TRAINS, (45, at(45, *TRAINED, HANGS, GOES_ON, WENT_ON))),
             (48, at(48, *TRAINED, HANGS, GOES_ON, WENT_ON, WENT_ON)),
@@ -364,11 +355,10 @@ def test_what_an_older_operator_has_counted_is_productive_once_there_were_steps(
 def test_a_failure_takes_back_no_steps_of_an_earlier_run() -> None:
     log = lines(start_event(5000, 9000), step_event(5050, 9000), until=NOW + timedelta(minutes=36))
     pages = [LOADS, (36, at(36, *log)), (42, at(42, *log, FAILED, **OVER))]
-    status = story(*pages)
-    seconds = status.gpu_seconds
+    seconds = story(*pages).gpu_seconds
     assert seconds
     assert (seconds.first_step, seconds.last_step) == (5000, 5000)
-    assert (seconds.productive, status.goodput) == (0, "0%")
+    assert (seconds.productive, seconds.lost > 0) == (0, True)
 
 
 def test_what_another_clock_takes_back_is_taken_from_what_there_is() -> None:
