@@ -208,10 +208,10 @@ class GpuSecondsStatus(_Observed):
     queued: Seconds = Field(
         default=0,
         description="Waited for GPUs since the data were prepared: for a queue, a node, another "
-        "attempt. None were held; it is counted when the wait ends.",
+        "attempt. None were held; it is counted at each write of the status.",
     )
     starting: Seconds = Field(
-        default=0, description="From the node to the first step: image, imports, model."
+        default=0, description="From the node until the first step begins: image, imports, model."
     )
     productive: Seconds = Field(
         default=0, description="Steps that are not taken again, export and evaluation."

@@ -15,6 +15,9 @@ from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.plan.types import Plan
 from qinstruct_operator.core.times import parse_time
 
+NEWS_GPU_HOURS: Final = 1.0
+"""So many more are worth a write of the status, even where they are all that is new."""
+
 _HOUR: Final = timedelta(hours=1)
 
 

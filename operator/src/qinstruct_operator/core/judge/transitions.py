@@ -21,12 +21,12 @@ from qinstruct_operator.constants import (
 from qinstruct_operator.core.children import Manifest
 from qinstruct_operator.core.condition_list import find_condition
 from qinstruct_operator.core.judge import reasons
+from qinstruct_operator.core.judge.gpu_hours import NEWS_GPU_HOURS
 from qinstruct_operator.core.judge.waiting import BY_OTHERS
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import time_text
 
 _MESSAGE_CHARS = 1024  # the API's limit on an event's message
-_GPU_HOURS = 1.0
 # Another condition's event says the same, or people need not know.
 _SILENT = frozenset(
     {
@@ -91,7 +91,7 @@ def is_news(before: Status, after: Status) -> bool:
     counted = {each: getattr(after, each) for each in ("gpu_hours", "gpu_seconds", "goodput")}
     if before.model_copy(update=counted) != after:
         return True
-    return abs((after.gpu_hours or 0) - (before.gpu_hours or 0)) >= _GPU_HOURS
+    return abs((after.gpu_hours or 0) - (before.gpu_hours or 0)) >= NEWS_GPU_HOURS
 
 
 def _resumed(run: Run, status: Status) -> Iterator[Condition]:

@@ -1,6 +1,7 @@
 """Where the GPUs' time went: what fills which bucket, and that they add up whatever happens."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,13 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qinstruct_operator.api.read_status import read_status
-from qinstruct_operator.api.status import (
-    GpuSecondsStatus,
-    HeldStatus,
-    Status,
-)
+from qinstruct_operator.api.status import GpuSecondsStatus, HeldStatus, Status, TrainingStatus
 from qinstruct_operator.core.judge.goodput import HELD, goodput_text
-from qinstruct_operator.core.judge.observe import Snapshot
+from qinstruct_operator.core.judge.judge import judge
+from qinstruct_operator.core.judge.observe import Snapshot, observe
 from qinstruct_operator.reconcile import status_json
 from qinstruct_trainer.contract.events import Event
 from support.observed import (
@@ -32,6 +30,7 @@ from support.observed import (
     pod,
     pytorchjob,
     restarting_event,
+    run_of,
     running,
     saved_event,
     start_event,
@@ -91,6 +90,11 @@ LOADS = (3, at(3))
 BEGINS = (6, at(6, *BEGUN))
 TRAINS = (36, at(36, *TRAINED))
 HANGS = restarting_event(reason="Stalled")
+GOES_ON = start_event(100, restarts=1)
+WENT_ON = step_event(170, restarts=1, lost_seconds=240.0)
+WENT_FURTHER = step_event(190, restarts=1, lost_seconds=240.0)
+LONG_SAVE = saved_event(150).model_copy(update={"blocked_seconds": 780.0})
+ABSURD_SAVE = saved_event(160).model_copy(update={"blocked_seconds": 1e12})
 FAILED = failed_event("GpuFailed", "why", 71)
 OVER: Raw = {"job": JOB_LOST, "state": ended(71, ran=(0, -39))}
 
@@ -146,7 +150,41 @@ STORIES: dict[str, tuple[list[tuple[int, Snapshot]], dict[str, int]]] = {
     ),
     "nobody looked while it trained": (
         [LOADS, TRAINS],
-        {"starting": 36},
+        {"starting": 3, "productive": 30, "saving": 3},
+    ),
+    "nobody looked while it went on after a failure": (
+        [
+            *(LOADS, BEGINS, TRAINS, (42, at(42, *TRAINED, HANGS))),
+            (90, at(90, *TRAINED, HANGS, GOES_ON, step_event(190, restarts=1))),
+        ],
+        {"starting": 6, "productive": 27 + 48, "saving": 3, "stalled": 6},
+    ),
+    "nobody looked while its processes were started again, which is seen more than once": (
+        [
+            *(LOADS, BEGINS, TRAINS, (45, at(45, *TRAINED, HANGS, GOES_ON, WENT_ON))),
+            (48, at(48, *TRAINED, HANGS, GOES_ON, WENT_ON, WENT_ON)),
+            (51, at(51, *TRAINED, HANGS, GOES_ON, WENT_ON, WENT_FURTHER)),
+        ],
+        {"starting": 6, "productive": 27 + 5 + 6, "saving": 3, "lost": 4},
+    ),
+    "a restart that was seen costs what was seen": (
+        [
+            *(LOADS, BEGINS, TRAINS, (42, at(42, *TRAINED, HANGS))),
+            (45, at(45, *TRAINED, HANGS, GOES_ON)),
+            (48, at(48, *TRAINED, HANGS, GOES_ON, WENT_ON)),
+        ],
+        {"starting": 6, "productive": 18 + 3, "saving": 3, "stalled": 6, "lost": 3 + 9},
+    ),
+    "a checkpoint that takes longer than an hour of GPUs": (
+        [
+            *(LOADS, BEGINS, TRAINS, (48, at(48, *TRAINED))),
+            (49, at(49, *TRAINED, LONG_SAVE, step_event(160))),
+        ],
+        {"starting": 6, "productive": 27, "saving": 3 + 13},
+    ),
+    "a checkpoint that says it took longer than there was time": (
+        [*(LOADS, BEGINS, TRAINS), (45, at(45, *TRAINED, ABSURD_SAVE, step_event(160)))],
+        {"starting": 6, "productive": 27, "saving": 3 + 9},
     ),
     "it takes no step for an hour, and nobody knows what time it is there": (
         [LOADS, BEGINS, TRAINS, (96, at(36, *TRAINED))],
@@ -179,6 +217,23 @@ def test_what_the_time_went_into(pages: list[tuple[int, Snapshot]], want: dict[s
     assert status.goodput == f"{100 * want.get('productive', 0) // sum(want.values())}%"
 
 
+@pytest.mark.parametrize(
+    ("phase", "bucket"),
+    [
+        ("NoController", "stalled"),
+        ("Deleting", "saving"),
+        ("Unschedulable", "productive"),  # no GPUs are held so: as the phase of now
+    ],
+)
+def test_what_each_phase_counts_as(phase: str, bucket: str) -> None:
+    before = story(LOADS, BEGINS, TRAINS)
+    after = story((39, at(39, *TRAINED)), status=before.model_copy(update={"phase": phase}))
+    was, now = buckets(before), buckets(after)
+    assert {each: now[each] - was.get(each, 0) for each in now} == dict.fromkeys(now, 0) | {
+        bucket: 3
+    }
+
+
 NO_POD = Snapshot(prep=DONE, training=JOB)
 IN_QUEUE = Snapshot(prep=DONE, training=pytorchjob(SUSPENDED, queue="gpus"))
 BY_HAND = Snapshot(prep=DONE, training=pytorchjob(SUSPENDED))
@@ -195,13 +250,34 @@ WAITS: dict[str, tuple[list[tuple[int, Snapshot]], dict[str, int]]] = {
     ),
     "not for data": ([(-9, Snapshot(prep=PREP)), (0, NO_POD)], {}),
     "not while it is suspended": ([(-9, NO_POD), (-6, BY_HAND), (0, BY_HAND)], {"queued": 3}),
-    "by a clock that goes back": ([(0, NO_POD), (-3, NO_POD), (0, NO_POD)], {"queued": 3}),
+    "by a clock that goes back": ([(0, NO_POD), (-3, NO_POD), (0, NO_POD)], {}),
+    "by a clock that goes back, once": (
+        [(-3, NO_POD), (0, NO_POD), (-3, NO_POD), (0, NO_POD)],
+        {"queued": 3},
+    ),
 }
 
 
 @pytest.mark.parametrize(("pages", "want"), WAITS.values(), ids=WAITS)
 def test_what_is_waited_for_gpus(pages: list[tuple[int, Snapshot]], want: dict[str, int]) -> None:
     assert buckets(story(*pages)) == want
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "suspend", "want"),
+    [
+        (CASES["an output claim from before that is too small"].snapshot, False, True),
+        (CASES["an output claim from before that is too small"].snapshot, True, False),
+        (IN_QUEUE, True, True),  # Kueue's is what counts there
+    ],
+)
+def test_what_its_user_holds_back_waits_for_no_gpus(
+    snapshot: Snapshot, suspend: bool, want: bool
+) -> None:
+    run = replace(run_of(made=plan()), spec=plan(suspend=suspend).spec)
+    status = judge(run, observe(run, snapshot), NOW)
+    assert status.phase in ("ClaimMismatch", "Queued")
+    assert (status.gpu_seconds is not None and status.gpu_seconds.waiting_since is not None) == want
 
 
 def test_nothing_is_counted_before_gpus_are_wanted_nor_where_there_are_none() -> None:
@@ -252,9 +328,37 @@ def test_a_status_that_is_lost_begins_anew_with_the_pod_that_there_is() -> None:
     assert before.goodput == "75%"
     after = story((39, at(39, *TRAINED)), status=Status())
     assert buckets(after) == {"productive": 36, "saving": 3}
-    # One of an older operator has the hours alone.
-    older = before.model_copy(update={"gpu_seconds": None, "goodput": None})
-    assert held(story((39, at(39, *TRAINED)), status=older)) == 39 * 480
+
+
+RESTARTED = TrainingStatus(step=170, steps=200, restarts=1, lost_seconds=240.0)
+
+
+def of_older_operator(status: Status, **values: Any) -> Status:
+    """It has the hours alone."""
+    return status.model_copy(update={"gpu_seconds": None, "goodput": None} | values)
+
+
+def test_what_an_older_operator_has_counted_is_productive_once_there_were_steps() -> None:
+    older = of_older_operator(story(LOADS, BEGINS, TRAINS), phase="Silent")
+    assert buckets(story((39, at(39, *TRAINED)), status=older)) == {"productive": 39}
+    failed = story((42, at(42, *TRAINED, FAILED, **OVER)), status=older)
+    assert buckets(failed) == {"productive": 26, "lost": 13}  # 50 of 150 steps
+    restarted = older.model_copy(update={"training": RESTARTED})
+    assert buckets(story((45, at(45, *TRAINED, HANGS, GOES_ON, WENT_ON)), status=restarted)) == {
+        "productive": 41,
+        "lost": 4,
+    }
+    loads = of_older_operator(story(LOADS))
+    assert buckets(story((6, at(6)), status=loads)) == {"starting": 6}
+
+
+def test_a_failure_takes_back_no_steps_of_an_earlier_run() -> None:
+    log = lines(start_event(5000, 9000), step_event(5050, 9000), until=NOW + timedelta(minutes=36))
+    pages = [LOADS, (36, at(36, *log)), (42, at(42, *log, FAILED, **OVER))]
+    seconds = story(*pages).gpu_seconds
+    assert seconds
+    assert (seconds.first_step, seconds.last_step) == (5000, 5000)
+    assert (seconds.productive, seconds.lost > 0) == (0, True)
 
 
 def test_what_another_clock_takes_back_is_taken_from_what_there_is() -> None:
