@@ -1,8 +1,9 @@
 """Attempts to train: their numbers, what they have used up, and when the next begins. Pure.
 
 Each failed attempt was a retry or a disruption, so that attempt n has n - 1 of both before it. The
-status and the newest workload say both; whichever is higher counts, so that no clean-up gives
-anything back.
+status and the newest workload say both; whichever is higher counts, so that the
+loss of either gives nothing back. Where both are gone, as when a status is lost after the clean-up
+by time, the run begins anew, also one that was complete.
 """
 
 import hashlib

@@ -28,7 +28,7 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.pods import Pod
 from qinstruct_operator.core.judge.progress import restarting_text, restarts_text
 from qinstruct_operator.core.judge.reasons import Waiting
-from qinstruct_operator.core.judge.recovery import Recovery
+from qinstruct_operator.core.judge.recovery import Recovery, may_be_deleted
 from qinstruct_operator.core.judge.remains import pods_remain
 from qinstruct_operator.core.judge.suspension import (
     goes_on_without,
@@ -200,7 +200,14 @@ def _waiting(workload: Workload, evidence: Evidence, type_: str) -> Judged:
     was_without = said is not None and said.reason in _WITHOUT_POD
     now = evidence.now
     since = past_time(said.last_transition_time, now) if said and was_without else now
-    why = why_waiting(workload, evidence.seen.claims, now, before, since)
+    why = why_waiting(
+        workload,
+        evidence.seen.claims,
+        now,
+        before,
+        since,
+        may_be_deleted=may_be_deleted(evidence.run, evidence.seen),
+    )
     return no(why.reason, why.message + suspended_twice(evidence.run, workload))
 
 

@@ -116,7 +116,7 @@ def failure(workload: Workload, attempt: int | None, log: Iterable[str]) -> Fail
 
 
 def lost(kind: str, run: str, attempt: int, record: AttemptFailure | None = None) -> FailureStatus:
-    """Of an attempt whose workload is gone, with its pods: no controller deletes one.
+    """Of an attempt whose workload is gone, with its pods.
 
     Args:
         kind: of the workload.
@@ -126,7 +126,7 @@ def lost(kind: str, run: str, attempt: int, record: AttemptFailure | None = None
     """
     name = f"{kind} {training_name(run, attempt)}"
     if record is None or record.reason == reasons.WORKLOAD_DELETED:
-        text = f"{name} is gone: somebody deleted it; {AGAIN}"
+        text = f"{name} is gone: deleted, or cleaned up before its end was read; {AGAIN}"
         return FailureStatus(reason=reasons.WORKLOAD_DELETED, message=text, attempt=attempt)
     code = "" if record.exit_code is None else f" with exit code {record.exit_code}"
     return FailureStatus(

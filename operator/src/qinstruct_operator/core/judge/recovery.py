@@ -27,8 +27,8 @@ from qinstruct_operator.core.judge.observe import Observed
 from qinstruct_operator.core.judge.workloads import Workload
 from qinstruct_operator.core.run import Run
 from qinstruct_operator.core.times import parse_time, past_time, time_text
+from qinstruct_operator.core.untyped_json import number
 from qinstruct_trainer.contract.errors import (
-    KILLED,
     STALLED,
     GpuError,
     NonFiniteLossError,
@@ -39,10 +39,8 @@ _OF_A_MACHINE: Final = (
     GpuError.reason,
     PeerLostError.reason,
     NonFiniteLossError.reason,
-    KILLED,
     STALLED,
-    reasons.ERROR,
-)
+)  # Killed and Error are as often a limit or a bug
 _FIELDS: Final = {"Transient": "maxRetries", "Disruption": "maxDisruptions"}
 
 
@@ -75,7 +73,10 @@ class Recovery:
     def which(self) -> str:
         """Which of how many it is, as a clause."""
         word = "disruption" if self.failure.kind == "Disruption" else "retry"
-        return f"{word} {self.spent.count(self.failure.kind)} of {self.limit}"
+        count = self.spent.count(self.failure.kind)
+        if count > self.limit and self.failure.reason == reasons.WORKLOAD_DELETED:
+            return f"one after the last {word}, as it may have ended well"
+        return f"{word} {count} of {self.limit}"
 
     @property
     def exhausted(self) -> str:
@@ -117,8 +118,7 @@ def recovery(
     policy = _policy(run, seen)
     most, count = limit(policy, record.kind), spent.count(record.kind)
     wait = timedelta(seconds=wait_seconds(policy, run.uid, seen.attempt, count))
-    # No run ends by a limit that may be another: that of the pin was not read.
-    may_go_on = count <= most or "support" in seen.unread
+    may_go_on = count <= most or _goes_on_beyond(run, seen, record.reason)
     goes_on = record.kind != "Permanent" and may_go_on and seen.attempt < MAX_ATTEMPT
     return Recovery(
         failure=record,
@@ -126,25 +126,67 @@ def recovery(
         limit=most,
         begins=(parse_time(record.time) or now) + wait if goes_on else None,
         is_recorded=known == record,
-        avoided=_avoided(seen, (*recorded_before(run.status, seen.attempt), record)),
+        avoided=_avoided(
+            seen, (*recorded_before(run.status, seen.attempt), record)[-MAX_FAILURES:]
+        ),
     )
 
 
-def _avoided(seen: Observed, failures: Sequence[AttemptFailure]) -> tuple[str, ...]:
-    """By failures that a machine can be the cause of.
+def may_be_deleted(run: Run, seen: Observed) -> bool:
+    """Whether another attempt follows where somebody deletes the present one, which waits."""
+    most, spent = limit(_policy(run, seen), "Disruption"), _before(run, seen)
+    return spent.disruptions < most or _goes_on_beyond(run, seen, reasons.WORKLOAD_DELETED)
 
-    Who deletes an attempt lets the next one go anywhere: it is the way out where no other node is.
+
+def _goes_on_beyond(run: Run, seen: Observed, reason: str) -> bool:
+    """Whether an attempt that ended so is followed by another one though its limit is used up.
+
+    What is cleaned up by time may have ended well, unseen: then the next one finds the model and
+    ends at once. Not after another that vanished, so that this has an end.
     """
-    deleted = [each.attempt for each in failures if each.reason == reasons.WORKLOAD_DELETED]
+    if "support" in seen.unread:  # by a limit that may be another: that of the pin was not read
+        return True
+    last = recorded(run.status, seen.attempt - 1)
+    vanished_before = last is not None and last.reason == reasons.WORKLOAD_DELETED
+    return reason == reasons.WORKLOAD_DELETED and not vanished_before and _is_cleaned_up(run, seen)
+
+
+def _is_cleaned_up(run: Run, seen: Observed) -> bool:
+    """Whether its workloads are deleted some time after their end."""
+    if seen.pin is not None:
+        return number(seen.pin.spec, "scheduling", "ttlSecondsAfterFinished") is not None
+    return run.spec is not None and run.spec.scheduling.ttl_seconds_after_finished is not None
+
+
+def _avoided(seen: Observed, failures: Sequence[AttemptFailure]) -> tuple[str, ...]:
+    """By failures that a machine can be the cause of, unless the run came further there since.
+
+    Who deletes an attempt that waits for a node lets the next one go anywhere: it is the way out
+    where no other node is.
+    """
+    forgiven = [
+        each.attempt
+        for each in failures
+        if each.reason == reasons.WORKLOAD_DELETED and each.node is None
+    ]
     counted = [
-        each.node
+        each
         for each in failures
         if each.kind == "Transient"
         and each.reason in _OF_A_MACHINE
-        and each.node
-        and each.attempt > max(deleted, default=0)
+        and each.attempt > max(forgiven, default=0)
     ]
-    return avoided_nodes(counted, seen.training.avoided if seen.training else ())
+    nodes = [
+        each.node
+        for n, each in enumerate(counted)
+        if each.node
+        and all(
+            (later.step or 0) <= (each.step or 0)
+            for later in counted[n:]
+            if later.node == each.node
+        )
+    ]
+    return avoided_nodes(nodes, seen.training.avoided if seen.training else ())
 
 
 def recorded(status: Status, attempt: int) -> AttemptFailure | None:

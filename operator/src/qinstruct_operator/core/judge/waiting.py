@@ -55,6 +55,7 @@ _NOTHING_KNOWN: Final = (
     reasons.UNSCHEDULABLE,
     reasons.NO_CONTROLLER,
 )
+_COULD: Final = ", and `qinstruct plan` says which nodes could"
 _AND_NOW: Final = "; and now "
 BY_OTHERS: Final = "is suspended, and no queue will admit it"
 """In the message of what neither spec.suspend nor a queue has suspended."""
@@ -66,6 +67,8 @@ def why_waiting(
     now: datetime,
     before: Waiting | None = None,
     without_since: datetime | None = None,
+    *,
+    may_be_deleted: bool = True,
 ) -> Waiting:
     """Why the workload's container has not started.
 
@@ -75,13 +78,15 @@ def why_waiting(
         now: the current time.
         before: what was said in the pass before.
         without_since: since when it is known to have no pod.
+        may_be_deleted: another attempt follows where somebody deletes it.
     """
     pod = workload.pod
     if pod is None:
         why = _without_pod(workload, now, without_since)
         about = f"the cluster refuses the pod of {workload.name}:"
     elif pod.node is None:
-        why, about = _without_node(workload, pod, claims, now), ""
+        where = _kept_away(workload, may_be_deleted) or _COULD
+        why, about = _without_node(pod, claims, now, where), ""
     else:
         why = _on_node(workload, pod, now)
         # With a sandbox the pod is past all that the kubelet's events tell.
@@ -148,9 +153,7 @@ def _suspended(workload: Workload) -> Waiting:
     )
 
 
-def _without_node(
-    workload: Workload, pod: Pod, claims: Mapping[str, Claim], now: datetime
-) -> Waiting:
+def _without_node(pod: Pod, claims: Mapping[str, Claim], now: datetime, where: str) -> Waiting:
     if pod.gates:
         return _gated(pod)
     unbound = [(name, claim) for name, claim in claims.items() if claim.phase == "Pending"]
@@ -171,21 +174,27 @@ def _without_node(
         beside = f" (not bound: {names})" if names and _CLAIM in quoted else ""
         return Waiting(
             reasons.UNSCHEDULABLE,
-            f"no node takes {pod.name}: {quoted}{beside}; it starts as soon as one does, and "
-            f"`qinstruct plan` says which nodes could{_kept_away(workload)}",
+            f"no node takes {pod.name}: {quoted}{beside}; it starts as soon as one does{where}",
         )
     return overdue.not_looked_at(pod, now) or Waiting(
         reasons.PENDING, f"{pod.name} waits for the scheduler"
     )
 
 
-def _kept_away(workload: Workload) -> str:
+def _kept_away(workload: Workload, may_be_deleted: bool) -> str:
     """From which nodes, and the way back, as a clause; empty where from none."""
     if not workload.avoided:
         return ""
+    way_out = (
+        f"`kubectl delete pytorchjob {workload.name}` lets the next attempt go there again, and "
+        "counts as a disruption"
+        if may_be_deleted
+        else "another node helps, or the run created again: no disruption is left, so that to "
+        f"delete {workload.name} would end the run"
+    )
     return (
         f"; it is kept from {', '.join(workload.avoided)}, where this run has failed twice: "
-        f"`{workload.forget}` lets the next attempt go there again, and counts as a disruption"
+        f"{way_out}"
     )
 
 

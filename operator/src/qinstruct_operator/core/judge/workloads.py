@@ -67,8 +67,6 @@ class Workload:
         is_marked: the operator has suspended it, as spec.suspend said, and not let it go on.
         version: resourceVersion of its object.
         avoided: names of nodes that its pods are kept from.
-        forget: the command by which a person lets the next attempt go there; empty where there is
-            none.
         queue: Kueue's LocalQueue that it names; empty where it names none.
         resume: the command by which a person lets it start; empty where nothing is suspended.
         deleted: since when it is being deleted; None where it is not.
@@ -91,7 +89,6 @@ class Workload:
     is_marked: bool = False
     version: str = ""
     avoided: tuple[str, ...] = ()
-    forget: str = ""
     queue: str = ""
     resume: str = ""
     deleted: datetime | None = None
@@ -142,7 +139,6 @@ def read_workload(
     newest = newest_pod(raw, pods)
     pod = read_pod(newest) if newest else None
     is_history = pod is not None and pod.is_over and (suspended or _is_before(pod, resumed))
-    avoided = avoided_by(raw)
     outdated = (resumed, pod.changed if pod and pod.is_over else None)
     return Workload(
         name=raw["metadata"]["name"],
@@ -152,8 +148,7 @@ def read_workload(
         suspended=suspended and not verdict,
         is_marked=text(raw, "metadata", "annotations", ANNOTATION_SUSPENDED) == "true",
         version=text(raw, "metadata", "resourceVersion"),
-        avoided=avoided,
-        forget=f"kubectl delete {_named(raw)}" if avoided else "",
+        avoided=avoided_by(raw),
         queue=one_line(text(raw, "metadata", "labels", LABEL_QUEUE)),
         resume=_resume(raw, types) if suspended and not verdict else "",
         deleted=deleted_at(raw),

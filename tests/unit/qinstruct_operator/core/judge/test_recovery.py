@@ -142,7 +142,10 @@ def test_an_attempt_whose_workload_was_deleted_was_disturbed() -> None:
     assert (status.attempt, status.phase) == (1, "Recovering")
     assert known(status).disruptions == 1
     assert known(status).failures[0].reason == "WorkloadDeleted"
-    assert "somebody deleted it; another attempt goes on from" in message(status, "Scheduled")
+    assert (
+        "is gone: deleted, or cleaned up before its end was read; another attempt goes on from"
+        in (message(status, "Scheduled"))
+    )
     assert due(gone, before, minutes=30) == []
     assert due(gone, status, minutes=30) == ["x-2"]
     last = after(gone, before, recovery={"maxDisruptions": 0})

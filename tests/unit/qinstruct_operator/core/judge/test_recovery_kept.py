@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from qinstruct_operator.api.status import MAX_ATTEMPT, Status
 from qinstruct_operator.core.attempts import Spent
@@ -123,7 +124,7 @@ def test_the_record_stands_when_its_workload_is_cleaned_up() -> None:
     wiped = after(gone, status.model_copy(update={"failure": None}))
     assert wiped.failure is not None
     assert (wiped.failure.reason, wiped.failure.exit_code) == ("Killed", 137)
-    assert "somebody deleted it" not in message(wiped, "Scheduled")
+    assert "deleted" not in message(wiped, "Scheduled")
 
 
 def test_a_pinned_run_goes_on_whatever_its_spec_says_now() -> None:
@@ -153,3 +154,25 @@ def test_no_attempt_has_a_number_that_fits_into_no_name() -> None:
     status = after(last)
     assert status.phase == "Failed"
     assert due(last, status, minutes=60) == []
+
+
+def test_what_was_cleaned_up_unseen_is_ended_by_no_limit_but_a_second_one_is() -> None:
+    """It may have ended well: then the next attempt finds the model, and ends at once."""
+    none_left: dict[str, Any] = {"recovery": {"maxDisruptions": 0}}
+    clean_up = none_left | {"scheduling": {"ttlSecondsAfterFinished": 3600}}
+    there = snapshot_of(prep=DONE, training=workload(1), config=config_map(), claims=CLAIMS)
+    gone = snapshot_of(prep=DONE, config=config_map(), claims=CLAIMS)
+    before = after(there)
+    assert after(pinned(gone, **none_left), before).phase == "Failed"
+    gone = pinned(gone, **clean_up)
+    first = after(gone, before)
+    assert first.phase == "Recovering"
+    assert "(one after the last disruption, as it may have ended well)" in message(
+        first, "Scheduled"
+    )
+    assert due(gone, first, minutes=30) == ["x-2"]
+    second = replace(there, training=workload(2, spent=Spent(disruptions=1)))
+    again = after(gone, after(pinned(second, **clean_up), first))
+    assert (again.phase, again.attempt) == ("Failed", 2)
+    disturbed = pinned(failed(143, 2, (), Spent(disruptions=1)), **clean_up)
+    assert after(disturbed, first).phase == "Failed"

@@ -53,6 +53,7 @@ IDLE = (
     "training-operator does not make one; see that the training-operator runs, and watches this "
     "namespace, and does not wait for something itself, as with gang scheduling for a PodGroup"
 )
+NO_NODE = NO_GPUS.message.partition(", and `qinstruct plan`")[0]
 CASES = {
     "no pod yet": Case(Waiting("Pending", "x-1 has no pod yet")),
     "a suspended job waits in its queue": Case(
@@ -114,7 +115,7 @@ CASES = {
     "the nodes that could are those where it has failed": Case(
         Waiting(
             NO_GPUS.reason,
-            f"{NO_GPUS.message}; it is kept from gpu-1, gpu-2, where this run has failed twice: "
+            f"{NO_NODE}; it is kept from gpu-1, gpu-2, where this run has failed twice: "
             "`kubectl delete pytorchjob x-1` lets the next attempt go there again, and counts as "
             "a disruption",
         ),
