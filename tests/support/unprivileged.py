@@ -32,4 +32,8 @@ def open_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        for path, folders, _ in os.walk(folder):
+            for name in folders:  # before the walk enters it: a test may have closed it
+                Path(path, name).chmod(0o700)
+        folder.chmod(0o700)
         shutil.rmtree(folder)

@@ -181,7 +181,7 @@ def test_a_folder_that_may_not_be_written_or_read(closed: str, root: Path) -> No
     with open_folder() as folder:
         for name in ("hub", "clip"):
             shutil.copytree(root / name, folder / name)
-        (folder / closed).chmod(0o755 if closed == "" else 0)
+        (folder / closed).chmod(0o555 if closed == "" else 0)
         with unprivileged(), pytest.raises((StorageError, DataError), match=SENTENCES[closed]):
             check(folder)
 
