@@ -187,12 +187,8 @@ def nested(path: Iterable[str], value: object) -> dict[str, Any]:
 
 def _resume(raw: Raw, types: ConditionTypes) -> str:
     said = json.dumps(nested(types.suspend_path, False), separators=(",", ":"))
-    return f"kubectl patch {_named(raw)} --type=merge --patch '{said}'"
-
-
-def _named(raw: Raw) -> str:
-    """As kubectl takes it: kind and name."""
-    return f"{text(raw, 'kind').lower()} {raw['metadata']['name']}"
+    what = f"{text(raw, 'kind').lower()} {raw['metadata']['name']}"
+    return f"kubectl patch {what} --type=merge --patch '{said}'"
 
 
 def _last_word(pod: Raw, events: Iterable[Raw]) -> str:
