@@ -99,7 +99,8 @@ class DisturbedRun:
     def _suspend_and_let_go_on(self) -> Cost:
         self._suspend(True)
         self._runs.wait_phase(self._name, "Suspended", PATIENCE)
-        assert f"Pod/{self._name}-2-master-0" not in self._runs.names("pods")
+        pod = f"Pod/{self._name}-2-master-0"  # has ended, and the kubelet is yet to remove it
+        self._wait(lambda: pod not in self._runs.names("pods"), "the end of the pod's object")
         last = self._last_step()
         resumed = time.time()
         self._suspend(False)
