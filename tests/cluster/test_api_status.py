@@ -17,7 +17,7 @@ from cluster.harness.testcluster import TestCluster
 from qinstruct_operator.api.parse import parse
 from qinstruct_operator.api.read_status import read_status
 from qinstruct_operator.api.status import (
-    MAX_SECONDS,
+    MAX_INTEGER,
     MAX_SOURCES,
     CheckpointStatus,
     Condition,
@@ -103,7 +103,7 @@ STATUSES = made(
     gpu_seconds=st.none()
     | made(
         GpuSecondsStatus,
-        **dict.fromkeys((*HELD, "queued"), st.integers(0, MAX_SECONDS)),
+        **dict.fromkeys((*HELD, "queued"), st.integers(0, MAX_INTEGER)),
         waiting_since=st.none() | TIMES,
         first_step=COUNTS,
         last_step=COUNTS,

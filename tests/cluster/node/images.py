@@ -65,8 +65,8 @@ def archive(target: str) -> Path:
     Raises:
         BuildError: with the end of what the builder said.
     """
-    made = _folder() / f"{target}-{_key(target)}.tar"
-    with locked(_folder() / "build"):  # the targets share their first layers
+    made = images_folder() / f"{target}-{_key(target)}.tar"
+    with locked(images_folder() / "build"):  # the targets share their first layers
         if not made.exists():
             started = time.monotonic()
             print(f"build image {target} ...", end=" ", file=sys.stderr, flush=True)  # noqa: T201
@@ -79,7 +79,7 @@ def archive(target: str) -> Path:
 def sbom(target: str) -> dict[str, Any]:
     """What `scripts/sbom.sh` says that the image of a target contains."""
     made, name = archive(target), TARGETS[target]
-    with locked(_folder() / "build"):
+    with locked(images_folder() / "build"):
         _run("buildah", "pull", "--quiet", f"docker-archive:{made}")
         _run("bash", "scripts/sbom.sh", name)
     found: dict[str, Any] = json.loads((_ROOT / f"build/sbom/{name}.json").read_bytes())
@@ -118,7 +118,7 @@ def _make(target: str, made: Path) -> None:
 
 def _build_base() -> None:
     _run("buildah", "rmi", "--all", "--force")  # what stood on the base before
-    with tempfile.TemporaryDirectory(dir=_folder()) as name:
+    with tempfile.TemporaryDirectory(dir=images_folder()) as name:
         folder = Path(name)
         root = folder / "root"
         _run("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root))
@@ -151,7 +151,7 @@ def _has_base() -> bool:
 
 def _size_of_layers() -> int:
     measured = subprocess.run(
-        ["du", "--summarize", "--block-size=1", str(_folder() / "layers")],
+        ["du", "--summarize", "--block-size=1", str(images_folder() / "layers")],
         capture_output=True,
         text=True,
         check=True,
@@ -161,14 +161,14 @@ def _size_of_layers() -> int:
 
 def _environment() -> dict[str, str]:
     """Buildah's own storage below the cache, whatever this machine has besides."""
-    temporary = _folder() / "tmp"
+    temporary = images_folder() / "tmp"
     temporary.mkdir(exist_ok=True)
-    config = _folder() / "storage.conf"
+    config = images_folder() / "storage.conf"
     if not config.exists():
         driver = "overlay" if can_overlay(temporary) else "vfs"
         config.write_text(
-            f'[storage]\ndriver = "{driver}"\ngraphroot = "{_folder()}/layers"\n'
-            f'runroot = "{_folder()}/run"\n',
+            f'[storage]\ndriver = "{driver}"\ngraphroot = "{images_folder()}/layers"\n'
+            f'runroot = "{images_folder()}/run"\n',
             "utf-8",
         )
     return os.environ | {
@@ -195,7 +195,8 @@ def can_overlay(folder: Path) -> bool:
         return True
 
 
-def _folder() -> Path:
+def images_folder() -> Path:
+    """Where the images are kept, and whatever is made of them."""
     folder = cache_folder() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

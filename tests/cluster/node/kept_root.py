@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cluster.harness.programs import cache_folder, locked
+from cluster.harness.programs import locked
+from cluster.node.images import images_folder
 
 _NAME: Final = "containerd"
 
@@ -47,7 +48,7 @@ def kept_root(archives: Sequence[Path], snapshotter: str) -> Iterator[KeptRoot]:
     """The root that has these archives' images; one process at a time may look and keep."""
     version = subprocess.run([_NAME, "--version"], capture_output=True, text=True, check=True)
     words = "\n".join([version.stdout, snapshotter, *(archive.name for archive in archives)])
-    folder = cache_folder() / "images"
+    folder = images_folder()
     with locked(folder / _NAME):
         yield KeptRoot(folder / f"{_NAME}-{hashlib.sha256(words.encode()).hexdigest()[:12]}")
 

@@ -10,11 +10,11 @@ _TEXT = 32768  # the API's own limit on a condition's message; bounds all free t
 MAX_SOURCES = 32
 MAX_FAILURES = 10
 MAX_COUNT = 10_000  # more than any spec allows
-MAX_SECONDS = 2**53  # what every reader of JSON keeps exactly
+MAX_INTEGER = 2**53  # what every reader of JSON keeps exactly
 MAX_ATTEMPT = 99999  # as many digits as fit into a name
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"
 
-Seconds = Annotated[int, Field(ge=0, le=MAX_SECONDS)]
+Seconds = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 """GPUs times seconds, or seconds."""
 
 Time = Annotated[

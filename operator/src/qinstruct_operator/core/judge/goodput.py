@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from qinstruct_operator.api.status import (
-    MAX_SECONDS,
+    MAX_INTEGER,
     GpuSecondsStatus,
     HeldStatus,
     Status,
@@ -24,7 +24,7 @@ from qinstruct_operator.core.judge.evidence import Evidence
 from qinstruct_operator.core.judge.gpu_hours import NEWS_GPU_HOURS, gpus_of
 from qinstruct_operator.core.judge.judged import Judged
 from qinstruct_operator.core.judge.phase import phase
-from qinstruct_operator.core.judge.progress import TrainingSeen, percent_text
+from qinstruct_operator.core.judge.progress import TrainingSeen, percent_text, training_progress
 from qinstruct_operator.core.judge.recovery import recorded
 from qinstruct_operator.core.times import parse_time, past_time, time_text
 from qinstruct_trainer.contract.errors import STALLED
@@ -104,7 +104,7 @@ def _sum(counted: GpuSecondsStatus) -> int:
 
 
 def _seconds(value: float) -> int:
-    return round(min(value, MAX_SECONDS))
+    return round(min(value, MAX_INTEGER))
 
 
 def _waits(evidence: Evidence, judged: Mapping[str, Judged]) -> bool:
@@ -268,7 +268,7 @@ def _with_loss(counted: GpuSecondsStatus, evidence: Evidence) -> GpuSecondsStatu
 
 def _training(evidence: Evidence) -> TrainingSeen:
     """What the log says of training."""
-    return evidence.training or TrainingSeen(None, None, None, exported=False)
+    return evidence.training or training_progress(())
 
 
 def _reached(evidence: Evidence) -> int | None:

@@ -11,6 +11,7 @@ from functools import reduce
 from typing import TypeVar
 
 from qinstruct_operator.api.status import (
+    MAX_INTEGER,
     MAX_SOURCES,
     CheckpointStatus,
     PrepStatus,
@@ -35,7 +36,6 @@ from qinstruct_trainer.contract.sources import Sources, after_event
 
 E = TypeVar("E")
 _DAY = 86400
-_MAX_COUNT = 2**53  # what every reader of JSON keeps exactly
 _MAX_DAYS = 99
 
 
@@ -316,7 +316,7 @@ def _known_count(value: int | None) -> int | None:
 
 def _count(value: int) -> int:
     """A count as the API takes it."""
-    return min(max(value, 0), _MAX_COUNT)
+    return min(max(value, 0), MAX_INTEGER)
 
 
 def _finite(value: float, digits: int | None = None) -> float | None:
